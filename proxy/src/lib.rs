@@ -1,0 +1,1 @@
+//! The inline proxy on pingora: records and injects.
