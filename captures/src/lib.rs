@@ -1,0 +1,18 @@
+//! What a session is: the capture file, its reader and writer, imports, exports and redaction.
+//!
+//! A leaf crate: no sockets, no async, no clock and no hidden randomness. Wherever time matters it is
+//! an argument (`now_us`, microseconds since 1970-01-01 UTC), and the redaction key is given by the caller.
+//! The file itself is described in `captures/FORMAT.md`, well enough to write a reader in another language.
+
+pub mod body;
+pub mod error;
+pub mod exchange;
+pub mod header;
+pub mod headers;
+pub mod limits;
+pub mod notes;
+pub mod opset;
+
+pub use body::Body;
+pub use exchange::{Exchange, Session, SessionId};
+pub use headers::Headers;

@@ -1,0 +1,34 @@
+//! Every bound of the crate, in one place. Sizes are bytes.
+
+/// Version of the framing, in the head of each file.
+pub const FORMAT_VERSION: u16 = 1;
+/// Version of the encoding inside a block.
+pub const ENCODING_VERSION: u16 = 1;
+
+/// A block before compression. Refused above, so a hostile length or a decompression bomb costs no more.
+pub const MAX_BLOCK_RAW: usize = 64 << 20;
+/// A block's zstd frame: the worst case of zstd for [`MAX_BLOCK_RAW`] is 0.4 % larger than its input.
+pub const MAX_BLOCK_PAYLOAD: usize = MAX_BLOCK_RAW + (MAX_BLOCK_RAW >> 7);
+/// What a writer may be asked to collect in one block; leaves room for one exchange of the largest size.
+pub const MAX_BLOCK_BYTES: usize = 16 << 20;
+/// One exchange, all its parts together. Also the bound on what one decoded exchange may take.
+pub const MAX_EXCHANGE: usize = 40 << 20;
+/// All exchanges of a block, with every shared string counted where it is used: a small block must not
+/// unfold without end.
+pub const MAX_BLOCK_PLAIN: usize = 256 << 20;
+
+/// The frame at the head of the file.
+pub const MAX_FILE_HEADER: usize = 64 << 10;
+/// A block's header frame: its fixed fields and [`MAX_SHED_REASONS`].
+pub const MAX_BLOCK_HEADER: usize = 1024;
+/// The session index: about 16 bytes a session.
+pub const MAX_INDEX: usize = 64 << 20;
+/// Sessions that the index names; what is beyond is found by the blocks' ranges.
+pub const MAX_INDEXED_SESSIONS: usize = 1_000_000;
+/// Different reasons for shedding between two blocks; more are counted as `other`.
+pub const MAX_SHED_REASONS: usize = 16;
+/// Length of one such reason.
+pub const MAX_SHED_REASON: usize = 32;
+
+/// Damaged records that a tally names; the others are only counted.
+pub const MAX_NAMED_DAMAGE: usize = 100;
