@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::limits;
+use crate::wire::Malformed;
 
 /// What stands at the head of a capture. Written as JSON, so that other languages read it easily and
 /// later versions can add fields.
@@ -29,6 +30,15 @@ impl FileHeader {
     /// A header for `source`, begun at `created_us`, without edges and without redaction.
     pub fn new(source: &str, created_us: u64) -> FileHeader {
         FileHeader { created_us, source: source.to_owned(), ..FileHeader::default() }
+    }
+
+    /// As it stands in the file.
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a struct of numbers and texts is always JSON")
+    }
+
+    pub(crate) fn from_json(json: &[u8]) -> Result<FileHeader, Malformed> {
+        serde_json::from_slice(json).map_err(|_| Malformed("the file header is not the JSON it should be"))
     }
 }
 

@@ -4,14 +4,17 @@
 //! an argument (`now_us`, microseconds since 1970-01-01 UTC), and the redaction key is given by the caller.
 //! The file itself is described in `captures/FORMAT.md`, well enough to write a reader in another language.
 
+mod block;
 pub mod body;
 pub mod error;
 pub mod exchange;
+mod frame;
 pub mod header;
 pub mod headers;
 pub mod limits;
 pub mod notes;
 pub mod opset;
+mod wire;
 
 pub use body::Body;
 pub use exchange::{Exchange, Session, SessionId};

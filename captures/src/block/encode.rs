@@ -1,0 +1,210 @@
+//! Collects exchanges and lays them out as one block.
+
+use super::interner::Interner;
+use super::*;
+use crate::exchange::Response;
+use crate::limits::{MAX_BLOCK_PLAIN, MAX_EXCHANGE};
+use crate::wire::{put_bytes, put_varint};
+use crate::{Body, Exchange, Headers};
+
+/// A block in the making.
+#[derive(Default)]
+pub(crate) struct Builder {
+    strings: Interner,
+    /// Encoded records in the order of pushing.
+    records: Vec<u8>,
+    entries: Vec<Entry>,
+    /// What the exchanges take when decoded.
+    plain: usize,
+}
+
+/// A finished block before compression, and what its header says about it.
+pub(crate) struct Encoded {
+    pub(crate) raw: Vec<u8>,
+    pub(crate) records: u32,
+    pub(crate) first_us: u64,
+    pub(crate) last_us: u64,
+    /// Each session of the block, ascending: id, start of its first exchange, number of exchanges.
+    pub(crate) sessions: Vec<(u64, u64, u32)>,
+}
+
+struct Entry {
+    session: u64,
+    start_us: u64,
+    place: std::ops::Range<usize>,
+}
+
+impl Builder {
+    /// Adds an exchange.
+    ///
+    /// # Errors
+    /// Its size, when that is above [`MAX_EXCHANGE`]; nothing was added then.
+    pub(crate) fn push(&mut self, exchange: &Exchange) -> Result<(), usize> {
+        let plain = plain_size(exchange);
+        if MAX_EXCHANGE < plain {
+            return Err(plain);
+        }
+        self.plain += plain;
+        let start = self.records.len();
+        self.put_exchange(exchange);
+        self.entries.push(Entry {
+            session: exchange.session.0,
+            start_us: exchange.start_us,
+            place: start..self.records.len(),
+        });
+        Ok(())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many exchanges were pushed.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether it is time to close: `block_bytes` before compression, or near what a decoder accepts.
+    pub(crate) fn is_full(&self, block_bytes: usize) -> bool {
+        let raw = self.records.len() + self.strings.bytes().len() + self.entries.len() * 8;
+        block_bytes <= raw || MAX_BLOCK_PLAIN - MAX_EXCHANGE <= self.plain
+    }
+
+    /// Lays the block out, and starts an empty one.
+    pub(crate) fn finish(&mut self) -> Encoded {
+        self.entries.sort_by_key(|entry| (entry.session, entry.start_us));
+        let first_us = self.entries.iter().map(|entry| entry.start_us).min().unwrap_or(0);
+        let last_us = self.entries.iter().map(|entry| entry.start_us).max().unwrap_or(0);
+        let mut raw =
+            Vec::with_capacity(self.records.len() + self.strings.bytes().len() + 8 * self.entries.len());
+        put_varint(&mut raw, self.strings.iter().len() as u64);
+        for string in self.strings.iter() {
+            put_varint(&mut raw, string.len() as u64);
+        }
+        raw.extend_from_slice(self.strings.bytes());
+        let sessions = self.put_directory(&mut raw, first_us);
+        for entry in &self.entries {
+            raw.extend_from_slice(&self.records[entry.place.clone()]);
+        }
+        let records = self.entries.len() as u32;
+        self.clear();
+        Encoded { raw, records, first_us, last_us, sessions }
+    }
+
+    /// Sessions ascending, each with the starts of its exchanges as gaps.
+    fn put_directory(&self, raw: &mut Vec<u8>, first_us: u64) -> Vec<(u64, u64, u32)> {
+        let groups = || self.entries.chunk_by(|a, b| a.session == b.session);
+        put_varint(raw, groups().count() as u64);
+        put_varint(raw, first_us);
+        let mut sessions = Vec::new();
+        let mut previous = 0;
+        for group in groups() {
+            let id = group[0].session;
+            put_varint(raw, id - previous);
+            put_varint(raw, group.len() as u64);
+            previous = id;
+            sessions.push((id, group[0].start_us, group.len() as u32));
+        }
+        for group in groups() {
+            let mut last = first_us;
+            for entry in group {
+                put_varint(raw, entry.start_us - last);
+                last = entry.start_us;
+            }
+        }
+        sessions
+    }
+
+    fn clear(&mut self) {
+        self.strings.clear();
+        self.records.clear();
+        self.entries.clear();
+        self.plain = 0;
+    }
+
+    fn put_exchange(&mut self, exchange: &Exchange) {
+        let has = |present: bool, flag: u8| if present { flag } else { 0 };
+        let flags = has(exchange.response.is_some(), HAS_RESPONSE)
+            | has(exchange.ttfb_us.is_some(), HAS_TTFB)
+            | has(exchange.duration_us.is_some(), HAS_DURATION)
+            | has(exchange.connection.is_some(), HAS_CONNECTION)
+            | has(!exchange.faults.is_empty(), HAS_FAULTS)
+            | has(!exchange.notes.is_empty(), HAS_NOTES)
+            | (exchange.protocol as u8) << PROTOCOL_SHIFT;
+        self.records.push(flags);
+        let request = &exchange.request;
+        for string in [&exchange.edge, &request.method, &request.scheme, &request.authority, &request.target]
+        {
+            self.put_string(string.as_bytes());
+        }
+        self.put_headers(&request.headers);
+        put_body(&mut self.records, &request.body);
+        for number in [exchange.connection, exchange.ttfb_us, exchange.duration_us].into_iter().flatten() {
+            put_varint(&mut self.records, number);
+        }
+        if !exchange.faults.is_empty() {
+            put_varint(&mut self.records, exchange.faults.len() as u64);
+            for fault in &exchange.faults {
+                self.put_string(fault.as_bytes());
+            }
+        }
+        if !exchange.notes.is_empty() {
+            put_varint(&mut self.records, exchange.notes.bits().into());
+        }
+        if let Some(response) = &exchange.response {
+            self.put_response(response);
+        }
+    }
+
+    fn put_response(&mut self, response: &Response) {
+        put_varint(&mut self.records, response.status.into());
+        self.put_headers(&response.headers);
+        put_body(&mut self.records, &response.body);
+    }
+
+    fn put_headers(&mut self, headers: &Headers) {
+        put_varint(&mut self.records, headers.len() as u64);
+        for (name, value) in headers.iter() {
+            self.put_string(name.as_bytes());
+            self.put_string(value);
+        }
+    }
+
+    fn put_string(&mut self, string: &[u8]) {
+        let number = self.strings.number(string);
+        put_varint(&mut self.records, number);
+    }
+}
+
+fn put_body(out: &mut Vec<u8>, body: &Body) {
+    let data = match &body.data {
+        None => 0,
+        Some(data) if data.len() as u64 == body.len => BODY_WHOLE,
+        Some(_) => BODY_PART,
+    };
+    out.push(data | if body.hash.is_some() { BODY_HASH } else { 0 });
+    put_varint(out, body.len);
+    if let Some(hash) = body.hash {
+        out.extend_from_slice(&hash.to_le_bytes());
+    }
+    match &body.data {
+        Some(data) if data.len() as u64 == body.len => out.extend_from_slice(data),
+        Some(data) => put_bytes(out, data),
+        None => {}
+    }
+}
+
+/// What an exchange takes in memory, by the same count as the decoder's.
+fn plain_size(exchange: &Exchange) -> usize {
+    let headers = |headers: &Headers| headers.byte_len() + headers.len() * FIELD_OVERHEAD;
+    let body = |body: &Body| body.data.as_ref().map_or(0, bytes::Bytes::len);
+    let request = &exchange.request;
+    let strings = exchange.edge.len()
+        + request.method.len()
+        + request.scheme.len()
+        + request.authority.len()
+        + request.target.len()
+        + exchange.faults.iter().map(|fault| fault.len() + FIELD_OVERHEAD).sum::<usize>();
+    let response = exchange.response.as_ref().map_or(0, |res| headers(&res.headers) + body(&res.body));
+    EXCHANGE_OVERHEAD + strings + headers(&request.headers) + body(&request.body) + response
+}
