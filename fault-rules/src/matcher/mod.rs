@@ -8,8 +8,8 @@ mod method;
 mod path;
 
 pub(crate) use host::Host;
-pub(crate) use method::Methods;
-pub(crate) use path::{PathError, Template};
+pub(crate) use method::{KNOWN as KNOWN_METHODS, Methods};
+pub(crate) use path::Template;
 
 use crate::decide::Facts;
 
