@@ -6,16 +6,25 @@
 
 mod block;
 pub mod body;
+pub mod damage;
 pub mod error;
 pub mod exchange;
 mod frame;
 pub mod header;
 pub mod headers;
+mod layout;
 pub mod limits;
 pub mod notes;
 pub mod opset;
+pub mod reader;
+pub mod repair;
+mod scan;
+pub mod verify;
 mod wire;
+pub mod writer;
 
 pub use body::Body;
 pub use exchange::{Exchange, Session, SessionId};
 pub use headers::Headers;
+pub use reader::Reader;
+pub use writer::Writer;

@@ -25,10 +25,12 @@ pub const MAX_BLOCK_HEADER: usize = 1024;
 pub const MAX_INDEX: usize = 64 << 20;
 /// Sessions that the index names; what is beyond is found by the blocks' ranges.
 pub const MAX_INDEXED_SESSIONS: usize = 1_000_000;
-/// Different reasons for shedding between two blocks; more are counted as `other`.
-pub const MAX_SHED_REASONS: usize = 16;
+/// Different reasons for shedding in a block header. A writer uses two fewer: a repair adds its own.
+pub const MAX_SHED_REASONS: usize = 18;
 /// Length of one such reason.
 pub const MAX_SHED_REASON: usize = 32;
 
+/// How far into a file whose head is damaged anything of a capture is looked for.
+pub const DETECT: u64 = 1 << 20;
 /// Damaged records that a tally names; the others are only counted.
 pub const MAX_NAMED_DAMAGE: usize = 100;

@@ -9,7 +9,7 @@ mod encode;
 mod interner;
 
 pub(crate) use decode::decode;
-pub(crate) use encode::Builder;
+pub(crate) use encode::{Builder, Encoded};
 
 /// What a field costs in memory beside its bytes; counted, so that a list of empty fields has a price.
 const FIELD_OVERHEAD: usize = 16;

@@ -28,6 +28,7 @@ pub(crate) struct Sessions {
 pub(crate) struct Index {
     /// A copy of the file header, should that be damaged.
     pub(crate) header: FileHeader,
+    /// The number that the next block would have.
     pub(crate) blocks: u64,
     pub(crate) exchanges: u64,
     pub(crate) sessions: Sessions,
@@ -47,14 +48,9 @@ impl Sessions {
         span.last_block = block;
     }
 
-    /// How many sessions are named; more exist when [`Sessions::is_complete`] says no.
+    /// How many sessions are named.
     pub(crate) fn len(&self) -> usize {
         self.spans.len()
-    }
-
-    /// Whether every session found room.
-    pub(crate) fn is_complete(&self) -> bool {
-        self.beyond == 0
     }
 }
 
@@ -133,7 +129,7 @@ mod tests {
         for n in 0..MAX_INDEXED_SESSIONS as u64 + 3 {
             sessions.add(n.wrapping_mul(0x9e37_79b9_7f4a_7c15), 1_800_000_000_000_000, 300, n / 9);
         }
-        assert!(!sessions.is_complete());
+        assert_eq!(sessions.len(), MAX_INDEXED_SESSIONS);
         let index = Index { blocks: 1, exchanges: 1, sessions, ..Default::default() };
         assert!(index.encode().len() < MAX_INDEX - 64);
     }
