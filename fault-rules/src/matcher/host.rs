@@ -19,15 +19,14 @@ impl Host {
             None => (false, text),
         };
         let (name, port) = split_port(rest);
-        let port = match port {
-            Some(digits) => {
-                Some(digits.parse::<u16>().map_err(|_| "the port is not a number from 0 to 65535")?)
-            }
-            None => None,
-        };
-        if name.is_empty() || !name.bytes().all(is_host_byte) {
+        if name.is_empty() || !rest.bytes().all(is_host_byte) {
             return Err("not a host name; write `shop.local`, `shop.local:8443` or `*.shop.local`");
         }
+        let port = match port.map(str::parse) {
+            None => None,
+            Some(Ok(port)) => Some(port),
+            Some(Err(_)) => return Err("the port is not a number from 0 to 65535"),
+        };
         Ok(Self { name: name.to_ascii_lowercase(), sub_domains, port })
     }
 

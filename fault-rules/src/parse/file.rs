@@ -23,7 +23,9 @@ pub(crate) fn read(document: &DeTable<'_>, cx: &mut Context<'_>) -> Option<RuleS
     let rules = fields.get("rule").map_or(Some(Vec::new()), |field| rules(&field, cx));
     fields.finish(&["group", "guard", "search", "hook"], &mut cx.findings);
     let (safety, rules, ()) = (safety?, rules?, version?);
-    warn(&rules, &mut cx.findings);
+    if !cx.findings.has_errors() {
+        warn(&rules, &mut cx.findings);
+    }
     let rules = rules.into_iter().map(|placed| placed.rule).collect();
     Some(RuleSet::new(seed?, safety, rules, cx.fingerprint()))
 }

@@ -58,11 +58,15 @@ impl<'s> Findings<'s> {
         1 + self.source.get(..at).unwrap_or("").matches('\n').count()
     }
 
+    /// Whether the text is refused already.
+    pub(crate) fn has_errors(&self) -> bool {
+        0 < self.unseen || self.list.iter().any(|finding| finding.severity == Severity::Error)
+    }
+
     /// The value where nothing but warnings was found, with the warnings; else the report.
     pub(crate) fn conclude<T>(self, value: Option<T>) -> Result<(T, Vec<Diagnostic>), Report> {
-        let failed = self.unseen != 0 || self.list.iter().any(|finding| finding.severity == Severity::Error);
         match value {
-            Some(value) if !failed => Ok((value, self.sorted())),
+            Some(value) if !self.has_errors() => Ok((value, self.sorted())),
             _ => Err(Report(self.sorted())),
         }
     }

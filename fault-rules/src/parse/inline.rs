@@ -14,7 +14,7 @@ pub(crate) fn read(text: Text<'_>, findings: &mut Findings<'_>) -> Option<Rule> 
     let words = text.words();
     let mut rest = words.as_slice();
     let (share, window) = tail(text, &mut rest, findings);
-    let first = rest.iter().position(|word| is_keyword(word.str())).unwrap_or(rest.len());
+    let first = up_to_keyword(rest);
     let (whom, what) = rest.split_at_checked(first).unwrap_or((rest, &[]));
     if what.is_empty() {
         let what = help("no fault in this rule", "write `GET /api/** delay 200ms 20%`: whom, what, how many");
@@ -75,7 +75,7 @@ fn what_it_does(
 ) -> Option<(Option<Delay>, Option<Action>)> {
     let (mut wait, mut fault) = (None, None);
     while let Some((keyword, rest)) = words.split_first() {
-        let len = rest.iter().position(|word| is_keyword(word.str())).unwrap_or(rest.len());
+        let len = up_to_keyword(rest);
         let (value, behind) = rest.split_at_checked(len).unwrap_or((rest, &[]));
         words = behind;
         if value.is_empty() {
@@ -113,25 +113,23 @@ fn joined<'t>(text: Text<'t>, words: &[Text<'t>]) -> Text<'t> {
 fn id(words: &[Text<'_>]) -> String {
     let text: Vec<_> = words.iter().map(Text::str).collect();
     let text = text.join(" ");
-    let mut slug = String::from("fault");
-    for c in text.chars() {
-        match c.is_ascii_alphanumeric() {
-            true => slug.push(c.to_ascii_lowercase()),
-            false if slug.ends_with('-') => {}
-            false => slug.push('-'),
-        }
-        if SLUG <= slug.len() {
-            break;
-        }
-        if slug == "fault" {
-            slug.push('-');
-        }
-    }
-    format!("{}-{:08x}", slug.trim_end_matches('-'), xxh3_64(text.as_bytes()) >> 32)
+    let parts = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty());
+    let slug = parts.fold("fault".to_owned(), |slug, part| format!("{slug}-{}", part.to_ascii_lowercase()));
+    let slug = slug.get(..SLUG.min(slug.len())).unwrap_or("fault").trim_end_matches('-');
+    format!("{slug}-{:08x}", xxh3_64(text.as_bytes()) >> 32)
 }
 
-fn is_keyword(word: &str) -> bool {
-    word == "delay" || action::KEYS.contains(&word)
+/// How many words stand before the next fault. The `reset` of `blackhole 30s, then reset` begins none.
+fn up_to_keyword(words: &[Text<'_>]) -> usize {
+    let is_keyword = |word: &str| word == "delay" || action::KEYS.contains(&word);
+    let mut behind_then = false;
+    for (place, word) in words.iter().enumerate() {
+        if !behind_then && is_keyword(word.str()) {
+            return place;
+        }
+        behind_then = word.str() == "then";
+    }
+    words.len()
 }
 
 fn example(keyword: &str) -> &'static str {

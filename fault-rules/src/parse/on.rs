@@ -23,19 +23,19 @@ pub(crate) fn from_text(text: Text<'_>, findings: &mut Findings<'_>) -> Option<M
 }
 
 /// The same, split into words already. Reports all wrong words.
-pub(crate) fn from_words(words: &[Text<'_>], findings: &mut Findings<'_>) -> Option<Matcher> {
+pub(crate) fn from_words(list: &[Text<'_>], findings: &mut Findings<'_>) -> Option<Matcher> {
     let mut matcher = Matcher::default();
     let mut good = true;
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
+    let mut queue = list.iter();
+    while let Some(word) = queue.next() {
         if word.str() == "->" {
-            words.next();
+            queue.next();
             findings.error::<()>("E23", word.span(), not_built("-> status"));
             good = false;
             continue;
         }
         let done = match word.str() {
-            keyword @ ("host" | "edge" | "header" | "group") => match words.next() {
+            keyword @ ("host" | "edge" | "header" | "group") => match queue.next() {
                 Some(value) => clause(&mut matcher, keyword, *value, findings),
                 None => {
                     let what = help(format!("`{keyword}` wants a name"), format!("write `{keyword} NAME`"));
@@ -43,7 +43,13 @@ pub(crate) fn from_words(words: &[Text<'_>], findings: &mut Findings<'_>) -> Opt
                 }
             },
             path if path.starts_with('/') => set_path(&mut matcher, *word, findings),
-            _ => set_methods(&mut matcher, *word, findings),
+            other => {
+                let done = set_methods(&mut matcher, *word, findings);
+                if done.is_none() && words::nearest(other, KEYWORDS).is_some() {
+                    queue.next(); // the name behind a misspelt keyword
+                }
+                done
+            }
         };
         good &= done.is_some();
     }
@@ -110,7 +116,7 @@ fn method(methods: Methods, name: Text<'_>, findings: &mut Findings<'_>) -> Opti
         return Some(more);
     }
     let upper = name.str().to_ascii_uppercase();
-    let known = [crate::matcher::KNOWN_METHODS, &["host", "header", "edge"]].concat();
+    let known = [crate::matcher::KNOWN_METHODS, KEYWORDS].concat();
     let advice = match words::nearest(name.str(), &known) {
         _ if Methods::NONE.with(&upper).is_some() => format!("methods are written in capitals: `{upper}`"),
         Some(near) => format!("did you mean `{near}`?"),
@@ -221,3 +227,5 @@ fn headers(field: &Field<'_>, matcher: &mut Matcher, findings: &mut Findings<'_>
     }
     Some(())
 }
+
+const KEYWORDS: &[&str] = &["host", "header", "edge"];

@@ -67,7 +67,7 @@ fn what_it_does(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> Option<(Option
     let only = action::only(fields, cx);
     let Some(one_of) = fields.get("one_of") else {
         let (delay, action) = (delay?, only.ok()?);
-        if delay.is_none() && action.is_none() && !fields.has_any(NOT_BUILT) {
+        if delay.is_none() && action.is_none() && !fields.has_unread() {
             let advice = "give it a delay, or one of respond, rate_limit, reset, blackhole, storm, one_of";
             return cx.findings.missing("E04", fields.span(), help("a rule that does nothing", advice));
         }
@@ -120,7 +120,7 @@ fn branch(item: &Spanned<DeValue<'_>>, rule_delays: bool, cx: &mut Context<'_>) 
         None => Some(None),
     };
     let action = action::only(&mut fields, cx);
-    let empty = matches!((&delay, &action), (Some(None), Ok(None))) && !fields.has_any(NOT_BUILT);
+    let empty = matches!((&delay, &action), (Some(None), Ok(None))) && !fields.has_unread();
     if empty {
         let what = help("a branch that does nothing", "give it a delay or a fault");
         cx.findings.missing::<()>("E04", item.span(), what);

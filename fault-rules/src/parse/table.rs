@@ -35,9 +35,9 @@ impl<'d> Fields<'d> {
         Some(Field { name, key: key.span(), value })
     }
 
-    /// Whether one of these keys is there.
-    pub(crate) fn has_any(&self, names: &[&str]) -> bool {
-        self.table.keys().any(|key| names.contains(&key.get_ref().as_ref()))
+    /// Whether there are keys that nobody has asked for so far.
+    pub(crate) fn has_unread(&self) -> bool {
+        self.table.keys().any(|key| !self.known.contains(&key.get_ref().as_ref()))
     }
 
     /// Where the table begins: for what it lacks.
