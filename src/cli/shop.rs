@@ -1,0 +1,59 @@
+//! `squall shop`: the sample system under test on its own.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::shop;
+
+/// Run the sample shop that the demo uses: accounts, sessions, carts, orders and an event stream.
+///
+/// It counts every request it is sent; GET /_shop/count tells, and is not counted itself.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ShopArgs {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9000")]
+    listen: SocketAddr,
+    /// Worker threads (1 to 64).
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    threads: u8,
+    /// Derive account numbers and session ids from this, so that a run can be repeated. Absent: random.
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+}
+
+/// Serves until Ctrl-C or SIGTERM, then prints what was counted.
+#[allow(clippy::print_stdout, reason = "a command's output")]
+pub(crate) fn run(args: &ShopArgs) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let mut stop = runtime.block_on(async { Stop::listen() }).context("cannot listen for signals")?;
+    let seed = args.seed.unwrap_or_else(|| RandomState::new().hash_one("shop"));
+    let config = shop::Config { listen: args.listen, threads: args.threads.into(), seed };
+    let running = shop::start(&config)?;
+    println!("shop listening on http://{}", running.addr());
+    runtime.block_on(stop.asked());
+    println!("{}", serde_json::to_string_pretty(&running.stop())?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The two ways to ask a process to end.
+struct Stop {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn listen() -> std::io::Result<Stop> {
+        Ok(Stop { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
