@@ -1,0 +1,129 @@
+//! Secrets in bodies: finds out what a body is, undoes its content coding, and puts all together again.
+
+use std::io::{Read, Write};
+
+use super::echo::Echo;
+use super::secrets::Secrets;
+use super::{forms, json, text, urls};
+use crate::{Body, Headers};
+
+/// Replaces the secrets of a body; `false` when it could not be looked into and was withheld.
+pub(super) fn rewrite(body: &mut Body, headers: &mut Headers, secrets: &mut Secrets<'_>) -> bool {
+    let content_type = header(headers, "content-type");
+    change(body, headers, |plain| rewrite_plain(plain, &content_type, secrets))
+}
+
+/// Replaces what is echoed in a body.
+pub(super) fn echo(body: &mut Body, headers: &mut Headers, echo: &Echo) {
+    change(body, headers, |plain| echo.replace(plain));
+}
+
+fn change(body: &mut Body, headers: &mut Headers, rewrite: impl FnOnce(&[u8]) -> Option<Vec<u8>>) -> bool {
+    let Some(data) = body.data.as_ref().filter(|data| !data.is_empty()) else { return true };
+    if is_opaque(&header(headers, "content-type")) {
+        return true;
+    }
+    let coding = header(headers, "content-encoding");
+    let whole = body.is_whole();
+    let new = match coding.as_str() {
+        "" | "identity" => rewrite(data),
+        _ => match decode(&coding, data).filter(|_| whole) {
+            Some(plain) => rewrite(&plain).map(|new| encode(&coding, &new)),
+            // nobody can say what is in it
+            None => {
+                body.data = None;
+                return false;
+            }
+        },
+    };
+    if let Some(new) = new {
+        let before = body.len;
+        let beyond = body.len.saturating_sub(data.len() as u64);
+        *body = match whole {
+            true => Body::whole(new),
+            false => Body { len: new.len() as u64 + beyond, hash: None, data: Some(new.into()) },
+        };
+        let len = body.len;
+        headers.rewrite(|name, value| {
+            let stale = name.eq_ignore_ascii_case("content-length") && value == before.to_string().as_bytes();
+            (stale && len != before).then(|| len.to_string().into_bytes())
+        });
+    }
+    true
+}
+
+fn rewrite_plain(plain: &[u8], content_type: &str, secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
+    if content_type.starts_with("multipart/") {
+        let boundary = boundary(content_type)?;
+        return forms::rewrite_multipart(plain, boundary, secrets);
+    }
+    if content_type.contains("json") || json::looks_like_json(plain) {
+        return json::rewrite(plain, secrets);
+    }
+    if content_type.starts_with("application/x-www-form-urlencoded")
+        || content_type.is_empty() && is_form(plain)
+    {
+        return forms::rewrite(plain, secrets);
+    }
+    let urls = urls::rewrite_bytes(plain, secrets);
+    text::rewrite(urls.as_deref().unwrap_or(plain), secrets).or(urls)
+}
+
+/// The first `content-type` keeps its case in the boundary, which matters.
+fn boundary(content_type: &str) -> Option<&[u8]> {
+    let at = content_type.to_ascii_lowercase().find("boundary=")?;
+    let value = &content_type.as_bytes()[at..];
+    forms::parameter(value, &value[..9]).filter(|boundary| !boundary.is_empty())
+}
+
+fn is_form(plain: &[u8]) -> bool {
+    plain.contains(&b'=') && !plain.iter().any(u8::is_ascii_whitespace)
+}
+
+/// Pictures, sound, archives: not texts, and too large to search.
+fn is_opaque(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    ["image/", "video/", "audio/", "font/"].iter().any(|prefix| kind.starts_with(prefix))
+        && !kind.contains("xml")
+        || ["application/zip", "application/pdf", "application/gzip", "application/wasm"]
+            .contains(&kind.as_str())
+}
+
+fn header(headers: &Headers, name: &str) -> String {
+    let value =
+        headers.get(name).map(|value| String::from_utf8_lossy(value).trim().to_owned()).unwrap_or_default();
+    if name == "content-encoding" { value.to_ascii_lowercase() } else { value }
+}
+
+/// Undoes a content coding; `None` when it is unknown, broken, or unfolds beyond the limit.
+fn decode(coding: &str, data: &[u8]) -> Option<Vec<u8>> {
+    let reader: Box<dyn Read + '_> = match coding {
+        "gzip" | "x-gzip" => Box::new(flate2::read::MultiGzDecoder::new(data)),
+        "deflate" => Box::new(flate2::read::ZlibDecoder::new(data)),
+        "zstd" => Box::new(zstd::stream::read::Decoder::new(data).ok()?),
+        _ => return None,
+    };
+    let mut plain = Vec::new();
+    reader.take(MAX_DECODED + 1).read_to_end(&mut plain).ok()?;
+    (plain.len() as u64 <= MAX_DECODED).then_some(plain)
+}
+
+fn encode(coding: &str, plain: &[u8]) -> Vec<u8> {
+    const IN_MEMORY: &str = "writing to memory does not fail";
+    match coding {
+        "deflate" => {
+            let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(plain).expect(IN_MEMORY);
+            encoder.finish().expect(IN_MEMORY)
+        }
+        "zstd" => zstd::stream::encode_all(plain, 3).expect(IN_MEMORY),
+        _ => {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(plain).expect(IN_MEMORY);
+            encoder.finish().expect(IN_MEMORY)
+        }
+    }
+}
+
+/// Larger bodies are withheld when they are compressed.
+const MAX_DECODED: u64 = 32 << 20;

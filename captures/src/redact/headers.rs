@@ -1,0 +1,95 @@
+//! Secrets in header fields.
+
+use super::forms::split_pair;
+use super::secrets::Secrets;
+use super::{names, urls};
+use crate::Headers;
+
+/// Replaces the secrets of all fields.
+pub(super) fn rewrite(headers: &mut Headers, secrets: &mut Secrets<'_>) {
+    headers.rewrite(|name, value| field(name, value, secrets));
+}
+
+fn field(name: &str, value: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
+    let lower = name.to_ascii_lowercase();
+    match lower.as_str() {
+        "cookie" | "cookie2" => cookies(value, secrets),
+        "set-cookie" | "set-cookie2" => set_cookie(value, secrets),
+        _ if lower.ends_with("authorization") => authorization(value, secrets),
+        _ if names::is_structural(name) => None,
+        _ if names::is_secret_header(name) => authorization(value, secrets),
+        _ => match secrets.hide_if_known(value.trim_ascii()) {
+            Some(pseudonym) => Some(pseudonym.into_bytes()),
+            None => urls::rewrite_bytes(value, secrets),
+        },
+    }
+}
+
+/// The scheme, when it is one, stays; what follows is one secret.
+fn authorization(value: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
+    let value = value.trim_ascii();
+    let word = value.iter().position(u8::is_ascii_whitespace).unwrap_or(0);
+    let scheme = &value[..word];
+    let known = SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known.as_bytes()));
+    let (kept, secret) = if known { value.split_at(word) } else { value.split_at(0) };
+    let spaces = secret.len() - secret.trim_ascii_start().len();
+    let pseudonym = secrets.hide(&secret[spaces..])?;
+    Some([kept, &secret[..spaces], pseudonym.as_bytes()].concat())
+}
+
+/// Names stay, values go; a part without a name is a value.
+fn cookies(value: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
+    let mut changed = false;
+    let parts: Vec<Vec<u8>> = value
+        .split(|byte| *byte == b';')
+        .map(|part| {
+            let new = cookie(part, secrets);
+            changed |= new.is_some();
+            new.unwrap_or_else(|| part.to_vec())
+        })
+        .collect();
+    changed.then(|| parts.join(&b';'))
+}
+
+fn set_cookie(value: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
+    let end = value.iter().position(|byte| *byte == b';').unwrap_or(value.len());
+    let (pair, attributes) = value.split_at(end);
+    cookie(pair, secrets).map(|new| [&new, attributes].concat())
+}
+
+/// One `name=value`, spaces and quotes kept.
+fn cookie(part: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
+    let (name, value) = match split_pair(part) {
+        (name, Some(value)) => (&part[..name.len() + 1], value),
+        (value, None) => (&part[..0], value),
+    };
+    let inner = value.trim_ascii();
+    let inner = inner.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(inner);
+    let start = inner.as_ptr() as usize - value.as_ptr() as usize;
+    let pseudonym = secrets.hide_cookie(inner)?;
+    Some([name, &value[..start], pseudonym.as_bytes(), &value[start + inner.len()..]].concat())
+}
+
+/// Words before credentials that are no secret themselves.
+const SCHEMES: [&str; 20] = [
+    "Basic",
+    "Bearer",
+    "Digest",
+    "Negotiate",
+    "NTLM",
+    "Token",
+    "ApiKey",
+    "Api-Key",
+    "Key",
+    "OAuth",
+    "DPoP",
+    "HOBA",
+    "Mutual",
+    "vapid",
+    "Hawk",
+    "GNAP",
+    "PrivateToken",
+    "AWS4-HMAC-SHA256",
+    "SCRAM-SHA-256",
+    "JWT",
+];

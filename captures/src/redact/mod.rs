@@ -1,0 +1,91 @@
+//! Secrets never reach the disk: they are replaced by keyed pseudonyms when an exchange is captured.
+//!
+//! What is replaced, in requests and answers alike (`FORMAT.md` has the whole list):
+//! credentials in `Authorization` (the scheme stays), every cookie value (names and attributes stay), headers,
+//! JSON fields, form fields, query parameters and multipart fields whose name says that they are secret, passwords in
+//! URLs, values that look like well-known tokens, and whatever equals a secret met before.
+//!
+//! A pseudonym is the same wherever the same secret stands, so a capture still shows what belongs together;
+//! it is recognised and left alone when met again. A body that cannot be looked into is withheld.
+
+mod bodies;
+mod echo;
+mod forms;
+mod headers;
+mod json;
+mod names;
+mod pseudonym;
+mod secrets;
+mod text;
+mod urls;
+
+use crate::{Exchange, Headers};
+use pseudonym::Key;
+use secrets::{Known, Secrets};
+
+/// Replaces secrets by pseudonyms under one key. Remembers a bounded number of secrets, as hashes, to find them again
+/// where no name gives them away.
+pub struct Redactor {
+    key: Key,
+    known: Known,
+}
+
+impl Redactor {
+    /// A redactor with that key, which must be random and is never written anywhere.
+    pub fn new(key: [u8; 32]) -> Redactor {
+        Redactor { key: Key::new(key), known: Known::default() }
+    }
+
+    /// A short hash of the key, for the file header: captures with the same one share pseudonyms.
+    pub fn key_id(&self) -> String {
+        self.key.id()
+    }
+
+    /// Replaces every secret of the exchange. What is redacted already stays as it is.
+    pub fn exchange(&mut self, exchange: &mut Exchange) {
+        let mut secrets = Secrets::new(&self.key, &self.known);
+        let request = &mut exchange.request;
+        urls::rewrite_text(&mut request.authority, &mut secrets);
+        urls::rewrite_target(&mut request.target, &mut secrets);
+        headers::rewrite(&mut request.headers, &mut secrets);
+        let request_done = bodies::rewrite(&mut request.body, &mut request.headers, &mut secrets);
+        let response_done = exchange.response.as_mut().is_none_or(|response| {
+            headers::rewrite(&mut response.headers, &mut secrets);
+            bodies::rewrite(&mut response.body, &mut response.headers, &mut secrets)
+        });
+        if !(request_done && response_done) {
+            exchange.notes.insert(crate::notes::Notes::BODY_WITHHELD);
+        }
+        let found = secrets.into_found();
+        if !found.is_empty() {
+            self.known.remember(&found, &self.key);
+            self.echoes(exchange, &found);
+        }
+    }
+
+    /// The secrets of an exchange may stand in its other parts too, verbatim or encoded.
+    fn echoes(&self, exchange: &mut Exchange, found: &[Vec<u8>]) {
+        let echo = echo::Echo::new(found, &self.key);
+        let request = &mut exchange.request;
+        echo.in_query(&mut request.target);
+        echo_headers(&echo, &mut request.headers);
+        bodies::echo(&mut request.body, &mut request.headers, &echo);
+        if let Some(response) = &mut exchange.response {
+            echo_headers(&echo, &mut response.headers);
+            bodies::echo(&mut response.body, &mut response.headers, &echo);
+        }
+    }
+}
+
+fn echo_headers(echo: &echo::Echo, headers: &mut Headers) {
+    headers.rewrite(|name, value| match names::is_structural(name) {
+        true => None,
+        false => echo.replace(value),
+    });
+}
+
+/// The name of this policy in the file header.
+pub const POLICY: &str = "pseudonyms-1";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! Which names say that a value is secret.
+
+/// Whether the value of a field, parameter or key of that name is secret: `password`, `user[newPassword]`,
+/// `client_secret`, `csrf-token`, `apiKey`, …
+pub(super) fn is_secret_field(name: &[u8]) -> bool {
+    if 256 < name.len() {
+        return false;
+    }
+    let plain: String = name
+        .iter()
+        .filter(|byte| byte.is_ascii_alphanumeric())
+        .map(|byte| char::from(byte.to_ascii_lowercase()))
+        .collect();
+    let is_token = plain.ends_with("token") && !PAGING.iter().any(|word| plain.contains(word));
+    is_token || WHOLE.contains(&plain.as_str()) || PARTS.iter().any(|part| plain.contains(part))
+}
+
+/// Whether the whole value of such a header is secret; `Authorization` and cookies are treated apart.
+pub(super) fn is_secret_header(name: &str) -> bool {
+    let also = ["x-auth", "x-functions-key", "ocp-apim-subscription-key", "x-session-id", "x-amzn-oidc-data"];
+    also.iter().any(|known| name.eq_ignore_ascii_case(known))
+        || is_secret_field(name.as_bytes())
+        || name.to_ascii_lowercase().contains("jwt")
+}
+
+/// Headers that say how to read the message: never touched by chance.
+pub(super) fn is_structural(name: &str) -> bool {
+    const STRUCTURAL: [&str; 14] = [
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "cache-control",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "date",
+        "host",
+        "idempotency-key",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+    ];
+    STRUCTURAL.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// Whether the value itself shows what it is: a JWT, or a key with a published prefix.
+pub(super) fn looks_like_token(value: &[u8]) -> bool {
+    if value.len() < 20 || 8192 < value.len() || value.iter().any(u8::is_ascii_whitespace) {
+        return false;
+    }
+    let jwt = value.starts_with(b"eyJ") && value.iter().filter(|byte| **byte == b'.').count() == 2;
+    jwt || PREFIXES.iter().any(|prefix| value.starts_with(prefix))
+}
+
+const PARTS: [&str; 18] = [
+    "password",
+    "passwd",
+    "passwort",
+    "kennwort",
+    "passphrase",
+    "passcode",
+    "motdepasse",
+    "contrasena",
+    "secret",
+    "apikey",
+    "accesskey",
+    "privatekey",
+    "signingkey",
+    "encryptionkey",
+    "credential",
+    "sessionkey",
+    "csrfmiddleware",
+    "samlresponse",
+];
+
+const WHOLE: [&str; 30] = [
+    "pwd",
+    "pass",
+    "passwrd",
+    "psw",
+    "pw",
+    "userpwd",
+    "newpwd",
+    "oldpwd",
+    "userpass",
+    "pin",
+    "otp",
+    "totp",
+    "cvv",
+    "cvv2",
+    "cvc",
+    "ssn",
+    "jwt",
+    "auth",
+    "authorization",
+    "cookie",
+    "setcookie",
+    "sig",
+    "signature",
+    "xamzsignature",
+    "sessionid",
+    "jsessionid",
+    "phpsessid",
+    "assertion",
+    "clientassertion",
+    "codeverifier",
+];
+
+/// Tokens that only say where a list goes on.
+const PAGING: [&str; 5] = ["page", "next", "continuation", "sync", "cursor"];
+
+const PREFIXES: [&[u8]; 14] = [
+    b"AIza",
+    b"AKIA",
+    b"ASIA",
+    b"ghp_",
+    b"gho_",
+    b"ghs_",
+    b"github_pat_",
+    b"glpat-",
+    b"sk-",
+    b"sk_live_",
+    b"sk_test_",
+    b"xoxb-",
+    b"xoxp-",
+    b"ya29.",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_say_secret_and_names_that_do_not() {
+        for name in [
+            "password",
+            "Password",
+            "user[password]",
+            "newPassword",
+            "password_confirmation",
+            "pwd",
+            "client_secret",
+            "access_token",
+            "csrfToken",
+            "authenticity_token",
+            "csrfmiddlewaretoken",
+            "api_key",
+            "apiKey",
+            "PIN",
+            "token",
+        ] {
+            assert!(is_secret_field(name.as_bytes()), "{name}");
+        }
+        for name in [
+            "",
+            "name",
+            "max_tokens",
+            "token_type",
+            "tokenizer",
+            "nextPageToken",
+            "page_token",
+            "pinned",
+            "compass",
+            "key",
+            "author",
+            "user-agent",
+            "idempotency-key",
+            "sec-websocket-key",
+        ] {
+            assert!(!is_secret_field(name.as_bytes()), "{name}");
+        }
+    }
+
+    #[test]
+    fn headers_that_are_secret() {
+        for name in [
+            "X-API-Key",
+            "api-key",
+            "apikey",
+            "X-Auth-Token",
+            "X-CSRFToken",
+            "X-Amz-Security-Token",
+            "X-Jwt-Assertion",
+        ] {
+            assert!(is_secret_header(name), "{name}");
+        }
+        for name in ["Host", "Content-Type", "Sec-WebSocket-Key", "Idempotency-Key", "ETag", "X-Request-Id"] {
+            assert!(!is_secret_header(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn tokens_by_their_look() {
+        assert!(looks_like_token(b"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"));
+        assert!(looks_like_token(b"ghp_0123456789abcdef0123456789abcdef0123"));
+        assert!(!looks_like_token(b"sk-short"));
+        assert!(!looks_like_token(b"sk-is a sentence with words in it"));
+    }
+}

@@ -1,0 +1,121 @@
+//! What stands in place of a secret: recognisable, keyed, of a similar length, equal for equal secrets.
+
+use std::fmt::Write;
+
+/// The key, and what is derived from it.
+pub(super) struct Key {
+    key: [u8; 32],
+}
+
+impl Key {
+    pub(super) fn new(key: [u8; 32]) -> Key {
+        Key { key }
+    }
+
+    /// Sixteen hex digits that identify the key and do not give it away.
+    pub(super) fn id(&self) -> String {
+        let id = blake3::derive_key("squall captures 2026 redaction key id", &self.key);
+        id[..8].iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+
+    /// A pseudonym for text.
+    pub(super) fn text(&self, secret: &[u8]) -> String {
+        let len = LENGTHS.into_iter().find(|len| secret.len() <= *len).unwrap_or(LONGEST);
+        let mut digits = vec![0; (len - PREFIX.len() - CHECK).div_ceil(2)];
+        self.hash(secret).fill(&mut digits);
+        let mut pseudonym = String::from(PREFIX);
+        for byte in digits {
+            let _ = write!(pseudonym, "{byte:02x}");
+        }
+        pseudonym.truncate(len - CHECK);
+        let check = check_digits(&pseudonym);
+        pseudonym.push_str(&check);
+        pseudonym
+    }
+
+    /// A pseudonym for a number: fifteen digits, so that it is exact in every JSON reader.
+    pub(super) fn number(&self, secret: &[u8]) -> String {
+        let mut hash = [0; 8];
+        self.hash(secret).fill(&mut hash);
+        let number = format!("{NUMBER_PREFIX}{:08}", u64::from_le_bytes(hash) % 100_000_000);
+        format!("{number}{:03}", crc32c::crc32c(number.as_bytes()) % 1000)
+    }
+
+    /// A keyed hash of a secret, to meet it again without keeping it.
+    pub(super) fn fingerprint(&self, secret: &[u8]) -> u64 {
+        let mut hash = [0; 8];
+        self.hash(secret).fill(&mut hash);
+        u64::from_le_bytes(hash)
+    }
+
+    /// Percent-encoding is undone first: a secret is the same in a cookie, a form and a document.
+    fn hash(&self, secret: &[u8]) -> blake3::OutputReader {
+        blake3::Hasher::new_keyed(&self.key).update(&super::forms::percent_decode(secret)).finalize_xof()
+    }
+}
+
+/// Whether the whole value is a pseudonym for text, under any key.
+pub(super) fn is_text_pseudonym(value: &[u8]) -> bool {
+    if !value.starts_with(PREFIX.as_bytes()) || !LENGTHS.contains(&value.len()) {
+        return false;
+    }
+    let Ok(text) = std::str::from_utf8(value) else { return false };
+    let (body, check) = text.split_at(text.len() - CHECK);
+    check_digits(body) == check
+}
+
+/// Whether the whole value is a pseudonym for a number, under any key.
+pub(super) fn is_number_pseudonym(value: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(value) else { return false };
+    text.len() == 15
+        && text.starts_with(NUMBER_PREFIX)
+        && text.bytes().all(|byte| byte.is_ascii_digit())
+        && format!("{:03}", crc32c::crc32c(&value[..12]) % 1000) == text[12..]
+}
+
+/// Tells a pseudonym from a value that happens to begin like one.
+fn check_digits(body: &str) -> String {
+    format!("{:04x}", crc32c::crc32c(body.as_bytes()) & 0xffff)
+}
+
+/// What every pseudonym for text begins with: fit for headers, cookies, URLs, JSON, forms.
+const PREFIX: &str = "squall_";
+const NUMBER_PREFIX: &str = "7707";
+const CHECK: usize = 4;
+/// Lengths of pseudonyms: the shortest that holds the secret's own length.
+const LENGTHS: [usize; 4] = [24, 40, 64, LONGEST];
+const LONGEST: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_secrets_equal_pseudonyms_under_one_key_only() {
+        let (one, two) = (Key::new([1; 32]), Key::new([2; 32]));
+        for secret in [&b"a"[..], b"hunter2", &[b'x'; 30], &[b'y'; 60], &[b'z'; 4000]] {
+            let pseudonym = one.text(secret);
+            assert_eq!(pseudonym, one.text(secret));
+            assert_ne!(pseudonym, two.text(secret));
+            assert!(is_text_pseudonym(pseudonym.as_bytes()), "{pseudonym}");
+            assert!(LENGTHS.contains(&pseudonym.len()));
+            let number = one.number(secret);
+            assert!(is_number_pseudonym(number.as_bytes()) && number.len() == 15, "{number}");
+        }
+        assert_ne!(one.id(), two.id());
+        assert_eq!(one.text(b"a%20b"), one.text(b"a b"));
+    }
+
+    #[test]
+    fn what_only_begins_like_one_is_none() {
+        for value in ["squall_", "squall_0123456789abcdef0", "squall_is_my_password_123", "770700000000000"] {
+            assert!(
+                !is_text_pseudonym(value.as_bytes()) && !is_number_pseudonym(value.as_bytes()),
+                "{value}"
+            );
+        }
+    }
+}

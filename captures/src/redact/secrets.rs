@@ -1,0 +1,107 @@
+//! The secrets of an exchange while it is redacted, and those that were met before.
+
+use std::collections::HashSet;
+
+use super::names;
+use super::pseudonym::{Key, is_number_pseudonym, is_text_pseudonym};
+
+/// Replaces values and remembers which.
+pub(super) struct Secrets<'a> {
+    key: &'a Key,
+    known: &'a Known,
+    found: Vec<Vec<u8>>,
+}
+
+/// Hashes of secrets met before; the older half is forgotten when there are too many.
+#[derive(Default)]
+pub(super) struct Known {
+    recent: HashSet<u64>,
+    older: HashSet<u64>,
+}
+
+impl<'a> Secrets<'a> {
+    pub(super) fn new(key: &'a Key, known: &'a Known) -> Secrets<'a> {
+        Secrets { key, known, found: Vec::new() }
+    }
+
+    /// What stands in place of a secret; `None` when there is nothing to hide.
+    pub(super) fn hide(&mut self, secret: &[u8]) -> Option<String> {
+        if secret.is_empty() || is_text_pseudonym(secret) || is_number_pseudonym(secret) {
+            return None;
+        }
+        self.note(secret);
+        Some(self.key.text(secret))
+    }
+
+    /// The same for the value of a cookie. Those that are just words (`dark`, `en-GB`) are not looked for elsewhere.
+    pub(super) fn hide_cookie(&mut self, value: &[u8]) -> Option<String> {
+        match is_unguessable(value) {
+            true => self.hide(value),
+            false if value.is_empty() || is_text_pseudonym(value) => None,
+            false => Some(self.key.text(value)),
+        }
+    }
+
+    /// The same for a number.
+    pub(super) fn hide_number(&mut self, digits: &[u8]) -> Option<String> {
+        if is_number_pseudonym(digits) {
+            return None;
+        }
+        self.note(digits);
+        Some(self.key.number(digits))
+    }
+
+    /// For a value whose name says nothing: hides it if it is a secret met before, or looks like a token.
+    pub(super) fn hide_if_known(&mut self, value: &[u8]) -> Option<String> {
+        let hidden = names::looks_like_token(value) || self.is_known(value);
+        if hidden { self.hide(value) } else { None }
+    }
+
+    pub(super) fn is_known(&self, value: &[u8]) -> bool {
+        SHORTEST_KNOWN <= value.len() && value.len() <= LONGEST_KNOWN && self.known.contains(value, self.key)
+    }
+
+    pub(super) fn into_found(self) -> Vec<Vec<u8>> {
+        self.found
+    }
+
+    fn note(&mut self, secret: &[u8]) {
+        if self.found.len() < MAX_FOUND && !self.found.iter().any(|known| known == secret) {
+            self.found.push(secret.to_vec());
+        }
+    }
+}
+
+impl Known {
+    pub(super) fn remember(&mut self, secrets: &[Vec<u8>], key: &Key) {
+        for secret in secrets.iter().filter(|secret| SHORTEST_KNOWN <= secret.len()) {
+            self.recent.insert(key.fingerprint(secret));
+            if MAX_KNOWN <= self.recent.len() {
+                self.older = std::mem::take(&mut self.recent);
+            }
+        }
+    }
+
+    fn contains(&self, value: &[u8], key: &Key) -> bool {
+        if self.recent.is_empty() && self.older.is_empty() {
+            return false;
+        }
+        let fingerprint = key.fingerprint(value);
+        self.recent.contains(&fingerprint) || self.older.contains(&fingerprint)
+    }
+}
+
+/// Whether a value is long and mixed enough to be an identifier rather than a word or a number.
+fn is_unguessable(value: &[u8]) -> bool {
+    let has = |test: fn(&u8) -> bool| value.iter().any(test);
+    SHORTEST_KNOWN <= value.len() && has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic)
+        || 16 <= value.len() && has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase)
+}
+
+/// Shorter values are found by name only: they would meet innocent ones.
+const SHORTEST_KNOWN: usize = 8;
+const LONGEST_KNOWN: usize = 4096;
+/// Per generation; there are two.
+const MAX_KNOWN: usize = 1 << 16;
+/// Secrets of one exchange that are looked for in its other parts.
+const MAX_FOUND: usize = 64;

@@ -1,0 +1,94 @@
+//! Secrets in URLs: query parameters, passwords before the host, session ids in the path.
+
+use super::forms;
+use super::pseudonym::is_text_pseudonym;
+use super::secrets::Secrets;
+
+/// Rewrites a request target.
+pub(super) fn rewrite_target(target: &mut String, secrets: &mut Secrets<'_>) {
+    rewrite_text(target, secrets);
+    let path_end = target.find('?').unwrap_or(target.len());
+    if let Some(path) = path_segments(&target.as_bytes()[..path_end], secrets) {
+        let query = target.split_off(path_end);
+        *target = String::from_utf8_lossy(&path).into_owned() + &query;
+    }
+}
+
+/// Rewrites every URL in a text.
+pub(super) fn rewrite_text(text: &mut String, secrets: &mut Secrets<'_>) {
+    if let Some(new) = rewrite_bytes(text.as_bytes(), secrets) {
+        *text = String::from_utf8_lossy(&new).into_owned();
+    }
+}
+
+/// Rewrites every URL in a header value or document; `None` when nothing is to be hidden.
+pub(super) fn rewrite_bytes(text: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
+    let with_user = text.contains(&b'@').then(|| userinfo(text, secrets)).flatten();
+    let text = with_user.as_deref().unwrap_or(text);
+    queries(text, secrets).or(with_user)
+}
+
+/// From each `?` or `#` to the next byte that cannot be in a URL: parameters.
+fn queries(text: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
+    let mut out: Option<Vec<u8>> = None;
+    let mut done = 0;
+    let mut from = 0;
+    while let Some(mark) =
+        text[from..].iter().position(|byte| matches!(byte, b'?' | b'#')).map(|n| from + n + 1)
+    {
+        let len = text[mark..]
+            .iter()
+            .position(|byte| is_url_end(*byte) || *byte == b'#')
+            .unwrap_or(text.len() - mark);
+        if let Some(new) = forms::rewrite(&text[mark..mark + len], secrets) {
+            let out = out.get_or_insert_default();
+            out.extend_from_slice(&text[done..mark]);
+            out.extend_from_slice(&new);
+            done = mark + len;
+        }
+        from = mark + len;
+    }
+    let mut out = out?;
+    out.extend_from_slice(&text[done..]);
+    Some(out)
+}
+
+/// `user:password@` after `://`, or at the start of an authority: the password goes. Without a colon all of it goes.
+fn userinfo(text: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
+    let start = text.windows(3).position(|bytes| bytes == b"://").map_or(0, |n| n + 3);
+    let is_end = |byte: &u8| is_url_end(*byte) || matches!(byte, b'/' | b'?' | b'#');
+    let end = text[start..].iter().position(is_end).map_or(text.len(), |n| start + n);
+    let at = start + text[start..end].iter().rposition(|byte| *byte == b'@')?;
+    let user_end = text[start..at].iter().position(|byte| *byte == b':').map_or(start, |n| start + n + 1);
+    let pseudonym = secrets.hide(&forms::percent_decode(&text[user_end..at]))?;
+    Some([&text[..user_end], pseudonym.as_bytes(), &text[at..]].concat())
+}
+
+/// `;jsessionid=…`, and segments that are secrets known from elsewhere.
+fn path_segments(path: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
+    let mut changed = false;
+    let parts: Vec<Vec<u8>> = path
+        .split_inclusive(|byte| matches!(byte, b'/' | b';'))
+        .map(|part| {
+            let end = part.len() - usize::from(matches!(part.last(), Some(b'/' | b';')));
+            let (value, mark) = part.split_at(end);
+            let new = match forms::split_pair(value) {
+                (_, Some(_)) => forms::rewrite(value, secrets),
+                _ if LONG_SEGMENT <= value.len() && !is_text_pseudonym(value) => {
+                    secrets.hide_if_known(value).map(String::into_bytes)
+                }
+                _ => None,
+            };
+            changed |= new.is_some();
+            [new.as_deref().unwrap_or(value), mark].concat()
+        })
+        .collect();
+    changed.then(|| parts.concat())
+}
+
+fn is_url_end(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || matches!(byte, b'"' | b'<' | b'>' | b'\\')
+}
+
+/// Shorter path segments are words, not secrets.
+const LONG_SEGMENT: usize = 12;
