@@ -1,2 +1,66 @@
-//! The front door.
-fn main() {}
+//! The front door: one program, one subcommand for each thing Squall does.
+//!
+//! Exit codes are documented in the README: 0 passed, 1 findings, 104 bad usage or configuration, and those of a
+//! replay (99, 105, 108, 111, 112, 113).
+#![allow(clippy::print_stderr)]
+
+mod cli;
+mod shop;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Record real HTTP traffic, replay it amplified, inject faults inline, and get books that balance.
+#[derive(Debug, Parser)]
+#[command(name = "squall", version, max_term_width = 110)]
+struct Squall {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Record traffic inline and inject faults into it.
+    Proxy(Box<proxy::cli::ProxyArgs>),
+    /// Run the sample shop: something to try the rest on.
+    Shop(cli::shop::ShopArgs),
+}
+
+fn main() -> ExitCode {
+    let squall = match Squall::try_parse() {
+        Ok(squall) => squall,
+        Err(error) => return usage(&error),
+    };
+    log_to_stderr();
+    let outcome = match squall.command {
+        Command::Proxy(args) => proxy::cli::run(*args),
+        Command::Shop(args) => cli::shop::run(&args),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("squall: {error:#}");
+        ExitCode::from(BAD_USAGE)
+    })
+}
+
+/// Prints clap's own message; help and version are no mistakes.
+fn usage(error: &clap::Error) -> ExitCode {
+    // a closed pipe cannot be told about
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() { BAD_USAGE } else { 0 })
+}
+
+/// `SQUALL_LOG` takes the filters of tracing; pingora's own lines about single requests stay out of it.
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SQUALL_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,pingora_core=off,pingora_proxy=off"));
+    let format =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // only a second call could fail
+    let _ = format.try_init();
+}
+
+const BAD_USAGE: u8 = 104;

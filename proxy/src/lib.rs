@@ -1,1 +1,40 @@
-//! The inline proxy on pingora: records and injects.
+//! The inline proxy: records what passes, injects what the rules ask for, keeps the books.
+//!
+//! ```text
+//! listen -> serve -> conn (our stream) -> pingora -> service (hooks) -> exchange -> faults
+//!                                                        |                 |
+//!                                              upstream (pingora's pool)   books, ledger, recorder
+//! ```
+//!
+//! What this crate never knows: how a replay is planned or sent (it meets replays as headers and admin requests),
+//! and what the bytes of a capture mean. Pingora's types stay in here, its error type in `service.rs`.
+//!
+//! Nothing on the data path waits for recording, ledger, books or a reload: those queues are bounded and count
+//! what they shed.
+
+mod admin;
+mod books;
+pub mod cli;
+
+mod config;
+mod conn;
+mod error;
+mod exchange;
+mod faults;
+mod ledger;
+mod listen;
+mod metrics;
+mod recorder;
+mod rules;
+mod runs;
+mod serve;
+mod service;
+mod shared;
+mod start;
+mod sync;
+mod tls;
+
+pub use books::{Counts, EdgeBooks, RuleBooks};
+pub use config::{Config, EdgeConfig, TlsFiles, Upstream};
+pub use error::Error;
+pub use start::{FinalBooks, Running, start};

@@ -1,10 +1,11 @@
 //! What the HTTP layer and the stream below it tell each other about one connection.
 
 use std::net::SocketAddr;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::cut::Cut;
+use crate::sync::lock;
 
 /// Shared by a connection's stream and the exchanges on it.
 #[derive(Debug)]
@@ -63,13 +64,13 @@ impl ConnCtl {
 
     /// Asks the stream to cut an answer whose header has not been written out yet.
     pub(crate) fn arm(&self, key: StreamKey, cut: Cut) {
-        self.lock().push((key, cut));
+        lock(&self.cuts).push((key, cut));
         self.armed.store(true, Ordering::Release);
     }
 
     /// Takes back a cut that was not reached.
     pub(crate) fn disarm(&self, key: StreamKey) {
-        let mut cuts = self.lock();
+        let mut cuts = lock(&self.cuts);
         cuts.retain(|(armed, _)| *armed != key);
         self.armed.store(!cuts.is_empty(), Ordering::Release);
     }
@@ -79,11 +80,16 @@ impl ConnCtl {
         self.armed.load(Ordering::Acquire)
     }
 
-    pub(crate) fn cut_for(&self, key: StreamKey) -> Option<Cut> {
-        self.lock().iter().find(|(armed, _)| *armed == key).map(|(_, cut)| cut.clone())
+    /// Hands an HTTP/2 cut over for good.
+    pub(crate) fn take_cut(&self, key: StreamKey) -> Option<Cut> {
+        let mut cuts = lock(&self.cuts);
+        let at = cuts.iter().position(|(armed, _)| *armed == key)?;
+        let (_, cut) = cuts.swap_remove(at);
+        self.armed.store(!cuts.is_empty(), Ordering::Release);
+        Some(cut)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(StreamKey, Cut)>> {
-        self.cuts.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn cut_for(&self, key: StreamKey) -> Option<Cut> {
+        lock(&self.cuts).iter().find(|(armed, _)| *armed == key).map(|(_, cut)| cut.clone())
     }
 }

@@ -149,7 +149,11 @@ mod tests {
             for bytes in answer.chunks(piece) {
                 cut.push(bytes, &mut out);
             }
-            assert_eq!(String::from_utf8_lossy(&out), String::from_utf8_lossy(expect), "in pieces of {piece}");
+            assert_eq!(
+                String::from_utf8_lossy(&out),
+                String::from_utf8_lossy(expect),
+                "in pieces of {piece}"
+            );
             assert_eq!(cut.is_done(), done, "in pieces of {piece}");
         }
     }

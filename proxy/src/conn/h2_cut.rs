@@ -87,7 +87,7 @@ impl H2Cut {
     fn pass(&mut self, frame: &Frame, ctl: &ConnCtl, out: &mut Vec<u8>) {
         if frame.kind == HEADERS
             && ctl.is_armed()
-            && let Some(cut) = ctl.cut_for(StreamKey::Http2(frame.stream))
+            && let Some(cut) = ctl.take_cut(StreamKey::Http2(frame.stream))
         {
             self.cuts.entry(frame.stream).or_insert(cut);
         }
@@ -102,11 +102,13 @@ impl H2Cut {
         if let (DATA, Some(cut)) = (frame.kind, self.cuts.get_mut(&frame.stream)) {
             cut.after = cut.after.saturating_sub(pass as u64);
         }
+        if frame.kind == DATA && !reset && frame.flags & END_STREAM != 0 {
+            self.cuts.remove(&frame.stream); // the body ended before the asked byte
+        }
         // a stream that is about to be reset must not look complete; neither may one cut in its header
         let flags = if reset || left == Some(0) { frame.flags & !END_STREAM } else { frame.flags };
         Frame { len: pass, flags, ..*frame }.write(out);
-        self.state =
-            State::Payload { pass, skip: frame.len - pass, reset: reset.then_some(frame.stream) };
+        self.state = State::Payload { pass, skip: frame.len - pass, reset: reset.then_some(frame.stream) };
     }
 
     fn end_if_over(&mut self, out: &mut Vec<u8>) {
@@ -181,6 +183,7 @@ mod tests {
             }
             assert_eq!(out, expect.concat(), "in pieces of {piece}");
             assert_eq!(cut.was_hit(), hit);
+            assert!(!ctl.is_armed(), "the cut is taken up with the stream's header");
         }
     }
 
@@ -191,7 +194,13 @@ mod tests {
         let late = frame(RST_STREAM, 0, 3, &8u32.to_be_bytes());
         check(
             7,
-            &[head.clone(), frame(DATA, 0, 3, b"12345"), frame(DATA, END_STREAM, 3, b"67890"), neighbour.clone(), late],
+            &[
+                head.clone(),
+                frame(DATA, 0, 3, b"12345"),
+                frame(DATA, END_STREAM, 3, b"67890"),
+                neighbour.clone(),
+                late,
+            ],
             &[head, frame(DATA, 0, 3, b"12345"), frame(DATA, 0, 3, b"67"), reset(3), neighbour],
             true,
         );

@@ -1,0 +1,235 @@
+//! The proxy's side of the books: what every exchange became, counted once, at its own edge.
+//!
+//! Rows that hold at any quiet moment (`in_flight` 0):
+//!
+//! ```text
+//! seen              = forwarded + short_circuited + dropped + refused + client_gone + upstream_unreachable + aborted
+//! upstream_attempts = forwarded + proxy_repeats + storm_copies
+//! forwarded         = delivered + cut + upstream_failed + client_gone_after
+//! seen              = recorded + shed + not_recorded
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use captures::opset::OpSet;
+use serde::Serialize;
+
+use crate::sync::lock;
+
+/// Counts by name: of a rule, or of a reason.
+pub type Counts = BTreeMap<String, u64>;
+
+/// One edge's rows. Units: exchanges, except where said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct EdgeBooks {
+    /// The edge.
+    pub name: String,
+    /// Requests whose header was read, and those refused for what it said.
+    pub seen: u64,
+    /// Handed to the upstream at least once.
+    pub forwarded: u64,
+    /// Answered by a rule, by rule.
+    pub short_circuited: Counts,
+    /// Ended by a rule without an answer and without the upstream, by rule.
+    pub dropped: Counts,
+    /// Refused by the proxy itself, by reason.
+    pub refused: Counts,
+    /// The client left before the upstream was asked.
+    pub client_gone: u64,
+    /// No connection to the upstream.
+    pub upstream_unreachable: u64,
+    /// Ended by the drain deadline or by a bug, before any other outcome.
+    pub aborted: u64,
+    /// The whole answer was written to the client.
+    pub delivered: u64,
+    /// The upstream's answer was torn off by a rule, by rule.
+    pub cut: Counts,
+    /// The upstream died, timed out or answered garbage.
+    pub upstream_failed: u64,
+    /// The client left after the upstream was asked.
+    pub client_gone_after: u64,
+    /// Requests handed to the upstream: first tries, the proxy's own repeats, storm copies.
+    pub upstream_attempts: u64,
+    /// Tries beyond the first, on a pooled connection that had died.
+    pub proxy_repeats: u64,
+    /// Copies sent by storm rules, by rule.
+    pub storm_copies: Counts,
+    /// Upstream attempts whose connection died before the first answer byte: the origin may or may not know of them.
+    pub ambiguous: u64,
+    /// Written to the capture.
+    pub recorded: u64,
+    /// Meant for the capture and lost, by reason.
+    pub shed: Counts,
+    /// Not meant for the capture, by reason.
+    pub not_recorded: Counts,
+}
+
+/// One rule's counts. Units: exchanges.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct RuleBooks {
+    /// The rule.
+    pub id: String,
+    /// Exchanges that match the rule.
+    pub eligible: u64,
+    /// Of those, selected.
+    pub selected: u64,
+    /// Of those, spared, by reason.
+    pub suppressed: Counts,
+    /// Of those, touched.
+    pub applied: u64,
+    /// The rate the rule asks for, 0 to 1.
+    pub asked_rate: f64,
+    /// Selected over eligible, 0 to 1; 0 where nothing was eligible.
+    pub realised_rate: f64,
+}
+
+/// Everything counted for one purpose: since the start, or for one replay.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    /// Tag of the replay; `None` for the totals.
+    pub(crate) run: Option<String>,
+    pub(crate) started: Instant,
+    in_flight: AtomicI64,
+    edges: Vec<EdgeScope>,
+    rules: Mutex<BTreeMap<String, RuleBooks>>,
+    seen_ops: Option<Mutex<OpSet>>,
+    ended: Mutex<Ended>,
+}
+
+#[derive(Debug)]
+struct EdgeScope {
+    seen: AtomicU64,
+    books: Mutex<EdgeBooks>,
+}
+
+/// Exchanges of a replay that a rule ended without a whole answer, so that the replayer can tell them from failures.
+#[derive(Debug, Default)]
+struct Ended {
+    list: Vec<EndedExchange>,
+    lost: u64,
+}
+
+/// One such exchange.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EndedExchange {
+    pub(crate) op: u64,
+    pub(crate) attempt: u32,
+    pub(crate) rule: Arc<str>,
+    pub(crate) action: &'static str,
+}
+
+impl Scope {
+    pub(crate) fn new(run: Option<String>, edges: &[String], started: Instant) -> Self {
+        let edge = |name: &String| EdgeScope {
+            seen: AtomicU64::new(0),
+            books: Mutex::new(EdgeBooks { name: name.clone(), ..EdgeBooks::default() }),
+        };
+        Scope {
+            started,
+            in_flight: AtomicI64::new(0),
+            edges: edges.iter().map(edge).collect(),
+            rules: Mutex::default(),
+            seen_ops: run.is_some().then(|| Mutex::new(OpSet::new())),
+            ended: Mutex::default(),
+            run,
+        }
+    }
+
+    /// An exchange was seen. Its end is told by [`Scope::post`], whatever happens to it.
+    pub(crate) fn open(&self, edge: usize) {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+        self.edges[edge].seen.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Its outcome, in one piece.
+    pub(crate) fn post(&self, edge: usize, post: impl FnOnce(&mut EdgeBooks)) {
+        self.note(edge, post);
+        self.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// A count that does not end an exchange.
+    pub(crate) fn note(&self, edge: usize, note: impl FnOnce(&mut EdgeBooks)) {
+        note(&mut lock(&self.edges[edge].books));
+    }
+
+    /// Work that must be over before the books are read: a storm copy, an exchange on its way to the capture.
+    pub(crate) fn pend(&self) {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn pended(&self) {
+        self.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn rules(&self, post: impl FnOnce(&mut BTreeMap<String, RuleBooks>)) {
+        post(&mut lock(&self.rules));
+    }
+
+    pub(crate) fn saw(&self, op: u64, attempt: u32) {
+        if let Some(seen) = &self.seen_ops {
+            lock(seen).insert(op, attempt);
+        }
+    }
+
+    /// The sketch of every (operation, attempt) seen; kept for replays only.
+    pub(crate) fn seen_ops(&self) -> Option<Vec<u8>> {
+        self.seen_ops.as_ref().map(|seen| lock(seen).to_bytes())
+    }
+
+    pub(crate) fn ended(&self, exchange: EndedExchange) {
+        let mut ended = lock(&self.ended);
+        if ended.list.len() < MAX_ENDED {
+            ended.list.push(exchange);
+        } else {
+            ended.lost += 1;
+        }
+    }
+
+    /// The exchanges ended by rules, and how many did not fit.
+    pub(crate) fn ended_list(&self) -> (Vec<EndedExchange>, u64) {
+        let ended = lock(&self.ended);
+        (ended.list.clone(), ended.lost)
+    }
+
+    pub(crate) fn in_flight(&self) -> i64 {
+        self.in_flight.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn edge_books(&self) -> Vec<EdgeBooks> {
+        let snapshot = |edge: &EdgeScope| {
+            let books = lock(&edge.books).clone();
+            EdgeBooks { seen: edge.seen.load(Ordering::Acquire), ..books }
+        };
+        self.edges.iter().map(snapshot).collect()
+    }
+
+    pub(crate) fn rule_books(&self) -> Vec<RuleBooks> {
+        lock(&self.rules).values().cloned().map(RuleBooks::rated).collect()
+    }
+}
+
+impl RuleBooks {
+    #[expect(clippy::cast_precision_loss, reason = "a share of counts far below 2^53")]
+    fn rated(mut self) -> Self {
+        if self.eligible > 0 {
+            self.realised_rate = self.selected as f64 / self.eligible as f64;
+        }
+        self
+    }
+}
+
+/// Adds one under a name.
+pub(crate) fn bump(counts: &mut Counts, name: &str) {
+    match counts.get_mut(name) {
+        Some(count) => *count += 1,
+        None => {
+            counts.insert(name.to_owned(), 1);
+        }
+    }
+}
+
+/// Ended exchanges kept for a replay to ask about: 48 bytes each.
+const MAX_ENDED: usize = 4_000_000;

@@ -1,0 +1,367 @@
+//! `squall proxy`: flags, signals, what is printed.
+#![allow(clippy::print_stdout)]
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use clap::Args;
+
+use crate::config::{Config, EdgeConfig, TlsFiles, Upstream};
+use crate::start::{FinalBooks, Running, start};
+
+/// Record traffic inline and inject faults into it.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ProxyArgs {
+    /// Where clients come in; an EDGE is a name for a pair of --listen and --upstream. Port 0 picks a free port.
+    #[arg(long, value_name = "[EDGE=]ADDR", required = true)]
+    listen: Vec<String>,
+    /// Where their requests go: http://, https:// or h2c:// (HTTP/2 in clear text).
+    #[arg(long, value_name = "[EDGE=]URL", required = true)]
+    upstream: Vec<String>,
+    /// Record to this capture; an existing one is continued.
+    #[arg(long, value_name = "FILE", help_heading = "Recording")]
+    record: Option<PathBuf>,
+    /// Record replayed traffic as well.
+    #[arg(long, requires = "record", help_heading = "Recording")]
+    record_replays: bool,
+    /// Request bodies are recorded up to this size.
+    #[arg(long, value_name = "SIZE", default_value = "1MB", value_parser = size, help_heading = "Recording")]
+    body_limit: usize,
+    /// Rule file; saved changes are live within 100 ms.
+    #[arg(long, value_name = "FILE", help_heading = "Faults")]
+    rules: Option<PathBuf>,
+    /// A rule in one line, as in 'GET /api/** delay 200ms 20%'.
+    #[arg(long, value_name = "RULE", help_heading = "Faults")]
+    fault: Vec<String>,
+    /// Seed of the selection where the rule file has none (decimal or 0x…); random unless given.
+    #[arg(long, value_parser = seed, help_heading = "Faults")]
+    seed: Option<u64>,
+    /// Append one line of JSON for every fault to this file.
+    #[arg(long, value_name = "FILE", help_heading = "Faults")]
+    ledger: Option<PathBuf>,
+    /// Admin API: books, ledger, status, metrics. Loopback only.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = address)]
+    admin: SocketAddr,
+    /// Worker threads [default: one for each core].
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Certificate chain (PEM): edges do TLS, HTTP/2 and HTTP/1.1 by ALPN.
+    #[arg(long, value_name = "FILE", requires = "tls_key", help_heading = "TLS")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = "TLS")]
+    tls_key: Option<PathBuf>,
+    /// Do not verify the upstream's certificate.
+    #[arg(long, help_heading = "TLS")]
+    upstream_insecure: bool,
+    /// Verify the upstream's certificate against these authorities (PEM).
+    #[arg(long, value_name = "FILE", help_heading = "TLS")]
+    upstream_ca: Option<PathBuf>,
+    /// Forward squall-* request headers, for a chain of proxies.
+    #[arg(long)]
+    pass_squall_headers: bool,
+    /// Let squall-* answer headers of the upstream through, for a chain of proxies.
+    #[arg(long)]
+    trust_upstream_squall: bool,
+    /// Close a client connection that is idle for this long.
+    #[arg(long, value_name = "TIME", default_value = "75s", value_parser = duration)]
+    idle_timeout: Duration,
+    /// The upstream may be silent for this long.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    upstream_timeout: Duration,
+    /// At a stop, exchanges get this long to finish.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    grace: Duration,
+    /// Write the books as JSON at the end.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Runs the proxy until SIGINT or SIGTERM. 104: the command line, a file or a port is wrong.
+///
+/// # Errors
+/// The proxy cannot start, or the books cannot be written.
+pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
+    let json = args.json.clone();
+    let config = args.config()?;
+    let signals = Signals::install()?;
+    let running = start(config.clone())?;
+    announce(&running, &config);
+    signals.serve(&running);
+    println!("stopping: exchanges finish, at most {:?}; Ctrl-C again stops at once", config.grace);
+    let books = running.stop(|| signals.stops() > 1);
+    summarise(&books);
+    if let Some(path) = json {
+        write_json(&path, &books).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl ProxyArgs {
+    fn config(self) -> anyhow::Result<Config> {
+        let tls = self.tls_cert.clone().zip(self.tls_key.clone()).map(|(cert, key)| TlsFiles { cert, key });
+        let mut config = Config::new(self.edges(tls.is_some())?);
+        let parsed = self.fault.iter().map(|rule| fault_rules::parse_inline(rule));
+        config.inline_rules =
+            parsed.collect::<Result<_, _>>().map_err(|report| anyhow!("--fault: {report}"))?;
+        config.seed = self.seed.unwrap_or_else(|| {
+            let [a, b, c, d, e, f, g, h, ..] = config.redaction_key;
+            u64::from_le_bytes([a, b, c, d, e, f, g, h]).rotate_left(17) ^ u64::from(std::process::id())
+        });
+        if let Ok(key) = std::env::var("SQUALL_REDACTION_KEY") {
+            config.redaction_key =
+                hex_key(&key).context("SQUALL_REDACTION_KEY wants 64 hexadecimal digits")?;
+        }
+        config.threads = self.threads.unwrap_or(config.threads);
+        config.tls = tls;
+        config.admin = self.admin;
+        config.record = self.record;
+        config.record_replays = self.record_replays;
+        config.body_limit = self.body_limit;
+        config.rules = self.rules;
+        config.ledger = self.ledger;
+        config.upstream_insecure = self.upstream_insecure;
+        config.upstream_ca = self.upstream_ca;
+        config.pass_squall_headers = self.pass_squall_headers;
+        config.trust_upstream_squall = self.trust_upstream_squall;
+        config.idle_timeout = self.idle_timeout;
+        config.upstream_timeout = self.upstream_timeout;
+        config.grace = self.grace;
+        Ok(config)
+    }
+
+    /// Pairs listeners with upstreams by name.
+    fn edges(&self, tls: bool) -> anyhow::Result<Vec<EdgeConfig>> {
+        let named = |text: &String| match text.split_once('=') {
+            Some((name, rest)) => (name.to_owned(), rest.to_owned()),
+            None => ("default".to_owned(), text.clone()),
+        };
+        let mut upstreams: Vec<(String, String)> = self.upstream.iter().map(named).collect();
+        let mut edges = Vec::new();
+        for (name, listen) in self.listen.iter().map(named) {
+            let Some(at) = upstreams.iter().position(|(of, _)| *of == name) else {
+                bail!("--listen {name}={listen} has no upstream: add --upstream {name}=http://HOST:PORT");
+            };
+            let (_, url) = upstreams.swap_remove(at);
+            let (asks_tls, addr) = match (listen.strip_prefix("https://"), listen.strip_prefix("http://")) {
+                (Some(addr), _) => (true, addr),
+                (_, Some(addr)) => (false, addr),
+                _ => (tls, listen.as_str()),
+            };
+            let listen = address(addr).map_err(|why| anyhow!("--listen {addr}: {why}"))?;
+            edges.push(EdgeConfig { name, listen, tls: asks_tls, upstream: Upstream::resolve(&url)? });
+        }
+        match upstreams.first() {
+            Some((name, url)) => {
+                bail!("--upstream {name}={url} has no listener: add --listen {name}=127.0.0.1:PORT")
+            }
+            None => Ok(edges),
+        }
+    }
+}
+
+fn announce(running: &Running, config: &Config) {
+    for ((name, addr), edge) in running.edges().iter().zip(&config.edges) {
+        println!("edge {name} listening on {}://{addr}", if edge.tls { "https" } else { "http" });
+    }
+    println!("admin listening on http://{}", running.admin());
+    if let Some(path) = &config.record {
+        println!("recording to {}", path.display());
+    }
+    let rules = running.rules();
+    if rules > 0 && running.is_armed() {
+        println!("{rules} rules armed, seed {:#x}", running.seed());
+    } else if rules > 0 {
+        println!(
+            "NOT ARMED: not every edge listens on loopback, so no fault fires until you type: squall arm http://{}",
+            running.admin()
+        );
+    }
+    // a pipe that is closed must not take the proxy with it
+    let _ = std::io::stdout().flush();
+}
+
+fn summarise(books: &FinalBooks) {
+    for edge in &books.edges {
+        let sum = |counts: &crate::Counts| counts.values().sum::<u64>();
+        println!(
+            "edge {}: {} seen, {} forwarded, {} answered or ended by rules, {} recorded, {} shed",
+            edge.name,
+            edge.seen,
+            edge.forwarded,
+            sum(&edge.short_circuited) + sum(&edge.dropped) + sum(&edge.cut),
+            edge.recorded,
+            sum(&edge.shed),
+        );
+    }
+    if books.unfinished > 0 {
+        println!("{} connections were cut off at the end of the grace time", books.unfinished);
+    }
+}
+
+fn write_json(path: &PathBuf, books: &FinalBooks) -> anyhow::Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    serde_json::to_writer_pretty(&mut file, books)?;
+    file.write_all(b"\n")?;
+    Ok(file.flush()?)
+}
+
+/// SIGINT and SIGTERM stop, SIGHUP reloads.
+struct Signals {
+    runtime: tokio::runtime::Runtime,
+    stops: Arc<AtomicUsize>,
+    stopped: tokio::sync::watch::Receiver<usize>,
+    reloads: std::cell::RefCell<tokio::sync::mpsc::Receiver<()>>,
+}
+
+impl Signals {
+    /// Installed before anything starts, so that no signal finds the default action.
+    fn install() -> anyhow::Result<Signals> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("squall-signals")
+            .enable_all()
+            .build()?;
+        let stops = Arc::<AtomicUsize>::default();
+        let (tell, stopped) = tokio::sync::watch::channel(0);
+        let (reload, reloads) = tokio::sync::mpsc::channel(1);
+        let _context = runtime.enter();
+        let (mut int, mut term, mut hup) = (
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        );
+        let count = stops.clone();
+        runtime.spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = int.recv() => {}
+                    _ = term.recv() => {}
+                    _ = hup.recv() => {
+                        let _ = reload.try_send(());
+                        continue;
+                    }
+                }
+                tell.send_replace(count.fetch_add(1, Ordering::AcqRel) + 1);
+            }
+        });
+        drop(_context);
+        Ok(Signals { runtime, stops, stopped, reloads: std::cell::RefCell::new(reloads) })
+    }
+
+    fn stops(&self) -> usize {
+        self.stops.load(Ordering::Acquire)
+    }
+
+    /// Blocks until the first stop, reloading meanwhile.
+    fn serve(&self, running: &Running) {
+        let mut stopped = self.stopped.clone();
+        let mut reloads = self.reloads.borrow_mut();
+        self.runtime.block_on(async {
+            loop {
+                tokio::select! {
+                    _ = stopped.wait_for(|stops| *stops > 0) => return,
+                    Some(()) = reloads.recv() => running.reload(),
+                }
+            }
+        });
+    }
+}
+
+/// `127.0.0.1:8080`, `:8080` or `8080`; without a host the loopback is meant.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(port) = text.trim_start_matches(':').parse::<u16>() {
+        return Ok((IpAddr::V4(Ipv4Addr::LOCALHOST), port).into());
+    }
+    let local = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    let text = local.as_deref().unwrap_or(text);
+    text.parse().map_err(|_| "not an address; write for example 127.0.0.1:8080".to_owned())
+}
+
+fn size(text: &str) -> Result<usize, String> {
+    let digits = text.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "B" => 1,
+        "KB" => 1_000,
+        "MB" => 1_000_000,
+        _ => return Err("write a size with its unit: 64KB, 1MB, 0B".to_owned()),
+    };
+    let number = digits.parse::<usize>().map_err(|error| error.to_string())?;
+    number.checked_mul(unit).filter(|size| *size <= MAX_BODY_LIMIT).ok_or_else(|| "at most 16MB".to_owned())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    text.parse::<humantime::Duration>()
+        .map(Into::into)
+        .map_err(|_| "write a time with its unit: 500ms, 30s, 5m, 1h30m".to_owned())
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| "a seed is a whole number, 42 or 0x2a".to_owned())
+}
+
+fn hex_key(text: &str) -> Option<[u8; 32]> {
+    let mut key = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (at, byte) in key.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[at * 2..at * 2 + 2], 16).ok()?;
+    }
+    Some(key)
+}
+
+/// Bodies wait in memory until they are written.
+const MAX_BODY_LIMIT: usize = 16_000_000;
+
+const EXAMPLES: &str = "\
+Examples:
+  Record what passes between your clients and your service:
+    squall proxy --listen 127.0.0.1:8080 --upstream http://127.0.0.1:9000 --record capture.zst
+  The same with faults from a file, live as soon as you save it:
+    squall proxy --listen 127.0.0.1:8080 --upstream http://127.0.0.1:9000 --record capture.zst --rules faults.toml
+  One rule, no file:
+    squall proxy --listen 8080 --upstream http://127.0.0.1:9000 --fault 'GET /api/** delay 200ms 20%'
+  Two edges, so that a dependency is seen too:
+    squall proxy --listen shop=8080 --upstream shop=http://127.0.0.1:9000 \\
+                 --listen payments=8081 --upstream payments=http://127.0.0.1:9100";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_as_people_type_them() {
+        let check = |text: &str, expect: Option<&str>| {
+            assert_eq!(address(text).ok().map(|addr| addr.to_string()).as_deref(), expect, "{text}");
+        };
+        check("127.0.0.1:8080", Some("127.0.0.1:8080"));
+        check("8080", Some("127.0.0.1:8080"));
+        check(":0", Some("127.0.0.1:0"));
+        check("localhost:81", Some("127.0.0.1:81"));
+        check("0.0.0.0:80", Some("0.0.0.0:80"));
+        check("[::1]:80", Some("[::1]:80"));
+        check("host", None);
+        check("99999", None);
+    }
+
+    #[test]
+    fn sizes_need_units_and_stay_small() {
+        assert_eq!(size("64KB"), Ok(64_000));
+        assert_eq!(size("0B"), Ok(0));
+        assert!(size("64").is_err() && size("1GB").is_err() && size("17MB").is_err());
+    }
+}

@@ -1,0 +1,222 @@
+//! What a proxy is asked to be.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fault_rules::Rule;
+use url::{Host, Url};
+
+use crate::Error;
+
+/// Everything `squall proxy` needs to know. Build one with [`Config::new`] and fill in the rest.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// At least one; the first is where replays come in.
+    pub edges: Vec<EdgeConfig>,
+    /// The admin listener. Loopback only, unless it is told otherwise nowhere.
+    pub admin: SocketAddr,
+    /// Capture file to record to.
+    pub record: Option<PathBuf>,
+    /// Record replayed traffic too.
+    pub record_replays: bool,
+    /// Request bodies are recorded up to this many bytes.
+    pub body_limit: usize,
+    /// Key of the pseudonyms that secrets become; never written anywhere. Random unless two captures must share them.
+    pub redaction_key: [u8; 32],
+    /// Rule file.
+    pub rules: Option<PathBuf>,
+    /// Rules of the command line.
+    pub inline_rules: Vec<Rule>,
+    /// Seed for selection where the rule file gives none.
+    pub seed: u64,
+    /// Ledger file.
+    pub ledger: Option<PathBuf>,
+    /// Worker threads; each has its own runtime, listeners and upstream pool.
+    pub threads: usize,
+    /// Certificate chain and key (PEM) for TLS on every edge that asks for it.
+    pub tls: Option<TlsFiles>,
+    /// Do not verify upstream certificates.
+    pub upstream_insecure: bool,
+    /// PEM file of the authorities that upstream certificates are checked against, instead of the system's.
+    pub upstream_ca: Option<PathBuf>,
+    /// Forward `squall-*` request headers to the upstream.
+    pub pass_squall_headers: bool,
+    /// Let the upstream's own `squall-*` answer headers through.
+    pub trust_upstream_squall: bool,
+    /// An idle client connection is closed after this.
+    pub idle_timeout: Duration,
+    /// Connecting to the upstream may take this long.
+    pub connect_timeout: Duration,
+    /// The upstream may be silent this long.
+    pub upstream_timeout: Duration,
+    /// At a stop, exchanges get this long to finish.
+    pub grace: Duration,
+}
+
+/// One edge: where clients come in, and where their requests go.
+#[derive(Debug, Clone)]
+pub struct EdgeConfig {
+    /// Its name, unique.
+    pub name: String,
+    /// Where to listen; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// TLS with ALPN on this edge.
+    pub tls: bool,
+    /// Where requests go.
+    pub upstream: Upstream,
+}
+
+/// An origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// As given.
+    pub url: String,
+    /// Resolved once, at the start.
+    pub addr: SocketAddr,
+    /// Name for SNI and certificate checks.
+    pub host: String,
+    /// TLS to the origin.
+    pub tls: bool,
+    /// HTTP/2 by prior knowledge (`h2c://`).
+    pub h2c: bool,
+}
+
+/// Where certificate chain and key lie.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    /// PEM, leaf first.
+    pub cert: PathBuf,
+    /// PEM, PKCS#8, PKCS#1 or SEC1.
+    pub key: PathBuf,
+}
+
+impl Config {
+    /// A proxy of these edges with everything else at its default.
+    #[must_use]
+    pub fn new(edges: Vec<EdgeConfig>) -> Self {
+        Config {
+            edges,
+            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+            record: None,
+            record_replays: false,
+            body_limit: 1 << 20,
+            redaction_key: random_key(),
+            rules: None,
+            inline_rules: Vec::new(),
+            seed: 0,
+            ledger: None,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            tls: None,
+            upstream_insecure: false,
+            upstream_ca: None,
+            pass_squall_headers: false,
+            trust_upstream_squall: false,
+            idle_timeout: Duration::from_secs(75),
+            connect_timeout: Duration::from_secs(5),
+            upstream_timeout: Duration::from_secs(60),
+            grace: Duration::from_secs(30),
+        }
+    }
+
+    /// Does every edge listen on loopback? Only then do rules arm themselves.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.edges.iter().all(|edge| edge.listen.ip().is_loopback())
+    }
+
+    /// Checks what does not need the machine.
+    ///
+    /// # Errors
+    /// No edge, an edge named twice, TLS without a certificate, an admin listener that others could reach.
+    pub fn check(&self) -> Result<(), Error> {
+        let wrong = |text: String| Err(Error::Config(text));
+        if self.edges.is_empty() {
+            return wrong("no edge: give --listen ADDR and --upstream URL".into());
+        }
+        for (at, edge) in self.edges.iter().enumerate() {
+            if self.edges[..at].iter().any(|other| other.name == edge.name) {
+                return wrong(format!("edge `{}` is given twice: name each edge once", edge.name));
+            }
+            if edge.tls && self.tls.is_none() {
+                return wrong(format!("edge `{}` wants TLS: give --tls-cert and --tls-key", edge.name));
+            }
+        }
+        if !self.admin.ip().is_loopback() {
+            return wrong(format!(
+                "--admin {}: the admin listener has no token yet, keep it on loopback",
+                self.admin
+            ));
+        }
+        if self.threads == 0 {
+            return wrong("--threads 0: at least one is needed".into());
+        }
+        Ok(())
+    }
+}
+
+/// Bytes that nobody can guess. Where the system has none to give, the proxy must not pretend to redact.
+fn random_key() -> [u8; 32] {
+    let mut key = [0; 32];
+    let random = rustls::crypto::ring::default_provider().secure_random;
+    random.fill(&mut key).expect("the system's random source works");
+    key
+}
+
+impl Upstream {
+    /// Reads `http://host:port`, `https://…` or `h2c://…` and resolves the host.
+    ///
+    /// # Errors
+    /// Another scheme, a path that would be ignored, a host that does not resolve.
+    pub fn resolve(text: &str) -> Result<Upstream, Error> {
+        let wrong = |why: &str| {
+            Error::Config(format!("--upstream {text}: {why}; write for example http://127.0.0.1:9000"))
+        };
+        let url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
+        let (tls, h2c) = match url.scheme() {
+            "http" => (false, false),
+            "https" => (true, false),
+            "h2c" => (false, true),
+            _ => return Err(wrong("the scheme must be http, https or h2c")),
+        };
+        if !matches!(url.path(), "" | "/") || url.query().is_some() {
+            return Err(wrong("a path is not used: requests keep the one they came with"));
+        }
+        // `Url` knows no default port for h2c, and reads its host as opaque text
+        let host = url.host().ok_or_else(|| wrong("there is no host"))?;
+        let port = url.port().unwrap_or(if tls { 443 } else { 80 });
+        let name = match &host {
+            Host::Domain(name) => (*name).to_owned(),
+            Host::Ipv4(ip) => ip.to_string(),
+            Host::Ipv6(ip) => ip.to_string(),
+        };
+        let mut found = (name.as_str(), port)
+            .to_socket_addrs()
+            .map_err(|error| wrong(&format!("does not resolve: {error}")))?;
+        let addr = found.next().ok_or_else(|| wrong("does not resolve"))?;
+        Ok(Upstream { url: text.trim_end_matches('/').to_owned(), addr, host: name, tls, h2c })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn upstreams_in_all_schemes() {
+        let check = |text: &str, port: u16, tls: bool, h2c: bool| {
+            let upstream = Upstream::resolve(text).expect(text);
+            assert_eq!((upstream.addr.port(), upstream.tls, upstream.h2c), (port, tls, h2c), "{text}");
+        };
+        check("http://127.0.0.1:9000", 9000, false, false);
+        check("http://127.0.0.1", 80, false, false);
+        check("https://127.0.0.1/", 443, true, false);
+        check("h2c://127.0.0.1:50051", 50051, false, true);
+        check("http://[::1]:81", 81, false, false);
+        check("http://localhost:82", 82, false, false);
+        for bad in ["127.0.0.1:9000", "ftp://127.0.0.1", "http://127.0.0.1/path", "http://"] {
+            let error = Upstream::resolve(bad).expect_err(bad).to_string();
+            assert!(error.contains("http://127.0.0.1:9000"), "says what to type: {error}");
+        }
+    }
+}

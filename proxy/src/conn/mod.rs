@@ -1,0 +1,359 @@
+//! The stream under HTTP: our own, so that what reaches the wire, and when, is ours to say.
+//!
+//! ```text
+//! TcpStream -> Raw (clear or TLS) -> Conn (write buffer, parked byte, cuts) -> pingora's HTTP session
+//! ```
+//!
+//! Three invariants. What pingora wrote is on its way before the connection waits for more (`poll_read`
+//! drains the write buffer first; pingora alone holds the header of a Content-Length answer back until the
+//! body ends). A cut lets through exactly the bytes asked for, waits until the peer's kernel has them, and
+//! only then resets. With nothing armed the bytes pass unchanged.
+
+mod ctl;
+mod cut;
+mod h1_cut;
+mod h2_cut;
+mod outq;
+mod raw;
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora_core::protocols::raw_connect::ProxyDigest;
+use pingora_core::protocols::{
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
+    UniqueID, UniqueIDType,
+};
+use pingora_http::ResponseHeader;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+pub(crate) use ctl::{ConnCtl, StreamKey};
+pub(crate) use cut::Cut;
+pub(crate) use h2_cut::RESET_CODE as H2_RESET_CODE;
+pub(crate) use raw::Raw;
+
+use h1_cut::H1Cut;
+use h2_cut::H2Cut;
+
+/// A client's connection as pingora sees it.
+pub(crate) struct Conn {
+    raw: Raw,
+    ctl: Arc<ConnCtl>,
+    digest: Arc<ProxyDigest>,
+    socket: Arc<SocketDigest>,
+    parked: Option<u8>,
+    out: Vec<u8>,
+    /// Bytes of `out` that the socket has taken.
+    sent: usize,
+    filter: Filter,
+    reset: Reset,
+}
+
+/// What stands between pingora's writes and the buffer.
+enum Filter {
+    /// HTTP/1, nothing to cut.
+    Open,
+    Http1(H1Cut),
+    Http2(Box<H2Cut>),
+}
+
+/// The end of a cut connection.
+///
+/// ```text
+/// No --asked byte written--> Draining (until the peer's kernel has it all, at most DRAIN_LIMIT) --> Done
+/// ```
+enum Reset {
+    No,
+    Draining { until: Instant, pause: Pin<Box<Sleep>> },
+    Done,
+}
+
+impl Conn {
+    /// Wraps an accepted connection.
+    pub(crate) fn new(raw: Raw, ctl: Arc<ConnCtl>) -> io::Result<Conn> {
+        use std::os::fd::AsRawFd;
+        let header = ResponseHeader::build(200, Some(0)).map_err(io::Error::other)?;
+        let socket = SocketDigest::from_raw_fd(raw.socket().as_raw_fd());
+        Ok(Conn {
+            digest: Arc::new(ProxyDigest::new(Box::new(header), Some(Box::new(ctl.clone())))),
+            socket: Arc::new(socket),
+            raw,
+            ctl,
+            parked: None,
+            out: Vec::new(),
+            sent: 0,
+            filter: Filter::Open,
+            reset: Reset::No,
+        })
+    }
+
+    /// From here on the bytes are HTTP/2 frames.
+    pub(crate) fn speak_h2(&mut self) {
+        self.filter = Filter::Http2(Box::default());
+    }
+
+    pub(crate) fn ctl(&self) -> &Arc<ConnCtl> {
+        &self.ctl
+    }
+
+    pub(crate) fn proxy_digest(&self) -> Arc<ProxyDigest> {
+        self.digest.clone()
+    }
+
+    /// Waits for the first byte of the next request without holding buffers. False: the client has closed.
+    ///
+    /// # Cancel safety
+    /// Safe: a byte that was read stays parked in the stream.
+    pub(crate) async fn park(&mut self) -> io::Result<bool> {
+        self.out = Vec::new();
+        if self.parked.is_some() {
+            return Ok(true);
+        }
+        let mut byte = [0; 1];
+        let read = match &mut self.raw {
+            Raw::Plain(tcp) => return Ok(tcp.peek(&mut byte).await? > 0),
+            // Not a peek at the socket: decrypted bytes may wait inside the TLS session.
+            Raw::Tls(tls) => tls.read(&mut byte).await?,
+        };
+        self.parked = (read > 0).then_some(byte[0]);
+        Ok(read > 0)
+    }
+
+    /// Does the connection begin with the HTTP/2 preface ("PRI ")? Clear text only; under TLS, ALPN says.
+    pub(crate) async fn starts_with_h2_preface(&mut self) -> io::Result<bool> {
+        let Raw::Plain(tcp) = &self.raw else { return Ok(false) };
+        let mut start = [0; 4];
+        for _ in 0..PREFACE_TRIES {
+            let seen = tcp.peek(&mut start).await?;
+            if seen == 0 || start[..seen] != b"PRI "[..seen] {
+                return Ok(false);
+            }
+            if seen == start.len() {
+                return Ok(true);
+            }
+            // "P", "PR", "PRI": a client that sends byte by byte; "PUT" differs at its second
+            tokio::time::sleep(PREFACE_PAUSE).await;
+        }
+        Ok(false)
+    }
+
+    /// Moves the write buffer to the socket.
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.sent < self.out.len() {
+            let wrote = ready!(Pin::new(&mut self.raw).poll_write(cx, &self.out[self.sent..]))?;
+            if wrote == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.sent += wrote;
+        }
+        self.out.clear();
+        self.sent = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_drain_and_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_drain(cx))?;
+        ready!(Pin::new(&mut self.raw).poll_flush(cx))?;
+        match &self.filter {
+            Filter::Http1(cut) if cut.is_done() => self.poll_reset(cx),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Waits until the peer's kernel holds every byte, then arms the RST. Ends in an error, so that the HTTP
+    /// layer gives the connection up.
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match &mut self.reset {
+                Reset::Done => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+                Reset::No => {
+                    let pause = Box::pin(tokio::time::sleep(Duration::ZERO));
+                    self.reset = Reset::Draining { until: Instant::now() + DRAIN_LIMIT, pause };
+                }
+                Reset::Draining { until, pause } => {
+                    let waiting = outq::unacknowledged(self.raw.socket().as_fd()).unwrap_or(0) > 0;
+                    if waiting && Instant::now() < *until {
+                        if pause.is_elapsed() {
+                            pause.as_mut().reset(Instant::now() + DRAIN_PAUSE);
+                        }
+                        ready!(pause.as_mut().poll(cx));
+                        continue;
+                    }
+                    self.ctl.reset_on_close();
+                    if let Filter::Http1(cut) = &self.filter {
+                        cut.cut().mark_hit();
+                    }
+                    self.reset = Reset::Done;
+                }
+            }
+        }
+    }
+
+    /// Picks up a cut that the fault path armed since the last write, or lets one go that it took back.
+    fn follow_orders(&mut self) {
+        let armed = self.ctl.is_armed();
+        match (&self.filter, armed) {
+            (Filter::Open, true) => {
+                if let Some(cut) = self.ctl.cut_for(StreamKey::Http1) {
+                    self.filter = Filter::Http1(H1Cut::new(cut));
+                }
+            }
+            (Filter::Http1(cut), false) if !cut.is_done() => self.filter = Filter::Open,
+            _ => {}
+        }
+    }
+
+    fn poll_write_open(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            let buffered = self.out.len() - self.sent;
+            if buffered + buf.len() <= BUFFER {
+                self.out.extend_from_slice(buf);
+                return Poll::Ready(Ok(buf.len()));
+            }
+            // large: what is buffered and the new bytes in one call, without copying the latter
+            let slices = [IoSlice::new(&self.out[self.sent..]), IoSlice::new(buf)];
+            let wrote = ready!(Pin::new(&mut self.raw).poll_write_vectored(cx, &slices))?;
+            if wrote == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            if wrote <= buffered {
+                self.sent += wrote;
+                continue;
+            }
+            self.out.clear();
+            self.sent = 0;
+            return Poll::Ready(Ok(wrote - buffered));
+        }
+    }
+}
+
+impl AsyncRead for Conn {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let cutting = matches!(&this.filter, Filter::Http1(cut) if cut.is_done());
+        if (!this.out.is_empty() || cutting)
+            && let Poll::Ready(Err(error)) = this.poll_drain_and_flush(cx)
+        {
+            return Poll::Ready(Err(error));
+        }
+        if let Some(byte) = this.parked.take() {
+            buf.put_slice(&[byte]);
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut this.raw).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Conn {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        this.follow_orders();
+        if BUFFER <= this.out.len() - this.sent {
+            ready!(this.poll_drain(cx))?;
+        }
+        match &mut this.filter {
+            Filter::Open => this.poll_write_open(cx, buf),
+            Filter::Http1(cut) if cut.is_done() => {
+                ready!(this.poll_drain_and_flush(cx))?;
+                Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+            }
+            Filter::Http1(cut) => {
+                cut.push(buf, &mut this.out);
+                Poll::Ready(Ok(buf.len()))
+            }
+            Filter::Http2(frames) => {
+                frames.push(buf, &this.ctl, &mut this.out);
+                Poll::Ready(Ok(buf.len()))
+            }
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_drain_and_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_drain_and_flush(cx))?;
+        Pin::new(&mut self.raw).poll_shutdown(cx)
+    }
+}
+
+impl Drop for Conn {
+    /// A close becomes a reset where one was asked for: with a linger of zero the kernel sends RST.
+    fn drop(&mut self) {
+        if self.ctl.wants_reset() {
+            let socket = socket2::SockRef::from(self.raw.socket());
+            if let Err(error) = socket.set_linger(Some(Duration::ZERO)) {
+                tracing::debug!(%error, "could not turn a close into a reset");
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Shutdown for Conn {
+    async fn shutdown(&mut self) {
+        use tokio::io::AsyncWriteExt;
+        if !self.ctl.wants_reset() {
+            // the client may be gone already: then there is nothing left to say to it
+            let _ = AsyncWriteExt::shutdown(self).await;
+        }
+    }
+}
+
+impl UniqueID for Conn {
+    fn id(&self) -> UniqueIDType {
+        use std::os::fd::AsRawFd;
+        self.raw.socket().as_raw_fd()
+    }
+}
+
+impl Ssl for Conn {}
+impl Peek for Conn {}
+
+impl GetTimingDigest for Conn {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl GetProxyDigest for Conn {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        Some(self.digest.clone())
+    }
+}
+
+impl GetSocketDigest for Conn {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        Some(self.socket.clone())
+    }
+}
+
+impl fmt::Debug for Conn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conn").field("id", &self.ctl.id).field("peer", &self.ctl.peer).finish_non_exhaustive()
+    }
+}
+
+/// Bytes held back before a write goes to the socket by itself. A small answer's header and body leave in one
+/// call; above it copying costs more than the second system call saves.
+const BUFFER: usize = 16 * 1024;
+
+/// How long a reset waits for a peer that does not read. Then it comes all the same.
+const DRAIN_LIMIT: Duration = Duration::from_secs(1);
+const DRAIN_PAUSE: Duration = Duration::from_millis(1);
+
+/// A connection that trickles in the first bytes of a preface gets this long (a second) to finish them.
+const PREFACE_TRIES: u32 = 500;
+const PREFACE_PAUSE: Duration = Duration::from_millis(2);

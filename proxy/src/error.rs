@@ -1,0 +1,38 @@
+//! What keeps a proxy from starting, or from stopping cleanly.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// An error of the proxy as a whole; what befalls a single exchange is an outcome, not an error.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration contradicts itself or names what is not there. Says what to type instead.
+    #[error("{0}")]
+    Config(String),
+    /// The rule file has mistakes, or cannot be read.
+    #[error("{0}")]
+    Rules(String),
+    /// A listener could not be opened.
+    #[error("cannot listen on {addr}: {source}")]
+    Listen {
+        /// The address asked for.
+        addr: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The capture could not be opened.
+    #[error("cannot record: {0}")]
+    Capture(#[from] captures::error::Error),
+    /// A file that the proxy writes could not be opened.
+    #[error("cannot write {path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A thread or a runtime could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+}

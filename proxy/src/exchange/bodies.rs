@@ -1,0 +1,128 @@
+//! What is kept of bodies while they pass: a bounded copy of the request's, a digest of the answer's.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use xxhash_rust::xxh3::Xxh3;
+
+/// A copy of a request body up to a limit. Chunks are shared with the data path, not copied again.
+#[derive(Debug, Clone)]
+pub(crate) struct BodyCopy {
+    chunks: Vec<Bytes>,
+    kept: usize,
+    len: u64,
+    limit: usize,
+}
+
+impl BodyCopy {
+    /// Keeps at most `limit` bytes; 0 keeps none and only counts.
+    pub(crate) fn new(limit: usize) -> Self {
+        BodyCopy { chunks: Vec::new(), kept: 0, len: 0, limit }
+    }
+
+    pub(crate) fn push(&mut self, chunk: &Bytes) {
+        self.len += chunk.len() as u64;
+        let room = (self.limit - self.kept).min(chunk.len());
+        if room > 0 {
+            self.chunks.push(chunk.slice(..room));
+            self.kept += room;
+        }
+    }
+
+    /// The request is sent again from its start.
+    pub(crate) fn restart(&mut self) {
+        *self = BodyCopy::new(self.limit);
+    }
+
+    /// Bytes seen.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether every byte seen was kept.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.kept as u64 == self.len
+    }
+
+    /// What was kept, as one piece.
+    pub(crate) fn bytes(&self) -> Bytes {
+        match self.chunks.as_slice() {
+            [] => Bytes::new(),
+            [one] => one.clone(),
+            many => {
+                let mut all = BytesMut::with_capacity(self.kept);
+                many.iter().for_each(|chunk| all.extend_from_slice(chunk));
+                all.freeze()
+            }
+        }
+    }
+}
+
+/// What is known of an answer while it passes.
+#[derive(Default)]
+pub(crate) struct AnswerDigest {
+    known: Answer,
+    hash: Option<Box<Xxh3>>,
+}
+
+/// What is known of an answer.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Answer {
+    /// 0: no answer header was seen.
+    pub(crate) status: u16,
+    pub(crate) ttfb: Option<Duration>,
+    /// Body bytes, as the upstream sent them.
+    pub(crate) len: u64,
+    /// XXH3-64 of the body; `None` where nobody asked for one.
+    pub(crate) hash: Option<u64>,
+    pub(crate) content_type: Option<Bytes>,
+    /// The proxy made it itself.
+    pub(crate) own: bool,
+    /// It was 101: what follows is not HTTP.
+    pub(crate) upgraded: bool,
+    /// Trailers were announced that the way to the client cannot carry.
+    pub(crate) lossy: bool,
+}
+
+impl AnswerDigest {
+    /// The answer's header.
+    pub(crate) fn head(&mut self, status: u16, headers: &HeaderMap, took: Duration) {
+        self.known.status = status;
+        self.known.ttfb = Some(took);
+        self.known.upgraded = status == 101;
+        self.known.lossy |= headers.contains_key(http::header::TRAILER);
+    }
+
+    /// Somebody will want the body's hash and type.
+    pub(crate) fn keep(&mut self, headers: &HeaderMap) {
+        self.hash = Some(Box::new(Xxh3::new()));
+        self.known.content_type =
+            headers.get(http::header::CONTENT_TYPE).map(|value| Bytes::copy_from_slice(value.as_bytes()));
+    }
+
+    /// The proxy answered by itself.
+    pub(crate) fn own(&mut self, status: u16, took: Duration) {
+        self.known.status = status;
+        self.known.ttfb = Some(took);
+        self.known.own = true;
+    }
+
+    /// A piece of its body, as the upstream sent it.
+    pub(crate) fn body(&mut self, chunk: &[u8]) {
+        self.known.len += chunk.len() as u64;
+        if let Some(hash) = &mut self.hash {
+            hash.update(chunk);
+        }
+    }
+
+    /// The upstream's status; `None` where it gave none.
+    pub(crate) fn origin_status(&self) -> Option<u16> {
+        (self.known.status != 0 && !self.known.own).then_some(self.known.status)
+    }
+
+    /// All of it, with the hash so far.
+    pub(crate) fn summary(&self) -> Answer {
+        Answer { hash: self.hash.as_ref().map(|hash| hash.digest()), ..self.known.clone() }
+    }
+}

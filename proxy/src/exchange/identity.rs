@@ -1,0 +1,238 @@
+//! Whose request is it, and which operation of theirs?
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use captures::SessionId;
+use http::HeaderMap;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::sync::lock;
+
+/// What an exchange is known by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// Session key: `squall-session` without its run tag, else the number of the recorded session.
+    pub(crate) session: String,
+    pub(crate) session_id: SessionId,
+    /// Operation: `squall-op`, else the idempotency key, else the trace, else session, method, path and turn.
+    pub(crate) op: String,
+    /// The operation as a number; only a replay's is one.
+    pub(crate) op_number: Option<u64>,
+    /// From 1.
+    pub(crate) attempt: u32,
+}
+
+/// Sessions of traffic that brings no `squall-session`.
+///
+/// A session is found, in this order, by a cookie that an answer of it set, by a session cookie the client
+/// brought along, by its connection. Bounded: two generations of [`GENERATION`] keys, the older one forgotten.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    cookies: Mutex<TwoGenerations>,
+    turns: Mutex<TwoGenerations>,
+}
+
+/// A map that forgets: lookups refresh, and when one generation is full the one before is dropped.
+#[derive(Debug, Default)]
+struct TwoGenerations {
+    young: HashMap<u64, u64>,
+    old: HashMap<u64, u64>,
+}
+
+impl Sessions {
+    /// The session of a request, by its cookies or its connection.
+    pub(crate) fn of_request(&self, headers: &HeaderMap, connection: u64) -> SessionId {
+        let mut named = None;
+        for pair in cookie_pairs(headers) {
+            let key = hash(&[pair]);
+            if let Some(session) = lock(&self.cookies).get(key) {
+                return SessionId(session);
+            }
+            if named.is_none() && is_session_cookie(pair) {
+                named = Some(key);
+            }
+        }
+        SessionId(named.unwrap_or_else(|| hash(&[b"connection", &connection.to_le_bytes()])))
+    }
+
+    /// An answer sets cookies: who brings them back is of the same session.
+    pub(crate) fn learn(&self, session: SessionId, set_cookies: &HeaderMap) {
+        for value in set_cookies.get_all(http::header::SET_COOKIE) {
+            let pair = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+            if pair.len() >= SHORTEST_PAIR {
+                lock(&self.cookies).put(hash(&[pair]), session.0);
+            }
+        }
+    }
+
+    /// How often this session has asked for this method and path before.
+    fn turn(&self, session: SessionId, method: &str, path: &str) -> u64 {
+        let key = hash(&[&session.0.to_le_bytes(), method.as_bytes(), b" ", path.as_bytes()]);
+        let mut turns = lock(&self.turns);
+        let turn = turns.get(key).unwrap_or(0);
+        turns.put(key, turn + 1);
+        turn
+    }
+}
+
+impl TwoGenerations {
+    fn get(&mut self, key: u64) -> Option<u64> {
+        if let Some(value) = self.young.get(&key) {
+            return Some(*value);
+        }
+        let value = self.old.remove(&key)?;
+        self.put(key, value);
+        Some(value)
+    }
+
+    fn put(&mut self, key: u64, value: u64) {
+        if self.young.len() >= GENERATION && !self.young.contains_key(&key) {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(key, value);
+    }
+}
+
+/// Who asks, and for what, as far as naming them goes.
+pub(crate) struct Asked<'a> {
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) connection: u64,
+}
+
+impl Identity {
+    /// Names a request.
+    pub(crate) fn of(asked: &Asked<'_>, sessions: &Sessions) -> Identity {
+        let text = |name: &str| asked.headers.get(name).and_then(|value| value.to_str().ok());
+        let (session, session_id) = match text(SESSION) {
+            Some(value) => {
+                let key = fault_rules::select::session_key(value);
+                (Cow::Borrowed(key), SessionId(hash(&[key.as_bytes()])))
+            }
+            None => {
+                let id = sessions.of_request(asked.headers, asked.connection);
+                (Cow::Owned(id.to_string()), id)
+            }
+        };
+        let op_number = text(OP).filter(|op| op.len() == 16).and_then(|op| u64::from_str_radix(op, 16).ok());
+        let named = text(OP).or_else(|| text("idempotency-key")).or_else(|| text("traceparent"));
+        let op = match named {
+            Some(name) => name.to_owned(),
+            None => {
+                let turn = sessions.turn(session_id, asked.method, asked.path);
+                format!("{session} {} {} {turn}", asked.method, asked.path)
+            }
+        };
+        let attempt = text(ATTEMPT).and_then(|attempt| attempt.parse().ok()).unwrap_or(1);
+        Identity { session: session.into_owned(), session_id, op, op_number, attempt }
+    }
+}
+
+fn cookie_pairs(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers
+        .get_all(http::header::COOKIE)
+        .into_iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
+        .map(<[u8]>::trim_ascii)
+        .filter(|pair| pair.len() >= SHORTEST_PAIR)
+}
+
+/// Names that frameworks give to the cookie that carries a session.
+fn is_session_cookie(pair: &[u8]) -> bool {
+    let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default().to_ascii_lowercase();
+    name.ends_with(b"sid") || name.windows(4).any(|word| word == b"sess")
+}
+
+fn hash(parts: &[&[u8]]) -> u64 {
+    let mut hasher = Xxh3::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    hasher.digest()
+}
+
+pub(crate) const SESSION: &str = "squall-session";
+pub(crate) const OP: &str = "squall-op";
+pub(crate) const ATTEMPT: &str = "squall-attempt";
+pub(crate) const FAULT: &str = "squall-fault";
+pub(crate) const ERROR: &str = "squall-error";
+
+/// One of ours: never forwarded unless asked, never recorded.
+pub(crate) fn is_squall_header(name: &str) -> bool {
+    [SESSION, OP, ATTEMPT, FAULT, ERROR].iter().any(|ours| ours.eq_ignore_ascii_case(name))
+}
+
+/// A cookie shorter than this (`lang=de`) says nothing about who sends it.
+const SHORTEST_PAIR: usize = 12;
+/// Keys of one generation: 16 bytes each, so about 40 MB at the worst.
+const GENERATION: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
+        fields
+            .iter()
+            .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().expect("value")))
+            .collect()
+    }
+
+    fn identify(sessions: &Sessions, connection: u64, fields: &[(&'static str, &str)]) -> Identity {
+        let headers = headers(fields);
+        Identity::of(&Asked { headers: &headers, method: "GET", path: "/a", connection }, sessions)
+    }
+
+    #[test]
+    fn a_replay_names_itself_and_the_run_tag_does_not_count() {
+        let sessions = Sessions::default();
+        let of_run = |run: &str| {
+            let session = format!("{run}-2a-7");
+            identify(&sessions, 1, &[(SESSION, &session), (OP, "00000000000000ff"), (ATTEMPT, "2")])
+        };
+        let first = of_run("0badcafe");
+        assert_eq!((first.session.as_str(), first.op_number, first.attempt), ("2a-7", Some(255), 2));
+        assert_eq!(of_run("12345678"), first);
+    }
+
+    #[test]
+    fn cookies_set_by_an_answer_lead_back_to_its_session() {
+        let sessions = Sessions::default();
+        let first = identify(&sessions, 1, &[]);
+        sessions.learn(first.session_id, &headers(&[("set-cookie", "sid=0123456789; Path=/")]));
+        let elsewhere = identify(&sessions, 2, &[("cookie", "lang=de; sid=0123456789")]);
+        assert_eq!(elsewhere.session_id, first.session_id);
+        assert_ne!(identify(&sessions, 2, &[]).session_id, first.session_id);
+    }
+
+    #[test]
+    fn a_session_cookie_from_before_joins_connections() {
+        let sessions = Sessions::default();
+        let cookie = [("cookie", "theme=dark; PHPSESSID=abcdefgh")];
+        assert_eq!(identify(&sessions, 1, &cookie).session_id, identify(&sessions, 2, &cookie).session_id);
+    }
+
+    #[test]
+    fn the_same_request_again_is_another_operation() {
+        let sessions = Sessions::default();
+        let first = identify(&sessions, 1, &[]);
+        let second = identify(&sessions, 1, &[]);
+        assert_ne!(first.op, second.op);
+        let keyed = [("idempotency-key", "k-1")];
+        assert_eq!(identify(&sessions, 1, &keyed).op, identify(&sessions, 2, &keyed).op);
+    }
+
+    #[test]
+    fn what_is_forgotten_is_bounded() {
+        let mut map = TwoGenerations::default();
+        for key in 0..(GENERATION as u64 * 3) {
+            map.put(key, key);
+        }
+        assert!(map.young.len() <= GENERATION && map.old.len() <= GENERATION);
+        assert_eq!(map.get(GENERATION as u64 * 3 - 1), Some(GENERATION as u64 * 3 - 1));
+        assert_eq!(map.get(0), None);
+    }
+}

@@ -1,0 +1,295 @@
+//! One exchange from its request header to its place in the books.
+//!
+//! An exchange is opened once and posted once. The posting happens in [`Exchange::settle`], or, where a hook
+//! panicked or the drain deadline dropped the task, when the exchange is dropped (`aborted`): no request is
+//! ever lost from the books.
+
+mod bodies;
+mod identity;
+mod plan;
+mod settle;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use fault_rules::Facts;
+use fault_rules::decide::Why;
+use http::HeaderMap;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_http::RequestHeader;
+use smallvec::SmallVec;
+
+use crate::books::Scope;
+use crate::conn::{ConnCtl, StreamKey};
+use crate::faults::H2Answer;
+use crate::rules::Live;
+use crate::runs::Run;
+use crate::shared::Shared;
+
+pub(crate) use bodies::{Answer, AnswerDigest, BodyCopy};
+pub(crate) use identity::{ATTEMPT, ERROR, FAULT, Identity, OP, SESSION, Sessions, is_squall_header};
+pub(crate) use plan::{Became, Part, Plan, PlannedCut, Wish};
+pub(crate) use settle::{Ending, Recorded};
+
+use identity::Asked;
+
+/// The state of one exchange; pingora's per-request context.
+pub(crate) struct Exchange {
+    pub(crate) shared: Arc<Shared>,
+    open: Option<Box<Open>>,
+}
+
+/// What is known once the request header is there.
+pub(crate) struct Open {
+    pub(crate) edge: usize,
+    pub(crate) ctl: Arc<ConnCtl>,
+    pub(crate) key: StreamKey,
+    pub(crate) started: Instant,
+    pub(crate) started_wall_us: u64,
+    pub(crate) identity: Option<Identity>,
+    pub(crate) run: Option<Arc<Run>>,
+    pub(crate) scopes: SmallVec<[Arc<Scope>; 2]>,
+    pub(crate) live: Arc<Live>,
+    pub(crate) plan: Plan,
+    pub(crate) fate: Fate,
+    pub(crate) cut: Option<PlannedCut>,
+    /// Places in the plan of storms that wait for the outcome.
+    pub(crate) storms: SmallVec<[usize; 1]>,
+    /// The request as it went to the upstream, kept for storms.
+    pub(crate) forwarded: Option<Box<RequestHeader>>,
+    /// gRPC over HTTP/2: it needs HTTP/2 towards the origin too.
+    grpc: bool,
+    /// Requests handed to the upstream.
+    pub(crate) tries: u32,
+    /// Of those, how many died before the first answer byte.
+    pub(crate) unanswered: u32,
+    pub(crate) request_body: BodyCopy,
+    pub(crate) answer: AnswerDigest,
+    /// The answer, where this exchange sends it by hand to cut it.
+    pub(crate) h2_answer: Option<H2Answer>,
+    /// Holds a place among the exchanges under a fault.
+    active: Option<ActiveGuard>,
+    head: Option<Bytes>,
+}
+
+/// How a rule ended the exchange, if one did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Undecided,
+    /// A rule answered: place in the plan.
+    ShortCircuited(usize),
+    /// A rule ended it without an answer: place in the plan.
+    Dropped(usize),
+}
+
+struct ActiveGuard(Arc<Shared>);
+
+impl Exchange {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Exchange { shared, open: None }
+    }
+
+    /// What is known of it; `None` before [`Exchange::begin`] and after it was settled.
+    pub(crate) fn get(&mut self) -> Option<&mut Open> {
+        self.open.as_deref_mut()
+    }
+
+    pub(crate) fn peek(&self) -> Option<&Open> {
+        self.open.as_deref()
+    }
+
+    /// The request header is there: count it, name it, ask the rules.
+    pub(crate) fn begin(&mut self, request: &RequestHeader, head: Option<Bytes>, arrival: Arrival) {
+        let shared = self.shared.clone();
+        let Arrival { ctl, http2 } = arrival;
+        ctl.count_hook();
+        let live = shared.rules.live();
+        let session = request.headers.get(SESSION).and_then(|value| value.to_str().ok());
+        let run = session.and_then(|session| shared.runs.of_session(session));
+        let mut scopes = SmallVec::<[Arc<Scope>; 2]>::from_iter([shared.totals.clone()]);
+        scopes.extend(run.as_ref().map(|run| run.scope.clone()));
+        for scope in &scopes {
+            scope.open(ctl.edge);
+        }
+        let mut open = Box::new(Open {
+            edge: ctl.edge,
+            key: if http2 { StreamKey::Http2(0) } else { StreamKey::Http1 },
+            started: Instant::now(),
+            started_wall_us: wall_us(),
+            identity: None,
+            run,
+            scopes,
+            live,
+            plan: Plan::default(),
+            fate: Fate::Undecided,
+            cut: None,
+            storms: SmallVec::new(),
+            forwarded: None,
+            grpc: http2 && is_grpc(&request.headers),
+            tries: 0,
+            unanswered: 0,
+            request_body: BodyCopy::new(shared.body_limit()),
+            answer: AnswerDigest::default(),
+            h2_answer: None,
+            active: None,
+            head,
+            ctl,
+        });
+        open.consult(request, &shared);
+        self.open = Some(open);
+    }
+}
+
+/// Where a request came in.
+pub(crate) struct Arrival {
+    pub(crate) ctl: Arc<ConnCtl>,
+    pub(crate) http2: bool,
+}
+
+impl Open {
+    /// Names the request where somebody wants to know, and asks the rules.
+    fn consult(&mut self, request: &RequestHeader, shared: &Arc<Shared>) {
+        let replayed = request.headers.contains_key(OP);
+        let ruled = !self.live.ids.is_empty() && shared.rules.standing.is_armed();
+        if !(ruled || replayed || shared.recorder.is_some()) {
+            return;
+        }
+        let path = request.uri.path();
+        let asked = Asked {
+            headers: &request.headers,
+            method: request.method.as_str(),
+            path,
+            connection: self.ctl.id,
+        };
+        let identity = Identity::of(&asked, &shared.sessions);
+        if let (Some(run), Some(op), 0) = (&self.run, identity.op_number, self.edge) {
+            run.scope.saw(op, identity.attempt);
+        }
+        if ruled {
+            let client = self.ctl.peer.ip().to_string();
+            let place =
+                Place { edge: &shared.edges[self.edge].name, connection: self.ctl.id, client: &client };
+            let header = |name: &str| text(&request.headers, name);
+            let facts = identity.facts(request, &place, &header);
+            self.plan = Plan::new(shared.rules.decide(&self.live, &facts));
+            self.respect_caps(shared);
+        }
+        self.identity = Some(identity);
+    }
+
+    /// Safety comes before every rule: a breached cap lifts them all, this exchange included.
+    fn respect_caps(&mut self, shared: &Arc<Shared>) {
+        for part in &mut self.plan.parts {
+            let id = &self.live.ids[part.rule];
+            if part.became == Became::Open && shared.rules.standing.is_rule_lifted(id) {
+                part.became = Became::Suppressed(Why::Lifted);
+            }
+        }
+        let affected = self.plan.is_open();
+        let breach = shared.rules.gauges.note(affected, shared.rules.now());
+        if let Some(breach) = breach {
+            let reason = format!(
+                "max_affected: {} of {} exchanges in 10 s, the cap is {}%",
+                breach.affected,
+                breach.total,
+                breach.cap * 100.0
+            );
+            shared.rules.lift(&reason, true);
+            self.plan.suppress_open(Why::Cap);
+        } else if affected {
+            let fits = shared.rules.gauges.enter();
+            self.active = Some(ActiveGuard(shared.clone()));
+            if !fits {
+                shared.rules.lift("max_active: too many exchanges under a fault at once", true);
+                self.plan.suppress_open(Why::Cap);
+            }
+        }
+    }
+
+    /// The value of the `squall-fault` header: rules that touched the exchange so far.
+    pub(crate) fn fault_header(&self) -> Option<String> {
+        let ids: SmallVec<[&str; 2]> =
+            self.plan.touched(&self.live).into_iter().map(|rule| &*self.live.ids[rule]).collect();
+        (!ids.is_empty()).then(|| ids.join(", "))
+    }
+
+    pub(crate) fn is_touched(&self) -> bool {
+        !self.plan.touched(&self.live).is_empty()
+    }
+
+    /// Where the request goes.
+    pub(crate) fn peer<'a>(&self, shared: &'a Shared) -> &'a HttpPeer {
+        let edge = &shared.edges[self.edge];
+        if self.grpc { &edge.grpc_peer } else { &edge.peer }
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+/// Where an exchange takes place.
+pub(crate) struct Place<'a> {
+    pub(crate) edge: &'a str,
+    pub(crate) connection: u64,
+    pub(crate) client: &'a str,
+}
+
+impl Identity {
+    /// What the rules are asked about.
+    pub(crate) fn facts<'a>(
+        &'a self,
+        request: &'a RequestHeader,
+        place: &Place<'a>,
+        header: &'a dyn Fn(&str) -> Option<&'a str>,
+    ) -> Facts<'a> {
+        Facts {
+            edge: place.edge,
+            method: request.method.as_str(),
+            authority: authority(request),
+            path: request.uri.path(),
+            query: request.uri.query().unwrap_or_default(),
+            header,
+            operation: &self.op,
+            attempt: self.attempt,
+            session: &self.session,
+            connection: place.connection,
+            client: place.client,
+        }
+    }
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    text(headers, "content-type").is_some_and(|kind| kind.starts_with("application/grpc"))
+}
+
+/// Host and port as the client named them.
+pub(crate) fn authority(request: &RequestHeader) -> &str {
+    let of_uri = request.uri.authority().map(http::uri::Authority::as_str);
+    of_uri.or_else(|| text(&request.headers, http::header::HOST.as_str())).unwrap_or_default()
+}
+
+pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+impl Drop for ActiveGuard {
+    fn drop(&mut self) {
+        self.0.rules.gauges.leave();
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Some(open) = self.open.take() {
+            open.abort(&self.shared);
+        }
+    }
+}
+
+/// Microseconds since 1970-01-01 UTC.
+pub(crate) fn wall_us() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,266 @@
+//! The end of an exchange: its place in the books, its lines in the ledger, its way to the capture.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fault_rules::decide::Why;
+use pingora_error::{Error, ErrorSource, ErrorType};
+
+use super::{Became, Exchange, Fate, Open, Part};
+use crate::books::{EdgeBooks, EndedExchange, RuleBooks, bump};
+use crate::faults::storm::{self, Launches};
+use crate::ledger::Line;
+use crate::recorder::Item;
+use crate::shared::Shared;
+
+/// How an exchange ended, as the books name it. `usize`: place in the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    ShortCircuited(usize),
+    Dropped(usize),
+    Refused(&'static str),
+    ClientGone,
+    UpstreamUnreachable,
+    Aborted,
+    Delivered,
+    Cut(usize),
+    UpstreamFailed,
+    ClientGoneAfter,
+}
+
+impl Exchange {
+    /// Posts the exchange, once. `error` is pingora's, if it had one. Gives the storms that its outcome sets off;
+    /// their copies are already pending in the books.
+    pub(crate) fn settle(&mut self, error: Option<&Error>) -> Launches {
+        let Some(mut open) = self.open.take() else { return Launches::new() };
+        open.note_cut();
+        let ending = open.ending(error);
+        let launches = storm::set_off(&mut open, ending, &self.shared);
+        self.shared.timings.observe(open.edge, open.elapsed());
+        open.post(ending, &self.shared);
+        launches
+    }
+}
+
+impl Open {
+    /// The task was dropped: by the drain deadline, or because a hook panicked.
+    pub(super) fn abort(mut self: Box<Self>, shared: &Arc<Shared>) {
+        self.note_cut();
+        let ending = if self.tries > 0 { Ending::UpstreamFailed } else { Ending::Aborted };
+        self.post(ending, shared);
+    }
+
+    fn note_cut(&mut self) {
+        let Some(cut) = &self.cut else { return };
+        let hit = cut.armed.as_ref().is_some_and(crate::conn::Cut::was_hit);
+        let part = &mut self.plan.parts[cut.part];
+        if hit {
+            part.became = Became::Applied(self.started.elapsed());
+        } else {
+            part.became = Became::Suppressed(Why::NoSuchPoint);
+            self.cut = None;
+        }
+        if !(hit && self.h2_answer.is_some()) {
+            // an HTTP/2 cut is taken up when its frames are written, which may be later
+            self.ctl.disarm(self.key);
+        }
+    }
+
+    fn ending(&self, error: Option<&Error>) -> Ending {
+        match (self.fate, &self.cut) {
+            (Fate::ShortCircuited(part), _) => return Ending::ShortCircuited(part),
+            (Fate::Dropped(part), _) => return Ending::Dropped(part),
+            (Fate::Undecided, Some(cut)) => return Ending::Cut(cut.part),
+            (Fate::Undecided, None) => {}
+        }
+        let Some(error) = error else {
+            return if self.tries > 0 { Ending::Delivered } else { Ending::Refused("proxy") };
+        };
+        match (error.esource(), self.tries) {
+            (ErrorSource::Downstream, 0) if is_gone(error) => Ending::ClientGone,
+            (ErrorSource::Downstream, _) if is_gone(error) => Ending::ClientGoneAfter,
+            (ErrorSource::Downstream, 0) => Ending::Refused("parse"),
+            (ErrorSource::Upstream, 0) => Ending::UpstreamUnreachable,
+            (_, 0) => Ending::Refused("proxy"),
+            (ErrorSource::Downstream, _) => Ending::ClientGoneAfter,
+            _ => Ending::UpstreamFailed,
+        }
+    }
+
+    fn post(&mut self, ending: Ending, shared: &Arc<Shared>) {
+        self.plan.suppress_open(match ending {
+            Ending::ClientGone | Ending::ClientGoneAfter => Why::ClientGone,
+            _ => Why::NotSetOff,
+        });
+        self.post_rules(shared);
+        self.post_ended(ending);
+        let ambiguous = u64::from(self.unanswered + u32::from(self.answer.origin_status().is_none()));
+        let record = self.record(ending, shared);
+        for scope in &self.scopes {
+            scope.post(self.edge, |books| {
+                self.enter(ending, books);
+                if self.tries > 0 {
+                    books.ambiguous += ambiguous;
+                }
+                match record {
+                    Recorded::Sent => {}
+                    Recorded::Not(why) => bump(&mut books.not_recorded, why),
+                    Recorded::Shed(why) => bump(&mut books.shed, why),
+                }
+            });
+        }
+    }
+
+    fn enter(&self, ending: Ending, books: &mut EdgeBooks) {
+        let rule = |part: usize| &*self.live.ids[self.plan.parts[part].rule];
+        match ending {
+            Ending::ShortCircuited(part) => bump(&mut books.short_circuited, rule(part)),
+            Ending::Dropped(part) => bump(&mut books.dropped, rule(part)),
+            Ending::Refused(why) => bump(&mut books.refused, why),
+            Ending::ClientGone => books.client_gone += 1,
+            Ending::UpstreamUnreachable => books.upstream_unreachable += 1,
+            Ending::Aborted => books.aborted += 1,
+            Ending::Delivered => books.delivered += 1,
+            Ending::Cut(part) => bump(&mut books.cut, rule(part)),
+            Ending::UpstreamFailed => books.upstream_failed += 1,
+            Ending::ClientGoneAfter => books.client_gone_after += 1,
+        }
+        if self.tries > 0 {
+            books.forwarded += 1;
+            books.upstream_attempts += u64::from(self.tries);
+            books.proxy_repeats += u64::from(self.tries - 1);
+        }
+    }
+
+    fn post_rules(&self, shared: &Arc<Shared>) {
+        if self.plan.matched.is_empty() {
+            return;
+        }
+        for scope in &self.scopes {
+            scope.rules(|rules| {
+                for matched in &self.plan.matched {
+                    let Some(rule) = self.live.set.rules().get(*matched as usize) else { continue };
+                    let books = match rules.get_mut(&rule.id) {
+                        Some(books) => books,
+                        None => rules.entry(rule.id.clone()).or_default(),
+                    };
+                    books.asked_rate = rule.rate.fraction();
+                    if books.id.is_empty() {
+                        books.id.clone_from(&rule.id);
+                    }
+                    books.eligible += 1;
+                    self.post_rule(*matched as usize, books);
+                }
+            });
+        }
+        for part in &self.plan.parts {
+            shared.ledger.note(self.line(part, shared));
+        }
+    }
+
+    /// A rule with several parts counts once: applied where any part was done.
+    fn post_rule(&self, rule: usize, books: &mut RuleBooks) {
+        let mut spared = None;
+        let mut applied = false;
+        for part in self.plan.parts.iter().filter(|part| part.rule == rule) {
+            match part.became {
+                Became::Applied(_) => applied = true,
+                Became::Suppressed(why) => spared = Some(why),
+                Became::Open => {}
+            }
+        }
+        if applied {
+            books.selected += 1;
+            books.applied += 1;
+        } else if let Some(why) = spared {
+            books.selected += 1;
+            bump(&mut books.suppressed, why.as_str());
+        }
+    }
+
+    fn line(&self, part: &Part, shared: &Arc<Shared>) -> Line {
+        let identity = self.identity.as_ref();
+        let (applied, took, suppressed) = match part.became {
+            Became::Applied(took) => (true, took, None),
+            Became::Suppressed(why) => (false, Duration::ZERO, Some(why.as_str())),
+            Became::Open => (false, Duration::ZERO, None),
+        };
+        Line {
+            t_us: self.started_wall_us,
+            edge: shared.edges[self.edge].name.clone(),
+            session: identity.map(|identity| identity.session.clone()).unwrap_or_default(),
+            op: identity.map(|identity| identity.op.clone()).unwrap_or_default(),
+            attempt: identity.map_or(1, |identity| identity.attempt),
+            rule: self.live.ids[part.rule].clone(),
+            action: part.name(&self.live),
+            asked: part.asked(&self.live),
+            applied,
+            actual_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            suppressed,
+            run: self.run.as_ref().map(|run| run.tag.clone()),
+        }
+    }
+
+    /// Tells the replay of exchanges that will look like failures to it.
+    fn post_ended(&self, ending: Ending) {
+        let (Ending::Dropped(part) | Ending::Cut(part)) = ending else { return };
+        let (Some(run), Some(identity)) = (&self.run, &self.identity) else { return };
+        let Some(op) = identity.op_number else { return };
+        let part = &self.plan.parts[part];
+        run.scope.ended(EndedExchange {
+            op,
+            attempt: identity.attempt,
+            rule: self.live.ids[part.rule].clone(),
+            action: part.name(&self.live),
+        });
+    }
+
+    fn record(&mut self, ending: Ending, shared: &Arc<Shared>) -> Recorded {
+        let Some(recorder) = &shared.recorder else { return Recorded::Not("off") };
+        let Some(identity) = &self.identity else { return Recorded::Not("unnamed") };
+        if identity.op_number.is_some() && !shared.config.record_replays {
+            return Recorded::Not("replayed");
+        }
+        let Some(head) = self.head.take() else { return Recorded::Not("no_header") };
+        let faults =
+            self.plan.touched(&self.live).into_iter().map(|rule| self.live.ids[rule].clone()).collect();
+        recorder.offer(Item {
+            session: identity.session_id,
+            replayed: identity.op_number.is_some(),
+            ctl: self.ctl.clone(),
+            edge: self.edge,
+            start_us: self.started_wall_us,
+            duration: self.elapsed(),
+            head,
+            http2: self.key != crate::conn::StreamKey::Http1,
+            request_body: self.request_body.clone(),
+            answer: self.answer.summary(),
+            ending,
+            faults,
+            scopes: self.scopes.clone(),
+        })
+    }
+}
+
+/// What the recorder made of an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Recorded {
+    /// On its way; the writer posts what comes of it.
+    Sent,
+    Not(&'static str),
+    Shed(&'static str),
+}
+
+/// Did the client leave, rather than say something wrong?
+fn is_gone(error: &Error) -> bool {
+    matches!(
+        error.etype(),
+        ErrorType::ReadError
+            | ErrorType::WriteError
+            | ErrorType::ConnectionClosed
+            | ErrorType::H2Error
+            | ErrorType::ReadTimedout
+            | ErrorType::WriteTimedout
+            | ErrorType::ConnectError
+    )
+}

@@ -1,0 +1,80 @@
+//! Carrying out what the rules ask for. One file a fault.
+//!
+//! Order: all delays first, added up; then the actions in file order, of which the first terminal one that takes
+//! effect wins. Every wait ends early when its rule is removed or lifted, when the client leaves, and when the
+//! proxy drains.
+
+mod blackhole;
+pub(crate) mod cut;
+mod delay;
+mod rate_limit;
+mod reset;
+mod respond;
+pub(crate) mod storm;
+mod waiting;
+
+use fault_rules::Action;
+use fault_rules::action::ResetAt;
+use fault_rules::decide::Why;
+use pingora_proxy::Session;
+
+use crate::exchange::{Became, Exchange, PlannedCut};
+
+pub(crate) use cut::H2Answer;
+
+/// What becomes of a request after its faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// It goes to the upstream.
+    Forward,
+    /// A rule has answered it.
+    Answered,
+    /// A rule has ended it without an answer.
+    Dropped,
+    /// The client left meanwhile.
+    ClientGone,
+}
+
+/// Carries out what comes before the upstream.
+pub(crate) async fn before_upstream(
+    session: &mut Session,
+    exchange: &mut Exchange,
+) -> pingora_error::Result<Next> {
+    if delay::wait(session, exchange).await == waiting::Woken::ClientGone {
+        return Ok(Next::ClientGone);
+    }
+    let mut from = 0;
+    let mut decided = false;
+    loop {
+        let Some(open) = exchange.get() else { return Ok(Next::Forward) };
+        let Some((part, action)) = open.plan.next_action(from) else { return Ok(Next::Forward) };
+        from = part + 1;
+        let live = open.live.clone();
+        let Some(action) = live.set.action(action) else { continue };
+        if decided && action.is_terminal() {
+            open.plan.parts[part].became = Became::Suppressed(Why::EarlierTerminal);
+            continue;
+        }
+        let next = match action {
+            Action::Respond(respond) => respond::answer(session, exchange, part, respond).await?,
+            Action::RateLimit(limit) => rate_limit::check(session, exchange, part, limit).await?,
+            Action::Reset(ResetAt::BeforeHeaders) => reset::before_headers(session, exchange, part),
+            Action::Reset(at) => {
+                open.cut = Some(PlannedCut { part, at: *at, armed: None });
+                Next::Forward
+            }
+            Action::Blackhole(hole) => blackhole::hold(session, exchange, part, *hole).await,
+            Action::Storm(_) => {
+                open.storms.push(part);
+                Next::Forward
+            }
+        };
+        decided |= exchange.peek().is_some_and(|open| open.cut.is_some());
+        if next != Next::Forward {
+            if let Some(open) = exchange.get() {
+                open.plan.suppress_open(Why::EarlierTerminal);
+            }
+            return Ok(next);
+        }
+    }
+}

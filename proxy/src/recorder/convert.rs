@@ -1,0 +1,123 @@
+//! From what the data path noted to what the capture holds.
+
+use std::time::Duration;
+
+use captures::exchange::{Protocol, Request, Response};
+use captures::notes::Notes;
+use captures::{Body, Exchange, Headers};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::Item;
+use crate::exchange::{Ending, is_squall_header};
+
+/// An edge as the capture names it.
+#[derive(Debug, Clone)]
+pub(crate) struct EdgeName {
+    pub(crate) name: String,
+    /// `http` or `https`.
+    pub(crate) scheme: &'static str,
+}
+
+/// `None` where the header is no HTTP (the parser above would have refused it).
+pub(super) fn exchange(item: &Item, edges: &[EdgeName]) -> Option<Exchange> {
+    let edge = edges.get(item.edge)?;
+    let mut fields = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut parsed = httparse::Request::new(&mut fields);
+    parsed.parse(&item.head).ok()?;
+    let mut request = Request {
+        method: parsed.method?.to_owned(),
+        scheme: edge.scheme.to_owned(),
+        authority: String::new(),
+        target: parsed.path?.to_owned(),
+        headers: Headers::with_capacity(parsed.headers.len()),
+        body: body_of(item),
+    };
+    for field in parsed.headers.iter() {
+        let is_host = field.name.eq_ignore_ascii_case("host");
+        if is_host && request.authority.is_empty() {
+            request.authority = String::from_utf8_lossy(field.value).into_owned();
+        }
+        // on HTTP/2 the host line is ours: it stands for `:authority`
+        if !is_squall_header(field.name) && !(is_host && item.http2) {
+            request.headers.push(field.name, field.value);
+        }
+    }
+    origin_form(&mut request);
+    let protocol = match (item.http2, parsed.version) {
+        (true, _) => Protocol::Http2,
+        (false, Some(0)) => Protocol::Http10,
+        (false, _) => Protocol::Http11,
+    };
+    Some(Exchange {
+        session: item.session,
+        connection: Some(item.ctl.id),
+        edge: edge.name.clone(),
+        start_us: item.start_us,
+        protocol,
+        request,
+        response: answer_of(item),
+        ttfb_us: item.answer.ttfb.map(micros),
+        duration_us: Some(micros(item.duration)),
+        faults: item.faults.iter().map(ToString::to_string).collect(),
+        notes: notes_of(item),
+    })
+}
+
+fn body_of(item: &Item) -> Body {
+    let data = item.request_body.bytes();
+    let hash = item.request_body.is_whole().then(|| xxh3_64(&data));
+    Body { len: item.request_body.len(), hash, data: (item.request_body.len() > 0).then_some(data) }
+}
+
+fn answer_of(item: &Item) -> Option<Response> {
+    let answer = &item.answer;
+    if answer.status == 0 {
+        return None;
+    }
+    let mut headers = Headers::new();
+    if let Some(content_type) = &answer.content_type {
+        headers.push("content-type", content_type);
+    }
+    let body = Body { len: answer.len, hash: answer.hash, data: None };
+    Some(Response { status: answer.status, headers, body })
+}
+
+fn notes_of(item: &Item) -> Notes {
+    let mut notes = Notes::NONE;
+    let mut note = |on: bool, flag: Notes| {
+        if on {
+            notes.insert(flag);
+        }
+    };
+    let answer = &item.answer;
+    note(answer.lossy, Notes::LOSSY);
+    note(answer.upgraded, Notes::UPGRADED);
+    note(answer.own, Notes::PROXY_ANSWER);
+    note(item.replayed, Notes::REPLAYED);
+    note(!item.request_body.is_whole(), Notes::REQUEST_TRUNCATED);
+    note(matches!(item.ending, Ending::ClientGone | Ending::ClientGoneAfter), Notes::CLIENT_GONE);
+    note(matches!(item.ending, Ending::UpstreamUnreachable | Ending::UpstreamFailed), Notes::UPSTREAM_FAILED);
+    note(
+        answer.content_type.as_ref().is_some_and(|kind| kind.starts_with(b"text/event-stream")),
+        Notes::STREAM,
+    );
+    notes
+}
+
+/// `GET http://host/path` (what a forward proxy is sent) becomes `GET /path` with its authority.
+fn origin_form(request: &mut Request) {
+    let Some((_, rest)) = request.target.split_once("://").filter(|_| !request.target.starts_with('/'))
+    else {
+        return;
+    };
+    let (authority, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
+    request.authority = authority.to_owned();
+    request.target = path.to_owned();
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// As many as pingora's parser takes.
+const MAX_HEADERS: usize = 256;

@@ -1,0 +1,92 @@
+//! May the rules act? Armed, lifted, overdue.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use fault_rules::safety::Safety;
+
+use crate::sync::lock;
+
+/// Whether faults may fire.
+///
+/// ```text
+/// not armed --arm--> armed --lift, breach, max_run, heartbeat--> lifted --arm--> armed
+/// ```
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    armed: AtomicBool,
+    some_lifted: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct State {
+    lifted: Option<Lifted>,
+    rules: BTreeSet<String>,
+    armed_at: Duration,
+    last_beat: Duration,
+}
+
+/// Why all rules were lifted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lifted {
+    pub(crate) reason: String,
+    /// A safety cap was breached: a replay stops with 108.
+    pub(crate) breach: bool,
+}
+
+impl Standing {
+    pub(crate) fn is_armed(&self) -> bool {
+        self.armed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn lifted(&self) -> Option<Lifted> {
+        lock(&self.state).lifted.clone()
+    }
+
+    pub(crate) fn is_rule_lifted(&self, id: &str) -> bool {
+        self.some_lifted.load(Ordering::Acquire) && lock(&self.state).rules.contains(id)
+    }
+
+    pub(super) fn arm(&self, now: Duration) {
+        let mut state = lock(&self.state);
+        *state = State { armed_at: now, last_beat: now, ..State::default() };
+        self.some_lifted.store(false, Ordering::Release);
+        self.armed.store(true, Ordering::Release);
+    }
+
+    /// True where this call lifted them; the first reason stays.
+    pub(super) fn lift(&self, reason: &str, breach: bool) -> bool {
+        let mut state = lock(&self.state);
+        if self.armed.swap(false, Ordering::AcqRel) {
+            state.lifted = Some(Lifted { reason: reason.to_owned(), breach });
+            return true;
+        }
+        false
+    }
+
+    pub(super) fn lift_rule(&self, id: &str) {
+        lock(&self.state).rules.insert(id.to_owned());
+        self.some_lifted.store(true, Ordering::Release);
+    }
+
+    /// The operator's client is there.
+    pub(crate) fn beat(&self, now: Duration) {
+        lock(&self.state).last_beat = now;
+    }
+
+    /// Why the rules must go now, if they must.
+    pub(super) fn overdue(&self, safety: &Safety, now: Duration) -> Option<String> {
+        if !self.is_armed() {
+            return None;
+        }
+        let state = lock(&self.state);
+        if now.saturating_sub(state.armed_at) > safety.max_run {
+            return Some(format!("max_run of {:?} is over", safety.max_run));
+        }
+        let silent = now.saturating_sub(state.last_beat);
+        safety.heartbeat.filter(|limit| silent > *limit).map(|limit| format!("no heartbeat for {limit:?}"))
+    }
+}

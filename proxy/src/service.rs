@@ -1,0 +1,317 @@
+//! Pingora's hooks: where an exchange meets the rules, the books and the recording.
+//!
+//! The only module that speaks pingora's error type beyond passing it on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::HeaderMap;
+use pingora_core::protocols::Digest;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_error::{Error, ErrorSource, ErrorType, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+
+use crate::conn::ConnCtl;
+use crate::exchange::{ATTEMPT, Arrival, ERROR, Exchange, FAULT, OP, SESSION};
+use crate::faults::cut::AfterCut;
+use crate::faults::storm::Storms;
+use crate::faults::{self, Next, cut};
+use crate::shared::Shared;
+
+/// What a worker thread answers with.
+pub(crate) struct Service {
+    shared: Arc<Shared>,
+    storms: Arc<Storms>,
+}
+
+impl Service {
+    pub(crate) fn new(shared: Arc<Shared>, storms: Storms) -> Self {
+        Service { shared, storms: Arc::new(storms) }
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Service {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        Exchange::new(self.shared.clone())
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Exchange) -> Result<bool> {
+        let Some(ctl) = ctl(session) else {
+            return Error::e_explain(ErrorType::InternalError, "a connection without its control block");
+        };
+        let head = self.shared.recorder.is_some().then(|| head(session));
+        let arrival = Arrival { ctl, http2: session.is_http2() };
+        ctx.begin(session.req_header(), head, arrival);
+        match faults::before_upstream(session, ctx).await? {
+            Next::Forward => Ok(false),
+            Next::Answered => Ok(true),
+            Next::Dropped => Err(Error::new(INJECTED)),
+            Next::ClientGone => {
+                Err(Error::explain(ErrorType::ConnectionClosed, "left during a delay").into_down())
+            }
+        }
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, ctx: &mut Exchange) -> Result<Box<HttpPeer>> {
+        let shared = ctx.shared.clone();
+        let Some(open) = ctx.get() else {
+            return Error::e_explain(ErrorType::InternalError, "an exchange that never began");
+        };
+        open.request_body.restart();
+        Ok(Box::new(open.peer(&shared).clone()))
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Exchange,
+    ) -> Result<()> {
+        if !self.shared.config.pass_squall_headers {
+            for name in [SESSION, OP, ATTEMPT] {
+                request.remove_header(name);
+            }
+        }
+        if let Some(open) = ctx.get() {
+            if open.tries > 0 {
+                open.unanswered += 1;
+            }
+            open.tries += 1;
+            if !open.storms.is_empty() {
+                open.forwarded = Some(Box::new(request.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        _: bool,
+        ctx: &mut Exchange,
+    ) -> Result<()> {
+        if let (Some(open), Some(chunk)) = (ctx.get(), body) {
+            open.request_body.push(chunk);
+        }
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _: &mut Session,
+        answer: &mut ResponseHeader,
+        ctx: &mut Exchange,
+    ) -> Result<()> {
+        if answer.status.is_informational() && answer.status != http::StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(());
+        }
+        let recording = self.shared.recorder.is_some();
+        if let Some(open) = ctx.get() {
+            open.answer.head(answer.status.as_u16(), &answer.headers, open.elapsed());
+            if recording {
+                open.answer.keep(&answer.headers);
+            }
+            if let Some(identity) = &open.identity {
+                self.shared.sessions.learn(identity.session_id, &answer.headers);
+            }
+        }
+        if !self.shared.config.trust_upstream_squall {
+            answer.remove_header(FAULT);
+            answer.remove_header(ERROR);
+        }
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        answer: &mut ResponseHeader,
+        ctx: &mut Exchange,
+    ) -> Result<()> {
+        if answer.status.is_informational() && answer.status != http::StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(());
+        }
+        if self.shared.is_draining() {
+            session.set_keepalive(None);
+        }
+        cut::resolve(ctx, &session.req_header().method, answer);
+        if let Some(ids) = ctx.peek().and_then(crate::exchange::Open::fault_header) {
+            answer.append_header(FAULT, ids)?;
+        }
+        cut::arm(session, ctx, answer)
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        _: bool,
+        ctx: &mut Exchange,
+    ) -> Result<Option<Duration>> {
+        if let (Some(open), Some(chunk)) = (ctx.get(), body) {
+            open.answer.body(chunk);
+        }
+        Ok(None)
+    }
+
+    fn response_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        ctx: &mut Exchange,
+    ) -> Result<Option<Duration>> {
+        let Some(open) = ctx.get() else { return Ok(None) };
+        match cut::body(open, body, end) {
+            AfterCut::Pass | AfterCut::Sent => Ok(None),
+            AfterCut::Stop => Err(Error::new(INJECTED)),
+        }
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        _: &mut Session,
+        trailers: &mut HeaderMap,
+        ctx: &mut Exchange,
+    ) -> Result<Option<Bytes>> {
+        if let Some(open) = ctx.get() {
+            cut::trailers(open, trailers);
+        }
+        Ok(None)
+    }
+
+    async fn logging(&self, _: &mut Session, error: Option<&Error>, ctx: &mut Exchange) {
+        let launches = ctx.settle(error);
+        if !launches.is_empty() {
+            self.storms.launch(launches, &self.shared);
+        }
+    }
+
+    /// Once a rule has touched an exchange it is never sent again: that would hide the fault.
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        ctx: &mut Exchange,
+        reused: bool,
+    ) -> Box<Error> {
+        let mut error = error.more_context(format!("peer {peer}"));
+        let touched =
+            ctx.peek().is_some_and(|open| open.is_touched() || open.answer.origin_status().is_some());
+        let repeatable =
+            session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
+        if touched || !repeatable {
+            error.set_retry(false);
+        } else {
+            error.retry.decide_reuse(reused);
+        }
+        error
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Exchange) -> FailToProxy {
+        let silent = FailToProxy { error_code: 0, can_reuse_downstream: false };
+        let Some((status, word)) = excuse(error, ctx.peek().map_or(0, |open| open.tries)) else {
+            return silent;
+        };
+        if session.response_written().is_some() {
+            return silent; // the client sees an answer torn off, which is the truth
+        }
+        if let Some(open) = ctx.get() {
+            open.answer.own(status, open.elapsed());
+        }
+        let fault = ctx.peek().and_then(crate::exchange::Open::fault_header);
+        if let Err(error) = refuse(session, status, word, fault).await {
+            tracing::debug!(%error, "the client did not take our error");
+        }
+        FailToProxy { error_code: status, can_reuse_downstream: false }
+    }
+
+    /// What befalls single exchanges is in the books, not in the log.
+    fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(&self, _: &Session, _: &Exchange, _: &Error, _: ProxyWarnLogContext) -> bool {
+        true
+    }
+}
+
+/// Status and word of the answer that stands in for a failure; `None` where nothing is to be said.
+fn excuse(error: &Error, tries: u32) -> Option<(u16, &'static str)> {
+    if *error.etype() == INJECTED {
+        return None;
+    }
+    match (error.esource(), error.etype()) {
+        (ErrorSource::Upstream, ErrorType::ReadTimedout | ErrorType::ConnectTimedout) => {
+            Some((504, if tries == 0 { "upstream-unreachable" } else { "upstream-failed" }))
+        }
+        (ErrorSource::Upstream, _) => {
+            Some((502, if tries == 0 { "upstream-unreachable" } else { "upstream-failed" }))
+        }
+        (
+            ErrorSource::Downstream,
+            ErrorType::WriteError
+            | ErrorType::ReadError
+            | ErrorType::ConnectionClosed
+            | ErrorType::ConnectError
+            | ErrorType::H2Error
+            | ErrorType::WriteTimedout,
+        ) => None,
+        (ErrorSource::Downstream, _) => Some((400, "bad-request")),
+        _ => Some((500, "internal")),
+    }
+}
+
+async fn refuse(session: &mut Session, status: u16, word: &str, fault: Option<String>) -> Result<()> {
+    session.set_keepalive(None);
+    let mut answer = ResponseHeader::build(status, Some(4))?;
+    answer.insert_header(http::header::CONTENT_LENGTH, 0)?;
+    answer.insert_header(ERROR, word)?;
+    if let Some(ids) = fault {
+        answer.insert_header(FAULT, ids)?;
+    }
+    session.write_response_header(Box::new(answer), true).await
+}
+
+/// The control block that our stream put into its digest.
+fn ctl(session: &Session) -> Option<Arc<ConnCtl>> {
+    let digest: &Digest = session.digest()?;
+    let user = digest.proxy_digest.as_ref()?.user_data.as_ref()?;
+    user.downcast_ref::<Arc<ConnCtl>>().cloned()
+}
+
+/// The request header as HTTP/1 text: the bytes as they came, or, on HTTP/2, an equivalent with `:authority` as host.
+fn head(session: &Session) -> Bytes {
+    if let Some(http1) = session.as_http1() {
+        return Bytes::copy_from_slice(&http1.get_headers_raw_bytes());
+    }
+    let request = session.req_header();
+    let mut text = Vec::with_capacity(512);
+    let target = request.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    text.extend_from_slice(request.method.as_str().as_bytes());
+    text.push(b' ');
+    text.extend_from_slice(target.as_bytes());
+    text.extend_from_slice(b" HTTP/1.1\r\nhost: ");
+    text.extend_from_slice(crate::exchange::authority(request).as_bytes());
+    for (name, value) in &request.headers {
+        if name != http::header::HOST {
+            text.extend_from_slice(b"\r\n");
+            text.extend_from_slice(name.as_str().as_bytes());
+            text.extend_from_slice(b": ");
+            text.extend_from_slice(value.as_bytes());
+        }
+    }
+    text.extend_from_slice(b"\r\n\r\n");
+    Bytes::from(text)
+}
+
+/// An end that a rule wanted.
+const INJECTED: ErrorType = ErrorType::Custom("injected");

@@ -1,0 +1,146 @@
+//! What all threads of a proxy share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use pingora_core::upstreams::peer::HttpPeer;
+use tokio::sync::watch;
+
+use crate::Config;
+use crate::books::Scope;
+use crate::exchange::Sessions;
+use crate::ledger::Ledger;
+use crate::metrics::Timings;
+use crate::recorder::Recorder;
+use crate::rules::Rules;
+use crate::runs::Runs;
+
+/// One proxy, as its threads see it.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) edges: Vec<Edge>,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) totals: Arc<Scope>,
+    pub(crate) runs: Runs,
+    pub(crate) ledger: Ledger,
+    pub(crate) recorder: Option<Recorder>,
+    pub(crate) sessions: Sessions,
+    pub(crate) timings: Timings,
+    pub(crate) started: Instant,
+    pub(crate) live: Live,
+    drain: watch::Sender<bool>,
+    next_connection: AtomicU64,
+}
+
+/// An edge at work.
+#[derive(Debug)]
+pub(crate) struct Edge {
+    pub(crate) name: Arc<str>,
+    pub(crate) listen: std::net::SocketAddr,
+    pub(crate) tls: bool,
+    /// Where requests go; and where gRPC goes, which needs HTTP/2 on every hop.
+    pub(crate) peer: HttpPeer,
+    pub(crate) grpc_peer: HttpPeer,
+    pub(crate) connections: AtomicUsize,
+}
+
+/// Counts what must end before the proxy may: connections and storm copies.
+#[derive(Debug, Default)]
+pub(crate) struct Live(AtomicUsize);
+
+/// Held by a task that must end before the proxy may.
+pub(crate) struct Alive(Arc<Shared>, Option<usize>);
+
+/// What a proxy is made of, besides its configuration.
+pub(crate) struct Parts {
+    pub(crate) edges: Vec<Edge>,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) ledger: Ledger,
+    pub(crate) recorder: Option<Recorder>,
+}
+
+impl Shared {
+    pub(crate) fn new(config: Config, parts: Parts) -> Self {
+        let started = Instant::now();
+        let names: Vec<String> = parts.edges.iter().map(|edge| edge.name.to_string()).collect();
+        Shared {
+            totals: Arc::new(Scope::new(None, &names, started)),
+            timings: Timings::new(parts.edges.len()),
+            config,
+            edges: parts.edges,
+            rules: parts.rules,
+            runs: Runs::default(),
+            ledger: parts.ledger,
+            recorder: parts.recorder,
+            sessions: Sessions::default(),
+            started,
+            live: Live::default(),
+            drain: watch::channel(false).0,
+            next_connection: AtomicU64::new(connection_base()),
+        }
+    }
+
+    pub(crate) fn edge_names(&self) -> Vec<String> {
+        self.edges.iter().map(|edge| edge.name.to_string()).collect()
+    }
+
+    /// Numbers connections across restarts too, so that a continued capture never uses one twice.
+    pub(crate) fn next_connection(&self) -> u64 {
+        self.next_connection.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// How much of a request body is worth keeping: recording and storms need it.
+    pub(crate) fn body_limit(&self) -> usize {
+        self.config.body_limit
+    }
+
+    /// Turns true when the proxy is to stop.
+    pub(crate) fn draining(&self) -> watch::Receiver<bool> {
+        self.drain.subscribe()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.drain.borrow()
+    }
+
+    /// No new connections; those that are idle close, those at work finish.
+    pub(crate) fn drain(&self) {
+        self.drain.send_replace(true);
+        self.rules.wake_sleepers();
+    }
+
+    pub(crate) fn alive(self: &Arc<Self>) -> Alive {
+        self.live.0.fetch_add(1, Ordering::AcqRel);
+        Alive(self.clone(), None)
+    }
+
+    /// The same for a connection, which its edge counts too.
+    pub(crate) fn alive_on(self: &Arc<Self>, edge: usize) -> Alive {
+        self.edges[edge].connections.fetch_add(1, Ordering::AcqRel);
+        self.live.0.fetch_add(1, Ordering::AcqRel);
+        Alive(self.clone(), Some(edge))
+    }
+}
+
+impl Live {
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        if let Some(edge) = self.1 {
+            self.0.edges[edge].connections.fetch_sub(1, Ordering::AcqRel);
+        }
+        self.0.live.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Connection numbers begin at the clock's milliseconds, shifted: a restarted proxy goes on above its old ones as
+/// long as fewer than 1,000 connections a millisecond are opened.
+fn connection_base() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
+    u64::try_from(since.unwrap_or(Duration::ZERO).as_millis()).unwrap_or(0).saturating_mul(1_000)
+}

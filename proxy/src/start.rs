@@ -1,0 +1,377 @@
+//! Putting a proxy together, and taking it apart again.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use captures::header::{EdgeInfo, FileHeader};
+use pingora_core::connectors::ConnectorOptions;
+use pingora_core::connectors::http::Connector;
+use pingora_core::protocols::ALPN;
+use pingora_core::server::configuration::ServerConf;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_proxy::http_proxy;
+use serde::Serialize;
+use tokio_rustls::TlsAcceptor;
+
+use crate::books::{Counts, EdgeBooks, RuleBooks};
+use crate::config::{Config, EdgeConfig, Upstream};
+use crate::exchange::wall_us;
+use crate::faults::storm::Storms;
+use crate::ledger::{self, Ledger};
+use crate::recorder::{self, EdgeName, Recorder, Setup};
+use crate::rules::{RuleFile, Rules, Watching};
+use crate::serve::Server;
+use crate::service::Service;
+use crate::shared::{Edge, Parts, Shared};
+use crate::{Error, admin, listen, tls};
+
+/// A proxy at work. Dropping it stops it at once; [`Running::stop`] lets it finish.
+pub struct Running {
+    shared: Arc<Shared>,
+    edges: Vec<(String, SocketAddr)>,
+    admin: SocketAddr,
+    stop_workers: tokio::sync::watch::Sender<bool>,
+    workers: Vec<JoinHandle<()>>,
+    watching: Option<Watching>,
+    writing: Vec<Closing>,
+}
+
+/// Threads that write files; they finish when dropped.
+enum Closing {
+    #[expect(dead_code, reason = "held for its drop")]
+    Ledger(ledger::Writing),
+    #[expect(dead_code, reason = "held for its drop")]
+    Recorder(recorder::Writing),
+}
+
+/// The proxy's own books at its end: what `squall proxy --json` writes.
+#[derive(Debug, Clone, Serialize)]
+pub struct FinalBooks {
+    /// Each edge.
+    pub edges: Vec<EdgeBooks>,
+    /// Each rule that was ever eligible.
+    pub rules: Vec<RuleBooks>,
+    /// Exchanges written to the capture, all edges.
+    pub recorded: u64,
+    /// Exchanges lost to the capture, by reason.
+    pub shed: Counts,
+    /// Ledger lines that were lost.
+    pub ledger_lost: u64,
+    /// Connections and exchanges that had not finished when the grace time was over.
+    pub unfinished: usize,
+    /// Why the rules were lifted, if they were.
+    pub lifted: Option<String>,
+}
+
+/// Starts a proxy. When this returns it accepts connections.
+///
+/// # Errors
+/// The configuration is wrong, a file cannot be opened, a port is taken, the rules have mistakes.
+pub fn start(config: Config) -> Result<Running, Error> {
+    config.check()?;
+    let acceptor = config.tls.as_ref().map(tls::acceptor).transpose()?;
+    let conf = Arc::new(server_conf(&config)?);
+    let rules = Arc::new(Rules::new(config.inline_rules.clone(), config.seed));
+    let file = config.rules.clone().map(RuleFile::new);
+    match &file {
+        Some(file) => drop(file.load(&rules)?),
+        None => drop(
+            rules
+                .replace(fault_rules::RuleSet::default())
+                .map_err(|report| Error::Rules(report.to_string()))?,
+        ),
+    }
+    if config.is_local() {
+        rules.arm();
+    }
+    let mut listeners = Vec::new();
+    let mut edges = Vec::new();
+    for edge in &config.edges {
+        let sockets = sockets(edge.listen, config.threads)?;
+        edges.push(edge_at_work(edge, &config, local_addr(&sockets, edge.listen)?));
+        listeners.push(sockets);
+    }
+    let admin_socket = std::net::TcpListener::bind(config.admin)
+        .map_err(|source| Error::Listen { addr: config.admin, source })?;
+    let admin_addr =
+        admin_socket.local_addr().map_err(|source| Error::Listen { addr: config.admin, source })?;
+
+    let mut writing = Vec::new();
+    let (ledger, lines) = Ledger::start(config.ledger.as_deref())?;
+    writing.push(Closing::Ledger(lines));
+    let recorder = match capture_setup(&config, &edges, admin_addr) {
+        Some(setup) => {
+            let (recorder, blocks) = Recorder::start(setup)?;
+            writing.push(Closing::Recorder(blocks));
+            Some(recorder)
+        }
+        None => None,
+    };
+    let named = edges.iter().map(|edge| (edge.name.to_string(), edge.listen)).collect();
+    let shared = Arc::new(Shared::new(config, Parts { edges, rules: rules.clone(), ledger, recorder }));
+    let (stop_workers, stopped) = tokio::sync::watch::channel(false);
+    let mut workers = Vec::new();
+    for thread in 0..shared.config.threads {
+        let mine = listeners.iter_mut().filter_map(Vec::pop).collect();
+        let worker = Worker {
+            shared: shared.clone(),
+            conf: conf.clone(),
+            acceptor: acceptor.clone(),
+            stopped: stopped.clone(),
+        };
+        workers.push(worker.start(thread, mine)?);
+    }
+    workers.push(admin::start(admin_socket, shared.clone(), stopped)?);
+    let watching = file.map(|file| file.watch(rules)).transpose()?;
+    Ok(Running { shared, edges: named, admin: admin_addr, stop_workers, workers, watching, writing })
+}
+
+impl Running {
+    /// Name and address of each edge.
+    #[must_use]
+    pub fn edges(&self) -> &[(String, SocketAddr)] {
+        &self.edges
+    }
+
+    /// Where the admin API listens.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// May faults fire?
+    #[must_use]
+    pub fn is_armed(&self) -> bool {
+        self.shared.rules.standing.is_armed()
+    }
+
+    /// Number of rules in force.
+    #[must_use]
+    pub fn rules(&self) -> usize {
+        self.shared.rules.live().ids.len()
+    }
+
+    /// Seed of the selection.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.shared.rules.live().seed
+    }
+
+    /// Reads the rule file again (SIGHUP).
+    pub fn reload(&self) {
+        if let Some(watching) = &self.watching {
+            watching.reload();
+        }
+    }
+
+    /// Ends the recording and closes the capture; traffic goes on. Blocks until the file is closed.
+    pub fn stop_recording(&self) {
+        if let Some(recorder) = &self.shared.recorder {
+            recorder.stop();
+        }
+    }
+
+    /// Stops: no new connections, idle ones close, exchanges finish (sleepers wake), then the files are closed.
+    /// `hurry` is asked while exchanges finish; once it says true the rest is cut off. Blocks at most the grace
+    /// time and the time the files take.
+    #[must_use]
+    pub fn stop(mut self, mut hurry: impl FnMut() -> bool) -> FinalBooks {
+        self.watching = None;
+        self.shared.drain();
+        let until = Instant::now() + self.shared.config.grace;
+        while self.shared.live.count() > 0 && Instant::now() < until && !hurry() {
+            std::thread::sleep(STOP_POLL);
+        }
+        let unfinished = self.shared.live.count();
+        self.halt();
+        let edges = self.shared.totals.edge_books();
+        let mut shed = Counts::new();
+        for edge in &edges {
+            edge.shed.iter().for_each(|(why, count)| *shed.entry(why.clone()).or_default() += count);
+        }
+        FinalBooks {
+            recorded: edges.iter().map(|edge| edge.recorded).sum(),
+            shed,
+            edges,
+            rules: self.shared.totals.rule_books(),
+            ledger_lost: self.shared.ledger.lost(),
+            unfinished,
+            lifted: self.shared.rules.standing.lifted().map(|lifted| lifted.reason),
+        }
+    }
+
+    /// Ends the threads and closes the files.
+    fn halt(&mut self) {
+        self.stop_workers.send_replace(true);
+        for worker in self.workers.drain(..) {
+            if worker.join().is_err() {
+                tracing::error!("a worker thread panicked");
+            }
+        }
+        if let Some(recorder) = &self.shared.recorder {
+            recorder.stop();
+        }
+        self.writing.clear();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.watching = None;
+        self.shared.drain();
+        self.halt();
+    }
+}
+
+struct Worker {
+    shared: Arc<Shared>,
+    conf: Arc<ServerConf>,
+    acceptor: Option<TlsAcceptor>,
+    stopped: tokio::sync::watch::Receiver<bool>,
+}
+
+impl Worker {
+    /// A thread with a runtime of its own. Connections stay on the thread that accepted them: pingora loses
+    /// WebSocket upgrades when tasks move between threads.
+    fn start(self, number: usize, listeners: Vec<std::net::TcpListener>) -> Result<JoinHandle<()>, Error> {
+        let (ready, told) = mpsc::sync_channel(1);
+        let thread = std::thread::Builder::new().name(format!("squall-proxy-{number}")).spawn(move || {
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(ready.send(Err(error))),
+            };
+            let outcome = runtime.block_on(self.serve(listeners, &ready));
+            if let Err(error) = outcome {
+                drop(ready.send(Err(error)));
+            }
+            runtime.shutdown_timeout(Duration::from_millis(100));
+        });
+        let thread = thread.map_err(Error::Thread)?;
+        match told.recv() {
+            Ok(Ok(())) => Ok(thread),
+            Ok(Err(error)) => Err(Error::Thread(error)),
+            Err(gone) => Err(Error::Thread(std::io::Error::other(gone))),
+        }
+    }
+
+    async fn serve(
+        mut self,
+        listeners: Vec<std::net::TcpListener>,
+        ready: &mpsc::SyncSender<std::io::Result<()>>,
+    ) -> std::io::Result<()> {
+        let storms = Storms::new(Connector::new(Some(ConnectorOptions::from_server_conf(&self.conf))));
+        let service = Service::new(self.shared.clone(), storms);
+        let proxy = http_proxy(&self.conf, service);
+        let server = Arc::new(Server::new(self.shared.clone(), proxy, self.acceptor.clone()));
+        for (edge, listener) in listeners.into_iter().enumerate() {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            tokio::spawn(listen::accept(listener, edge, server.clone()));
+        }
+        let _ = ready.send(Ok(()));
+        // an error means that the sender is gone: then it is time to stop as well
+        let _ = self.stopped.wait_for(|stopped| *stopped).await;
+        Ok(())
+    }
+}
+
+fn server_conf(config: &Config) -> Result<ServerConf, Error> {
+    let ca_file = tls::upstream_authorities(config.upstream_ca.as_deref())?;
+    Ok(ServerConf {
+        threads: 1,
+        work_stealing: false,
+        upstream_keepalive_pool_size: POOL,
+        max_retries: 2,
+        ca_file,
+        ..ServerConf::default()
+    })
+}
+
+fn sockets(addr: SocketAddr, threads: usize) -> Result<Vec<std::net::TcpListener>, Error> {
+    let listen = |addr| listen::open(addr).map_err(|source| Error::Listen { addr, source });
+    // SO_REUSEPORT would share a port with a stranger: ask without it first
+    if addr.port() != 0 {
+        drop(std::net::TcpListener::bind(addr).map_err(|source| Error::Listen { addr, source })?);
+    }
+    let first = listen(addr)?;
+    let bound = first.local_addr().map_err(|source| Error::Listen { addr, source })?;
+    let mut sockets = vec![first];
+    for _ in 1..threads {
+        sockets.push(listen(bound)?);
+    }
+    Ok(sockets)
+}
+
+fn local_addr(sockets: &[std::net::TcpListener], asked: SocketAddr) -> Result<SocketAddr, Error> {
+    let first = sockets.first().map_or(Ok(asked), std::net::TcpListener::local_addr);
+    first.map_err(|source| Error::Listen { addr: asked, source })
+}
+
+fn edge_at_work(edge: &EdgeConfig, config: &Config, listen: SocketAddr) -> Edge {
+    Edge {
+        name: Arc::from(edge.name.as_str()),
+        listen,
+        tls: edge.tls,
+        peer: peer(&edge.upstream, config, edge.upstream.h2c),
+        grpc_peer: peer(&edge.upstream, config, true),
+        connections: Default::default(),
+    }
+}
+
+fn peer(upstream: &Upstream, config: &Config, only_h2: bool) -> HttpPeer {
+    let mut peer = HttpPeer::new(upstream.addr, upstream.tls, upstream.host.clone());
+    let options = &mut peer.options;
+    options.connection_timeout = Some(config.connect_timeout);
+    options.total_connection_timeout = Some(config.connect_timeout * 2);
+    options.read_timeout = Some(config.upstream_timeout);
+    options.write_timeout = Some(config.upstream_timeout);
+    options.idle_timeout = Some(UPSTREAM_IDLE);
+    options.verify_cert = !config.upstream_insecure;
+    options.verify_hostname = !config.upstream_insecure;
+    options.max_h2_streams = UPSTREAM_STREAMS;
+    options.alpn = match (only_h2, upstream.tls) {
+        (true, _) => ALPN::H2,
+        (false, true) => ALPN::H2H1,
+        (false, false) => ALPN::H1,
+    };
+    peer
+}
+
+fn capture_setup(config: &Config, edges: &[Edge], admin: SocketAddr) -> Option<Setup> {
+    let path = config.record.clone()?;
+    let scheme = |edge: &Edge| if edge.tls { "https" } else { "http" };
+    let info = |edge: &Edge| EdgeInfo {
+        name: edge.name.to_string(),
+        listen_url: format!("{}://{}", scheme(edge), reachable(edge.listen)),
+        admin_url: Some(format!("http://{admin}")),
+    };
+    let mut header = FileHeader::new("proxy", wall_us());
+    header.redaction = "default".to_owned();
+    header.edges = edges.iter().map(info).collect();
+    let names = edges.iter().map(|edge| EdgeName { name: edge.name.to_string(), scheme: scheme(edge) });
+    Some(Setup { path, header, key: config.redaction_key, edges: names.collect() })
+}
+
+/// The address that a client on this machine reaches a listener by: `0.0.0.0` is nobody's address.
+fn reachable(addr: SocketAddr) -> SocketAddr {
+    let mut reachable = addr;
+    if addr.ip().is_unspecified() {
+        let loopback = if addr.is_ipv4() {
+            std::net::Ipv4Addr::LOCALHOST.into()
+        } else {
+            std::net::IpAddr::from(std::net::Ipv6Addr::LOCALHOST)
+        };
+        reachable.set_ip(loopback);
+    }
+    reachable
+}
+
+/// Idle upstream connections kept, for each worker thread: above the concurrency that a machine of this class
+/// proxies, or connections churn.
+const POOL: usize = 4096;
+/// An idle upstream connection is closed after this: below the 60 s and more that servers give.
+const UPSTREAM_IDLE: Duration = Duration::from_secs(30);
+const UPSTREAM_STREAMS: usize = 100;
+const STOP_POLL: Duration = Duration::from_millis(5);
