@@ -44,7 +44,7 @@ fn ks_p(draws: &[f64], cdf: impl Fn(f64) -> f64) -> f64 {
     });
     let t = distance * n.sqrt();
     2.0 * (1..100)
-        .map(|k| f64::from(k))
+        .map(f64::from)
         .map(|k| (-1.0_f64).powf(k - 1.0) * (-2.0 * k * k * t * t).exp())
         .sum::<f64>()
 }

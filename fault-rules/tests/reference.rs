@@ -1,5 +1,7 @@
 //! The examples that ship and every block of the reference are executed, and the reference knows every key and code.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 use std::collections::BTreeSet;
 use std::path::Path;
 

@@ -1,5 +1,7 @@
 //! No bytes make the parsers panic, and what they accept can be decided with and explained.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 use fault_rules::{Facts, RuleSet, parse, parse_inline};
 use proptest::prelude::*;
 

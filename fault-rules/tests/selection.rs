@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fault_rules::decide::Why;
+use fault_rules::matcher::Matcher;
 use fault_rules::{Action, Decision, Facts, RuleSet, parse, parse_inline};
 
 const SEED: u64 = 0x5eed_2026;
@@ -46,6 +47,14 @@ impl Ask<'_> {
     }
 
     fn at(&self, set: &RuleSet, run_now: Duration) -> Decision {
+        self.with_facts(|facts| set.decide(SEED, facts, run_now))
+    }
+
+    fn matches(&self, matcher: &Matcher) -> bool {
+        self.with_facts(|facts| matcher.matches(facts))
+    }
+
+    fn with_facts<T>(&self, then: impl FnOnce(&Facts<'_>) -> T) -> T {
         let header = |name: &str| self.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
         let facts = Facts {
             edge: self.edge,
@@ -60,7 +69,7 @@ impl Ask<'_> {
             connection: self.connection,
             client: "127.0.0.1",
         };
-        set.decide(SEED, &facts, run_now)
+        then(&facts)
     }
 }
 
@@ -200,6 +209,68 @@ fn matching_goes_by_all_that_is_said() {
     );
     check("{ method = \"GET|PUT\", header = { x-tenant = \"other\" } }", false);
     check("{}", true);
+}
+
+/// One rule beside a hundred others is found exactly when it is found alone: the gates change nothing.
+#[test]
+fn many_rules_match_as_each_alone() {
+    let ons = [
+        "/",
+        "/**",
+        "/api/**",
+        "/api/cart/{id}",
+        "/api/*/7",
+        "/api/cart/7/**",
+        "/{a}/{b}/{c}",
+        "/api/c*",
+        "GET /api/cart/7",
+        "host shop.local",
+        "host SHOP.local:8080",
+        "host *.local",
+        "host other.local /api/**",
+        "edge shop",
+        "edge pay",
+        "header x-a",
+        "header x-a=1",
+        "header x-a=2",
+        "header x-b header x-a=1",
+        "/a//b",
+        "/api/",
+        "/*/*",
+        "POST|PUT",
+    ];
+    let alone: Vec<_> = ons.iter().map(|on| rule(&format!("respond = 500\non = '{on}'"))).collect();
+    let listed = |(n, on): (usize, &&str)| format!("[[rule]]\nid = \"r{n}\"\nrespond = 500\non = '{on}'\n");
+    let all = rules(&ons.iter().enumerate().map(listed).collect::<String>());
+    let long = "/x".repeat(100);
+    for path in [
+        "/",
+        "",
+        "*",
+        "/api",
+        "/api/",
+        "/api/cart",
+        "/api/cart/7",
+        "/api/cart/7/x",
+        "/a//b",
+        "/api/cart/",
+        &long,
+    ] {
+        for authority in ["shop.local", "Shop.Local:8080", "eu.shop.local", "", "[::1]:1"] {
+            for headers in [&[][..], &[("x-a", "1")], &[("x-a", "2"), ("x-b", "")]] {
+                let ask = Ask { path, authority, headers, ..ASK };
+                let each = alone.iter().enumerate().filter(|(_, set)| !ask.of(set).matched.is_empty());
+                let each: Vec<_> = each.map(|(n, _)| n as u32).collect();
+                assert_eq!(ask.of(&all).matched.as_slice(), each, "{path} {authority} {headers:?}");
+                let plain = alone.iter().enumerate().filter(|(_, set)| ask.matches(&set.rules()[0].on));
+                assert_eq!(
+                    each,
+                    plain.map(|(n, _)| n as u32).collect::<Vec<_>>(),
+                    "{path} {authority} {headers:?}"
+                );
+            }
+        }
+    }
 }
 
 #[test]

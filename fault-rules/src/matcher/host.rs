@@ -38,6 +38,11 @@ impl Host {
         port_fits && self.name_fits(name.as_bytes())
     }
 
+    /// A hash of the name that a request must ask for; `None` where several names would do.
+    pub(crate) fn fingerprint(&self) -> Option<u64> {
+        (!self.sub_domains).then(|| fingerprint(&self.name))
+    }
+
     pub(crate) fn describe(&self) -> String {
         let star = if self.sub_domains { "*." } else { "" };
         let port = self.port.map_or(String::new(), |port| format!(":{port}"));
@@ -53,6 +58,14 @@ impl Host {
         let (labels, tail) = name.split_at(split);
         1 < labels.len() && labels.ends_with(b".") && tail.eq_ignore_ascii_case(wanted)
     }
+}
+
+/// The hash of the host an authority names, case folded; see [`Host::fingerprint`].
+pub(crate) fn fingerprint(authority: &str) -> u64 {
+    // FNV-1a: names are short, and folding the case byte by byte needs no buffer.
+    let fold =
+        |hash: u64, byte: u8| (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0000_01b3);
+    split_port(authority).0.bytes().fold(0xcbf2_9ce4_8422_2325, fold)
 }
 
 /// Name and port; the colons inside the brackets of an IPv6 address are no port.

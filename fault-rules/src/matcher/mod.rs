@@ -1,12 +1,14 @@
 //! Which exchanges a rule is about: the `on` of the language, compiled.
 //!
-//! Nothing is allocated and no regular expression runs per request. A [`Gates`] table, one small entry a rule,
-//! refuses most rules by method and the first bytes of the path before their matcher is looked at.
+//! Nothing is allocated and no regular expression runs per request. A [`Gates`] table, one entry a rule, refuses
+//! nearly all rules that do not match by comparing numbers, before their matcher is looked at.
 
+mod gate;
 mod host;
 mod method;
 mod path;
 
+pub(crate) use gate::Gates;
 pub(crate) use host::Host;
 pub(crate) use method::{KNOWN as KNOWN_METHODS, Methods};
 pub(crate) use path::Template;
@@ -72,45 +74,6 @@ impl Matcher {
     }
 }
 
-/// The first look at every rule, laid out so that a hundred of them fit in a few cache lines.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Gates(Vec<Gate>);
-
-impl Gates {
-    pub(crate) fn new<'a>(matchers: impl Iterator<Item = &'a Matcher>) -> Self {
-        Self(matchers.map(Gate::new).collect())
-    }
-
-    /// Calls `visit` with the place of each rule that may match, in order.
-    pub(crate) fn survivors(&self, facts: &Facts<'_>, mut visit: impl FnMut(usize)) {
-        let method = Methods::bit(facts.method);
-        let head = head(facts.path);
-        for (idx, gate) in self.0.iter().enumerate() {
-            if gate.methods & method != 0 && head & gate.mask == gate.head {
-                visit(idx);
-            }
-        }
-    }
-}
-
-#[derive(Debug, Clone)]
-struct Gate {
-    methods: u32,
-    /// The first bytes of every path that can match, and which of them are known.
-    head: u128,
-    mask: u128,
-}
-
-impl Gate {
-    fn new(matcher: &Matcher) -> Self {
-        let prefix = matcher.path.as_ref().map_or("", Template::prefix);
-        let known = prefix.len().min(HEAD_BYTES);
-        // A shift by the full width would overflow: that is the case of no known byte.
-        let mask = u128::MAX.checked_shl(8 * (HEAD_BYTES - known) as u32).unwrap_or(0);
-        Self { methods: matcher.methods.bits(), head: head(prefix) & mask, mask }
-    }
-}
-
 impl HeaderTest {
     fn holds(&self, facts: &Facts<'_>) -> bool {
         match ((facts.header)(&self.name), &self.value) {
@@ -129,18 +92,3 @@ fn covers<T>(wide: Option<&T>, narrow: Option<&T>, holds: impl Fn(&T, &T) -> boo
         (Some(_), None) => false,
     }
 }
-
-/// The first bytes of a path as one number, the first byte on top, zeros where it is shorter.
-fn head(path: &str) -> u128 {
-    let bytes = path.as_bytes();
-    if let Some(full) = bytes.first_chunk::<HEAD_BYTES>() {
-        return u128::from_be_bytes(*full);
-    }
-    let mut padded = [0; HEAD_BYTES];
-    for (to, from) in padded.iter_mut().zip(bytes) {
-        *to = *from;
-    }
-    u128::from_be_bytes(padded)
-}
-
-const HEAD_BYTES: usize = size_of::<u128>();

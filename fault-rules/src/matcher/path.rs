@@ -85,6 +85,20 @@ impl Template {
         &self.prefix
     }
 
+    /// How many parts a matching path has, at least and at most.
+    pub(crate) fn parts(&self) -> (usize, usize) {
+        let least = self.segments.len();
+        (least, if self.rest { usize::MAX } else { least })
+    }
+
+    /// The last literal part and its place: what most often tells one template from another.
+    pub(crate) fn pivot(&self) -> Option<(usize, &str)> {
+        self.segments.iter().enumerate().rev().find_map(|(place, segment)| match segment {
+            Segment::Literal(literal) => Some((place, literal.as_str())),
+            _ => None,
+        })
+    }
+
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
@@ -92,10 +106,9 @@ impl Template {
     /// Whether every path of `other` matches too. Errs on the side of no.
     pub(crate) fn covers(&self, other: &Self) -> bool {
         let same_length = self.segments.len() == other.segments.len() && !other.rest;
-        if !same_length && !(self.rest && self.segments.len() <= other.segments.len()) {
-            return false;
-        }
-        self.segments.iter().zip(&other.segments).all(|(wide, narrow)| wide.covers(narrow))
+        let begins_it = self.rest && self.segments.len() <= other.segments.len();
+        (same_length || begins_it)
+            && self.segments.iter().zip(&other.segments).all(|(wide, narrow)| wide.covers(narrow))
     }
 }
 

@@ -30,9 +30,9 @@ pub(crate) fn read(text: Text<'_>, findings: &mut Findings<'_>) -> Option<Rule> 
 }
 
 /// Takes the rate and the window off the end; absent, they are everything and always.
-fn tail<'w, 't>(
+fn tail<'t>(
     text: Text<'t>,
-    rest: &mut &'w [Text<'t>],
+    rest: &mut &[Text<'t>],
     findings: &mut Findings<'_>,
 ) -> (Option<(Rate, By)>, Option<Window>) {
     let (mut share, mut window) = (None, None);

@@ -76,7 +76,7 @@ pub(crate) fn share(text: Text<'_>, findings: &mut Findings<'_>) -> Option<Rate>
 /// What to say about a share without its percent sign.
 pub(crate) fn bare_share(number: &str) -> (String, Option<String>) {
     let fraction = Decimal::parse(number).filter(|it| 0 < it.scale && it.digits <= 10_u128.pow(it.scale));
-    let advice = match fraction.map(|it| it.as_percent()) {
+    let advice = match fraction.map(Decimal::as_percent) {
         Some(percent) => format!("write `{percent}%` or `{number}%`, whichever is meant"),
         None => format!("write `{number}%`"),
     };
@@ -185,7 +185,7 @@ impl Decimal {
     }
 
     fn is_whole_times(self, factor: u128) -> bool {
-        self.digits.saturating_mul(factor) % 10_u128.pow(self.scale) == 0
+        self.digits.saturating_mul(factor).is_multiple_of(10_u128.pow(self.scale))
     }
 
     /// A fraction of 1 as a percentage, in digits.
@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn shares() {
         let check = |text: &str, fraction: f64| {
-            assert_eq!(read(text, share).map(Rate::fraction), Ok(fraction), "{text}")
+            assert_eq!(read(text, share).map(Rate::fraction), Ok(fraction), "{text}");
         };
         check("0%", 0.0);
         check("100%", 1.0);
