@@ -1,0 +1,119 @@
+//! The command line of `replay` and `squall replay`, which are the same program.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // the one place where this crate speaks to a person
+
+mod args;
+mod show;
+mod signals;
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+pub use args::Args;
+
+use crate::run::Progress;
+use crate::{Error, Options, Report};
+
+/// Exit code for bad usage or configuration.
+const USAGE: u8 = 104;
+
+/// Runs a replay as the command line says; the code is that of DESIGN section 5.
+pub fn main(args: Args) -> ExitCode {
+    let dry_run = args.dry_run;
+    let show = Show { quiet: args.quiet, live: std::io::stderr().is_terminal() };
+    let json = args.json.clone();
+    let outcome = match args.into_options() {
+        Ok(options) if dry_run => preview(&options, show),
+        Ok(options) => run(&options, json.as_deref(), show),
+        Err(words) => Err(Error::Usage(words).into()),
+    };
+    outcome.unwrap_or_else(|err| {
+        eprintln!("replay: {err:#}");
+        ExitCode::from(err.downcast_ref::<Error>().map_or(USAGE, Error::exit_code))
+    })
+}
+
+/// Parses the program's own arguments; bad ones end in words and code 104, `--help` in 0.
+///
+/// # Errors
+/// The exit code to end with, the words being printed already.
+pub fn parse() -> Result<Args, ExitCode> {
+    <Args as clap::Parser>::try_parse().map_err(|err| usage_exit(&err))
+}
+
+/// Prints what clap has to say and returns the code to exit with.
+pub fn usage_exit(err: &clap::Error) -> ExitCode {
+    // A closed pipe is no reason to change the code.
+    let _ = err.print();
+    if err.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Show {
+    quiet: bool,
+    /// The error stream is a terminal: one line that changes.
+    live: bool,
+}
+
+fn preview(options: &Options, show: Show) -> anyhow::Result<ExitCode> {
+    let outline = crate::preview(options)?;
+    if !show.quiet {
+        print!("{}", show::outline(&outline));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run(options: &Options, json: Option<&Path>, show: Show) -> anyhow::Result<ExitCode> {
+    if let Some(path) = json {
+        // Better now than after an hour of load.
+        let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
+        opened.with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    signals::stop_on(&options.stop)?;
+    let report = crate::replay(options, &mut |progress| show.progress(&progress))?;
+    show.end_line();
+    if let Some(path) = json {
+        write_json(path, &report)?;
+    }
+    if !show.quiet {
+        print!("{}", report.text());
+        if let Some(path) = json {
+            println!("json       {}", path.display());
+        }
+    }
+    Ok(ExitCode::from(report.exit_code))
+}
+
+fn write_json(path: &Path, report: &Report) -> anyhow::Result<()> {
+    let mut text = serde_json::to_string_pretty(report).context("cannot write the report as JSON")?;
+    text.push('\n');
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+impl Show {
+    fn progress(self, progress: &Progress) {
+        if self.quiet {
+            return;
+        }
+        match progress {
+            Progress::Planned(outline) => print!("{}", show::outline(outline)),
+            Progress::Note(note) => eprintln!("note       {note}"),
+            Progress::Second { second, sent, planned } => {
+                let line = show::second(second, *sent, *planned);
+                if self.live {
+                    eprint!("\r\x1b[2K{line}");
+                } else {
+                    eprintln!("{line}");
+                }
+            }
+        }
+    }
+
+    fn end_line(self) {
+        if self.live && !self.quiet {
+            eprint!("\r\x1b[2K");
+        }
+    }
+}

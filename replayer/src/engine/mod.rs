@@ -1,0 +1,149 @@
+//! Sends a plan and measures what comes back: one thread per core, each with its own runtime, sessions and sockets.
+//!
+//! Threads share the plan, the wish to stop and the gate of the rate, all without a lock; what they count is
+//! merged once a second and at the end. Nothing here knows the capture, the proxy's books or the report.
+
+mod connect;
+mod drain;
+mod records;
+mod schedule;
+mod send;
+mod settle;
+mod thread;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Barrier, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::pacing::RateGate;
+use crate::plan::Plan;
+use crate::stop::Stop;
+use crate::tally::{Interval, Tally};
+
+/// What the threads are to do.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) target: Target,
+    /// Tag of the run, 8 hex digits.
+    pub(crate) run: String,
+    pub(crate) threads: usize,
+    /// Most connections over all threads.
+    pub(crate) connections: usize,
+    pub(crate) gate: Option<RateGate>,
+    pub(crate) duration: Option<Duration>,
+    pub(crate) timeout: Duration,
+    pub(crate) stop: Stop,
+    /// Whether to keep the set of sent operations for the join with a proxy.
+    pub(crate) count_ops: bool,
+}
+
+/// Whom the threads speak to.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) tls: Option<Tls>,
+}
+
+/// How TLS is spoken to the target.
+#[derive(Clone, Debug)]
+pub(crate) struct Tls {
+    pub(crate) config: Arc<rustls::ClientConfig>,
+    pub(crate) name: rustls::pki_types::ServerName<'static>,
+}
+
+/// What came out.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) tally: Tally,
+    /// From the first due time to the last event.
+    pub(crate) elapsed: Duration,
+}
+
+/// What the threads share to begin at the same instant.
+#[derive(Debug)]
+struct Gun {
+    ready: Barrier,
+    go: Barrier,
+    origin: OnceLock<Instant>,
+}
+
+enum Message {
+    Second(Box<Interval>),
+    Done(Box<Tally>),
+}
+
+/// Runs the job to its end. `on_second` sees each second once all threads have told theirs.
+pub(crate) fn run(job: &Arc<Job>, on_second: &mut dyn FnMut(&Interval)) -> Result<Outcome, Error> {
+    let gun = Arc::new(Gun {
+        ready: Barrier::new(job.threads + 1),
+        go: Barrier::new(job.threads + 1),
+        origin: OnceLock::new(),
+    });
+    let (sender, receiver) = mpsc::channel();
+    let mut threads = Vec::with_capacity(job.threads);
+    for index in 0..job.threads {
+        let (job, gun, sender) = (Arc::clone(job), Arc::clone(&gun), sender.clone());
+        let thread = std::thread::Builder::new().name(format!("replay-{index}"));
+        threads.push(thread.spawn(move || thread::main(&job, index, &gun, &sender))?);
+    }
+    drop(sender);
+    gun.ready.wait();
+    let origin = *gun.origin.get_or_init(Instant::now);
+    gun.go.wait();
+    let mut tally = Tally::new(job.plan.routes.len(), job.count_ops);
+    collect(&receiver, job.threads, &mut tally, on_second);
+    for thread in threads {
+        join(thread)?;
+    }
+    Ok(Outcome { tally, elapsed: origin.elapsed() })
+}
+
+fn collect(
+    receiver: &mpsc::Receiver<Message>,
+    threads: usize,
+    tally: &mut Tally,
+    on_second: &mut dyn FnMut(&Interval),
+) {
+    let mut seconds: BTreeMap<u64, (usize, Interval)> = BTreeMap::new();
+    let mut running = threads;
+    loop {
+        match receiver.recv_timeout(Duration::from_secs(1)) {
+            Ok(Message::Second(interval)) => {
+                let second = interval.second;
+                let (told, sum) = seconds.entry(second).or_insert_with(|| (0, Interval::new(second)));
+                *told += 1;
+                sum.merge(&interval);
+            }
+            Ok(Message::Done(more)) => {
+                running -= 1;
+                tally.merge(*more);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        // A second is complete when all have told it, or when a later one has begun to come in.
+        let newest = seconds.last_key_value().map_or(0, |(second, _)| *second);
+        while let Some(entry) = seconds.first_entry() {
+            if entry.get().0 < running && *entry.key() + 1 >= newest {
+                break;
+            }
+            on_second(&entry.remove().1);
+        }
+    }
+    for (_, (_, interval)) in seconds {
+        on_second(&interval);
+    }
+}
+
+fn join(thread: JoinHandle<std::io::Result<()>>) -> Result<(), Error> {
+    match thread.join() {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(Error::System(std::io::Error::other("an engine thread panicked; please report it"))),
+    }
+}

@@ -1,0 +1,116 @@
+//! One engine thread: its runtime, its share of the plan, its driver.
+
+use std::cell::RefCell;
+use std::collections::{BinaryHeap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Instant;
+
+use tokio::io::unix::AsyncFd;
+
+use crate::engine::records::{Engine, Phase};
+use crate::engine::schedule::Next;
+use crate::engine::{Gun, Job, Message};
+use crate::limits;
+use crate::slab::Slab;
+use crate::sys;
+use crate::tally::{Interval, Tally};
+
+/// Runs the share `index` of the job; the tally is the last message.
+pub(crate) fn main(
+    job: &Arc<Job>,
+    index: usize,
+    gun: &Gun,
+    messages: &Sender<Message>,
+) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let prepared = runtime.and_then(|runtime| {
+        let inside = runtime.enter();
+        let alarm = sys::alarm()?;
+        let engine = Engine::new(job, index, messages, alarm);
+        drop(inside);
+        Ok((runtime, engine))
+    });
+    gun.ready.wait(); // also after a failure: the others must not wait for ever
+    gun.go.wait();
+    let (runtime, mut engine) = prepared?;
+    engine.origin = *gun.origin.get().expect("the coordinator sets the origin between the two barriers");
+    let engine = Rc::new_cyclic(|me| {
+        engine.me = me.clone();
+        RefCell::new(engine)
+    });
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, drive(&engine));
+    drop(local); // its tasks hold the engine
+    let mut engine = engine.borrow_mut();
+    engine.tell_second();
+    let tally = std::mem::replace(&mut engine.tally, Tally::new(0, false));
+    let _ = messages.send(Message::Done(Box::new(tally)));
+    Ok(())
+}
+
+/// Releases what is due, sleeps until the next due time, to the end of the run.
+async fn drive(engine: &Rc<RefCell<Engine>>) {
+    let alarm = Rc::clone(&engine.borrow().alarm);
+    loop {
+        let next = engine.borrow_mut().tick();
+        match next {
+            Next::Again => tokio::task::yield_now().await,
+            Next::Over => return,
+            Next::At(due_ns) => {
+                // Set before the first wait: a timer that was never armed would never wake us.
+                engine.borrow_mut().arm(due_ns);
+                match alarm.readable().await {
+                    Ok(mut guard) => guard.clear_ready(),
+                    Err(err) => {
+                        tracing::error!(error = %err, "the timer failed");
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Engine {
+    fn new(
+        job: &Arc<Job>,
+        index: usize,
+        messages: &Sender<Message>,
+        alarm: AsyncFd<std::os::fd::OwnedFd>,
+    ) -> Engine {
+        let duration = job.duration.map_or(u64::MAX, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
+        let share = job.connections / job.threads + usize::from(index < job.connections % job.threads);
+        Engine {
+            me: std::rc::Weak::new(),
+            job: Rc::new(Arc::clone(job)),
+            seconds: messages.clone(),
+            origin: Instant::now(),
+            duration_ns: duration,
+            phase: Phase::Running,
+            starts: job.plan.share(index, job.threads),
+            started: 0,
+            sessions: Slab::new(),
+            ops: Slab::new(),
+            conns: Slab::new(),
+            jars: Slab::new(),
+            timers: BinaryHeap::new(),
+            held: VecDeque::new(),
+            waiting: VecDeque::new(),
+            idle: Vec::new(),
+            idle_owned: 0,
+            hand: 0,
+            max_conns: share.max(1),
+            generation: 0,
+            alarm: Rc::new(alarm),
+            armed_ns: u64::MAX,
+            next_sweep_ns: 0,
+            tally: Tally::new(job.plan.routes.len(), job.count_ops),
+            interval: Interval::new(0),
+            read_buffer: vec![0; limits::READ_BYTES],
+            plain_buffer: vec![0; limits::READ_BYTES],
+            scratch: Vec::with_capacity(4096),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+use captures::exchange::{Protocol, Request, Response};
+use captures::notes::Notes;
+use captures::{Exchange, Session, SessionId};
+use proptest::prelude::*;
+
+use super::*;
+use crate::options::{Connections, Speed};
+
+fn wanted(amplify: f64, seed: u64) -> Wanted {
+    Wanted {
+        amplify,
+        speed: Speed::Times(1.0),
+        within_us: None,
+        connections: Connections::Recorded,
+        seed,
+        rewrite: Rewrite { host: "127.0.0.1".to_owned(), ..Rewrite::default() },
+    }
+}
+
+/// (start, duration, connection); no duration means unknown.
+fn session(id: u64, steps: &[(u64, Option<u64>, Option<u64>)]) -> Session {
+    let exchange = |&(start_us, duration_us, connection): &(u64, Option<u64>, Option<u64>)| Exchange {
+        session: SessionId(id),
+        connection,
+        start_us,
+        duration_us,
+        protocol: Protocol::Http2,
+        request: Request { method: "GET".to_owned(), target: format!("/{start_us}"), ..Request::default() },
+        response: Some(Response { status: 200, ..Response::default() }),
+        ..Exchange::default()
+    };
+    Session { id: SessionId(id), exchanges: steps.iter().map(exchange).collect() }
+}
+
+fn waits(plan: &Plan, next: usize) -> Vec<usize> {
+    (0..next).filter(|flying| plan.programs[0].waits_for(next, *flying)).collect()
+}
+
+#[test]
+fn a_step_waits_for_those_that_had_ended_and_runs_beside_the_others() {
+    let ms = 1000;
+    let recorded = session(
+        1,
+        &[
+            (0, Some(100 * ms), Some(1)),
+            (10 * ms, Some(200 * ms), Some(2)),
+            (150 * ms, Some(10 * ms), Some(1)),
+            (300 * ms, Some(1), Some(1)),
+        ],
+    );
+    let plan = Plan::build(&[recorded], &wanted(1.0, 1));
+    assert_eq!(waits(&plan, 1), Vec::<usize>::new());
+    assert_eq!(waits(&plan, 2), [0]);
+    assert_eq!(waits(&plan, 3), [0, 1, 2]);
+    let lanes: Vec<_> = plan.programs[0].steps.iter().map(|step| (step.lane, step.last_on_lane)).collect();
+    assert_eq!(lanes, [(Some(0), false), (Some(1), true), (Some(0), false), (Some(0), true)]);
+}
+
+#[test]
+fn one_multiplexed_connection_becomes_as_many_as_were_busy_at_once() {
+    let recorded =
+        session(1, &[(0, Some(90_000), Some(7)), (1, Some(90_000), Some(7)), (200_000, Some(1), Some(7))]);
+    let plan = Plan::build(&[recorded], &wanted(1.0, 1));
+    let lanes: Vec<_> = plan.programs[0].steps.iter().map(|step| step.lane).collect();
+    assert_eq!(lanes, [Some(0), Some(1), Some(0)]);
+}
+
+#[test]
+fn a_log_without_durations_is_serial_and_spread_within_its_seconds() {
+    let second = 1_000_000;
+    let steps: Vec<_> = [0, 0, 0, 2, 2].map(|s| (1_700_000_000 * second + s * second, None, None)).into();
+    let plan = Plan::build(&[session(1, &steps)], &wanted(1.0, 1));
+    let program = &plan.programs[0];
+    let offsets: Vec<u64> = program.steps.iter().map(|step| step.offset_us).collect();
+    assert!(offsets.is_sorted() && offsets[2] < second && offsets[1] > 0, "{offsets:?}");
+    assert!(offsets[4] - offsets[3] < second && offsets[3] > second, "{offsets:?}");
+    for next in 1..5 {
+        assert_eq!(waits(&plan, next).len(), next);
+    }
+    assert!(program.steps.iter().all(|step| step.lane.is_none()));
+}
+
+#[test]
+fn what_is_not_organic_traffic_is_skipped_by_name() {
+    let mut recorded = session(1, &(0..7).map(|i| (i * 1000, Some(10), None)).collect::<Vec<_>>());
+    recorded.exchanges[0].faults.push("slow".to_owned());
+    recorded.exchanges[1].notes = Notes::REPLAYED;
+    recorded.exchanges[2].request.method = "CONNECT".to_owned();
+    recorded.exchanges[3].response = Some(Response { status: 101, ..Response::default() });
+    recorded.exchanges[4].request.method = "G\u{fc}T".to_owned();
+    recorded.exchanges[5].notes = Notes::WEBSOCKET;
+    let plan = Plan::build(&[recorded], &wanted(2.0, 1));
+    let skipped: Vec<_> = plan.skipped.iter().map(|(why, n)| (*why, *n)).collect();
+    assert_eq!(skipped, [("bad_method", 1), ("connect", 1), ("faulted", 1), ("replayed", 1), ("upgrade", 2)]);
+    assert_eq!((plan.requests(), plan.programs[0].steps[0].index), (2, 6));
+}
+
+#[test]
+fn a_fraction_adds_hashed_clones_and_clone_0_is_the_recording() {
+    let sessions: Vec<Session> = (0..2000).map(|id| session(id, &[(id * 1000, Some(10), None)])).collect();
+    let count = |amplify| Plan::build(&sessions, &wanted(amplify, 9)).sessions();
+    assert_eq!(count(1.0), 2000);
+    assert_eq!(count(3.0), 6000);
+    assert!((4800..5200).contains(&count(2.5)), "{}", count(2.5));
+    assert!((400..600).contains(&count(0.25)), "{}", count(0.25));
+    let plan = Plan::build(&sessions, &wanted(3.0, 9));
+    for start in plan.share(0, 1) {
+        let program = &plan.programs[start.program as usize];
+        let window = program.start_us..=program.start_us + program.window_us;
+        assert!(window.contains(&start.at_us));
+        assert!(start.clone > 0 || start.at_us == program.start_us);
+    }
+}
+
+#[test]
+fn within_picks_the_speed_and_never_slows_down() {
+    let recorded = session(1, &[(0, Some(1), None), (600_000_000, Some(1), None)]);
+    let speed = |within_us| {
+        let wanted = Wanted { within_us: Some(within_us), ..wanted(1.0, 1) };
+        Plan::build(std::slice::from_ref(&recorded), &wanted).speed
+    };
+    assert!(matches!(speed(60_000_000), Speed::Times(times) if (times - 10.0).abs() < 0.01));
+    assert_eq!(speed(6_000_000_000), Speed::Times(1.0));
+}
+
+#[test]
+fn an_empty_capture_is_an_empty_plan() {
+    let plan = Plan::build(&[], &wanted(100.0, 1));
+    assert_eq!((plan.sessions(), plan.requests(), plan.recorded_span_us()), (0, 0, 0));
+    let summary = Summary::new(&plan, 10);
+    assert_eq!((summary.sessions, summary.peak_rate, summary.sockets), (0, 0, 0));
+}
+
+fn sessions() -> impl Strategy<Value = Vec<Session>> {
+    let step = (0_u64..50_000_000, proptest::option::of(0_u64..3_000_000), proptest::option::of(0_u64..3));
+    let steps = proptest::collection::vec(step, 1..12);
+    proptest::collection::vec(steps, 1..12).prop_map(|all| {
+        let numbered = all.into_iter().enumerate().map(|(id, mut steps)| {
+            steps.sort_unstable();
+            session(id as u64, &steps)
+        });
+        numbered.collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn the_same_input_gives_the_same_plan_at_any_number_of_workers(
+        sessions in sessions(), amplify in 0.1_f64..20.0, seed: u64, workers in 1_usize..65,
+    ) {
+        let plan = Plan::build(&sessions, &wanted(amplify, seed));
+        let again = Plan::build(&sessions, &wanted(amplify, seed));
+        prop_assert_eq!(plan.hash, again.hash);
+        prop_assert_ne!(plan.hash, Plan::build(&sessions, &wanted(amplify, seed ^ 1)).hash);
+        let mut union: Vec<Start> = (0..workers).flat_map(|index| plan.share(index, workers)).collect();
+        union.sort_unstable();
+        prop_assert_eq!(&union, &again.share(0, 1));
+        prop_assert_eq!(union.len() as u64, plan.sessions());
+    }
+
+    #[test]
+    fn steps_are_released_in_order_and_lanes_never_overlap(sessions in sessions()) {
+        let plan = Plan::build(&sessions, &wanted(1.0, 1));
+        for program in &plan.programs {
+            prop_assert!(program.steps.is_sorted_by_key(|step| step.offset_us));
+            for next in 1..program.steps.len() {
+                for flying in 0..next {
+                    // What an earlier step waits for, a later one waits for too.
+                    let earlier = flying < next - 1 && program.waits_for(next - 1, flying);
+                    prop_assert!(!earlier || program.waits_for(next, flying));
+                    let same = program.steps[next].lane == program.steps[flying].lane;
+                    let owned = program.steps[next].lane.is_some();
+                    prop_assert!(!(same && owned) || program.waits_for(next, flying));
+                }
+            }
+            let lanes: std::collections::BTreeSet<_> = program.steps.iter().filter_map(|step| step.lane).collect();
+            prop_assert_eq!(lanes.len(), program.steps.iter().filter(|step| step.last_on_lane).count());
+        }
+    }
+}

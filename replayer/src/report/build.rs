@@ -1,0 +1,157 @@
+//! From what was counted to what is reported.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
+
+use crate::report::{ConnectionsPart, Failures, Latency, LatencyPart, Requests, Route, Sessions, Threshold};
+use crate::tally::{Failure, RouteTally, Tally, Why};
+use crate::threshold::{self, Measured, Share};
+
+/// The figures of a histogram of microseconds.
+pub(crate) fn latency(all: &Histogram<u64>) -> Latency {
+    // A bucket stands for its upper end; no percentile may exceed the largest value.
+    let quantile = |q: f64| if all.is_empty() { 0 } else { all.value_at_quantile(q).min(all.max()) };
+    let mut bytes = Vec::new();
+    let written = V2DeflateSerializer::new().serialize(all, &mut bytes);
+    let hdr = written.map(|_| base64::engine::general_purpose::STANDARD.encode(&bytes)).unwrap_or_default();
+    Latency {
+        count: all.len(),
+        mean: all.mean(),
+        p50: quantile(0.5),
+        p90: quantile(0.9),
+        p95: quantile(0.95),
+        p99: quantile(0.99),
+        p99_9: quantile(0.999),
+        max: all.max(),
+        hdr,
+    }
+}
+
+pub(crate) fn latencies(tally: &Tally) -> LatencyPart {
+    LatencyPart {
+        response: latency(&tally.latencies.response),
+        service: latency(&tally.latencies.service),
+        ttfb: latency(&tally.latencies.ttfb),
+        lateness: latency(&tally.latencies.lateness),
+    }
+}
+
+pub(crate) fn sessions(tally: &Tally) -> Sessions {
+    Sessions {
+        started: tally.sessions_started,
+        completed: tally.sessions_completed,
+        aborted: tally.sessions_aborted,
+        peak: tally.sessions_peak,
+    }
+}
+
+pub(crate) fn requests(tally: &Tally, planned: u64) -> Requests {
+    let never = Why::ALL.iter().map(|why| (why.name().to_owned(), tally.never_sent[*why as usize]));
+    let failed =
+        Failure::ALL.iter().map(|failure| (failure.name().to_owned(), tally.failed[*failure as usize]));
+    let status = tally.status.iter().enumerate().filter(|(_, count)| **count > 0);
+    Requests {
+        planned,
+        retries: 0,
+        sent: tally.sent,
+        never_sent: never.filter(|(_, count)| *count > 0).collect(),
+        answered: tally.answered,
+        failed: failed.collect(),
+        status: status.map(|(status, count)| (status.to_string(), *count)).collect(),
+        injected: tally.injected.clone(),
+        proxy_errors: tally.proxy_errors,
+        mismatched: tally.mismatched,
+        bytes_out: tally.bytes_out,
+        bytes_in: tally.bytes_in,
+    }
+}
+
+pub(crate) fn connections(tally: &Tally) -> ConnectionsPart {
+    let wait = &tally.latencies.wait;
+    ConnectionsPart {
+        opened: tally.conns_opened,
+        reused: tally.conns_reused,
+        peak: tally.conns_peak,
+        tls_full: tally.tls_full,
+        tls_resumed: tally.tls_resumed,
+        evicted: tally.conns_evicted,
+        waited: wait.len(),
+        wait_p99: if wait.is_empty() { 0 } else { wait.value_at_quantile(0.99).min(wait.max()) },
+    }
+}
+
+pub(crate) fn routes(names: &[String], tally: &Tally) -> Vec<Route> {
+    let route = |(name, figures): (&String, &RouteTally)| Route {
+        route: name.clone(),
+        requests: figures.requests,
+        failed: figures.failed,
+        injected: figures.injected,
+        response: latency(&figures.response),
+    };
+    let all = names.iter().zip(&tally.routes);
+    let mut routes: Vec<Route> = all.filter(|(_, figures)| figures.requests > 0).map(route).collect();
+    routes.sort_by(|a, b| b.requests.cmp(&a.requests).then_with(|| a.route.cmp(&b.route)));
+    routes
+}
+
+/// Where failures came from. `ended` is what the proxy's ledger says of attempts without an answer; `lost` how
+/// many lines did not fit into it. Rules that ended an attempt are counted into the tally.
+pub(crate) fn attribute(tally: &mut Tally, ended: &BTreeMap<(u64, u32), String>, lost: u64) -> Failures {
+    let mut failures = Failures {
+        total: tally.injected_errors + tally.proxy_failures + tally.origin_errors + tally.failures(),
+        injected: tally.injected_errors,
+        origin: tally.origin_errors,
+        network: tally.proxy_failures,
+        generator: 0,
+        unknown: tally.unanswered_lost,
+    };
+    for attempt in std::mem::take(&mut tally.unanswered) {
+        if let Some(rule) = ended.get(&(attempt.op, attempt.attempt)) {
+            failures.injected += 1;
+            tally.inject(rule);
+            if let Some(route) = tally.routes.get_mut(usize::from(attempt.route)) {
+                route.injected += 1;
+            }
+        } else if attempt.failure == Failure::Aborted {
+            failures.generator += 1;
+        } else {
+            failures.network += 1;
+        }
+    }
+    let ours = (tally.no_ports + tally.no_files).min(failures.network);
+    failures.network -= ours;
+    failures.generator += ours;
+    let doubtful = lost.min(failures.network);
+    failures.network -= doubtful;
+    failures.unknown += doubtful;
+    failures
+}
+
+pub(crate) fn thresholds(wanted: &[crate::Threshold], tally: &Tally) -> Vec<Threshold> {
+    let judged = wanted.iter().map(|threshold| threshold.judge(tally));
+    judged.map(|judged| Threshold { expr: judged.expr, value: judged.value, ok: judged.ok }).collect()
+}
+
+impl Measured for Tally {
+    fn latency(&self, kind: threshold::Latency) -> &Histogram<u64> {
+        match kind {
+            threshold::Latency::Response => &self.latencies.response,
+            threshold::Latency::Service => &self.latencies.service,
+            threshold::Latency::Ttfb => &self.latencies.ttfb,
+            threshold::Latency::Lateness => &self.latencies.lateness,
+        }
+    }
+
+    fn share(&self, kind: Share) -> Option<f64> {
+        let errors = self.injected_errors + self.proxy_failures + self.origin_errors;
+        let part = match kind {
+            Share::Errors => errors + self.failures(),
+            Share::Answered => self.answered,
+            Share::Failed => self.failures(),
+        };
+        (self.sent > 0).then(|| part as f64 / self.sent as f64)
+    }
+}

@@ -1,0 +1,134 @@
+//! The judgement of a run: the first reason that applies, in the order of the exit codes.
+//!
+//! | code | verdict | when |
+//! |---|---|---|
+//! | 113 | invalid | a row of the books is off, or a rule missed its target |
+//! | 105 | interrupted | Ctrl-C |
+//! | 108 | stopped | a guard or a cap |
+//! | 111 | degraded | the generator did not do what was planned |
+//! | 99 | fail | a threshold does not hold, or nothing was answered |
+//! | 0 | pass | none of these |
+
+use crate::report::{Generator, Latency, Report, Rule};
+use crate::stop::Cause;
+
+/// What a run comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub(crate) word: &'static str,
+    pub(crate) code: u8,
+    pub(crate) reason: String,
+}
+
+/// Judges a report whose verdict is still open. `missed` names the rules that missed their target.
+pub(crate) fn judge(report: &Report, missed: &[String], cause: Option<&Cause>) -> Verdict {
+    let verdict = |word, code, reason: String| Verdict { word, code, reason };
+    let off: Vec<&str> = report.books.off().map(|row| row.row.as_str()).collect();
+    if !off.is_empty() {
+        return verdict("invalid", 113, format!("the books do not balance: {}", off.join("; ")));
+    }
+    if !missed.is_empty() {
+        return verdict("invalid", 113, format!("a rule missed its target: {}", missed.join("; ")));
+    }
+    match cause {
+        Some(Cause::Interrupted) => return verdict("interrupted", 105, "stopped by the user".to_owned()),
+        Some(Cause::Guard(reason)) => return verdict("stopped", 108, reason.clone()),
+        None => {}
+    }
+    if !report.generator.degraded.is_empty() {
+        return verdict("degraded", 111, report.generator.degraded.join("; "));
+    }
+    if report.requests.answered == 0 {
+        let reason = if report.requests.sent == 0 { "nothing was sent" } else { "nothing was answered" };
+        return verdict("fail", 99, reason.to_owned());
+    }
+    let broken: Vec<&str> = report.thresholds.iter().filter(|t| !t.ok).map(|t| t.expr.as_str()).collect();
+    if !broken.is_empty() {
+        return verdict("fail", 99, format!("does not hold: {}", broken.join("; ")));
+    }
+    let reason = match report.thresholds.len() {
+        0 => "the books balance; no thresholds were set".to_owned(),
+        count => format!("the books balance and {count} thresholds hold"),
+    };
+    verdict("pass", 0, reason)
+}
+
+/// The rules whose selection is far from what they ask for, in words.
+///
+/// `units` is how many different keys the rule selected among: the exchanges themselves where it selects by
+/// request or operation, at least the sessions otherwise. Six standard deviations of the binomial distribution and
+/// one unit are granted; fewer than 30 units say nothing.
+pub(crate) fn missed_targets(rules: &[(Rule, Option<u64>)]) -> Vec<String> {
+    let missed = |(rule, units): &(Rule, Option<u64>)| {
+        let units = units.filter(|units| *units >= 30)? as f64;
+        let asked = rule.asked_rate.clamp(0.0, 1.0);
+        let spread = 6.0 * (asked * (1.0 - asked) / units).sqrt() + 1.0 / units;
+        let far = (rule.realised_rate - asked).abs() > spread;
+        far.then(|| {
+            format!("{} asks for {:.3} % and got {:.3} %", rule.id, asked * 100.0, rule.realised_rate * 100.0)
+        })
+    };
+    rules.iter().filter_map(missed).collect()
+}
+
+/// Whether our own lateness is large against what was measured: at least [`crate::limits::LATENESS_FLOOR`] at the
+/// 99th percentile, and at least a quarter of the 99th percentile of the response.
+pub(crate) fn late(lateness: &Latency, response: &Latency) -> Option<String> {
+    let floor = crate::limits::LATENESS_FLOOR.as_micros() as u64;
+    let large = lateness.p99 >= floor && lateness.p99 * 4 >= response.p99;
+    (large && lateness.count > 0).then(|| {
+        format!(
+            "the generator was late: {:.1} ms at the 99th percentile, against a response of {:.1} ms",
+            lateness.p99 as f64 / 1000.0,
+            response.p99 as f64 / 1000.0
+        )
+    })
+}
+
+/// What the generator lacked, in words.
+pub(crate) fn shortages(generator: &mut Generator, no_ports: u64, no_files: u64, evicted: u64) {
+    let mut say = |count: u64, words: &str| {
+        if count > 0 {
+            generator.degraded.push(format!("{count} {words}"));
+        }
+    };
+    say(no_ports, "connections failed because no local port was free (EADDRNOTAVAIL)");
+    say(no_files, "connections failed because too many files are open (raise `ulimit -n`)");
+    say(evicted, "idle connections were closed early: fewer sockets than planned (raise --max-connections)");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(asked: f64, realised: f64) -> Rule {
+        Rule {
+            id: "r".to_owned(),
+            eligible: 0,
+            selected: 0,
+            suppressed: std::collections::BTreeMap::new(),
+            applied: 0,
+            asked_rate: asked,
+            realised_rate: realised,
+        }
+    }
+
+    #[test]
+    fn only_what_chance_does_not_explain_is_a_miss() {
+        let check = |asked, realised, units, expect: usize| {
+            assert_eq!(
+                missed_targets(&[(rule(asked, realised), units)]).len(),
+                expect,
+                "{asked} {realised} {units:?}"
+            );
+        };
+        check(0.05, 0.05, Some(1_000_000), 0);
+        check(0.05, 0.051, Some(1_000_000), 0);
+        check(0.05, 0.06, Some(1_000_000), 1);
+        check(0.05, 0.06, Some(100), 0);
+        check(1.0, 1.0, Some(1000), 0);
+        check(1.0, 0.9, Some(1000), 1);
+        check(0.5, 0.0, Some(10), 0);
+        check(0.5, 0.0, None, 0);
+    }
+}
