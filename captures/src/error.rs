@@ -66,7 +66,7 @@ pub enum Error {
 
 impl Error {
     /// Wraps what the system said with what was being done to which file.
-    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
         let path = path.to_owned();
         move |source| Error::Io { doing, path, source }
     }

@@ -1,0 +1,169 @@
+//! Archives as tools write them, and as they should not.
+
+use super::*;
+use crate::Exchange;
+use crate::exchange::Protocol;
+use crate::notes::Notes;
+
+fn import(har: &str) -> Result<(Vec<Exchange>, Tally), Error> {
+    let mut exchanges = Vec::new();
+    let tally =
+        read(har.as_bytes(), &ImportOptions::default(), &mut Numbering::default(), &mut |exchange| {
+            exchanges.push(exchange);
+            Ok(())
+        })?;
+    Ok((exchanges, tally))
+}
+
+fn har(entries: &str) -> String {
+    format!(
+        "{{\"log\": {{\"version\": \"1.2\", \"creator\": {{\"name\": \"test\"}}, \"entries\": [{entries}]}}}}"
+    )
+}
+
+/// An entry of the least that an archive may say, and more of request, response and entry.
+fn entry(request: &str, response: &str, more: &str) -> String {
+    format!(
+        "{{\"startedDateTime\":\"2023-03-30T00:00:54.250Z\",\"request\":{{\"method\":\"GET\",\"url\":\"http://a.test/x\"{request}}},\
+         \"response\":{{\"status\":200{response}}}{more}}}"
+    )
+}
+
+fn one(request: &str, response: &str, more: &str) -> Exchange {
+    let (mut exchanges, tally) = import(&har(&entry(request, response, more))).unwrap();
+    assert_eq!((tally.imported, tally.damaged, exchanges.len()), (1, 0, 1), "{tally:?}");
+    exchanges.remove(0)
+}
+
+#[test]
+fn the_least_an_entry_can_say() {
+    let exchange = one("", "", "");
+    assert_eq!(exchange.start_us, 1_680_134_454_250_000);
+    assert_eq!((exchange.request.authority.as_str(), exchange.request.target.as_str()), ("a.test", "/x"));
+    assert_eq!((exchange.ttfb_us, exchange.duration_us, exchange.connection), (None, None, None));
+    assert_eq!(exchange.response.unwrap().status, 200);
+}
+
+#[test]
+fn times_from_what_there_is() {
+    let check = |more: &str, ttfb, duration| {
+        let exchange = one("", "", more);
+        assert_eq!((exchange.ttfb_us, exchange.duration_us), (ttfb, duration), "{more}");
+    };
+    check(r#","time":10.5,"timings":{"send":1,"wait":5,"receive":2.5}"#, Some(8_000), Some(10_500));
+    check(
+        r#","time":-1,"timings":{"blocked":-1,"dns":-1,"send":1,"wait":5,"receive":2}"#,
+        Some(6_000),
+        Some(8_000),
+    );
+    check(r#","timings":{"send":"1","wait":5,"receive":-1}"#, None, Some(6_000));
+    check(r#","time":null,"timings":null"#, None, None);
+    check(r#","time":1e300"#, None, None);
+}
+
+#[test]
+fn versions_in_odd_spellings() {
+    let check = |request: &str, response: &str, expect| {
+        assert_eq!(one(request, response, "").protocol, expect, "{request} {response}")
+    };
+    check(r#","httpVersion":"h2""#, "", Protocol::Http2);
+    check(r#","httpVersion":"unknown""#, r#","httpVersion":"HTTP/2.0""#, Protocol::Http2);
+    check(
+        r#","httpVersion":"","headers":[{"name":":authority","value":"a"},{"name":"a","value":"b"}]"#,
+        "",
+        Protocol::Http2,
+    );
+    check(r#","httpVersion":"http/3""#, "", Protocol::Http3);
+    check(r#","httpVersion":5"#, "", Protocol::Http11);
+}
+
+#[test]
+fn headers_bodies_and_connections() {
+    let exchange = one(
+        r#","headers":[{"name":":path","value":"/x"},{"name":"Cookie","value":"a=b"},{"name":"n","value":5},{"x":1}],"bodySize":-1,
+           "postData":{"mimeType":"text/plain","text":"grüß"}"#,
+        r#","headers":[{"name":"Set-Cookie","value":"a=1\nb=2"}],"bodySize":-1,"content":{"size":4,"text":"dGV4dA","encoding":"base64"}"#,
+        r#","connection":"77""#,
+    );
+    assert_eq!(exchange.request.headers.len(), 2);
+    assert_eq!(exchange.request.headers.get_str("n"), Some("5"));
+    assert_eq!(exchange.request.body.data.as_deref(), Some("grüß".as_bytes()));
+    let response = exchange.response.unwrap();
+    assert_eq!(response.headers.get_all("set-cookie").count(), 2);
+    assert_eq!(
+        (response.body.len, response.body.hash, response.body.data),
+        (4, Some(xxhash_rust::xxh3::xxh3_64(b"text")), None)
+    );
+    assert_eq!(exchange.connection, Some(1));
+    let params = r#","postData":{"mimeType":"application/x-www-form-urlencoded","params":[{"name":"a","value":"1"},{"name":"b","value":"x%20y"}]}"#;
+    assert_eq!(one(params, "", "").request.body.data.as_deref(), Some(&b"a=1&b=x%20y"[..]));
+}
+
+#[test]
+fn answers_that_never_came() {
+    for status in ["0", "null", "-1", "\"\"", "99999"] {
+        let (exchanges, tally) =
+            import(&har(&entry("", "", "").replace("\"status\":200", &format!("\"status\":{status}"))))
+                .unwrap();
+        assert_eq!((exchanges[0].response.is_none(), tally.imported), (true, 1), "{status}");
+    }
+    assert!(one("", "", "").response.is_some());
+}
+
+#[test]
+fn sockets_caches_and_other_urls() {
+    let socket = one("", "", r#","_webSocketMessages":[]"#);
+    assert!(socket.notes.contains(Notes::WEBSOCKET.with(Notes::UPGRADED)));
+    assert!(one("", "", r#","_fromCache":"disk""#).notes.contains(Notes::FROM_CACHE));
+    assert!(one("", "", r#","_fetchType":"Memory Cache""#).notes.contains(Notes::FROM_CACHE));
+    assert!(one("", "", r#","_fetchType":"Network Load""#).notes.is_empty());
+    let url = |url: &str| har(&entry("", "", "").replace("http://a.test/x", url));
+    let target = |text: &str| {
+        import(&url(text)).unwrap().0.pop().map(|e| (e.request.scheme, e.request.authority, e.request.target))
+    };
+    let check = |text: &str, scheme: &str, authority: &str, path: &str| {
+        assert_eq!(target(text), Some((scheme.to_owned(), authority.to_owned(), path.to_owned())), "{text}");
+    };
+    check("wss://a.test:1/x", "https", "a.test:1", "/x");
+    check("HTTP://me:pw@A.test?q#f", "http", "A.test", "/?q");
+    check("https://a.test/ü x", "https", "a.test", "/%C3%BC%20x");
+    for (text, skipped, damaged) in
+        [("data:text/plain,x", 1, 0), ("about:blank", 1, 0), ("nonsense", 0, 1), ("http:///x", 0, 1)]
+    {
+        let (_, tally) = import(&url(text)).unwrap();
+        assert_eq!((tally.skipped.values().sum::<u64>(), tally.damaged), (skipped, damaged), "{text}");
+    }
+}
+
+#[test]
+fn a_damaged_entry_leaves_the_others() {
+    let entries = [
+        entry("", "", ""),
+        "5".to_owned(),
+        "{\"request\":{}}".to_owned(),
+        entry("", "", "").replace("2023", "yesterday"),
+        entry("", "", ""),
+    ];
+    let (exchanges, tally) = import(&har(&entries.join(","))).unwrap();
+    assert_eq!((exchanges.len(), tally.imported, tally.damaged, tally.sessions), (2, 2, 3, 1));
+    let places: Vec<_> = tally.named.iter().map(|damaged| damaged.place.as_str()).collect();
+    assert_eq!(places, ["entry 1", "entry 2", "entry 3"]);
+}
+
+#[test]
+fn an_archive_cut_short_keeps_what_is_whole() {
+    let whole = har(&[entry("", "", ""), entry("", "", "")].join(",\n"));
+    for cut in 1..whole.len() {
+        match import(&whole[..cut]) {
+            Ok((exchanges, tally)) => {
+                assert_eq!((tally.damaged, tally.imported), (1, exchanges.len() as u64), "cut at {cut}");
+                assert!(tally.named[0].place.starts_with("line "), "{tally:?}");
+            }
+            Err(err) => assert!(err.to_string().contains("line "), "{err}"),
+        }
+    }
+    assert!(import("{\"a\":1}").unwrap_err().to_string().contains("entries"));
+    assert!(import("[]").is_err() && import("").is_err());
+    assert_eq!(import(&har("")).unwrap().1, Tally::default());
+    assert_eq!(import(&format!("\u{feff}{whole}")).unwrap().0.len(), 2);
+}
