@@ -45,9 +45,11 @@ impl Rate {
     /// `parts` of `whole`; more than the whole counts as all of it, a whole of 0 as nothing.
     #[must_use]
     pub fn of(parts: u64, whole: u64) -> Self {
-        let Some(bound) = (u128::from(parts) << 64).checked_div(u128::from(whole)) else {
+        if whole == 0 {
             return Self { bound: 0 };
-        };
+        }
+        // Rounded up: `roll < bound` then says exactly `roll * whole < parts * 2^64`, and an equal share exceeds nothing.
+        let bound = (u128::from(parts) << 64).div_ceil(u128::from(whole));
         Self { bound: bound.min(Self::ALL.bound) }
     }
 

@@ -56,7 +56,7 @@ fn words_whose_time_has_not_come_are_refused() {
     check("throttle = \"1KB/s\"", &format!("E23 [throttle] {not_yet}"));
     check("attempts = \"1..2\"\nrespond = 500", &format!("E23 [attempts] {not_yet}"));
     check("on = \"/a -> 2xx\"\nrespond = 500", &format!("E23 [->] {not_yet}"));
-    check("on = \"group eu\"\nrespond = 500", &format!("E23 [eu] {not_yet}"));
+    check("on = \"group eu\"\nrespond = 500", &format!("E23 [group] {not_yet}"));
     check("delay = \"like capture.zst x1.5\"", &format!("E23 [like capture.zst x1.5] {not_yet}"));
     check("delay = { dist = \"pareto\" }", &format!("E23 [pareto] {not_yet}"));
     check("delay = \"1s\"\nwhen = \"1m..9m, ramp 2m\"", &format!("E23 [ramp 2m] {not_yet}"));

@@ -28,14 +28,16 @@ pub(crate) fn from_words(list: &[Text<'_>], findings: &mut Findings<'_>) -> Opti
     let mut good = true;
     let mut queue = list.iter();
     while let Some(word) = queue.next() {
-        if word.str() == "->" {
+        if let Some(later) =
+            [("->", "-> status"), ("group", "group")].iter().find(|(it, _)| *it == word.str())
+        {
             queue.next();
-            findings.error::<()>("E23", word.span(), not_built("-> status"));
+            findings.error::<()>("E23", word.span(), not_built(later.1));
             good = false;
             continue;
         }
         let done = match word.str() {
-            keyword @ ("host" | "edge" | "header" | "group") => match queue.next() {
+            keyword @ ("host" | "edge" | "header") => match queue.next() {
                 Some(value) => clause(&mut matcher, keyword, *value, findings),
                 None => {
                     let what = help(format!("`{keyword}` wants a name"), format!("write `{keyword} NAME`"));
@@ -83,8 +85,7 @@ fn clause(matcher: &mut Matcher, keyword: &str, value: Text<'_>, findings: &mut 
         "edge" if matcher.edge.is_some() => twice("edge", value, findings),
         "host" => matcher.host = Some(host(value, findings)?),
         "edge" => matcher.edge = Some(value.str().to_owned()),
-        "header" => matcher.headers.push(header(value, findings)?),
-        _ => return findings.error("E23", value.span(), not_built("group")),
+        _ => matcher.headers.push(header(value, findings)?),
     }
     Some(())
 }

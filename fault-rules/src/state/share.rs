@@ -122,6 +122,10 @@ mod tests {
             assert_eq!(exact.note(n % 2 == 1, ms(n)), None, "half is not more than half");
         }
         assert!(exact.note(true, ms(1_000)).is_some());
+        let mut fraction = ShareGuard::new(Rate::of(40, 100));
+        for n in 0..100 {
+            assert_eq!(fraction.note(n % 5 < 2, ms(n)), None, "40 of 100 are not more than 40 %");
+        }
     }
 
     #[test]
