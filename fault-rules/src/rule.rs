@@ -26,7 +26,7 @@ pub struct RuleSet {
 }
 
 impl RuleSet {
-    /// The rules in file order; [`crate::Selected::rule`] counts in this list.
+    /// The rules in file order; [`crate::decide::Selected::rule`] counts in this list.
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
         &self.rules

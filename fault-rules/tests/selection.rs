@@ -1,5 +1,7 @@
 //! Who is selected: exact shares, equal victims, nested cohorts, keys, windows, outcomes.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -260,9 +260,10 @@ impl<'r> Weighing<'r> {
             return own.to_owned();
         }
         let name = format!("{} {} {}", exchange.session, exchange.request.method, exchange.request.path());
-        let nth = self.nth.entry(name.clone()).or_default();
-        *nth += 1;
-        format!("{name} {nth}")
+        let turns = self.nth.entry(name.clone()).or_default();
+        let turn = *turns;
+        *turns += 1;
+        format!("{name} {turn}")
     }
 }
 
@@ -334,7 +335,7 @@ impl Weighed {
             let share = breach.affected as f64 * 100.0 / breach.total as f64;
             let (total, cap) = (breach.total, breach.cap * 100.0);
             format!(
-                "warning[W03]: max_affected would be breached {at:.1?} into the run: {share:.1}% of {total} exchanges in 10 s, \
+                "warning[E20]: max_affected would be breached {at:.1?} into the run: {share:.1}% of {total} exchanges in 10 s, \
                  the cap is {cap}%; all rules would be lifted"
             )
         });
@@ -419,7 +420,7 @@ mod tests {
         assert_eq!((found.rules[0].hits, found.rules[0].spared["within_limit"]), (90, 100));
         let (at, breach) = found.breach.unwrap();
         assert!(Duration::from_secs(9) < at && breach.cap < breach.affected as f64 / breach.total as f64);
-        assert!(found.findings(&set)[0].starts_with("warning[W03]"));
+        assert!(found.findings(&set)[0].starts_with("warning[E20]"));
     }
 
     #[test]
