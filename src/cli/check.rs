@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -30,7 +31,7 @@ pub(crate) struct CheckArgs {
 ///
 /// # Errors
 /// Never by itself; what goes wrong is printed and becomes the exit code.
-#[allow(clippy::print_stdout, clippy::print_stderr, reason = "a command's output")]
+#[allow(clippy::print_stderr, reason = "a command's output")]
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let name = args.rules.display().to_string();
     let source = match std::fs::read(&args.rules) {
@@ -41,18 +42,17 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let Ok(source) = String::from_utf8(source) else {
-        println!("{name}: error[E00]: not a text in UTF-8");
+        say(&format!("{name}: error[E00]: not a text in UTF-8\n"));
         return Ok(ExitCode::FAILURE);
     };
     let set = match fault_rules::parse(&source, &name, &|body| std::fs::read(beside(&args.rules, body))) {
         Ok(set) => set,
         Err(report) => {
-            print!("{report}");
-            println!("\n{name}: {}", plural(report.findings().len(), "finding"));
+            say(&format!("{report}\n{name}: {}\n", plural(report.findings().len(), "finding")));
             return Ok(ExitCode::FAILURE);
         }
     };
-    print!("{}", explain(&name, &set));
+    say(&explain(&name, &set));
     let mut clean = set.warnings.is_empty();
     if let Some(path) = &args.against {
         let capture = match captures::reader::load(path) {
@@ -63,10 +63,15 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
             }
         };
         let weighed = weigh(&set, &capture);
-        print!("\n{}", weighed.text(&set, &path.display().to_string()));
+        say(&format!("\n{}", weighed.text(&set, &path.display().to_string())));
         clean &= weighed.findings(&set).is_empty();
     }
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// To standard output; a reader that went away (`| head`) is no reason to fail.
+fn say(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
 /// A name in a rule file is relative to that file.
@@ -294,8 +299,7 @@ impl Weighed {
         );
         for (rule, tally) in set.rules().iter().zip(&self.rules) {
             let spared: Vec<_> = tally.spared.iter().map(|(why, n)| format!("{why} {n}")).collect();
-            let _ = writeln!(
-                text,
+            let row = format!(
                 "  {:width$} {:>10} {:>10} {:>10} {:>10}  {}",
                 rule.id,
                 tally.matched,
@@ -304,6 +308,8 @@ impl Weighed {
                 tally.sessions.len(),
                 spared.join(", ")
             );
+            text += row.trim_end();
+            text.push('\n');
         }
         let _ = writeln!(text, "\n  affected: {} of {}", self.affected, plural(self.exchanges, "exchange"));
         if !set.safety.protect.is_empty() {
