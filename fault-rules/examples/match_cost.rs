@@ -24,12 +24,15 @@ fn main() {
             connection: 12,
             client: "127.0.0.1",
         };
-        let rounds = 1_000_000_u32;
-        let start = Instant::now();
-        for _ in 0..rounds {
-            black_box(set.decide(black_box(7), black_box(&facts), Duration::ZERO));
-        }
-        start.elapsed() / rounds
+        // The best of many short batches: what it costs when nothing else takes the core.
+        let batch = || {
+            let start = Instant::now();
+            for _ in 0..BATCH {
+                black_box(set.decide(black_box(7), black_box(&facts), Duration::ZERO));
+            }
+            start.elapsed() / BATCH
+        };
+        (0..100).map(|_| batch()).min().unwrap_or_default()
     };
     let cases = [
         ("by first part of the path", "/serviceN/{id}"),
@@ -56,3 +59,5 @@ fn main() {
         }
     }
 }
+
+const BATCH: u32 = 10_000;
