@@ -5,6 +5,7 @@
 #![allow(clippy::print_stderr)]
 
 mod cli;
+mod demo;
 mod shop;
 
 use std::process::ExitCode;
@@ -26,6 +27,21 @@ struct Squall {
 enum Command {
     /// Record traffic inline and inject faults into it.
     Proxy(Box<proxy::cli::ProxyArgs>),
+    /// Send a capture back, amplified, and say what broke. The same as the program `replay`.
+    Replay(Box<replayer::cli::Args>),
+    /// Capture files: import, look into, check, repair, export.
+    #[command(subcommand)]
+    Captures(cli::captures::CapturesCommand),
+    /// Name every mistake in a rule file, and what its rules would have hit.
+    Check(cli::check::CheckArgs),
+    /// Let the faults of a running proxy fire.
+    Arm(cli::admin::AdminArgs),
+    /// Stop the faults of a running proxy.
+    Lift(cli::admin::LiftArgs),
+    /// Tell what a running proxy is doing.
+    Status(cli::admin::AdminArgs),
+    /// All of it on an embedded shop: record, replay a hundredfold, inject, judge.
+    Demo(cli::demo::DemoArgs),
     /// Run the sample shop: something to try the rest on.
     Shop(cli::shop::ShopArgs),
 }
@@ -33,24 +49,24 @@ enum Command {
 fn main() -> ExitCode {
     let squall = match Squall::try_parse() {
         Ok(squall) => squall,
-        Err(error) => return usage(&error),
+        Err(error) => return replayer::cli::usage_exit(&error),
     };
     log_to_stderr();
     let outcome = match squall.command {
         Command::Proxy(args) => proxy::cli::run(*args),
+        Command::Replay(args) => Ok(replayer::cli::main(*args)),
+        Command::Captures(command) => cli::captures::run(command),
+        Command::Check(args) => cli::check::run(&args),
+        Command::Arm(args) => cli::admin::arm(&args),
+        Command::Lift(args) => cli::admin::lift(&args),
+        Command::Status(args) => cli::admin::status(&args),
+        Command::Demo(args) => cli::demo::run(args),
         Command::Shop(args) => cli::shop::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("squall: {error:#}");
         ExitCode::from(BAD_USAGE)
     })
-}
-
-/// Prints clap's own message; help and version are no mistakes.
-fn usage(error: &clap::Error) -> ExitCode {
-    // a closed pipe cannot be told about
-    let _ = error.print();
-    ExitCode::from(if error.use_stderr() { BAD_USAGE } else { 0 })
 }
 
 /// `SQUALL_LOG` takes the filters of tracing; pingora's own lines about single requests stay out of it.

@@ -1,3 +1,7 @@
 //! The commands, one module each.
 
+pub(crate) mod admin;
+pub(crate) mod captures;
+pub(crate) mod check;
+pub(crate) mod demo;
 pub(crate) mod shop;

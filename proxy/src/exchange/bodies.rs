@@ -40,6 +40,11 @@ impl BodyCopy {
         self.len
     }
 
+    /// Bytes kept.
+    pub(crate) fn kept(&self) -> usize {
+        self.kept
+    }
+
     /// Whether every byte seen was kept.
     pub(crate) fn is_whole(&self) -> bool {
         self.kept as u64 == self.len

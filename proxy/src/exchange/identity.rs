@@ -101,6 +101,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
     pub(crate) connection: u64,
+    /// Somebody will ask for the operation; else the work of naming it is spared.
+    pub(crate) names_operation: bool,
 }
 
 impl Identity {
@@ -121,6 +123,7 @@ impl Identity {
         let named = text(OP).or_else(|| text("idempotency-key")).or_else(|| text("traceparent"));
         let op = match named {
             Some(name) => name.to_owned(),
+            None if !asked.names_operation => String::new(),
             None => {
                 let turn = sessions.turn(session_id, asked.method, asked.path);
                 format!("{session} {} {} {turn}", asked.method, asked.path)
@@ -183,7 +186,7 @@ mod tests {
 
     fn identify(sessions: &Sessions, connection: u64, fields: &[(&'static str, &str)]) -> Identity {
         let headers = headers(fields);
-        Identity::of(&Asked { headers: &headers, method: "GET", path: "/a", connection }, sessions)
+        Identity::of(&Asked { headers: &headers, method: "GET", path: "/a", connection, names_operation: true }, sessions)
     }
 
     #[test]

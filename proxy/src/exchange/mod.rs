@@ -161,6 +161,7 @@ impl Open {
             method: request.method.as_str(),
             path,
             connection: self.ctl.id,
+            names_operation: ruled,
         };
         let identity = Identity::of(&asked, &shared.sessions);
         if let (Some(run), Some(op), 0) = (&self.run, identity.op_number, self.edge) {

@@ -189,7 +189,7 @@ impl Recorder {
 impl Item {
     /// Bytes it holds, roughly.
     fn weight(&self) -> usize {
-        self.head.len() + usize::try_from(self.request_body.len()).unwrap_or(usize::MAX / 2) + ITEM_BYTES
+        self.head.len() + self.request_body.kept() + ITEM_BYTES
     }
 }
 
