@@ -156,7 +156,7 @@ fn unix_time(value: &[u8]) -> Option<i64> {
 fn lookup<'a>(cookies: &'a [Cookie], name: &[u8], path: &[u8]) -> Option<&'a Cookie> {
     let named = || cookies.iter().filter(|cookie| *cookie.name == *name);
     let fitting = named().filter(|cookie| path_matches(&cookie.path, path));
-    fitting.max_by_key(|cookie| cookie.path.len()).or_else(|| named().last())
+    fitting.max_by_key(|cookie| cookie.path.len()).or_else(|| named().next_back())
 }
 
 fn push_pair(out: &mut Vec<u8>, empty: usize, name: &[u8], value: &[u8]) {

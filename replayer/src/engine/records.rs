@@ -135,6 +135,7 @@ pub(crate) enum Phase {
 pub(crate) struct Engine {
     pub(crate) me: Weak<RefCell<Engine>>,
     /// Behind an `Rc` so that holding on to it on the hot path touches no memory that threads share.
+    #[allow(clippy::redundant_allocation)]
     pub(crate) job: Rc<Arc<Job>>,
     pub(crate) seconds: Sender<Message>,
     pub(crate) origin: Instant,

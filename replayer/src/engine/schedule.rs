@@ -35,6 +35,7 @@ impl Engine {
             self.sweep(now);
         }
         for _ in 0..limits::RELEASES_A_TURN {
+            self.drop_late_starts();
             if self.is_over() {
                 return Next::Over;
             }
@@ -65,6 +66,14 @@ impl Engine {
         [held, timer, start].into_iter().flatten().min_by_key(|(due, _)| *due)
     }
 
+    /// Starts are ordered: when the next is not due within the duration, none is.
+    fn drop_late_starts(&mut self) {
+        let late = |start: &Start| self.duration_ns <= self.job.plan.due_ns(start.at_us);
+        if self.next_start().is_some_and(late) {
+            self.drop_starts(Why::Duration);
+        }
+    }
+
     /// Paced sessions start when they are due; at full speed one starts when a connection is free for it.
     fn may_start(&self) -> bool {
         self.fully_paced() || self.sessions.len() < self.max_conns
@@ -84,10 +93,6 @@ impl Engine {
     fn start_next(&mut self, now: u64) {
         let Some(&Start { at_us, program, clone }) = self.next_start() else { return };
         let due_ns = if self.fully_paced() { self.job.plan.due_ns(at_us) } else { now };
-        if due_ns >= self.duration_ns {
-            self.drop_starts(Why::Duration); // they are ordered: all later ones are not due either
-            return;
-        }
         self.started += 1;
         let session = self.sessions.insert(Session {
             start_ns: due_ns,

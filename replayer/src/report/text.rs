@@ -146,7 +146,7 @@ fn routes(report: &Report, out: &mut String) -> std::fmt::Result {
     }
     let hidden = report.routes.len().saturating_sub(limits::ROUTES_SHOWN);
     if hidden > 0 {
-        writeln!(out, "{:>11} more routes are in the JSON", hidden)?;
+        writeln!(out, "{hidden:>11} more routes are in the JSON")?;
     }
     writeln!(out)
 }

@@ -1,0 +1,136 @@
+//! What comes out: run.json against its schema, histograms that read back, the text.
+
+mod support;
+
+use base64::Engine;
+use hdrhistogram::serialization::Deserializer;
+use serde_json::Value;
+use support::{Server, Then, answer, replay_on, step};
+
+fn report() -> replayer::Report {
+    let server = Server::start(|met, stream| {
+        let status = if met.target.ends_with('7') { "503 No" } else { "200 OK" };
+        answer(
+            stream,
+            status,
+            if met.target.ends_with("17") { "squall-fault: payday\r\n" } else { "" },
+            b"ok",
+        );
+        Then::Keep
+    });
+    let steps: Vec<_> = (0..40).map(|i| step(i % 5, i, 1, &format!("GET /item/{i}"))).collect();
+    replay_on(&server, &steps, |options| {
+        options.amplify = 5.0;
+        options.thresholds = vec!["answered>99%".parse().unwrap(), "response:p(99)<1h".parse().unwrap()];
+        options.argv = vec!["replay".to_owned()];
+    })
+}
+
+#[test]
+fn run_json_follows_its_schema() {
+    let schema: Value = serde_json::from_str(include_str!("../run.schema.json")).unwrap();
+    let json = serde_json::to_value(report()).unwrap();
+    let mut wrong = Vec::new();
+    check(&schema, &schema, &json, "run", &mut wrong);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    // And the checker notices what it should.
+    let mut broken = json;
+    broken["requests"]["sent"] = Value::from(-1);
+    broken["verdict"] = Value::from("great");
+    broken["extra"] = Value::from(1);
+    broken["plan"].as_object_mut().unwrap().remove("sessions");
+    check(&schema, &schema, &broken, "run", &mut wrong);
+    assert_eq!(wrong.len(), 4, "{wrong:#?}");
+}
+
+#[test]
+fn a_report_reads_back_as_itself() {
+    let report = report();
+    let text = serde_json::to_string(&report).unwrap();
+    assert_eq!(serde_json::from_str::<replayer::Report>(&text).unwrap(), report);
+}
+
+#[test]
+fn histograms_read_back_with_the_same_figures() {
+    let report = report();
+    let response = &report.latency.response;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(&response.hdr).unwrap();
+    let all: hdrhistogram::Histogram<u64> = Deserializer::new().deserialize(&mut &bytes[..]).unwrap();
+    assert_eq!((all.len(), all.max()), (response.count, response.max));
+    assert_eq!((all.value_at_quantile(0.5), response.count), (response.p50, 200));
+    assert!(report.routes.len() == 1 && report.routes[0].route == "GET /item/{id}");
+    assert_eq!((report.routes[0].requests, report.routes[0].failed, report.routes[0].injected), (200, 20, 5));
+}
+
+#[test]
+fn the_text_says_whose_failures_they_were_first() {
+    let report = report();
+    let text = report.text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(
+        lines[0].starts_with(
+            "failures: 20 of 200 requests (10.0 %): 5 (25.0 %) injected, 15 (75.0 %) the origin's"
+        )
+    );
+    assert!(lines[1].starts_with("verdict: pass (exit code 0)"), "{}", lines[1]);
+    for word in ["response", "lateness", "GET /item/{id}", "books", "sent = answered + failed", "next "] {
+        assert!(text.contains(word), "{word} is missing in\n{text}");
+    }
+    let sums: u64 = report.series.iter().map(|second| second.answered).sum();
+    assert_eq!(sums, 200);
+}
+
+/// The part of JSON Schema that run.schema.json uses.
+fn check(root: &Value, schema: &Value, value: &Value, at: &str, wrong: &mut Vec<String>) {
+    if let Some(name) = schema["$ref"].as_str() {
+        let target = root.pointer(name.trim_start_matches('#')).expect("a reference leads somewhere");
+        return check(root, target, value, at, wrong);
+    }
+    if let Some(known) = schema["enum"].as_array() {
+        if !known.contains(value) {
+            wrong.push(format!("{at}: {value} is none of {known:?}"));
+        }
+        return;
+    }
+    let types: Vec<&str> = match &schema["type"] {
+        Value::Array(all) => all.iter().filter_map(Value::as_str).collect(),
+        one => one.as_str().into_iter().collect(),
+    };
+    if !types.iter().any(|name| is_a(value, name)) {
+        return wrong.push(format!("{at}: {value} is no {types:?}"));
+    }
+    if let (Some(least), Some(number)) = (schema["minimum"].as_i64(), value.as_i64())
+        && number < least
+    {
+        wrong.push(format!("{at}: {number} is below {least}"));
+    }
+    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        if value.get(name).is_none() {
+            wrong.push(format!("{at}: {name} is missing"));
+        }
+    }
+    for (name, part) in value.as_object().into_iter().flatten() {
+        let place = format!("{at}.{name}");
+        match (schema["properties"].get(name), &schema["additionalProperties"]) {
+            (Some(schema), _) => check(root, schema, part, &place, wrong),
+            (None, Value::Bool(false)) => wrong.push(format!("{place} is unknown")),
+            (None, schema) => check(root, schema, part, &place, wrong),
+        }
+    }
+    for (index, part) in value.as_array().into_iter().flatten().enumerate() {
+        check(root, &schema["items"], part, &format!("{at}[{index}]"), wrong);
+    }
+}
+
+fn is_a(value: &Value, name: &str) -> bool {
+    match name {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "integer" => value.is_u64() || value.is_i64(),
+        "number" => value.is_number(),
+        "boolean" => value.is_boolean(),
+        "null" => value.is_null(),
+        _ => panic!("the checker does not know the type {name}"),
+    }
+}
