@@ -1,0 +1,11 @@
+//! The proxy on the wire: what clients and origins see, what the books say of it.
+//!
+//! One binary, since each links all of pingora. No test passes by timing: waits end when something becomes true,
+//! and times are only ever compared as "never earlier".
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod pass;
+mod protocols;
+mod timing;
