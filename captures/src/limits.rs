@@ -34,3 +34,5 @@ pub const MAX_SHED_REASON: usize = 32;
 pub const DETECT: u64 = 1 << 20;
 /// Damaged records that a tally names; the others are only counted.
 pub const MAX_NAMED_DAMAGE: usize = 100;
+/// Different routes, and hosts, that an inspection counts apart.
+pub const MAX_COUNTED: usize = 1000;

@@ -1,0 +1,183 @@
+//! `squall captures import`.
+
+use std::fs;
+use std::io::{IsTerminal, Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, bail};
+use captures::header::{FileHeader, Options};
+use captures::import::{self, Format, ImportOptions, Numbering, Tally};
+use captures::redact::POLICY;
+use captures::{Redactor, Writer};
+
+use super::{complain, count, thousands};
+
+/// What to import, and where to.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ImportArgs {
+    /// Access logs (common or combined, plain, gzip or zstd), HAR files, or NDJSON from `captures export`.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The capture to make; an existing file is refused.
+    #[arg(short, long, value_name = "CAPTURE")]
+    output: PathBuf,
+    /// What the files are: auto, access-log, har or ndjson. Auto looks at the content.
+    #[arg(long, default_value = "auto", value_parser = parse_format)]
+    format: FormatArg,
+    /// The edge that the exchanges are said to come from.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    edge: String,
+    /// Keep the bodies of answers too, redacted; otherwise only their length and hash.
+    #[arg(long)]
+    response_bodies: bool,
+}
+
+/// `None`: look at the content.
+#[derive(Clone, Copy, Debug)]
+struct FormatArg(Option<Format>);
+
+pub(super) const EXAMPLES: &str = "Examples:
+  squall captures import access.log access.log.1.gz -o capture.zst
+  squall captures import session.har -o capture.zst --response-bodies
+Secrets (cookies, credentials, passwords, tokens) are replaced by pseudonyms under a key that is thrown away.";
+
+/// Imports, and says what came of it.
+pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
+    // every input is looked at before anything is written
+    for file in &args.files {
+        import::open(file)?;
+    }
+    let mut redactor = Redactor::new(random_key()?);
+    let now_us = now_us();
+    let source = args.format.0.map_or("import".to_owned(), |format| format!("import {}", format.as_str()));
+    let header = FileHeader {
+        redaction: POLICY.to_owned(),
+        key_id: Some(redactor.key_id()),
+        ..FileHeader::new(&source, now_us)
+    };
+    let writer = Writer::create(&args.output, header, Options::for_import())?;
+    let result = import_all(args, writer, &mut redactor, now_us);
+    if result.is_err() {
+        // the file is ours and holds nothing of use
+        let _ = fs::remove_file(&args.output);
+    }
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+fn import_all(args: &ImportArgs, mut writer: Writer, redactor: &mut Redactor, now_us: u64) -> anyhow::Result<()> {
+    let options = ImportOptions { edge: args.edge.clone(), response_bodies: args.response_bodies };
+    let mut numbering = Numbering::default();
+    let mut progress = Progress::new();
+    let mut total = 0;
+    for file in &args.files {
+        let (format, tally) = import::file(file, args.format.0, &options, &mut numbering, &mut |mut exchange| {
+            redactor.exchange(&mut exchange);
+            progress.step();
+            match writer.push(&exchange, now_us) {
+                // counted as shed, and said in the summary
+                Err(captures::error::Error::TooLarge { .. }) => Ok(()),
+                other => other,
+            }
+        })?;
+        progress.clear();
+        complain(format_args!("{}: {}", file.display(), in_words(format, &tally)));
+        total += tally.imported;
+        report_damage(&tally);
+    }
+    if total == 0 {
+        bail!("nothing was imported, so {} was not made", args.output.display());
+    }
+    let summary = writer.finish(now_us)?;
+    let bytes_each = summary.bytes as f64 / summary.exchanges.max(1) as f64;
+    complain(format_args!(
+        "{}: {} in {}, {} bytes ({bytes_each:.0} a request)",
+        args.output.display(),
+        count(summary.exchanges, "request"),
+        count(summary.sessions, "session"),
+        thousands(summary.bytes),
+    ));
+    for (reason, n) in &summary.shed {
+        complain(format_args!("  shed, {reason}: {}", thousands(*n)));
+    }
+    complain(format_args!("next: squall captures inspect {}", args.output.display()));
+    Ok(())
+}
+
+fn in_words(format: Format, tally: &Tally) -> String {
+    let mut words = format!(
+        "{}, {} in {}",
+        format.as_str(),
+        count(tally.imported, "request"),
+        count(tally.sessions, "session")
+    );
+    for (why, n) in &tally.skipped {
+        words.push_str(&format!(", {} skipped ({why})", thousands(*n)));
+    }
+    if tally.damaged != 0 {
+        words.push_str(&format!(", {} damaged", thousands(tally.damaged)));
+    }
+    words
+}
+
+/// The first few by name; the others as a number.
+fn report_damage(tally: &Tally) {
+    for damaged in tally.named.iter().take(SHOWN) {
+        complain(format_args!("  {}: {}", damaged.place, damaged.why));
+    }
+    let shown = tally.named.len().min(SHOWN) as u64;
+    if shown < tally.damaged {
+        complain(format_args!("  and {} more", thousands(tally.damaged - shown)));
+    }
+}
+
+/// A line that counts, on a terminal only.
+struct Progress {
+    seen: u64,
+    shown: bool,
+    terminal: bool,
+}
+
+impl Progress {
+    fn new() -> Progress {
+        Progress { seen: 0, shown: false, terminal: std::io::stderr().is_terminal() }
+    }
+
+    fn step(&mut self) {
+        self.seen += 1;
+        if self.terminal && self.seen.is_multiple_of(PROGRESS_EACH) {
+            self.shown = true;
+            let _ = write!(std::io::stderr(), "\r{} requests …", thousands(self.seen));
+        }
+    }
+
+    fn clear(&mut self) {
+        if std::mem::take(&mut self.shown) {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+fn parse_format(text: &str) -> Result<FormatArg, String> {
+    match text {
+        "auto" => Ok(FormatArg(None)),
+        other => other.parse().map(|format| FormatArg(Some(format))),
+    }
+}
+
+/// Thrown away when the import ends: nobody can undo the pseudonyms.
+fn random_key() -> anyhow::Result<[u8; 32]> {
+    let mut key = [0; 32];
+    let mut random = fs::File::open("/dev/urandom").context("cannot make a key for redaction")?;
+    random.read_exact(&mut key).context("cannot make a key for redaction")?;
+    Ok(key)
+}
+
+fn now_us() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
+}
+
+/// Damaged records that are printed; `MAX_NAMED_DAMAGE` are kept.
+const SHOWN: usize = 10;
+const PROGRESS_EACH: u64 = 20_000;

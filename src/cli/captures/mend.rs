@@ -1,0 +1,88 @@
+//! `squall captures verify` and `repair`.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use captures::repair;
+use captures::verify::{self, Verification};
+
+use super::{count, thousands};
+
+/// Which capture to check.
+#[derive(Debug, clap::Args)]
+pub(crate) struct VerifyArgs {
+    /// The capture.
+    capture: PathBuf,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which capture to repair, and where to.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RepairArgs {
+    /// The capture. Repaired in place, unless an output is named; a crash leaves the old file or the new one.
+    capture: PathBuf,
+    /// Write the repaired capture here and leave the first one alone; an existing file is refused.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// Checks all of a capture; exit 1 if anything is to be said against it.
+pub(super) fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
+    let found = verify::verify(&args.capture)?;
+    let mut out = std::io::stdout().lock();
+    match args.json {
+        true => writeln!(out, "{}", serde_json::to_string_pretty(&found)?)?,
+        false => {
+            write!(out, "{}", in_words(&found))?;
+            match found.is_clean() {
+                true => writeln!(out, "whole")?,
+                false => writeln!(out, "next: squall captures repair {}", args.capture.display())?,
+            }
+        }
+    }
+    out.flush()?;
+    Ok(if found.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(FINDINGS) })
+}
+
+/// Repairs, and says what was lost.
+pub(super) fn repair(args: &RepairArgs) -> anyhow::Result<ExitCode> {
+    let done = repair::repair(&args.capture, args.output.as_deref())?;
+    let mut out = std::io::stdout().lock();
+    write!(out, "{}", in_words(&done.before))?;
+    let path = done.path.display();
+    match done.changed {
+        true => writeln!(out, "repaired: {path} holds {}", count(done.before.exchanges, "exchange"))?,
+        false => writeln!(out, "whole already: {path} was left as it is")?,
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn in_words(found: &Verification) -> String {
+    let mut text = format!(
+        "{} in {}, {}, {} bytes\n",
+        count(found.exchanges, "exchange"),
+        count(found.sessions, "session"),
+        count(found.blocks, "block"),
+        thousands(found.bytes),
+    );
+    for (reason, n) in &found.shed {
+        text.push_str(&format!("shed, {reason}: {}\n", thousands(*n)));
+    }
+    for damage in &found.damage {
+        text.push_str(&format!("{damage}\n"));
+    }
+    for contradiction in &found.contradictions {
+        text.push_str(&format!("{contradiction}\n"));
+    }
+    if !found.closed {
+        text.push_str("not closed: no index and seek table at the end (still being written, or cut off)\n");
+    }
+    text
+}
+
+/// Something is to be said against the capture.
+const FINDINGS: u8 = 1;

@@ -1,0 +1,94 @@
+//! `squall captures …`: make, read, check and mend captures.
+
+mod import;
+mod mend;
+mod show;
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+pub(crate) use import::ImportArgs;
+pub(crate) use mend::{RepairArgs, VerifyArgs};
+pub(crate) use show::{CatArgs, ExportArgs, InspectArgs};
+
+/// Import, inspect, check, repair and export captures.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum CapturesCommand {
+    /// Make a capture from access logs or HAR files.
+    #[command(after_help = import::EXAMPLES)]
+    Import(ImportArgs),
+    /// Say what a capture holds: sessions, requests, span, routes, statuses, hosts.
+    Inspect(InspectArgs),
+    /// Print one line of JSON for each exchange.
+    #[command(after_help = show::CAT_EXAMPLES)]
+    Cat(CatArgs),
+    /// Check every block, the index and the seek table; exit 1 if anything is wrong.
+    Verify(VerifyArgs),
+    /// Make a damaged or unclosed capture whole again.
+    Repair(RepairArgs),
+    /// Write a capture as HAR or NDJSON.
+    #[command(after_help = show::EXPORT_EXAMPLES)]
+    Export(ExportArgs),
+}
+
+/// Runs the command. An error is for the caller to print, with exit code 104.
+pub(crate) fn run(command: CapturesCommand) -> anyhow::Result<ExitCode> {
+    let result = match command {
+        CapturesCommand::Import(args) => import::run(&args),
+        CapturesCommand::Inspect(args) => show::inspect(&args),
+        CapturesCommand::Cat(args) => show::cat(&args),
+        CapturesCommand::Verify(args) => mend::verify(&args),
+        CapturesCommand::Repair(args) => mend::repair(&args),
+        CapturesCommand::Export(args) => show::export(&args),
+    };
+    match result {
+        Err(err) if is_closed_pipe(&err) => Ok(ExitCode::SUCCESS),
+        other => other,
+    }
+}
+
+/// Whoever read our output has seen enough (`… | head`): no error of ours.
+fn is_closed_pipe(err: &anyhow::Error) -> bool {
+    err.chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// A line on stderr; if nobody listens there either, there is nobody to tell.
+fn complain(line: impl Display) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// `1234567` as `1,234,567`.
+fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index != 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A count and its noun: `1 session`, `2 sessions`.
+fn count(n: u64, noun: &str) -> String {
+    format!("{} {noun}{}", thousands(n), if n == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_for_people() {
+        let check = |n: u64, expect: &str| assert_eq!(thousands(n), expect);
+        check(0, "0");
+        check(999, "999");
+        check(1000, "1,000");
+        check(1_234_567, "1,234,567");
+        assert_eq!((count(1, "session"), count(2000, "block")), ("1 session".to_owned(), "2,000 blocks".to_owned()));
+    }
+}
