@@ -1,0 +1,38 @@
+//! gRPC: Python's client and server, with the proxy between them.
+
+use std::process::Command;
+
+use crate::inline::Inline;
+use crate::support::Process;
+use crate::tools;
+
+#[test]
+fn grpc_calls_of_every_kind() {
+    let Some(python) = tools::python("grpc", "python3-grpcio") else { return };
+    let mut command = Command::new(&python);
+    command.arg(tools::script("grpc_origin.py"));
+    let origin = Process::start("grpc_origin.py", command);
+    let addr = origin.wait_for("its address", |line| line.strip_prefix("listening on ").map(str::to_owned));
+
+    let proxy = Inline::before(&format!("h2c://{addr}"));
+    let mut client = Command::new(&python);
+    client.arg(tools::script("grpc_client.py")).arg(proxy.addr());
+    let said = tools::run(client);
+    assert_eq!(
+        said.lines().collect::<Vec<_>>(),
+        CALLS,
+        "the calls that the client made, each with what it saw"
+    );
+    proxy.finish(CALLS.len() as u64);
+}
+
+/// What `grpc_client.py` prints, a line for each call.
+const CALLS: [&str; 7] = [
+    "unary: 5 bytes there and back, trailer checksum=5",
+    "unary: 300000 bytes there and back, trailer checksum=300000",
+    "server stream: 0 1 2 3 4 5 6 7 8 9",
+    "client stream: 10 messages counted",
+    "both ways: 10 answers, each before the next question",
+    "refused: FAILED_PRECONDITION as asked",
+    "late refusal: 3 messages, then DATA_LOSS in the middle",
+];

@@ -1,0 +1,15 @@
+//! Other people's clients and servers, through the real proxy: curl, h2load, gRPC, WebSocket, event streams.
+//!
+//! A client that is not installed is skipped aloud; with `SQUALL_REQUIRE_CLIENTS=1`, as in CI, its absence fails.
+//! `.ci/install` installs them all.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod curl;
+mod events;
+mod grpc;
+mod h2load;
+mod inline;
+#[path = "../support/mod.rs"]
+mod support;
+mod tools;
+mod websocket;
