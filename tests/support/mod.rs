@@ -11,6 +11,7 @@
 #![allow(dead_code, reason = "every test binary uses its own part of it")]
 #![allow(unused_imports, reason = "every test binary uses its own part of it")]
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(clippy::print_stderr, reason = "the log of a failed test")]
 
 mod books;
 pub(crate) mod http;
