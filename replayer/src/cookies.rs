@@ -44,7 +44,7 @@ impl Jar {
         match known {
             Some(cookie) => cookie.value = value,
             None if full || parsed.name.len() + parsed.value.len() > limits::COOKIE_BYTES => {
-                self.refused += 1
+                self.refused += 1;
             }
             None => self.cookies.push(Cookie { name: parsed.name.into(), path: path.into(), value }),
         }

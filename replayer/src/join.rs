@@ -1,7 +1,6 @@
 //! The proxy's side of a run: announcing it, watching for a lifted cap, and reading the books afterwards.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -83,22 +82,24 @@ impl Proxy {
         Ok(Ok((Proxy { admin, run, edge: edge.unwrap_or_default(), lifted_before: status.lifted }, notes)))
     }
 
-    /// Looks once a second whether a cap has lifted the rules; that stops the run.
+    /// Gives the proxy a sign of life once a second, and looks whether a cap has lifted the rules: that stops the run.
     pub(crate) fn watch(&self, stop: &Stop) -> Result<Watch, Error> {
         let admin = Admin::new(self.admin.peer().clone())?;
         let (stop, before) = (stop.clone(), self.lifted_before.clone());
         let over = Arc::new((Mutex::new(false), Condvar::new()));
         let shared = Arc::clone(&over);
-        let seen = AtomicBool::new(false);
         let thread = std::thread::Builder::new().name("replay-watch".to_owned()).spawn(move || {
             while !wait(&shared, WATCH_EVERY) {
+                // Rules that want a sign of life from whoever drives the load get it here.
+                let _ = admin.send(Method::POST, "/heartbeat", None);
                 let body = admin.get("/status", limits::ADMIN_JSON_BYTES, 2 * WATCH_EVERY);
-                let status = body.ok().and_then(|body| serde_json::from_slice::<Status>(&body).ok());
-                let lifted = status.and_then(|status| status.lifted);
-                if let (Some(reason), false) =
-                    (lifted.filter(|now| Some(now) != before.as_ref()), seen.load(Ordering::Relaxed))
+                let Some(status) = body.ok().and_then(|body| serde_json::from_slice::<Status>(&body).ok())
+                else {
+                    continue;
+                };
+                if let Some(reason) = status.lifted.filter(|now| Some(now) != before.as_ref())
+                    && status.breach != Some(false)
                 {
-                    seen.store(true, Ordering::Relaxed);
                     stop.guard(format!("the proxy lifted its rules: {reason}"));
                 }
             }

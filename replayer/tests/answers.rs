@@ -1,4 +1,5 @@
 //! Answers of every shape, and peers that misbehave: each ends in the right class, with bounded memory.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Clones are different users: names, cookies, keys, connections.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod support;
 

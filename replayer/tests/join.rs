@@ -1,4 +1,5 @@
 //! The join with a proxy's books, against a proxy that is played by two small servers.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod support;
 
@@ -48,11 +49,11 @@ impl FakeProxy {
             if seen.lift_after == Some(seen.ops.len()) {
                 seen.lifted = Some("max_affected 20 % was exceeded");
             }
-            if seen.ops.len() % 5 == 0 {
+            if seen.ops.len().is_multiple_of(5) {
                 seen.dropped.push(op);
                 return Then::Reset;
             }
-            let short = seen.ops.len() % 7 == 0;
+            let short = seen.ops.len().is_multiple_of(7);
             let (status, header) =
                 if short { ("503 No", "squall-fault: payday\r\n") } else { ("200 OK", "") };
             *(if short { &mut seen.short } else { &mut seen.forwarded }) += 1;

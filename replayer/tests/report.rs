@@ -1,4 +1,5 @@
 //! What comes out: run.json against its schema, histograms that read back, the text.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod support;
 

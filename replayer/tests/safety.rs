@@ -1,4 +1,5 @@
 //! What is refused, with which code, and that a refusal opens no socket.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! When requests leave: gaps, order, overlap, duration, rate. Server-side times are only ever lower bounds.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod support;
 

@@ -12,6 +12,8 @@ pub(crate) struct Status {
     pub(crate) armed: bool,
     /// Why the rules were lifted.
     pub(crate) lifted: Option<String>,
+    /// Whether a cap or a guard lifted them; false when somebody asked for it.
+    pub(crate) breach: Option<bool>,
     pub(crate) rules: RulesStatus,
     pub(crate) edges: Vec<EdgeStatus>,
 }
