@@ -6,6 +6,8 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod faults;
 mod pass;
 mod protocols;
+mod resets;
 mod timing;
