@@ -181,12 +181,12 @@ fn connections(options: &Options, plan: &Plan, capture: &Capture) -> (usize, Vec
         warnings.push(format!("damaged: {} more places", capture.damage.len() - 3));
     }
     let limit = sys::raise_open_files().saturating_sub(limits::SPARE_DESCRIPTORS).max(1);
-    let pooled = plan.programs.iter().flat_map(|program| &program.steps).any(|step| step.lane.is_none());
-    let default = match (options.speed, pooled) {
+    let owned = plan.programs.iter().flat_map(|program| &program.steps).any(|step| step.lane.is_some());
+    let default = match (options.speed, owned) {
         (Speed::Max, _) => limits::FULL_SPEED_CONNECTIONS,
-        (_, true) => limits::POOL_CONNECTIONS,
+        (_, false) => limits::POOL_CONNECTIONS,
         // A proxy and a target in the same process (squall demo) need theirs too.
-        (_, false) => limit / 4,
+        (_, true) => limit / 4,
     };
     let connections = options.max_connections.unwrap_or(default.min(limit));
     if connections > limit {

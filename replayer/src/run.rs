@@ -300,7 +300,9 @@ impl Pieces<'_> {
         if let (true, Some(words)) = (paced, verdict::late(&latency.lateness, &latency.response)) {
             generator.degraded.push(words);
         }
-        verdict::shortages(&mut generator, tally.no_ports, tally.no_files, tally.conns_evicted);
+        // At full speed nobody planned how many sockets there are.
+        let evicted = if paced { tally.conns_evicted } else { 0 };
+        verdict::shortages(&mut generator, tally.no_ports, tally.no_files, evicted);
         let mut note = |count: u64, words: &str| {
             if count > 0 {
                 generator.notes.push(format!("{count} {words}"));
