@@ -1,0 +1,286 @@
+//! The whole of Squall in under a minute: a shop, the proxy recording a crowd of shoppers, and that very capture
+//! replayed a hundredfold through the proxy while the rule file is edited. Ends with a report that reconciles.
+//!
+//! ```text
+//! crowd --> proxy (records) --> shop          replay --> proxy (injects) --> shop
+//!               |                                ^            ^
+//!            capture.zst ------------------------+        faults.toml <-- director
+//! ```
+//!
+//! Everything runs in this process on free loopback ports, and by way of the same interfaces that a user has: the
+//! capture file, the rule file, the admin API.
+
+mod crowd;
+mod director;
+mod error;
+mod evidence;
+mod folder;
+mod interrupt;
+mod narrator;
+mod next;
+mod pace;
+mod script;
+mod secrets;
+mod stage;
+mod status;
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use replayer::{Progress, Report};
+
+pub(crate) use error::Error;
+pub(crate) use interrupt::Interrupt;
+
+use director::{Cue, Director};
+use folder::Folder;
+use narrator::Narrator;
+use pace::Pace;
+use script::Edit;
+use stage::{Front, Stage};
+
+/// What a demo is asked to be.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Options {
+    /// How many sessions for each recorded one; `None`: 100, or what fits where the capture is somebody else's.
+    pub(crate) amplify: Option<f64>,
+    /// Somebody else's capture, instead of one of the demo's own.
+    pub(crate) capture: Option<PathBuf>,
+    /// Where run.json is to be written, beside the demo's own folder.
+    pub(crate) json: Option<PathBuf>,
+    /// Folder for the files; new or empty. `None`: one among the temporary files.
+    pub(crate) keep: Option<PathBuf>,
+    /// Nothing but the report.
+    pub(crate) quiet: bool,
+    /// The command line, for the record.
+    pub(crate) argv: Vec<String>,
+}
+
+/// Runs the demo and returns what to exit with: the replay's code.
+///
+/// # Errors
+/// When it does not come to a report.
+pub(crate) fn run(options: &Options, interrupt: &Interrupt) -> Result<u8, Error> {
+    let narrator = Narrator::new(options.quiet);
+    if let Some(json) = &options.json {
+        writable(json)?; // better now than after the run
+    }
+    if options.capture.as_deref().is_some_and(|capture| !captures::reader::is_capture(capture)) {
+        return Err(Error::NoCapture(options.capture.clone().unwrap_or_default()));
+    }
+    let folder = Folder::create(options.keep.as_deref())?;
+    folder.save_rules(script::QUIET)?;
+    let demo = Demo { options, interrupt, narrator, folder, stage: Stage::open(SEED)? };
+    demo.narrator.step("shop", format!("open on {}", demo.stage.shop_url()));
+    match &options.capture {
+        Some(capture) => demo.foreign(capture),
+        None => demo.own(),
+    }
+}
+
+struct Demo<'a> {
+    options: &'a Options,
+    interrupt: &'a Interrupt,
+    narrator: Narrator,
+    folder: Folder,
+    stage: Stage,
+}
+
+impl Demo<'_> {
+    /// Records a crowd and replays it.
+    fn own(self) -> Result<u8, Error> {
+        let capture = self.folder.capture();
+        let front = self.stage.recording(capture.clone())?;
+        let doors = front.doors();
+        self.narrator.step(
+            "proxy",
+            format!("in front of it on http://{}, recording to {}", front.edge, capture.display()),
+        );
+        self.record(front, &capture)?;
+        let front = self.stage.injecting(&self.folder, Some(doors))?;
+        self.narrator.step(
+            "proxy",
+            format!("again on http://{}, its rules in {}", front.edge, self.folder.rules().display()),
+        );
+        let options = self.replay_options(&capture, Pace::own(self.options.amplify));
+        self.perform(front, options, &script::SHOP)
+    }
+
+    /// Replays somebody else's capture.
+    fn foreign(self, capture: &Path) -> Result<u8, Error> {
+        let front = self.stage.injecting(&self.folder, None)?;
+        self.narrator.step(
+            "proxy",
+            format!(
+                "in front of it on http://{}, its rules in {}",
+                front.edge,
+                self.folder.rules().display()
+            ),
+        );
+        let mut options = self.replay_options(capture, Pace { amplify: 1.0, within: None });
+        options.target = Some(format!("http://{}", front.edge));
+        options.proxy = Some(format!("http://{}", front.admin));
+        let recorded = replayer::preview(&options)?.plan.requests;
+        if recorded == 0 {
+            return Err(Error::EmptyCapture(capture.to_owned()));
+        }
+        let pace = Pace::foreign(recorded, self.options.amplify);
+        (options.amplify, options.within) = (pace.amplify, pace.within);
+        self.narrator.step("capture", format!("{}: {recorded} requests", capture.display()));
+        self.perform(front, options, &script::ANY)
+    }
+
+    fn record(&self, front: Front, capture: &Path) -> Result<(), Error> {
+        let narrator = self.narrator;
+        let (shoppers, within) = (crowd::SHOPPERS, crowd::ARRIVALS.as_secs());
+        narrator.step(
+            "crowd",
+            format!("{shoppers} shoppers come within {within} s: sign up, log in, browse, buy …"),
+        );
+        let begun = Instant::now();
+        let takings = crowd::run(front.edge, SEED, self.interrupt)?;
+        let took = begun.elapsed().as_secs_f64();
+        narrator.more(format!(
+            "all have left after {took:.1} s: {} requests, each answered as it should be",
+            takings.requests
+        ));
+        front.close(self.interrupt);
+        let found = evidence::examine(capture, takings)?;
+        narrator.step(
+            "capture",
+            format!(
+                "closed and verified: {} exchanges of {} sessions in {} blocks, {} bytes",
+                found.exchanges, found.sessions, found.blocks, found.bytes
+            ),
+        );
+        narrator.more(format!(
+            "no secret in it: {} passwords and cookies looked for in {} bytes, raw and decoded",
+            found.secrets, found.searched
+        ));
+        Ok(())
+    }
+
+    fn replay_options(&self, capture: &Path, pace: Pace) -> replayer::Options {
+        replayer::Options {
+            amplify: pace.amplify,
+            within: pace.within,
+            origin_counter: Some(format!("{}/_shop/count", self.stage.shop_url())),
+            argv: self.options.argv.clone(),
+            stop: self.interrupt.replay(),
+            ..replayer::Options::new(capture)
+        }
+    }
+
+    /// Replays while the rules are edited; then the report.
+    fn perform(self, front: Front, options: replayer::Options, script: &[Edit]) -> Result<u8, Error> {
+        let director = Director { folder: &self.folder, admin: front.admin, narrator: self.narrator };
+        let (cue, cues) = mpsc::channel();
+        let (report, complaints) = std::thread::scope(|scope| {
+            let directing = scope.spawn(move || director.play(script, &cues));
+            let report = replayer::replay(&options, &mut |progress| self.tell(progress, &cue));
+            drop(cue); // the director goes home
+            let complaints =
+                directing.join().unwrap_or_else(|_| Ok(vec!["the director panicked".to_owned()]));
+            (report, complaints)
+        });
+        let (report, complaints) = (report?, complaints?);
+        let books = front.close(self.interrupt);
+        self.folder.save_json("proxy.json", &books)?;
+        let shop = self.stage.close();
+        self.narrator.step(
+            "shop",
+            format!(
+                "closed: {} requests, {} accounts, {} orders, {} of them asked for twice and placed once",
+                shop.requests,
+                shop.totals.accounts,
+                shop.totals.orders,
+                shop.totals.duplicate_orders_prevented
+            ),
+        );
+        let ending = Ending { options: self.options, narrator: self.narrator, folder: &self.folder };
+        ending.tell(&report, &options.capture, script, &complaints)
+    }
+
+    fn tell(&self, progress: Progress, cue: &mpsc::Sender<Cue>) {
+        match progress {
+            Progress::Planned(outline) => {
+                let plan = &outline.plan;
+                let span = Duration::from_micros(plan.span_us);
+                self.narrator.step(
+                    "replay",
+                    format!(
+                        "{}x: {} sessions, {} requests over {:.1} s, through {}",
+                        plan.amplify,
+                        plan.sessions,
+                        plan.requests,
+                        span.as_secs_f64(),
+                        outline.target
+                    ),
+                );
+                for warning in &outline.warnings {
+                    self.narrator.more(format!("warning: {warning}"));
+                }
+                let _ = cue.send(Cue::Planned(span)); // nobody listens where nothing is to be edited
+            }
+            Progress::Second { second, sent, planned } if (second.t_us / 1_000_000) % 2 == 1 => {
+                let (seconds, share) =
+                    (second.t_us / 1_000_000 + 1, 100.0 * sent as f64 / planned.max(1) as f64);
+                self.narrator.more(format!(
+                    "{seconds:>3} s: {sent} sent ({share:.0}%), {} sessions, {} answers touched by rules in the last second",
+                    second.active, second.injected
+                ));
+            }
+            Progress::Second { .. } => {}
+            Progress::Note(note) => self.narrator.more(format!("note: {note}")),
+        }
+    }
+}
+
+struct Ending<'a> {
+    options: &'a Options,
+    narrator: Narrator,
+    folder: &'a Folder,
+}
+
+impl Ending<'_> {
+    fn tell(
+        &self,
+        report: &Report,
+        capture: &Path,
+        script: &[Edit],
+        complaints: &[String],
+    ) -> Result<u8, Error> {
+        self.folder.save_json("run.json", report)?;
+        if let Some(json) = &self.options.json {
+            let text = serde_json::to_vec_pretty(report).map_err(std::io::Error::other);
+            let written = text.and_then(|text| std::fs::write(json, text));
+            written.map_err(|source| Error::File { path: json.clone(), source })?;
+        }
+        self.narrator.step("", "");
+        self.narrator.say(report.text());
+        for complaint in complaints {
+            self.narrator.say(format!("the demo itself failed: {complaint}"));
+        }
+        let folder = self.folder.path().display();
+        self.narrator.step(
+            "files",
+            format!("{folder}: capture.zst, faults.toml, rules/, ledger.jsonl, run.json, proxy.json"),
+        );
+        self.narrator.step("next", "");
+        let edited = script.iter().rev().find(|edit| !edit.broken && edit.text != script::QUIET);
+        let commands = next::commands(self.folder, capture, edited.map_or("", |edit| edit.name));
+        self.narrator.step("", commands.trim_end());
+        Ok(if complaints.is_empty() || report.exit_code != 0 { report.exit_code } else { INVALID })
+    }
+}
+
+fn writable(path: &Path) -> Result<(), Error> {
+    let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
+    opened.map(drop).map_err(|source| Error::File { path: path.to_owned(), source })
+}
+
+/// The crowd's and the shop's; every demo is the same demo.
+const SEED: u64 = 0x5eed_2026;
+/// Exit code of a run that proves nothing.
+const INVALID: u8 = 113;
