@@ -71,8 +71,9 @@ impl Prepared {
         }
         let plan = plan(&capture, options, &peer)?;
         let threads = options.threads.unwrap_or_else(cores).max(1);
-        let (connections, warnings) = connections(options, &plan, &capture);
+        let (connections, mut warnings) = connections(options, &plan, &capture);
         let summary = Summary::new(&plan, connections);
+        warnings.extend(too_few_sockets(&summary, connections));
         let scheme = if peer.tls { "https" } else { "http" };
         let target_url = format!("{scheme}://{}", peer.authority);
         let threads = threads.min(connections);
@@ -196,6 +197,17 @@ fn connections(options: &Options, plan: &Plan, capture: &Capture) -> (usize, Vec
         ));
     }
     (connections.min(limit).max(1), warnings)
+}
+
+/// What it means that the recorded connections do not all fit.
+fn too_few_sockets(summary: &Summary, connections: usize) -> Option<String> {
+    (summary.sockets > connections as u64).then(|| {
+        format!(
+            "the plan needs about {} sockets and {connections} are allowed: idle ones will be closed early and the run \
+             is degraded; raise --max-connections (and ulimit -n), or use --connections shared",
+            summary.sockets
+        )
+    })
 }
 
 fn cores() -> usize {

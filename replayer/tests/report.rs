@@ -52,6 +52,21 @@ fn a_report_reads_back_as_itself() {
 }
 
 #[test]
+fn a_route_that_is_all_of_the_run_has_its_latencies() {
+    let server = Server::start(|_, stream| {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        answer(stream, "200 OK", "", b"ok");
+        Then::Keep
+    });
+    let steps: Vec<_> = (0..10).map(|i| step(1, i, 1, &format!("GET /item/{i}"))).collect();
+    let report = replay_on(&server, &steps, |_| {});
+    let [route] = report.routes.as_slice() else { panic!("{:?}", report.routes) };
+    let all = &report.latency.response;
+    assert_eq!((route.response.count, route.response.max), (10, all.max), "{} against {all:?}", route.route);
+    assert!(route.response.p50 >= 5_000);
+}
+
+#[test]
 fn histograms_read_back_with_the_same_figures() {
     let report = report();
     let response = &report.latency.response;
@@ -60,6 +75,8 @@ fn histograms_read_back_with_the_same_figures() {
     assert_eq!((all.len(), all.max()), (response.count, response.max));
     assert_eq!((all.value_at_quantile(0.5), response.count), (response.p50, 200));
     assert!(report.routes.len() == 1 && report.routes[0].route == "GET /item/{id}");
+    let route = &report.routes[0].response;
+    assert_eq!((route.p50, route.p99, route.max), (response.p50, response.p99, response.max));
     assert_eq!((report.routes[0].requests, report.routes[0].failed, report.routes[0].injected), (200, 20, 5));
 }
 

@@ -111,7 +111,6 @@ fn collect(
     on_second: &mut dyn FnMut(&Interval),
 ) {
     let mut seconds: BTreeMap<u64, (usize, Interval)> = BTreeMap::new();
-    let mut running = threads;
     loop {
         match receiver.recv_timeout(Duration::from_secs(1)) {
             Ok(Message::Second(interval)) => {
@@ -120,17 +119,14 @@ fn collect(
                 *told += 1;
                 sum.merge(&interval);
             }
-            Ok(Message::Done(more)) => {
-                running -= 1;
-                tally.merge(*more);
-            }
+            Ok(Message::Done(more)) => tally.merge(*more),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
-        // A second is complete when all have told it, or when a later one has begun to come in.
+        // A second is complete when all have told it, or when it is well past: a thread that is done tells no more.
         let newest = seconds.last_key_value().map_or(0, |(second, _)| *second);
         while let Some(entry) = seconds.first_entry() {
-            if entry.get().0 < running && *entry.key() + 1 >= newest {
+            if entry.get().0 < threads && *entry.key() + 1 >= newest {
                 break;
             }
             on_second(&entry.remove().1);

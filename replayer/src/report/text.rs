@@ -193,6 +193,7 @@ fn thresholds(report: &Report, out: &mut String) -> std::fmt::Result {
 
 fn books(report: &Report, out: &mut String) -> std::fmt::Result {
     writeln!(out, "books      {}", if report.books.balanced { "balanced" } else { "OFF" })?;
+    let mut said = None;
     for row in &report.books.rows {
         let side = |value: Option<u64>| value.map_or("?".to_owned(), number);
         let (mark, sign) = match row.state {
@@ -203,9 +204,10 @@ fn books(report: &Report, out: &mut String) -> std::fmt::Result {
         let sides = format!("{} {sign} {}", side(row.left), side(row.right));
         write!(out, "{mark:>4} {sides:>27}  {}", row.row)?;
         match &row.note {
-            Some(note) => writeln!(out, " ({note})")?,
-            None => writeln!(out)?,
+            Some(note) if said != Some(note) => writeln!(out, " ({note})")?,
+            _ => writeln!(out)?,
         }
+        said = row.note.as_ref();
     }
     writeln!(out)
 }
