@@ -192,3 +192,25 @@ pub(crate) fn decompress(header: &BlockHeader, payload: &[u8]) -> Result<Vec<u8>
         false => Err("it decompresses to something else than its header says".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decompression_stops_where_the_header_says() {
+        let raw = vec![0; 8 << 20];
+        let payload = zstd::bulk::compress(&raw, 3).unwrap();
+        let header = |raw_len: usize| BlockHeader {
+            raw_len: raw_len as u32,
+            raw_xxh: checksum(&raw),
+            ..BlockHeader::default()
+        };
+        assert_eq!(decompress(&header(raw.len()), &payload).map(|raw| raw.len()), Ok(raw.len()));
+        for lie in [0, 1000, raw.len() - 1, raw.len() + 1] {
+            assert!(decompress(&header(lie), &payload).is_err(), "{lie} bytes");
+        }
+        assert!(decompress(&header(raw.len()), &payload[..payload.len() / 2]).is_err());
+        assert!(decompress(&header(5), b"no zstd at all").is_err());
+    }
+}

@@ -20,22 +20,19 @@ fn every_flipped_byte_costs_at_most_one_block_and_is_named() {
     capture(&path, EXCHANGES, PER_BLOCK);
     let whole = fs::read(&path).unwrap();
     for index in 0..whole.len() {
-        for bit in [0x01, 0x80] {
-            let mut damaged = whole.clone();
-            damaged[index] ^= bit;
-            fs::write(&path, &damaged).unwrap();
-            let found = numbers(&path);
-            assert!(EXCHANGES - PER_BLOCK <= found.len() as u64, "byte {index}: only {found:?} are left");
-            let verification = verify(&path).unwrap();
-            assert!(!verification.is_clean(), "byte {index} changed and nothing is said");
-            let lost = EXCHANGES - found.len() as u64;
-            if lost != 0 {
-                assert_eq!(verification.damaged_blocks(), 1, "byte {index}: {:?}", verification.damage);
-                assert_eq!(verification.damage[0].kind, DamageKind::Block, "byte {index}");
-                let place = &verification.damage[0];
-                let range = place.offset..place.offset + place.bytes;
-                assert!(range.contains(&(index as u64)), "byte {index} is not in {range:?}");
-            }
+        let mut damaged = whole.clone();
+        damaged[index] ^= 1 << (index % 8);
+        fs::write(&path, &damaged).unwrap();
+        let found = numbers(&path);
+        assert!(EXCHANGES - PER_BLOCK <= found.len() as u64, "byte {index}: only {found:?} are left");
+        let verification = verify(&path).unwrap();
+        assert!(!verification.is_clean(), "byte {index} changed and nothing is said");
+        if found.len() as u64 != EXCHANGES {
+            assert_eq!(verification.damaged_blocks(), 1, "byte {index}: {:?}", verification.damage);
+            let place = &verification.damage[0];
+            assert_eq!(place.kind, DamageKind::Block, "byte {index}");
+            let range = place.offset..place.offset + place.bytes;
+            assert!(range.contains(&(index as u64)), "byte {index} is not in {range:?}");
         }
     }
 }

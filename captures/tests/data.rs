@@ -1,5 +1,7 @@
 //! Real files of other people: every one is imported whole, and comes back equal from both exports.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use std::fs::{self, File};

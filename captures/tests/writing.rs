@@ -32,7 +32,7 @@ fn a_closed_capture_is_standard_zstd_and_reads_back_equal() {
     assert_eq!(loaded.header, header());
     assert_eq!(loaded.sessions.len(), 5);
     assert!(loaded.sessions.iter().all(|session| session.exchanges.is_sorted_by_key(|e| e.start_us)));
-    assert!(loaded.sessions.is_sorted_by_key(|session| session.start_us()));
+    assert!(loaded.sessions.is_sorted_by_key(captures::Session::start_us));
 }
 
 #[test]
@@ -280,6 +280,7 @@ fn a_full_disk_costs_the_block_and_is_counted() {
 }
 
 /// Runs `work` with a limit on the size of files this process may write.
+#[allow(clippy::unwrap_used, reason = "a helper of tests")]
 fn limit_file_size<T>(limit: Option<u64>, work: impl FnOnce() -> T) -> T {
     let pid = std::process::id().to_string();
     let set = |size: &str| {

@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn times_in_their_dialects() {
         let check = |text: &str, us: Option<u64>| {
-            assert_eq!(log_time(text).ok().map(|moment| moment.us), us, "{text}")
+            assert_eq!(log_time(text).ok().map(|moment| moment.us), us, "{text}");
         };
         check("17/May/2015:10:05:03 +0000", Some(1_431_857_103_000_000));
         check("17/May/2015:12:05:03 +0200", Some(1_431_857_103_000_000));

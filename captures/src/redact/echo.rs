@@ -3,6 +3,7 @@
 use super::forms::{find, percent_encode};
 use super::json;
 use super::pseudonym::Key;
+use super::secrets::Known;
 
 /// What to look for, and what to put in its place; the longest first.
 pub(super) struct Echo {
@@ -10,16 +11,25 @@ pub(super) struct Echo {
 }
 
 impl Echo {
-    pub(super) fn new(secrets: &[Vec<u8>], key: &Key) -> Echo {
+    pub(super) fn new(secrets: &[Vec<u8>], known: &Known, key: &Key) -> Echo {
         let mut pairs = Vec::new();
         for secret in secrets.iter().filter(|secret| SHORTEST <= secret.len() && secret.len() <= LONGEST) {
+            let pseudonym = known.pseudonym(secret, key);
+            if secret
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~'))
+            {
+                // the same in every encoding
+                pairs.push((secret.clone(), pseudonym));
+                continue;
+            }
             let plain = super::forms::percent_decode(secret);
             let upper = percent_encode(&plain);
             let plus = String::from_utf8_lossy(&upper).replace("%20", "+").into_bytes();
             let lower = lower_escapes(&upper);
             for form in [secret.clone(), json::escape(&plain), upper, lower, plus, plain] {
-                if !pairs.iter().any(|(known, _)| *known == form) {
-                    pairs.push((form, key.text(secret)));
+                if !pairs.iter().any(|(other, _)| *other == form) {
+                    pairs.push((form, pseudonym.clone()));
                 }
             }
         }

@@ -11,14 +11,15 @@ pub(super) fn rewrite(headers: &mut Headers, secrets: &mut Secrets<'_>) {
 }
 
 fn field(name: &str, value: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
-    let lower = name.to_ascii_lowercase();
-    match lower.as_str() {
-        "cookie" | "cookie2" => cookies(value, secrets),
-        "set-cookie" | "set-cookie2" => set_cookie(value, secrets),
-        _ if lower.ends_with("authorization") => authorization(value, secrets),
-        _ if names::is_structural(name) => None,
-        _ if names::is_secret_header(name) => authorization(value, secrets),
-        _ => match secrets.hide_if_known(value.trim_ascii()) {
+    let is = |known: &str| name.eq_ignore_ascii_case(known);
+    let tail = name.len().saturating_sub(AUTHORIZATION.len());
+    match () {
+        () if is("cookie") || is("cookie2") => cookies(value, secrets),
+        () if is("set-cookie") || is("set-cookie2") => set_cookie(value, secrets),
+        () if name.as_bytes()[tail..].eq_ignore_ascii_case(AUTHORIZATION) => authorization(value, secrets),
+        () if names::is_structural(name) => None,
+        () if names::is_secret_header(name) => authorization(value, secrets),
+        () => match secrets.hide_if_known(value.trim_ascii()) {
             Some(pseudonym) => Some(pseudonym.into_bytes()),
             None => urls::rewrite_bytes(value, secrets),
         },
@@ -70,6 +71,8 @@ fn cookie(part: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
     Some([name, &value[..start], pseudonym.as_bytes(), &value[start + inner.len()..]].concat())
 }
 
+/// `Proxy-Authorization`, `X-Forwarded-Authorization` and the like.
+const AUTHORIZATION: &[u8] = b"authorization";
 /// Words before credentials that are no secret themselves.
 const SCHEMES: [&str; 20] = [
     "Basic",

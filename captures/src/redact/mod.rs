@@ -65,7 +65,7 @@ impl Redactor {
 
     /// The secrets of an exchange may stand in its other parts too, verbatim or encoded.
     fn echoes(&self, exchange: &mut Exchange, found: &[Vec<u8>]) {
-        let echo = echo::Echo::new(found, &self.key);
+        let echo = echo::Echo::new(found, &self.known, &self.key);
         let request = &mut exchange.request;
         echo.in_query(&mut request.target);
         echo_headers(&echo, &mut request.headers);

@@ -3,16 +3,16 @@
 /// Whether the value of a field, parameter or key of that name is secret: `password`, `user[newPassword]`,
 /// `client_secret`, `csrf-token`, `apiKey`, …
 pub(super) fn is_secret_field(name: &[u8]) -> bool {
-    if 256 < name.len() {
-        return false;
+    let mut buffer = [0; LONGEST_NAME];
+    let mut len = 0;
+    for byte in name.iter().filter(|byte| byte.is_ascii_alphanumeric()) {
+        let Some(slot) = buffer.get_mut(len) else { return false };
+        *slot = byte.to_ascii_lowercase();
+        len += 1;
     }
-    let plain: String = name
-        .iter()
-        .filter(|byte| byte.is_ascii_alphanumeric())
-        .map(|byte| char::from(byte.to_ascii_lowercase()))
-        .collect();
+    let plain = std::str::from_utf8(&buffer[..len]).unwrap_or_default();
     let is_token = plain.ends_with("token") && !PAGING.iter().any(|word| plain.contains(word));
-    is_token || WHOLE.contains(&plain.as_str()) || PARTS.iter().any(|part| plain.contains(part))
+    is_token || WHOLE.contains(&plain) || PARTS.iter().any(|part| plain.contains(part))
 }
 
 /// Whether the whole value of such a header is secret; `Authorization` and cookies are treated apart.
@@ -20,7 +20,7 @@ pub(super) fn is_secret_header(name: &str) -> bool {
     let also = ["x-auth", "x-functions-key", "ocp-apim-subscription-key", "x-session-id", "x-amzn-oidc-data"];
     also.iter().any(|known| name.eq_ignore_ascii_case(known))
         || is_secret_field(name.as_bytes())
-        || name.to_ascii_lowercase().contains("jwt")
+        || name.as_bytes().windows(3).any(|part| part.eq_ignore_ascii_case(b"jwt"))
 }
 
 /// Headers that say how to read the message: never touched by chance.
@@ -52,6 +52,9 @@ pub(super) fn looks_like_token(value: &[u8]) -> bool {
     let jwt = value.starts_with(b"eyJ") && value.iter().filter(|byte| **byte == b'.').count() == 2;
     jwt || PREFIXES.iter().any(|prefix| value.starts_with(prefix))
 }
+
+/// Longer names are no names.
+const LONGEST_NAME: usize = 256;
 
 const PARTS: [&str; 18] = [
     "password",

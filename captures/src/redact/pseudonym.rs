@@ -2,14 +2,18 @@
 
 use std::fmt::Write;
 
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
 /// The key, and what is derived from it.
 pub(super) struct Key {
     key: [u8; 32],
+    seed: u64,
 }
 
 impl Key {
     pub(super) fn new(key: [u8; 32]) -> Key {
-        Key { key }
+        let seed = key.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte));
+        Key { key, seed }
     }
 
     /// Sixteen hex digits that identify the key and do not give it away.
@@ -44,11 +48,12 @@ impl Key {
         format!("{number}{:03}", crc32c::crc32c(number.as_bytes()) % 1000)
     }
 
-    /// A keyed hash of a secret, to meet it again without keeping it.
-    pub(super) fn fingerprint(&self, secret: &[u8]) -> u64 {
-        let mut hash = [0; 8];
-        self.hash(secret).fill(&mut hash);
-        u64::from_le_bytes(hash)
+    /// A hash of a secret for tables in memory, which it never leaves: fast rather than one-way.
+    pub(super) fn fingerprint(&self, secret: &[u8]) -> u128 {
+        match secret.contains(&b'%') {
+            true => xxh3_128_with_seed(&super::forms::percent_decode(secret), self.seed),
+            false => xxh3_128_with_seed(secret, self.seed),
+        }
     }
 
     /// Percent-encoding is undone first: a secret is the same in a cookie, a form and a document.

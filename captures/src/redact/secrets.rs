@@ -1,6 +1,7 @@
 //! The secrets of an exchange while it is redacted, and those that were met before.
 
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 
 use super::names;
 use super::pseudonym::{Key, is_number_pseudonym, is_text_pseudonym};
@@ -15,8 +16,10 @@ pub(super) struct Secrets<'a> {
 /// Hashes of secrets met before; the older half is forgotten when there are too many.
 #[derive(Default)]
 pub(super) struct Known {
-    recent: HashSet<u64>,
-    older: HashSet<u64>,
+    recent: HashSet<u128>,
+    older: HashSet<u128>,
+    /// Pseudonyms made lately: the same cookie comes with every request of a session.
+    pseudonyms: RefCell<HashMap<u128, String>>,
 }
 
 impl<'a> Secrets<'a> {
@@ -30,7 +33,7 @@ impl<'a> Secrets<'a> {
             return None;
         }
         self.note(secret);
-        Some(self.key.text(secret))
+        Some(self.known.pseudonym(secret, self.key))
     }
 
     /// The same for the value of a cookie. Those that are just words (`dark`, `en-GB`) are not looked for elsewhere.
@@ -38,7 +41,7 @@ impl<'a> Secrets<'a> {
         match is_unguessable(value) {
             true => self.hide(value),
             false if value.is_empty() || is_text_pseudonym(value) => None,
-            false => Some(self.key.text(value)),
+            false => Some(self.known.pseudonym(value, self.key)),
         }
     }
 
@@ -80,6 +83,17 @@ impl Known {
                 self.older = std::mem::take(&mut self.recent);
             }
         }
+    }
+
+    /// The pseudonym of a secret, made once.
+    pub(super) fn pseudonym(&self, secret: &[u8], key: &Key) -> String {
+        let mut pseudonyms = self.pseudonyms.borrow_mut();
+        if MAX_KNOWN <= pseudonyms.len() {
+            pseudonyms.clear();
+        }
+        // secrets of different lengths in percent-encoding share a fingerprint, not a length
+        let place = key.fingerprint(secret) ^ secret.len() as u128;
+        pseudonyms.entry(place).or_insert_with(|| key.text(secret)).clone()
     }
 
     fn contains(&self, value: &[u8], key: &Key) -> bool {

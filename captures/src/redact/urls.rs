@@ -66,6 +66,10 @@ fn userinfo(text: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
 
 /// `;jsessionid=…`, and segments that are secrets known from elsewhere.
 fn path_segments(path: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
+    let is_long = |part: &[u8]| LONG_SEGMENT <= part.len() || part.contains(&b'=');
+    if !path.split(|byte| matches!(byte, b'/' | b';')).any(is_long) {
+        return None;
+    }
     let mut changed = false;
     let parts: Vec<Vec<u8>> = path
         .split_inclusive(|byte| matches!(byte, b'/' | b';'))

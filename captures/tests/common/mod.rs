@@ -1,6 +1,6 @@
 //! Captures for the tests to read, damage and mend.
 #![allow(dead_code, reason = "not every test file uses every helper")]
-#![allow(clippy::unwrap_used, reason = "a helper of tests")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a helper of tests")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

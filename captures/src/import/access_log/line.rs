@@ -299,7 +299,7 @@ mod tests {
             format!("1.1.1.1 - - {TIME} \"{request}\" 200 1 \"-\" \"x\" 0.003 \"9.9.9.9\" rt=1")
         };
         let check = |request: &str, expect: &str| {
-            assert_eq!(target(&with(request)).as_deref(), Ok(expect), "{request}")
+            assert_eq!(target(&with(request)).as_deref(), Ok(expect), "{request}");
         };
         check("GET / HTTP/2.0", "/");
         check("GET /with space HTTP/1.1", "/with%20space");

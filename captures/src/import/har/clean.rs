@@ -123,7 +123,7 @@ impl<R: BufRead> Clean<R> {
             [_, _, _, _, _, _, second @ ..] => match second {
                 [b'\\', b'u', low @ ..] if low.len() < 4 && low.iter().all(u8::is_ascii_hexdigit) => {}
                 [b'\\', b'u', low @ ..] if low.len() == 4 && matches!(surrogate(low), Surrogate::Low) => {
-                    self.flush_escape()
+                    self.flush_escape();
                 }
                 _ => {
                     let rest = second.to_vec();

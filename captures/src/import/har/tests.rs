@@ -64,7 +64,7 @@ fn times_from_what_there_is() {
 #[test]
 fn versions_in_odd_spellings() {
     let check = |request: &str, response: &str, expect| {
-        assert_eq!(one(request, response, "").protocol, expect, "{request} {response}")
+        assert_eq!(one(request, response, "").protocol, expect, "{request} {response}");
     };
     check(r#","httpVersion":"h2""#, "", Protocol::Http2);
     check(r#","httpVersion":"unknown""#, r#","httpVersion":"HTTP/2.0""#, Protocol::Http2);
