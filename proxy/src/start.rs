@@ -348,7 +348,7 @@ fn capture_setup(config: &Config, edges: &[Edge], admin: SocketAddr) -> Option<S
         admin_url: Some(format!("http://{admin}")),
     };
     let mut header = FileHeader::new("proxy", wall_us());
-    header.redaction = "default".to_owned();
+    header.redaction = captures::redact::POLICY.to_owned();
     header.edges = edges.iter().map(info).collect();
     let names = edges.iter().map(|edge| EdgeName { name: edge.name.to_string(), scheme: scheme(edge) });
     Some(Setup { path, header, key: config.redaction_key, edges: names.collect() })

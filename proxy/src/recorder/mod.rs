@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use captures::header::{FileHeader, Options};
-use captures::{SessionId, Writer};
+use captures::{Redactor, SessionId, Writer};
 use serde::Serialize;
 use smallvec::SmallVec;
 
@@ -302,14 +302,3 @@ const ITEM_BYTES: usize = 512;
 /// Connections remembered as shed; more than are ever open at once.
 const MAX_SHED_CONNECTIONS: usize = 65_536;
 const TICK: Duration = Duration::from_millis(100);
-// STUB until captures::Redactor lands
-struct Redactor;
-impl Redactor {
-    fn new(_: [u8; 32]) -> Self {
-        Redactor
-    }
-    fn key_id(&self) -> String {
-        String::new()
-    }
-    fn exchange(&self, _: &mut captures::Exchange) {}
-}
