@@ -31,6 +31,21 @@ pub enum By {
     Cookie(String),
 }
 
+impl By {
+    /// The word of the rule language, in the singular, as it stands in the books.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Operation => "operation",
+            Self::Session => "session",
+            Self::Connection => "connection",
+            Self::Header(_) => "header",
+            Self::Cookie(_) => "cookie",
+        }
+    }
+}
+
 /// A share from nothing to everything, held exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rate {

@@ -80,6 +80,8 @@ pub struct RuleBooks {
     pub suppressed: Counts,
     /// Of those, touched.
     pub applied: u64,
+    /// What the rate is a share of: `request`, `operation`, `session`, `connection`, `header`, `cookie`.
+    pub by: &'static str,
     /// The rate the rule asks for, 0 to 1.
     pub asked_rate: f64,
     /// Selected over eligible, 0 to 1; 0 where nothing was eligible.

@@ -145,6 +145,7 @@ impl Open {
                         None => rules.entry(rule.id.clone()).or_default(),
                     };
                     books.asked_rate = rule.rate.fraction();
+                    books.by = rule.by.name();
                     if books.id.is_empty() {
                         books.id.clone_from(&rule.id);
                     }
