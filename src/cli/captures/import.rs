@@ -66,21 +66,27 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     result.map(|()| ExitCode::SUCCESS)
 }
 
-fn import_all(args: &ImportArgs, mut writer: Writer, redactor: &mut Redactor, now_us: u64) -> anyhow::Result<()> {
+fn import_all(
+    args: &ImportArgs,
+    mut writer: Writer,
+    redactor: &mut Redactor,
+    now_us: u64,
+) -> anyhow::Result<()> {
     let options = ImportOptions { edge: args.edge.clone(), response_bodies: args.response_bodies };
     let mut numbering = Numbering::default();
     let mut progress = Progress::new();
     let mut total = 0;
     for file in &args.files {
-        let (format, tally) = import::file(file, args.format.0, &options, &mut numbering, &mut |mut exchange| {
-            redactor.exchange(&mut exchange);
-            progress.step();
-            match writer.push(&exchange, now_us) {
-                // counted as shed, and said in the summary
-                Err(captures::error::Error::TooLarge { .. }) => Ok(()),
-                other => other,
-            }
-        })?;
+        let (format, tally) =
+            import::file(file, args.format.0, &options, &mut numbering, &mut |mut exchange| {
+                redactor.exchange(&mut exchange);
+                progress.step();
+                match writer.push(&exchange, now_us) {
+                    // counted as shed, and said in the summary
+                    Err(captures::error::Error::TooLarge { .. }) => Ok(()),
+                    other => other,
+                }
+            })?;
         progress.clear();
         complain(format_args!("{}: {}", file.display(), in_words(format, &tally)));
         total += tally.imported;

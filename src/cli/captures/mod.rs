@@ -89,6 +89,9 @@ mod tests {
         check(999, "999");
         check(1000, "1,000");
         check(1_234_567, "1,234,567");
-        assert_eq!((count(1, "session"), count(2000, "block")), ("1 session".to_owned(), "2,000 blocks".to_owned()));
+        assert_eq!(
+            (count(1, "session"), count(2000, "block")),
+            ("1 session".to_owned(), "2,000 blocks".to_owned())
+        );
     }
 }

@@ -101,7 +101,10 @@ pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
         None => Box::new(BufWriter::new(std::io::stdout().lock())),
         Some(path) => {
             let file = OpenOptions::new().write(true).create_new(true).open(path);
-            Box::new(BufWriter::with_capacity(1 << 20, file.with_context(|| format!("cannot create {}", path.display()))?))
+            Box::new(BufWriter::with_capacity(
+                1 << 20,
+                file.with_context(|| format!("cannot create {}", path.display()))?,
+            ))
         }
     };
     let exported = match args.format {
@@ -142,7 +145,10 @@ fn in_words(figures: &Inspection) -> String {
     line("statuses", pairs(figures.statuses.iter()));
     line("protocols", pairs(figures.protocols.iter()));
     if let Some(durations) = figures.duration_us {
-        line("durations", format!("p50 {}, p99 {}, max {}", span(durations.p50), span(durations.p99), span(durations.max)));
+        line(
+            "durations",
+            format!("p50 {}, p99 {}, max {}", span(durations.p50), span(durations.p99), span(durations.max)),
+        );
     }
     for (name, n) in [("unanswered", figures.unanswered), ("faulted", figures.faulted)] {
         line(name, if n == 0 { String::new() } else { thousands(n) });
@@ -195,7 +201,8 @@ fn span(us: u64) -> String {
 }
 
 fn parse_session(text: &str) -> Result<u64, String> {
-    u64::from_str_radix(text, 16).map_err(|_| "a session is a number in hexadecimal, as cat prints it".to_owned())
+    u64::from_str_radix(text, 16)
+        .map_err(|_| "a session is a number in hexadecimal, as cat prints it".to_owned())
 }
 
 /// Hosts and routes that the text shows.

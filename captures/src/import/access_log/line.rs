@@ -350,4 +350,18 @@ mod tests {
             assert!(matches!(parse(wrong), Err(Unfit::Damaged(_))), "{wrong}");
         }
     }
+
+    #[test]
+    fn any_bytes_are_a_line_or_not() {
+        use proptest::prelude::*;
+        let byte = || {
+            prop_oneof![any::<u8>(), Just(b'"'), Just(b'\\'), Just(b' '), Just(b'['), Just(b']'), Just(b'x')]
+        };
+        let bytes = || proptest::collection::vec(byte(), 0..40);
+        proptest!(|(before in bytes(), request in bytes(), after in bytes())| {
+            let _ = Line::parse(&before);
+            let with_time = [&before[..], TIME.as_bytes(), b" \"", &request, b"\" 200 1", &after].concat();
+            let _ = Line::parse(&with_time);
+        });
+    }
 }

@@ -97,12 +97,13 @@ impl<R: BufRead> Clean<R> {
     fn in_escape(&mut self, byte: u8) {
         self.escape.push(byte);
         match self.escape.as_slice() {
-            [_, b'u'] | [_, b'u', .., b'\\'] => {}
+            [_, b'u'] | [_, b'u', _, _, _, _, b'\\'] => {}
             [_, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't'] => self.flush_escape(),
             [_, _] => {
                 // no escape of JSON: the backslash was meant
-                self.out.push(b'\\');
-                self.flush_escape();
+                self.escape.clear();
+                self.out.extend_from_slice(b"\\\\");
+                self.text(&[byte]);
             }
             [_, _, first @ ..] if first.len() < 5 && first.iter().all(u8::is_ascii_hexdigit) => {
                 if first.len() == 4 {

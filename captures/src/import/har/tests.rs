@@ -167,3 +167,23 @@ fn an_archive_cut_short_keeps_what_is_whole() {
     assert_eq!(import(&har("")).unwrap().1, Tally::default());
     assert_eq!(import(&format!("\u{feff}{whole}")).unwrap().0.len(), 2);
 }
+
+#[test]
+fn any_change_of_an_archive_is_read_or_refused() {
+    use proptest::prelude::*;
+    let whole = har(&entry(
+        r#","httpVersion":"h2","headers":[{"name":"a","value":"b"}],"postData":{"mimeType":"multipart/form-data; boundary=x","params":[{"name":"a"}]}"#,
+        r#","headers":[],"content":{"size":4,"text":"dGV4dA","encoding":"base64"}"#,
+        r#","time":1,"timings":{"wait":1},"connection":"1","_squall":{"session":"1","notes":["lossy"],"request_body":{"len":1}}"#,
+    ));
+    let changes = proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4);
+    proptest!(|(changes in changes)| {
+        let mut bytes = whole.clone().into_bytes();
+        for (index, byte) in &changes {
+            let index = index.index(bytes.len());
+            bytes[index] = *byte;
+        }
+        let mut numbering = Numbering::default();
+        let _ = read(&bytes[..], &ImportOptions::default(), &mut numbering, &mut |_| Ok(()));
+    });
+}
