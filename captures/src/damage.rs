@@ -65,11 +65,13 @@ impl fmt::Display for Damage {
             write!(f, " ({} bytes)", self.bytes)?;
         }
         write!(f, ": {}", self.reason)?;
-        match (self.blocks, self.exchanges) {
-            (0, None) => Ok(()),
-            (0, Some(exchanges)) => write!(f, "; {exchanges} exchanges lost"),
-            (blocks, None) => write!(f, "; {blocks} blocks lost"),
-            (blocks, Some(exchanges)) => write!(f, "; {blocks} blocks with {exchanges} exchanges lost"),
+        let counted = |n: u64, noun: &str| format!("{n} {noun}{}", if n == 1 { "" } else { "s" });
+        let lost = [(self.blocks, "block"), (self.exchanges.unwrap_or(0), "exchange")];
+        let lost: Vec<String> =
+            lost.iter().filter(|(n, _)| *n != 0).map(|(n, noun)| counted(*n, noun)).collect();
+        match lost.as_slice() {
+            [] => Ok(()),
+            lost => write!(f, "; lost: {}", lost.join(", ")),
         }
     }
 }
