@@ -1,6 +1,7 @@
 //! `squall shop`: the sample system under test on its own.
 
 use std::hash::{BuildHasher, RandomState};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -26,16 +27,17 @@ pub(crate) struct ShopArgs {
 }
 
 /// Serves until Ctrl-C or SIGTERM, then prints what was counted.
-#[allow(clippy::print_stdout, reason = "a command's output")]
 pub(crate) fn run(args: &ShopArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let mut stop = runtime.block_on(async { Stop::listen() }).context("cannot listen for signals")?;
     let seed = args.seed.unwrap_or_else(|| RandomState::new().hash_one("shop"));
     let config = shop::Config { listen: args.listen, threads: args.threads.into(), seed };
     let running = shop::start(&config)?;
-    println!("shop listening on http://{}", running.addr());
+    // A reader who left is no reason to stop.
+    let _ = writeln!(std::io::stdout(), "shop listening on http://{}", running.addr());
     runtime.block_on(stop.asked());
-    println!("{}", serde_json::to_string_pretty(&running.stop())?);
+    let counts = serde_json::to_string_pretty(&running.stop())?;
+    let _ = writeln!(std::io::stdout(), "{counts}");
     Ok(ExitCode::SUCCESS)
 }
 

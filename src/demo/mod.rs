@@ -12,6 +12,7 @@
 
 mod crowd;
 mod director;
+mod ending;
 mod error;
 mod evidence;
 mod folder;
@@ -19,6 +20,7 @@ mod interrupt;
 mod narrator;
 mod next;
 mod pace;
+mod progress;
 mod script;
 mod secrets;
 mod stage;
@@ -26,17 +28,17 @@ mod status;
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
-
-use replayer::{Progress, Report};
+use std::time::Instant;
 
 pub(crate) use error::Error;
 pub(crate) use interrupt::Interrupt;
 
-use director::{Cue, Director};
+use director::Director;
+use ending::Ending;
 use folder::Folder;
 use narrator::Narrator;
 use pace::Pace;
+use progress::Telling;
 use script::Edit;
 use stage::{Front, Stage};
 
@@ -176,10 +178,11 @@ impl Demo<'_> {
     fn perform(self, front: Front, options: replayer::Options, script: &[Edit]) -> Result<u8, Error> {
         let director = Director { folder: &self.folder, admin: front.admin, narrator: self.narrator };
         let (cue, cues) = mpsc::channel();
+        let mut telling = Telling::new(self.narrator, cue);
         let (report, complaints) = std::thread::scope(|scope| {
             let directing = scope.spawn(move || director.play(script, &cues));
-            let report = replayer::replay(&options, &mut |progress| self.tell(progress, &cue));
-            drop(cue); // the director goes home
+            let report = replayer::replay(&options, &mut |progress| telling.tell(progress));
+            drop(telling); // and its cue: the director goes home
             let complaints =
                 directing.join().unwrap_or_else(|_| Ok(vec!["the director panicked".to_owned()]));
             (report, complaints)
@@ -201,78 +204,6 @@ impl Demo<'_> {
         let ending = Ending { options: self.options, narrator: self.narrator, folder: &self.folder };
         ending.tell(&report, &options.capture, script, &complaints)
     }
-
-    fn tell(&self, progress: Progress, cue: &mpsc::Sender<Cue>) {
-        match progress {
-            Progress::Planned(outline) => {
-                let plan = &outline.plan;
-                let span = Duration::from_micros(plan.span_us);
-                self.narrator.step(
-                    "replay",
-                    format!(
-                        "{}x: {} sessions, {} requests over {:.1} s, through {}",
-                        plan.amplify,
-                        plan.sessions,
-                        plan.requests,
-                        span.as_secs_f64(),
-                        outline.target
-                    ),
-                );
-                for warning in &outline.warnings {
-                    self.narrator.more(format!("warning: {warning}"));
-                }
-                let _ = cue.send(Cue::Planned(span)); // nobody listens where nothing is to be edited
-            }
-            Progress::Second { second, sent, planned } if (second.t_us / 1_000_000) % 2 == 1 => {
-                let (seconds, share) =
-                    (second.t_us / 1_000_000 + 1, 100.0 * sent as f64 / planned.max(1) as f64);
-                self.narrator.more(format!(
-                    "{seconds:>3} s: {sent} sent ({share:.0}%), {} sessions, {} answers touched by rules in the last second",
-                    second.active, second.injected
-                ));
-            }
-            Progress::Second { .. } => {}
-            Progress::Note(note) => self.narrator.more(format!("note: {note}")),
-        }
-    }
-}
-
-struct Ending<'a> {
-    options: &'a Options,
-    narrator: Narrator,
-    folder: &'a Folder,
-}
-
-impl Ending<'_> {
-    fn tell(
-        &self,
-        report: &Report,
-        capture: &Path,
-        script: &[Edit],
-        complaints: &[String],
-    ) -> Result<u8, Error> {
-        self.folder.save_json("run.json", report)?;
-        if let Some(json) = &self.options.json {
-            let text = serde_json::to_vec_pretty(report).map_err(std::io::Error::other);
-            let written = text.and_then(|text| std::fs::write(json, text));
-            written.map_err(|source| Error::File { path: json.clone(), source })?;
-        }
-        self.narrator.step("", "");
-        self.narrator.say(report.text());
-        for complaint in complaints {
-            self.narrator.say(format!("the demo itself failed: {complaint}"));
-        }
-        let folder = self.folder.path().display();
-        self.narrator.step(
-            "files",
-            format!("{folder}: capture.zst, faults.toml, rules/, ledger.jsonl, run.json, proxy.json"),
-        );
-        self.narrator.step("next", "");
-        let edited = script.iter().rev().find(|edit| !edit.broken && edit.text != script::QUIET);
-        let commands = next::commands(self.folder, capture, edited.map_or("", |edit| edit.name));
-        self.narrator.step("", commands.trim_end());
-        Ok(if complaints.is_empty() || report.exit_code != 0 { report.exit_code } else { INVALID })
-    }
 }
 
 fn writable(path: &Path) -> Result<(), Error> {
@@ -282,5 +213,3 @@ fn writable(path: &Path) -> Result<(), Error> {
 
 /// The crowd's and the shop's; every demo is the same demo.
 const SEED: u64 = 0x5eed_2026;
-/// Exit code of a run that proves nothing.
-const INVALID: u8 = 113;

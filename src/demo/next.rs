@@ -5,17 +5,18 @@ use std::path::{Path, PathBuf};
 
 use super::folder::Folder;
 
-/// The commands, one a line.
+/// The commands, one a line, indented as the narration is.
 pub(super) fn commands(folder: &Folder, capture: &Path, edited: &str) -> String {
     let (squall, replay) = programs();
     let (capture, rules) = (quoted(capture), quoted(&folder.rules()));
     let version = quoted(&folder.versions().join(edited));
     let mut text = String::new();
     let mut line = |command: String| {
-        let _ = writeln!(text, "  {command}"); // a string takes all that is written to it
+        let _ = writeln!(text, "          {command}"); // a string takes all that is written to it
     };
     line(format!("{squall} captures inspect {capture}"));
     line(format!("{squall} check {version} --against {capture}"));
+    line("# the same by hand, each in a terminal of its own; then edit the rules, with the versions as a model".to_owned());
     line(format!("{squall} shop --listen 127.0.0.1:9000"));
     line(format!(
         "{squall} proxy --listen 127.0.0.1:8080 --upstream http://127.0.0.1:9000 --admin 127.0.0.1:8081 --rules {rules}"
