@@ -50,12 +50,12 @@ pub fn repair(path: impl AsRef<Path>, output: Option<&Path>) -> Result<Repair, E
             return Ok(Repair { before, changed: false, path: target });
         }
     }
+    if output.is_some() && target.exists() {
+        return Err(Error::Exists(target));
+    }
     let original = OpenOptions::new().read(true).open(path).map_err(Error::io("open", path))?;
     if let Err(fs::TryLockError::WouldBlock) = original.try_lock() {
         return Err(Error::InUse(path.to_owned()));
-    }
-    if output.is_some() && target.exists() {
-        return Err(Error::Exists(target));
     }
     let copy = beside(&target);
     let written = write_copy(path, &copy, &before.header);
@@ -64,6 +64,8 @@ pub fn repair(path: impl AsRef<Path>, output: Option<&Path>) -> Result<Repair, E
         // the error at hand matters more than a copy that cannot be removed
         let _ = fs::remove_file(&copy);
     }
+    // not left to closing: a child process that is just being started may still hold the file too
+    let _ = original.unlock();
     placed.map(|()| Repair { before, changed: true, path: target })
 }
 

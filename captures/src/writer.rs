@@ -218,7 +218,7 @@ impl Writer {
             blocks: self.layout.blocks,
             exchanges: self.layout.exchanges,
             sessions: self.layout.sessions.len() as u64,
-            shed: self.shed_total,
+            shed: std::mem::take(&mut self.shed_total),
         })
     }
 
@@ -322,6 +322,13 @@ impl Writer {
             self.stale_tail = self.file.set_len(self.layout.end).is_err();
             Error::io("write to", &self.path)(err)
         })
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // closing would do, but for a child process that is just being started and still holds the file too
+        let _ = self.file.unlock();
     }
 }
 
