@@ -1,0 +1,256 @@
+"""What the benches share: processes pinned to a core, their CPU time, nginx, wrk, and tables of medians.
+
+Everything runs on loopback, in a folder of its own that goes away, with every process ended on the way out.
+"""
+
+import atexit
+import ctypes
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+ROOT = Path(__file__).resolve().parent.parent
+TICKS = os.sysconf("SC_CLK_TCK")
+READY_SECONDS = 30
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass
+class Used:
+    """A program that has ended: exit code, CPU and wall-clock seconds, peak memory in MB, words."""
+
+    code: int
+    cpu: float
+    wall: float
+    memory: float
+    said: str
+
+
+class Bench:
+    """One run of a bench: two cores, a folder, and the processes started in it."""
+
+    def __init__(self, tools):
+        missing = [f"{tool} (apt-get install {package})" for tool, package in tools.items() if not shutil.which(tool)]
+        if missing:
+            sys.exit("missing: " + ", ".join(missing))
+        cores = sorted(os.sched_getaffinity(0))
+        if len(cores) < 2:
+            sys.exit("two cores are needed: one for what is measured, one for the rest")
+        # what is measured has a core of its own; load, origin and this script share the other
+        self.measured_core, self.other_core = cores[0], cores[1]
+        os.sched_setaffinity(0, {self.other_core})
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        self.folder = Path(tempfile.mkdtemp(prefix="squall-bench-"))
+        self.processes = []
+        atexit.register(self.end)
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, lambda *_: sys.exit("stopped"))
+
+    def build(self):
+        """Builds in release mode; returns the folder of the binaries."""
+        # every core may build
+        anywhere = lambda: os.sched_setaffinity(0, {self.measured_core, self.other_core})
+        subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=ROOT, check=True, preexec_fn=anywhere)
+        told = subprocess.run(
+            ["cargo", "metadata", "--no-deps", "--format-version", "1"], cwd=ROOT, check=True, capture_output=True
+        )
+        return Path(json.loads(told.stdout)["target_directory"]) / "release"
+
+    def start(self, arguments, core, name):
+        """Starts a process on a core; what it says goes to a file."""
+        said = (self.folder / f"{name}.log").open("wb")
+        process = subprocess.Popen(
+            [str(argument) for argument in arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            preexec_fn=lambda: dies_with_parent(core),
+        )
+        process.log = self.folder / f"{name}.log"
+        self.processes.append(process)
+        return process
+
+    def nginx(self, name, core, http):
+        """Starts an nginx of one process with this `http` block; returns it and its port."""
+        port = free_port()
+        folder = self.folder / name
+        folder.mkdir()
+        temporary = "\n".join(
+            f"    {kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        (folder / "nginx.conf").write_text(f"""
+daemon off;
+master_process off;
+worker_processes 1;
+pid {folder}/pid;
+error_log stderr crit;
+events {{ worker_connections 8192; }}
+http {{
+{temporary}
+    access_log off;
+    keepalive_requests 1000000000;
+    keepalive_timeout 600s;
+{http.replace("PORT", str(port))}
+}}
+""")
+        process = self.start(["nginx", "-c", folder / "nginx.conf", "-p", folder], core, name)
+        wait_until(lambda: connects(port), process, "it listens")
+        return process, port
+
+    def state(self):
+        """Every process, whether it lives, and its last words: for a run that went wrong."""
+        words = lambda process: process.log.read_text()[-2000:].strip()
+        alive = lambda process: "runs" if process.poll() is None else f"ended with {process.returncode}"
+        return "\n".join(f"--- {process.log.stem} {alive(process)}:\n{words(process)}" for process in self.processes)
+
+    def end(self):
+        for process in self.processes:
+            process.terminate()
+        deadline = time.monotonic() + 5
+        for process in self.processes:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def dies_with_parent(core):
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.sched_setaffinity(0, {core})
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def connects(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_until(is_so, process, what):
+    deadline = time.monotonic() + READY_SECONDS
+    while not is_so():
+        if process.poll() is not None or deadline < time.monotonic():
+            sys.exit(f"{process.args[0]} ended or hung before {what}:\n{process.log.read_text()}")
+        time.sleep(0.02)
+
+
+def line(process, pattern):
+    """The first group of `pattern` in what the process says, once it says it."""
+    wait_until(lambda: re.search(pattern, process.log.read_text()), process, pattern)
+    return re.search(pattern, process.log.read_text()).group(1)
+
+
+def cpu_seconds(pid):
+    """User and system time of all threads of a process, living and ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def loopback_only(url):
+    if urlsplit(url).hostname not in ("127.0.0.1", "localhost", "::1"):
+        sys.exit(f"{url} is not loopback; a bench loads nothing else")
+    return url
+
+
+def fetch(url):
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(loopback_only(url), timeout=30) as answer:
+        return answer.read()
+
+
+class Counter:
+    """Requests that an nginx with `stub_status` on /status has had, without those for this count."""
+
+    def __init__(self, port):
+        self.base = f"http://127.0.0.1:{port}"
+        self.asked = 0
+
+    def served(self):
+        self.asked += 1
+        return int(fetch(f"{self.base}/status").decode().splitlines()[2].split()[2]) - self.asked
+
+    def settled(self):
+        """The same once it stands still: what a load left under way when it ended has arrived."""
+        before, deadline = self.served(), time.monotonic() + READY_SECONDS
+        while time.monotonic() < deadline:
+            time.sleep(0.05)
+            now = self.served()
+            if now == before:
+                return now
+            before = now
+        sys.exit("the origin is loaded by something else")
+
+
+def run_measured(bench, arguments, core, name):
+    """Runs a program to its end on a core; returns how it ended and what it used."""
+    began = time.monotonic()
+    process = bench.start(arguments, core, name)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    bench.processes.remove(process)
+    return Used(
+        code=process.returncode,
+        cpu=used.ru_utime + used.ru_stime,
+        wall=time.monotonic() - began,
+        memory=used.ru_maxrss / 1024,
+        said=process.log.read_text(),
+    )
+
+
+def wrk(bench, url, connections, seconds, core):
+    """A run of wrk: how many requests it made, and what it used. Any error ends the bench."""
+    arguments = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", loopback_only(url)]
+    used = run_measured(bench, arguments, core, "wrk")
+    told = re.search(r"(\d+) requests in [\d.]+s", used.said)
+    if used.code != 0 or told is None or "Socket errors" in used.said or "Non-2xx" in used.said:
+        sys.exit(f"wrk is not content:\n{used.said}\n{bench.state()}")
+    return int(told.group(1)), used
+
+
+def check(is_so, words):
+    if not is_so:
+        sys.exit(f"not a fair run: {words}")
+
+
+def spread(values):
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def table(head, rows):
+    """Prints rows in columns as wide as they need."""
+    widths = [max(len(str(row[at])) for row in [head, *rows]) for at in range(len(head))]
+    for row in [head, ["-" * width for width in widths], *rows]:
+        print("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths)).rstrip())
+
+
+def machine():
+    """What the figures were made on."""
+    cpuinfo = Path("/proc/cpuinfo").read_text()
+    model = re.search(r"model name\s*: (.*)", cpuinfo)
+    versions = [
+        subprocess.run([tool, "-v"], capture_output=True, text=True) for tool in ("nginx", "wrk") if shutil.which(tool)
+    ]
+    names = [(told.stderr + told.stdout).splitlines()[0].split(" Copyright")[0].strip() for told in versions]
+    load = os.getloadavg()[0]
+    busy = f"; BUSY: load {load:.1f} before the first run" if 0.7 < load else ""
+    return f"{model.group(1) if model else 'unknown CPU'}, {os.cpu_count()} cores; {'; '.join(names)}{busy}"
