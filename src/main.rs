@@ -65,9 +65,20 @@ fn main() -> ExitCode {
         Command::Shop(args) => cli::shop::run(&args),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("squall: {error:#}");
+        eprintln!("squall: {}", words(&error));
         ExitCode::from(BAD_USAGE)
     })
+}
+
+/// The error and its causes, each said once.
+fn words(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// `SQUALL_LOG` takes the filters of tracing; pingora's own lines about single requests stay out of it.
