@@ -5,11 +5,13 @@
 //! capture is never one with holes, and counted. A write error sheds what it hit and recording goes on.
 
 mod convert;
+mod queued;
+mod work;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{self, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -21,9 +23,9 @@ use serde::Serialize;
 use smallvec::SmallVec;
 
 use crate::Error;
-use crate::books::{Scope, bump};
+use crate::books::Scope;
 use crate::conn::ConnCtl;
-use crate::exchange::{Answer, BodyCopy, Ending, Recorded, wall_us};
+use crate::exchange::{Answer, BodyCopy, Ending, Recorded};
 use crate::sync::lock;
 
 /// An exchange on its way to the capture.
@@ -58,13 +60,24 @@ struct State {
     queued_bytes: AtomicUsize,
     recorded: AtomicU64,
     shed: AtomicU64,
+    /// Of those shed, the ones that never reached the writer.
+    turned_away: AtomicU64,
     shed_connections: Mutex<HashSet<u64>>,
     error: Mutex<Option<String>>,
 }
 
 enum Message {
-    Item(Box<Item>),
+    Item(Box<Queued>),
     Stop(SyncSender<()>),
+}
+
+impl Message {
+    /// The queue did not take it: somebody else books it.
+    fn take_back(self) {
+        if let Message::Item(queued) = self {
+            queued.take_back();
+        }
+    }
 }
 
 /// What `/status` says of the recording.
@@ -90,6 +103,9 @@ pub(crate) struct Setup {
 
 pub(crate) use convert::EdgeName;
 
+use queued::Queued;
+use work::Work;
+
 impl Recorder {
     /// Opens the capture (a new one, or an existing one to be continued) and starts the writer.
     ///
@@ -105,7 +121,7 @@ impl Recorder {
         };
         let (queue, items) = mpsc::sync_channel(QUEUE);
         let state = Arc::<State>::default();
-        let work = Work { writer, redactor, state: state.clone(), edges: setup.edges, shed_noted: 0 };
+        let work = Work::new(writer, redactor, state.clone(), setup.edges);
         let thread = std::thread::Builder::new()
             .name("squall-recorder".into())
             .spawn(move || work.run(&items))
@@ -120,24 +136,19 @@ impl Recorder {
             return Recorded::Not("stopped");
         }
         let connection = item.ctl.id;
-        let weight = item.weight();
-        let full = self.state.queued_bytes.load(Ordering::Acquire) + weight > MAX_QUEUED_BYTES;
+        let full = self.state.queued_bytes.load(Ordering::Acquire) + item.weight() > MAX_QUEUED_BYTES;
         if full || self.is_shed(connection) {
             return self.shed(connection, if full { "queue_bytes" } else { "session" });
         }
-        for scope in &item.scopes {
-            scope.pend();
-        }
-        self.state.queued_bytes.fetch_add(weight, Ordering::AcqRel);
-        match self.queue.try_send(Message::Item(Box::new(item))) {
+        match self.queue.try_send(Message::Item(Box::new(Queued::new(item, &self.state)))) {
             Ok(()) => Recorded::Sent,
-            Err(error) => {
-                self.state.queued_bytes.fetch_sub(weight, Ordering::AcqRel);
-                let (mpsc::TrySendError::Full(message) | mpsc::TrySendError::Disconnected(message)) = error;
-                if let Message::Item(item) = message {
-                    item.scopes.iter().for_each(|scope| scope.pended());
-                }
+            Err(TrySendError::Full(message)) => {
+                message.take_back();
                 self.shed(connection, "queue_full")
+            }
+            Err(TrySendError::Disconnected(message)) => {
+                message.take_back();
+                Recorded::Not("stopped")
             }
         }
     }
@@ -178,6 +189,7 @@ impl Recorder {
 
     fn shed(&self, connection: u64, why: &'static str) -> Recorded {
         self.state.shed.fetch_add(1, Ordering::Relaxed);
+        self.state.turned_away.fetch_add(1, Ordering::Relaxed);
         let mut shed = lock(&self.state.shed_connections);
         if shed.len() < MAX_SHED_CONNECTIONS {
             shed.insert(connection);
@@ -210,90 +222,6 @@ impl Drop for Writing {
     }
 }
 
-struct Work {
-    writer: Writer,
-    redactor: Redactor,
-    state: Arc<State>,
-    edges: Vec<convert::EdgeName>,
-    shed_noted: u64,
-}
-
-impl Work {
-    fn run(mut self, items: &Receiver<Message>) {
-        let stopped = loop {
-            match items.recv_timeout(TICK) {
-                Ok(Message::Item(item)) => self.write(&item),
-                Ok(Message::Stop(done)) => break Some(done),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break None,
-            }
-            self.note_shed();
-            let ticked = self.writer.tick(wall_us());
-            self.note_error(ticked);
-        };
-        self.note_shed();
-        let finished = self.writer.finish(wall_us());
-        if let Err(error) = finished {
-            tracing::error!(%error, "the capture could not be closed; `squall captures repair` will");
-            *lock(&self.state.error) = Some(error.to_string());
-        }
-        if let Some(done) = stopped {
-            let _ = done.try_send(());
-        }
-    }
-
-    fn write(&mut self, item: &Item) {
-        let outcome = convert::exchange(item, &self.edges).map(|mut exchange| {
-            self.redactor.exchange(&mut exchange);
-            self.writer.push(&exchange, wall_us())
-        });
-        self.state.queued_bytes.fetch_sub(item.weight(), Ordering::AcqRel);
-        let why = match &outcome {
-            Some(Ok(())) => None,
-            Some(Err(_)) => Some("io"),
-            None => Some("header"),
-        };
-        if why.is_none() {
-            self.state.recorded.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.state.shed.fetch_add(1, Ordering::Relaxed);
-        }
-        for scope in &item.scopes {
-            scope.note(item.edge, |books| match why {
-                None => books.recorded += 1,
-                Some(why) => bump(&mut books.shed, why),
-            });
-            scope.pended();
-        }
-        if let Some(outcome) = outcome {
-            self.note_error(outcome);
-        }
-    }
-
-    /// Tells the capture how many exchanges it will not hold.
-    fn note_shed(&mut self) {
-        let shed = self.state.shed.load(Ordering::Relaxed);
-        if shed > self.shed_noted {
-            self.writer.shed("queue", shed - self.shed_noted);
-            self.shed_noted = shed;
-        }
-    }
-
-    fn note_error(&self, outcome: Result<(), captures::error::Error>) {
-        let mut shown = lock(&self.state.error);
-        match outcome {
-            Ok(()) => *shown = None,
-            Err(error) => {
-                let text = error.to_string();
-                if shown.as_ref() != Some(&text) {
-                    tracing::error!(%error, "recording fails; traffic goes on");
-                }
-                *shown = Some(text);
-            }
-        }
-    }
-}
-
 /// Exchanges that may wait for the writer, and their bytes.
 const QUEUE: usize = 64 * 1024;
 const MAX_QUEUED_BYTES: usize = 128 << 20;
@@ -301,4 +229,3 @@ const MAX_QUEUED_BYTES: usize = 128 << 20;
 const ITEM_BYTES: usize = 512;
 /// Connections remembered as shed; more than are ever open at once.
 const MAX_SHED_CONNECTIONS: usize = 65_536;
-const TICK: Duration = Duration::from_millis(100);
