@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -30,7 +31,7 @@ pub(crate) async fn accept(listener: TcpListener, edge: usize, server: Arc<Serve
     loop {
         let accepted = tokio::select! {
             biased;
-            _ = draining.wait_for(|draining| *draining) => return,
+            _ = draining.wait_for(|draining| *draining) => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -41,6 +42,10 @@ pub(crate) async fn accept(listener: TcpListener, edge: usize, server: Arc<Serve
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+    // closing the socket would reset the clients that the kernel has accepted already
+    while let Some(Ok((tcp, peer))) = listener.accept().now_or_never() {
+        begin(tcp, peer, edge, &server);
     }
 }
 

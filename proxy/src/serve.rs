@@ -18,6 +18,7 @@ use pingora_core::protocols::http::v2::server::{
 };
 use pingora_core::protocols::{Digest, GetSocketDigest};
 use pingora_proxy::HttpProxy;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -45,10 +46,12 @@ impl Server {
         let ctl = Arc::new(ConnCtl::new(self.shared.next_connection(), edge, peer));
         let wants_tls = self.shared.edges[edge].tls;
         let (raw, mut http2) = match (&self.tls, wants_tls) {
-            (Some(acceptor), true) => match Box::pin(handshake_tls(acceptor, tcp)).await {
-                Some(accepted) => accepted,
-                None => return,
-            },
+            (Some(acceptor), true) => {
+                let accepted = self.unless_draining(HANDSHAKE_LIMIT, acceptor.accept(tcp));
+                let Some(Ok(tls)) = Box::pin(accepted).await else { return };
+                let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
+                (Raw::Tls(Box::new(tls)), http2)
+            }
             _ => (Raw::Plain(tcp), false),
         };
         let Ok(mut conn) = Conn::new(raw, ctl) else { return };
@@ -66,6 +69,17 @@ impl Server {
         drop(alive);
     }
 
+    /// What comes before a first request: it has its time, and none once the proxy drains.
+    async fn unless_draining<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+        let mut draining = self.shared.draining();
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            _ = draining.wait_for(|draining| *draining) => None,
+            () = tokio::time::sleep(limit) => None,
+        }
+    }
+
     /// Clear text says by its first bytes whether it is HTTP/2. `None`: the client left, or stayed silent.
     async fn first_bytes(&self, conn: &mut Conn) -> Option<bool> {
         if !self.park(conn).await {
@@ -80,7 +94,8 @@ impl Server {
         tokio::select! {
             biased; // a request that is there already is served, even while draining
             ready = conn.park() => ready.unwrap_or(false),
-            _ = draining.wait_for(|draining| *draining) => false,
+            // what the kernel holds, the reactor may not have told yet
+            _ = draining.wait_for(|draining| *draining) => conn.has_bytes(),
             () = tokio::time::sleep(self.shared.config.idle_timeout) => false,
         }
     }
@@ -90,14 +105,20 @@ impl Server {
         while self.park(&mut conn).await {
             let ctl = conn.ctl().clone();
             let hooked = ctl.hooked();
+            conn.begin_request();
             let mut session = ServerSession::new_http1(Box::new(conn));
-            session.set_keepalive((!self.shared.is_draining()).then_some(0));
+            // until the header is read this is the longest pause in it; then the header says whether to keep alive
+            session.set_keepalive(Some(HEADER_PAUSE_S));
             let reused = self.proxy.process_new_http(session, &draining).await;
             if ctl.hooked() == hooked {
-                self.refused(ctl.edge, "parse");
+                self.unhooked(&ctl);
             }
+            let lingering = ctl.take_lingering();
             // None: closed, or its bytes were not all HTTP
             let Some((stream, settings)) = reused.map(pingora_core::apps::ReusedHttpStream::consume) else {
+                if let Some(socket) = lingering {
+                    Box::pin(linger(socket)).await;
+                }
                 return;
             };
             drop(settings); // pipelining is off, so they carry no bytes
@@ -116,7 +137,8 @@ impl Server {
         });
         let mut options = default_h2_options();
         options.max_concurrent_streams(MAX_STREAMS);
-        let Ok(mut http2) = handshake(Box::new(conn), Some(options)).await else { return };
+        let shaken = self.unless_draining(HANDSHAKE_LIMIT, handshake(Box::new(conn), Some(options)));
+        let Some(Ok(mut http2)) = shaken.await else { return };
         let mut draining = self.shared.draining();
         let mut drained = false;
         let streams = Arc::new(());
@@ -138,6 +160,9 @@ impl Server {
             };
             match accepted {
                 Ok(Some(H2Accept::Session(session))) => {
+                    if session.req_header().method == http::Method::CONNECT {
+                        self.refused(edge, "parse"); // pingora answers 405 before any hook
+                    }
                     let guard = (streams.clone(), self.shared.alive());
                     tokio::spawn(stream(self.proxy.clone(), session, self.shared.draining(), guard));
                 }
@@ -163,6 +188,18 @@ impl Server {
         }
     }
 
+    /// A request that reached no hook: the parser refused it, or its client left before the end of its header.
+    fn unhooked(&self, ctl: &ConnCtl) {
+        if ctl.was_refused() {
+            return self.refused(ctl.edge, "parse");
+        }
+        self.shared.totals.open(ctl.edge);
+        self.shared.totals.post(ctl.edge, |books| {
+            books.client_gone += 1;
+            bump(&mut books.not_recorded, "no_header");
+        });
+    }
+
     /// A request that the parser refused: it is in the books all the same.
     fn refused(&self, edge: usize, why: &str) {
         self.shared.totals.open(edge);
@@ -183,14 +220,24 @@ async fn stream(
     drop(guard);
 }
 
-/// `None`: the client does not speak TLS, or is too slow at it.
-async fn handshake_tls(acceptor: &TlsAcceptor, tcp: TcpStream) -> Option<(Raw, bool)> {
-    let tls = tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(tcp)).await.ok()?.ok()?;
-    let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-    Some((Raw::Tls(Box::new(tls)), http2))
+/// Reads what a client still sends after its answer, so that the close is a FIN and the answer stays readable.
+async fn linger(socket: std::net::TcpStream) {
+    let Ok(mut tcp) = TcpStream::from_std(socket) else { return };
+    let discard = async {
+        // an error means that the client is gone: nothing is lost then
+        let _ = tcp.shutdown().await;
+        let mut waste = vec![0; 16 * 1024];
+        while let Ok(Ok(1..)) = tokio::time::timeout(LINGER_PAUSE, tcp.read(&mut waste)).await {}
+    };
+    let _ = tokio::time::timeout(LINGER_LIMIT, discard).await;
 }
 
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+/// Seconds that a client may pause inside a request's header.
+const HEADER_PAUSE_S: u64 = 10;
+/// A client that goes on sending after its answer is read from for so long, and waited for between two pieces.
+const LINGER_LIMIT: Duration = Duration::from_secs(5);
+const LINGER_PAUSE: Duration = Duration::from_secs(1);
 /// Streams a client may have open at once on a connection.
 const MAX_STREAMS: u32 = 256;
 /// Malformed requests after which an HTTP/2 connection is closed; pingora counts them in its own loop only.

@@ -14,11 +14,10 @@ use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-use crate::conn::ConnCtl;
-use crate::exchange::{ATTEMPT, Arrival, ERROR, Exchange, FAULT, OP, SESSION};
-use crate::faults::cut::AfterCut;
+use crate::conn::{Conn, ConnCtl};
+use crate::exchange::{Arrival, ERROR, Exchange, FAULT, SQUALL_HEADERS};
 use crate::faults::storm::Storms;
-use crate::faults::{self, Next, cut};
+use crate::faults::{self, Next, cut, waiting};
 use crate::shared::Shared;
 
 /// What a worker thread answers with.
@@ -46,7 +45,7 @@ impl ProxyHttp for Service {
             return Error::e_explain(ErrorType::InternalError, "a connection without its control block");
         };
         let head = self.shared.recorder.is_some().then(|| head(session));
-        let arrival = Arrival { ctl, http2: session.is_http2() };
+        let arrival = Arrival { ctl, http2: session.is_http2(), bodyless: session.is_body_done() };
         ctx.begin(session.req_header(), head, arrival);
         match faults::before_upstream(session, ctx).await? {
             Next::Forward => Ok(false),
@@ -74,9 +73,7 @@ impl ProxyHttp for Service {
         ctx: &mut Exchange,
     ) -> Result<()> {
         if !self.shared.config.pass_squall_headers {
-            for name in [SESSION, OP, ATTEMPT] {
-                request.remove_header(name);
-            }
+            SQUALL_HEADERS.iter().for_each(|name| drop(request.remove_header(*name)));
         }
         if let Some(open) = ctx.get() {
             if open.tries > 0 {
@@ -94,11 +91,16 @@ impl ProxyHttp for Service {
         &self,
         _: &mut Session,
         body: &mut Option<Bytes>,
-        _: bool,
+        end: bool,
         ctx: &mut Exchange,
     ) -> Result<()> {
-        if let (Some(open), Some(chunk)) = (ctx.get(), body) {
+        let Some(open) = ctx.get() else { return Ok(()) };
+        if let Some(chunk) = body {
             open.request_body.push(chunk);
+        }
+        if end {
+            open.request_body.end();
+            open.ctl.request_over();
         }
         Ok(())
     }
@@ -123,8 +125,7 @@ impl ProxyHttp for Service {
             }
         }
         if !self.shared.config.trust_upstream_squall {
-            answer.remove_header(FAULT);
-            answer.remove_header(ERROR);
+            SQUALL_HEADERS.iter().for_each(|name| drop(answer.remove_header(*name)));
         }
         Ok(())
     }
@@ -165,14 +166,11 @@ impl ProxyHttp for Service {
         &self,
         _: &mut Session,
         body: &mut Option<Bytes>,
-        end: bool,
+        _: bool,
         ctx: &mut Exchange,
     ) -> Result<Option<Duration>> {
         let Some(open) = ctx.get() else { return Ok(None) };
-        match cut::body(open, body, end) {
-            AfterCut::Pass | AfterCut::Sent => Ok(None),
-            AfterCut::Stop => Err(Error::new(INJECTED)),
-        }
+        if cut::body(open, body) { Ok(None) } else { Err(Error::new(INJECTED)) }
     }
 
     async fn response_trailer_filter(
@@ -187,7 +185,8 @@ impl ProxyHttp for Service {
         Ok(None)
     }
 
-    async fn logging(&self, _: &mut Session, error: Option<&Error>, ctx: &mut Exchange) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Exchange) {
+        linger(session, ctx);
         let launches = ctx.settle(error);
         if !launches.is_empty() {
             self.storms.launch(launches, &self.shared);
@@ -279,6 +278,23 @@ async fn refuse(session: &mut Session, status: u16, word: &str, fault: Option<St
         answer.insert_header(FAULT, ids)?;
     }
     session.write_response_header(Box::new(answer), true).await
+}
+
+/// Where an HTTP/1 client still sends what nobody will read, a close would be a reset that takes the answer back.
+fn linger(session: &mut Session, ctx: &Exchange) {
+    let Some(open) = ctx.peek() else { return };
+    if session.is_http2()
+        || session.is_body_done()
+        || open.ctl.wants_reset()
+        || session.response_written().is_none()
+    {
+        return;
+    }
+    match waiting::conn(session).map(Conn::duplicate) {
+        Some(Ok(socket)) => open.ctl.linger(socket),
+        Some(Err(error)) => tracing::debug!(%error, "an early answer may be lost"),
+        None => {}
+    }
 }
 
 /// The control block that our stream put into its digest.

@@ -90,11 +90,6 @@ impl Shared {
         self.next_connection.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// How much of a request body is worth keeping: recording and storms need it.
-    pub(crate) fn body_limit(&self) -> usize {
-        self.config.body_limit
-    }
-
     /// Turns true when the proxy is to stop.
     pub(crate) fn draining(&self) -> watch::Receiver<bool> {
         self.drain.subscribe()

@@ -61,7 +61,10 @@ async fn serve(
             }
             accepted = listener.accept() => accepted,
         };
-        let Ok((tcp, _)) = accepted else { continue };
+        let Ok((tcp, _)) = accepted else {
+            tokio::time::sleep(ACCEPT_PAUSE).await; // out of descriptors, mostly
+            continue;
+        };
         let shared = shared.clone();
         tokio::spawn(async move {
             let service = service_fn(move |request| answer(request, shared.clone()));
@@ -161,6 +164,7 @@ const PATHS: &str = "no such path; there are GET /status /metrics /books /ledger
 const MAX_BODY: usize = 1 << 20;
 /// How often lapsed rules (max_run, heartbeat) are looked for.
 const TICK: std::time::Duration = std::time::Duration::from_millis(100);
+const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests {

@@ -1,10 +1,11 @@
 //! What the HTTP layer and the stream below it tell each other about one connection.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use super::cut::Cut;
+use super::h2_tag::Tag;
 use crate::sync::lock;
 
 /// Shared by a connection's stream and the exchanges on it.
@@ -16,20 +17,26 @@ pub(crate) struct ConnCtl {
     pub(crate) edge: usize,
     /// The client.
     pub(crate) peer: SocketAddr,
+    /// Its address without the port, as rules see it.
+    pub(crate) client: Box<str>,
     /// Exchanges that reached our hooks; the accept loop compares it to find requests that did not.
     hooked: AtomicU64,
+    request_over: AtomicBool,
+    refused: AtomicBool,
     reset_on_close: AtomicBool,
+    linger: Mutex<Option<TcpStream>>,
     armed: AtomicBool,
+    tags: AtomicU32,
     cuts: Mutex<Vec<(StreamKey, Cut)>>,
 }
 
-/// Which answer of a connection: HTTP/1 has one at a time, HTTP/2 one a stream.
+/// Which answer of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum StreamKey {
     /// The only answer under way on an HTTP/1 connection.
     Http1,
-    /// An HTTP/2 stream id.
-    Http2(u32),
+    /// An HTTP/2 answer, by its tag.
+    Http2(Tag),
 }
 
 impl ConnCtl {
@@ -38,9 +45,14 @@ impl ConnCtl {
             id,
             edge,
             peer,
+            client: peer.ip().to_string().into(),
             hooked: AtomicU64::new(0),
+            request_over: AtomicBool::new(false),
+            refused: AtomicBool::new(false),
             reset_on_close: AtomicBool::new(false),
+            linger: Mutex::new(None),
             armed: AtomicBool::new(false),
+            tags: AtomicU32::new(0),
             cuts: Mutex::new(Vec::new()),
         }
     }
@@ -51,6 +63,37 @@ impl ConnCtl {
 
     pub(crate) fn hooked(&self) -> u64 {
         self.hooked.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn begin_request(&self) {
+        self.request_over.store(false, Ordering::Release);
+    }
+
+    /// Pingora answers this request by itself: it reaches no hook.
+    pub(super) fn refuse(&self) {
+        self.refused.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn was_refused(&self) -> bool {
+        self.refused.load(Ordering::Acquire)
+    }
+
+    /// The request was read to its end: whatever comes now is of the next one.
+    pub(crate) fn request_over(&self) {
+        self.request_over.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_request_over(&self) -> bool {
+        self.request_over.load(Ordering::Acquire)
+    }
+
+    /// Keeps the socket open behind the stream, since a close with unread bytes would take the answer back.
+    pub(crate) fn linger(&self, socket: TcpStream) {
+        *lock(&self.linger) = Some(socket);
+    }
+
+    pub(crate) fn take_lingering(&self) -> Option<TcpStream> {
+        lock(&self.linger).take()
     }
 
     /// Close with RST instead of FIN when the stream is dropped.
@@ -64,7 +107,12 @@ impl ConnCtl {
 
     /// Asks the stream to cut an answer whose header has not been written out yet.
     pub(crate) fn arm(&self, key: StreamKey, cut: Cut) {
-        lock(&self.cuts).push((key, cut));
+        let mut cuts = lock(&self.cuts);
+        if cuts.len() == MAX_ARMED {
+            cuts.remove(0); // of a stream that its client gave up before the header left
+        }
+        cuts.push((key, cut));
+        drop(cuts);
         self.armed.store(true, Ordering::Release);
     }
 
@@ -80,10 +128,17 @@ impl ConnCtl {
         self.armed.load(Ordering::Acquire)
     }
 
-    /// Hands an HTTP/2 cut over for good.
-    pub(crate) fn take_cut(&self, key: StreamKey) -> Option<Cut> {
+    /// A tag for an answer whose cut will be armed.
+    pub(crate) fn next_tag(&self) -> Tag {
+        Tag::new(self.tags.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Hands over, for good, the cut whose tag an answer's header bears; the tag is taken out of it.
+    pub(super) fn take_tagged(&self, block: &mut Vec<u8>) -> Option<Cut> {
         let mut cuts = lock(&self.cuts);
-        let at = cuts.iter().position(|(armed, _)| *armed == key)?;
+        let bears =
+            |(key, _): &(StreamKey, Cut)| matches!(key, StreamKey::Http2(tag) if tag.take_from(block));
+        let at = cuts.iter().position(bears)?;
         let (_, cut) = cuts.swap_remove(at);
         self.armed.store(!cuts.is_empty(), Ordering::Release);
         Some(cut)
@@ -93,3 +148,6 @@ impl ConnCtl {
         lock(&self.cuts).iter().find(|(armed, _)| *armed == key).map(|(_, cut)| cut.clone())
     }
 }
+
+/// Cuts that wait for their header, a connection: more than it may have streams.
+const MAX_ARMED: usize = 1024;

@@ -7,6 +7,7 @@ use super::cut::Cut;
 /// ```text
 /// Head --blank line--> Body (length) ----n bytes----> Done
 ///                 \--> Chunk size -> Chunk data -> ... n bytes --> Done
+///                           \--last chunk--> Tail (the answer ended before the asked byte)
 /// ```
 #[derive(Debug)]
 pub(super) struct H1Cut {
@@ -28,6 +29,8 @@ enum State {
     ChunkData(u64),
     /// The CRLF behind a chunk's data: bytes left of it.
     ChunkEnd(u8),
+    /// Behind the last chunk: trailers and the end, none of it payload.
+    Tail,
     Done,
 }
 
@@ -69,6 +72,7 @@ impl H1Cut {
                 self.state = if left > 1 { State::ChunkEnd(left - 1) } else { CHUNK_START };
                 1
             }
+            State::Tail => bytes.len(),
             State::Done => 0,
         }
     }
@@ -112,7 +116,7 @@ const CHUNK_START: State = State::ChunkSize { size: 0, digits_over: false };
 
 fn next_of_size_line(byte: u8, size: u64, digits_over: bool) -> State {
     match (char::from(byte).to_digit(16), byte) {
-        (_, b'\n') if size == 0 => State::Plain, // the last chunk: what follows is trailers, let it pass
+        (_, b'\n') if size == 0 => State::Tail,
         (_, b'\n') => State::ChunkData(size),
         (Some(digit), _) if !digits_over => {
             State::ChunkSize { size: size.saturating_mul(16).saturating_add(u64::from(digit)), digits_over }
@@ -175,6 +179,10 @@ mod tests {
         check(3, &all, &[head.as_slice(), b"5;x=1\r\nhel"].concat(), true);
         check(5, &all, &[head.as_slice(), b"5;x=1\r\nhello"].concat(), true);
         check(6, &all, &[head.as_slice(), b"5;x=1\r\nhello\r\nA\r\n0"].concat(), true);
+        check(15, &all, &all[..all.len() - 7], true);
+        for just_missed in 16..20 {
+            check(just_missed, &all, &all, false);
+        }
         check(99, &all, &all, false);
     }
 

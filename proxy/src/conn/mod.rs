@@ -13,8 +13,10 @@ mod ctl;
 mod cut;
 mod h1_cut;
 mod h2_cut;
+mod h2_tag;
 mod outq;
 mod raw;
+mod round;
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -25,13 +27,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
     UniqueID, UniqueIDType,
 };
 use pingora_http::ResponseHeader;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 pub(crate) use ctl::{ConnCtl, StreamKey};
@@ -41,6 +44,7 @@ pub(crate) use raw::Raw;
 
 use h1_cut::H1Cut;
 use h2_cut::H2Cut;
+use round::Round;
 
 /// A client's connection as pingora sees it.
 pub(crate) struct Conn {
@@ -49,6 +53,7 @@ pub(crate) struct Conn {
     digest: Arc<ProxyDigest>,
     socket: Arc<SocketDigest>,
     parked: Option<u8>,
+    round: Round,
     out: Vec<u8>,
     /// Bytes of `out` that the socket has taken.
     sent: usize,
@@ -85,6 +90,7 @@ impl Conn {
             digest: Arc::new(ProxyDigest::new(Box::new(header), Some(Box::new(ctl.clone())))),
             socket: Arc::new(socket),
             raw,
+            round: Round::begin(&ctl),
             ctl,
             parked: None,
             out: Vec::new(),
@@ -97,6 +103,42 @@ impl Conn {
     /// From here on the bytes are HTTP/2 frames.
     pub(crate) fn speak_h2(&mut self) {
         self.filter = Filter::Http2(Box::default());
+    }
+
+    /// The next HTTP/1 request begins.
+    pub(crate) fn begin_request(&mut self) {
+        self.round = Round::begin(&self.ctl);
+    }
+
+    /// Resolves when the client has closed its side; reads nothing.
+    ///
+    /// # Cancel safety
+    /// Safe: it holds no data.
+    pub(crate) async fn hung_up(&self) {
+        while let Ok(ready) = self.raw.socket().ready(Interest::READABLE).await {
+            if ready.is_read_closed() {
+                return;
+            }
+            // bytes wait there for somebody else, and would wake us again at once
+            tokio::time::sleep(HANG_UP_GLANCE).await;
+        }
+    }
+
+    /// Has the client closed its side?
+    pub(crate) fn is_hung_up(&self) -> bool {
+        let ready = self.raw.socket().ready(Interest::READABLE).now_or_never();
+        ready.is_some_and(|ready| ready.is_ok_and(|ready| ready.is_read_closed()))
+    }
+
+    /// Has the client sent something that nobody has read?
+    pub(crate) fn has_bytes(&self) -> bool {
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        socket2::SockRef::from(self.raw.socket()).peek(&mut byte).is_ok_and(|seen| seen > 0)
+    }
+
+    /// A second handle of the socket, to keep it open behind this stream.
+    pub(crate) fn duplicate(&self) -> io::Result<std::net::TcpStream> {
+        socket2::SockRef::from(self.raw.socket()).try_clone().map(Into::into)
     }
 
     pub(crate) fn ctl(&self) -> &Arc<ConnCtl> {
@@ -213,6 +255,10 @@ impl Conn {
     fn poll_write_open(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         loop {
             let buffered = self.out.len() - self.sent;
+            if buffered == 0 {
+                self.out.clear();
+                self.sent = 0;
+            }
             if buffered + buf.len() <= BUFFER {
                 self.out.extend_from_slice(buf);
                 return Poll::Ready(Ok(buf.len()));
@@ -234,6 +280,19 @@ impl Conn {
     }
 }
 
+impl Conn {
+    /// Pingora's question whether the client is still there, one byte long. A byte that is there is kept for the next
+    /// request; then the question stays open, since a client that sends more has not left.
+    fn poll_probe(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.parked.is_none() {
+            ready!(Pin::new(&mut self.raw).poll_read(cx, buf))?;
+            self.parked = buf.filled().first().copied();
+            buf.clear();
+        }
+        if self.parked.is_some() { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+}
+
 impl AsyncRead for Conn {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -246,6 +305,13 @@ impl AsyncRead for Conn {
             && let Poll::Ready(Err(error)) = this.poll_drain_and_flush(cx)
         {
             return Poll::Ready(Err(error));
+        }
+        let http1 = !matches!(this.filter, Filter::Http2(_));
+        if http1 && buf.remaining() == 1 && this.ctl.is_request_over() {
+            return this.poll_probe(cx, buf);
+        }
+        if http1 && this.round.is_overdue(&this.ctl) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         if let Some(byte) = this.parked.take() {
             buf.put_slice(&[byte]);
@@ -263,6 +329,10 @@ impl AsyncWrite for Conn {
             ready!(this.poll_drain(cx))?;
         }
         match &mut this.filter {
+            Filter::Open if this.round.is_before_hooks(&this.ctl) => {
+                this.round.sign(buf, &this.ctl, &mut this.out);
+                Poll::Ready(Ok(buf.len()))
+            }
             Filter::Open => this.poll_write_open(cx, buf),
             Filter::Http1(cut) if cut.is_done() => {
                 ready!(this.poll_drain_and_flush(cx))?;
@@ -353,6 +423,9 @@ const BUFFER: usize = 16 * 1024;
 /// How long a reset waits for a peer that does not read. Then it comes all the same.
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 const DRAIN_PAUSE: Duration = Duration::from_millis(1);
+
+/// How soon a client that leaves is noticed while bytes of it wait to be read.
+const HANG_UP_GLANCE: Duration = Duration::from_millis(25);
 
 /// A connection that trickles in the first bytes of a preface gets this long (a second) to finish them.
 const PREFACE_TRIES: u32 = 500;

@@ -13,12 +13,13 @@ pub(crate) struct BodyCopy {
     kept: usize,
     len: u64,
     limit: usize,
+    ended: bool,
 }
 
 impl BodyCopy {
     /// Keeps at most `limit` bytes; 0 keeps none and only counts.
     pub(crate) fn new(limit: usize) -> Self {
-        BodyCopy { chunks: Vec::new(), kept: 0, len: 0, limit }
+        BodyCopy { chunks: Vec::new(), kept: 0, len: 0, limit, ended: false }
     }
 
     pub(crate) fn push(&mut self, chunk: &Bytes) {
@@ -30,9 +31,15 @@ impl BodyCopy {
         }
     }
 
+    /// The client has sent all of it.
+    pub(crate) fn end(&mut self) {
+        self.ended = true;
+    }
+
     /// The request is sent again from its start.
     pub(crate) fn restart(&mut self) {
-        *self = BodyCopy::new(self.limit);
+        let bodyless = self.ended && self.len == 0;
+        *self = BodyCopy { ended: bodyless, ..BodyCopy::new(self.limit) };
     }
 
     /// Bytes seen.
@@ -45,9 +52,9 @@ impl BodyCopy {
         self.kept
     }
 
-    /// Whether every byte seen was kept.
+    /// Whether the client has sent all of it, and all was kept.
     pub(crate) fn is_whole(&self) -> bool {
-        self.kept as u64 == self.len
+        self.ended && self.kept as u64 == self.len
     }
 
     /// What was kept, as one piece.
@@ -119,6 +126,11 @@ impl AnswerDigest {
         if let Some(hash) = &mut self.hash {
             hash.update(chunk);
         }
+    }
+
+    /// Is what follows no HTTP?
+    pub(crate) fn is_upgraded(&self) -> bool {
+        self.known.upgraded
     }
 
     /// The upstream's status; `None` where it gave none.

@@ -163,9 +163,12 @@ pub(crate) const ATTEMPT: &str = "squall-attempt";
 pub(crate) const FAULT: &str = "squall-fault";
 pub(crate) const ERROR: &str = "squall-error";
 
-/// One of ours: never forwarded unless asked, never recorded.
+/// Ours: never forwarded unless asked, never recorded.
+pub(crate) const SQUALL_HEADERS: [&str; 5] = [SESSION, OP, ATTEMPT, FAULT, ERROR];
+
+/// One of ours.
 pub(crate) fn is_squall_header(name: &str) -> bool {
-    [SESSION, OP, ATTEMPT, FAULT, ERROR].iter().any(|ours| ours.eq_ignore_ascii_case(name))
+    SQUALL_HEADERS.iter().any(|ours| ours.eq_ignore_ascii_case(name))
 }
 
 /// A cookie shorter than this (`lang=de`) says nothing about who sends it.
@@ -186,7 +189,10 @@ mod tests {
 
     fn identify(sessions: &Sessions, connection: u64, fields: &[(&'static str, &str)]) -> Identity {
         let headers = headers(fields);
-        Identity::of(&Asked { headers: &headers, method: "GET", path: "/a", connection, names_operation: true }, sessions)
+        Identity::of(
+            &Asked { headers: &headers, method: "GET", path: "/a", connection, names_operation: true },
+            sessions,
+        )
     }
 
     #[test]

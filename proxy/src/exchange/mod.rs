@@ -22,13 +22,12 @@ use smallvec::SmallVec;
 
 use crate::books::Scope;
 use crate::conn::{ConnCtl, StreamKey};
-use crate::faults::H2Answer;
 use crate::rules::Live;
 use crate::runs::Run;
 use crate::shared::Shared;
 
 pub(crate) use bodies::{Answer, AnswerDigest, BodyCopy};
-pub(crate) use identity::{ATTEMPT, ERROR, FAULT, Identity, OP, SESSION, Sessions, is_squall_header};
+pub(crate) use identity::{ERROR, FAULT, Identity, OP, SESSION, SQUALL_HEADERS, Sessions, is_squall_header};
 pub(crate) use plan::{Became, Part, Plan, PlannedCut, Wish};
 pub(crate) use settle::{Ending, Recorded};
 
@@ -44,6 +43,8 @@ pub(crate) struct Exchange {
 pub(crate) struct Open {
     pub(crate) edge: usize,
     pub(crate) ctl: Arc<ConnCtl>,
+    pub(crate) http2: bool,
+    /// What an armed cut knows the answer by.
     pub(crate) key: StreamKey,
     pub(crate) started: Instant,
     pub(crate) started_wall_us: u64,
@@ -66,8 +67,8 @@ pub(crate) struct Open {
     pub(crate) unanswered: u32,
     pub(crate) request_body: BodyCopy,
     pub(crate) answer: AnswerDigest,
-    /// The answer, where this exchange sends it by hand to cut it.
-    pub(crate) h2_answer: Option<H2Answer>,
+    /// Payload bytes of an HTTP/2 answer that still go out before its cut.
+    pub(crate) before_cut: Option<u64>,
     /// Holds a place among the exchanges under a fault.
     active: Option<ActiveGuard>,
     head: Option<Bytes>,
@@ -102,7 +103,7 @@ impl Exchange {
     /// The request header is there: count it, name it, ask the rules.
     pub(crate) fn begin(&mut self, request: &RequestHeader, head: Option<Bytes>, arrival: Arrival) {
         let shared = self.shared.clone();
-        let Arrival { ctl, http2 } = arrival;
+        let Arrival { ctl, http2, bodyless } = arrival;
         ctl.count_hook();
         let live = shared.rules.live();
         let session = request.headers.get(SESSION).and_then(|value| value.to_str().ok());
@@ -114,7 +115,8 @@ impl Exchange {
         }
         let mut open = Box::new(Open {
             edge: ctl.edge,
-            key: if http2 { StreamKey::Http2(0) } else { StreamKey::Http1 },
+            http2,
+            key: StreamKey::Http1,
             started: Instant::now(),
             started_wall_us: wall_us(),
             identity: None,
@@ -129,14 +131,20 @@ impl Exchange {
             grpc: http2 && is_grpc(&request.headers),
             tries: 0,
             unanswered: 0,
-            request_body: BodyCopy::new(shared.body_limit()),
+            request_body: BodyCopy::new(0),
             answer: AnswerDigest::default(),
-            h2_answer: None,
+            before_cut: None,
             active: None,
             head,
             ctl,
         });
         open.consult(request, &shared);
+        open.request_body =
+            BodyCopy::new(if open.wants_body(&shared) { shared.config.body_limit } else { 0 });
+        if bodyless {
+            open.ctl.request_over();
+            open.request_body.end();
+        }
         self.open = Some(open);
     }
 }
@@ -145,6 +153,8 @@ impl Exchange {
 pub(crate) struct Arrival {
     pub(crate) ctl: Arc<ConnCtl>,
     pub(crate) http2: bool,
+    /// The header was all of it.
+    pub(crate) bodyless: bool,
 }
 
 impl Open {
@@ -168,9 +178,11 @@ impl Open {
             run.scope.saw(op, identity.attempt);
         }
         if ruled {
-            let client = self.ctl.peer.ip().to_string();
-            let place =
-                Place { edge: &shared.edges[self.edge].name, connection: self.ctl.id, client: &client };
+            let place = Place {
+                edge: &shared.edges[self.edge].name,
+                connection: self.ctl.id,
+                client: &self.ctl.client,
+            };
             let header = |name: &str| text(&request.headers, name);
             let facts = identity.facts(request, &place, &header);
             self.plan = Plan::new(shared.rules.decide(&self.live, &facts));
@@ -206,6 +218,14 @@ impl Open {
                 self.plan.suppress_open(Why::Cap);
             }
         }
+    }
+
+    /// Will somebody ask for the request's body? The recording, or a storm.
+    fn wants_body(&self, shared: &Shared) -> bool {
+        let replayed = self.identity.as_ref().is_some_and(|identity| identity.op_number.is_some());
+        let recorded = shared.recorder.is_some() && (shared.config.record_replays || !replayed);
+        let storm = |part: &Part| matches!(part.action(&self.live), Some(fault_rules::Action::Storm(_)));
+        recorded || self.plan.parts.iter().any(storm)
     }
 
     /// The value of the `squall-fault` header: rules that touched the exchange so far.

@@ -60,7 +60,7 @@ impl Open {
             part.became = Became::Suppressed(Why::NoSuchPoint);
             self.cut = None;
         }
-        if !(hit && self.h2_answer.is_some()) {
+        if !(hit && self.before_cut.is_some()) {
             // an HTTP/2 cut is taken up when its frames are written, which may be later
             self.ctl.disarm(self.key);
         }
@@ -233,7 +233,7 @@ impl Open {
             start_us: self.started_wall_us,
             duration: self.elapsed(),
             head,
-            http2: self.key != crate::conn::StreamKey::Http1,
+            http2: self.http2,
             request_body: self.request_body.clone(),
             answer: self.answer.summary(),
             ending,

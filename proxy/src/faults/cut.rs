@@ -1,41 +1,22 @@
 //! `reset = "after headers"` and `reset = "after n B of body"`: the answer is torn off at an exact byte.
 //!
 //! Client: the header, exactly n payload bytes, then RST (HTTP/1) or RST_STREAM (HTTP/2). Upstream: sees the
-//! request and a reader that goes away. Bound: on HTTP/2 at most n bytes wait in memory for a slow client.
+//! request and a reader that goes away (on HTTP/2 with the next byte that it sends). Bound: nothing is kept.
 //! Answer shorter than n, or of unknown length where a share was asked for: passes whole, `no_such_point`.
 //!
-//! HTTP/1 is cut by the stream (`conn/h1_cut.rs`). On HTTP/2 the frames are cut (`conn/h2_cut.rs`); since pingora
-//! gives the id of a stream only through its body writer, the header is written here and the body sent by hand.
+//! HTTP/1 is cut by the stream (`conn/h1_cut.rs`), HTTP/2 by its frames (`conn/h2_cut.rs`), which know the answer by a
+//! tag in its header. What lies behind the cut is kept from HTTP/2 altogether: see there.
 
 use bytes::Bytes;
 use fault_rules::action::ResetAt;
 use fault_rules::decide::Why;
-use h2::SendStream;
 use http::{HeaderMap, Method, StatusCode};
-use pingora_core::protocols::http::server::Session as ServerSession;
-use pingora_error::{Error, ErrorType, Result};
+use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
 use crate::conn::{Cut, StreamKey};
 use crate::exchange::{Became, Exchange, Open};
-
-/// The answer of a stream that will be cut, sent by hand.
-pub(crate) struct H2Answer {
-    stream: SendStream<Bytes>,
-    left: u64,
-}
-
-/// What pingora is to do with a piece of the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AfterCut {
-    /// Write it as ever.
-    Pass,
-    /// It was sent by hand.
-    Sent,
-    /// The cut is made: stop reading from the upstream.
-    Stop,
-}
 
 /// The answer's header is known: resolve the byte and arm the cut. Marks the rule as having touched the exchange.
 pub(crate) fn resolve(exchange: &mut Exchange, method: &Method, answer: &ResponseHeader) {
@@ -53,56 +34,48 @@ pub(crate) fn resolve(exchange: &mut Exchange, method: &Method, answer: &Respons
     }
 }
 
-/// Hands the cut to whoever writes the answer.
+/// Hands the cut to the stream that writes the answer.
 ///
 /// # Errors
-/// The header could not be written to the HTTP/2 stream.
-pub(crate) fn arm(session: &mut Session, exchange: &mut Exchange, answer: &ResponseHeader) -> Result<()> {
+/// The tag does not fit the header: a bug.
+pub(crate) fn arm(session: &Session, exchange: &mut Exchange, answer: &mut ResponseHeader) -> Result<()> {
     let Some(open) = exchange.get() else { return Ok(()) };
     let Some(cut) = open.cut.as_ref().and_then(|cut| cut.armed.clone()) else { return Ok(()) };
-    let ServerSession::H2(http2) = &mut *session.downstream_session else {
-        open.ctl.arm(StreamKey::Http1, cut);
-        return Ok(());
-    };
-    http2.write_response_header(Box::new(answer.clone()), false)?;
-    let Some(stream) = http2.take_response_body_writer() else {
-        return Error::e_explain(ErrorType::InternalError, "no writer for an answer that began");
-    };
-    open.key = StreamKey::Http2(stream.stream_id().as_u32());
-    if cut.after == 0 {
-        cut.mark_hit();
+    if session.is_http2() {
+        let tag = open.ctl.next_tag();
+        let (name, value) = tag.field();
+        answer.insert_header(name, value)?;
+        open.key = StreamKey::Http2(tag);
+        open.before_cut = Some(cut.after);
+        if cut.after == 0 {
+            cut.mark_hit();
+        }
     }
-    open.h2_answer = Some(H2Answer { stream, left: cut.after });
     open.ctl.arm(open.key, cut);
     Ok(())
 }
 
-/// A piece of the answer's body on its way to the client.
-pub(crate) fn body(open: &mut Open, chunk: &mut Option<Bytes>, end: bool) -> AfterCut {
-    let Some(answer) = &mut open.h2_answer else { return AfterCut::Pass };
-    let bytes = chunk.take().unwrap_or_default();
-    let take = bytes.len().min(usize::try_from(answer.left).unwrap_or(usize::MAX));
-    if answer.left > 0 {
-        answer.left -= take as u64;
-        let ends_short = end && answer.left > 0;
-        if answer.stream.send_data(bytes.slice(..take), ends_short).is_err() {
-            return AfterCut::Stop;
-        }
+/// A piece of the body of an HTTP/2 answer: what lies behind the cut is taken away. False: the cut is made, and nothing
+/// of the answer is of use to anybody.
+pub(crate) fn body(open: &mut Open, chunk: &mut Option<Bytes>) -> bool {
+    let (Some(left), Some(bytes)) = (&mut open.before_cut, chunk.as_mut()) else { return true };
+    let Some(cut) = open.cut.as_ref().and_then(|cut| cut.armed.as_ref()) else { return true };
+    if *left == 0 {
+        *chunk = None;
+        return !cut.was_made();
     }
-    if answer.left > 0 {
-        return AfterCut::Sent;
-    }
-    if let Some(cut) = open.cut.as_ref().and_then(|cut| cut.armed.as_ref()) {
+    bytes.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+    *left -= bytes.len() as u64;
+    if *left == 0 {
         cut.mark_hit();
     }
-    AfterCut::Stop
+    true
 }
 
-/// Trailers of an answer that ended before its cut.
-pub(crate) fn trailers(open: &mut Open, trailers: &HeaderMap) {
-    if let Some(answer) = &mut open.h2_answer {
-        // a client that is gone needs no trailers
-        let _ = answer.stream.send_trailers(trailers.clone());
+/// Trailers: of an answer that is cut there are none.
+pub(crate) fn trailers(open: &Open, trailers: &mut HeaderMap) {
+    if open.before_cut == Some(0) {
+        trailers.clear();
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) async fn wait(session: &mut Session, exchange: &mut Exchange) -> Woke
     }
     let shared = exchange.shared.clone();
     let mut changes = shared.rules.changes();
-    let mut watch = ClientWatch::of(session);
+    let watch = ClientWatch::of(session);
     let begun = Instant::now();
     loop {
         let until = begun + settle(exchange, &shared, begun);

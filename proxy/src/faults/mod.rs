@@ -11,7 +11,7 @@ mod rate_limit;
 mod reset;
 mod respond;
 pub(crate) mod storm;
-mod waiting;
+pub(crate) mod waiting;
 
 use fault_rules::Action;
 use fault_rules::action::ResetAt;
@@ -19,8 +19,6 @@ use fault_rules::decide::Why;
 use pingora_proxy::Session;
 
 use crate::exchange::{Became, Exchange, PlannedCut};
-
-pub(crate) use cut::H2Answer;
 
 /// What becomes of a request after its faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

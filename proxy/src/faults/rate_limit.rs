@@ -24,8 +24,8 @@ pub(super) async fn check(
     let Some(open) = exchange.get() else { return Ok(Next::Forward) };
     let Some(identity) = &open.identity else { return Ok(Next::Forward) };
     let request = session.req_header();
-    let client = open.ctl.peer.ip().to_string();
-    let place = Place { edge: &shared.edges[open.edge].name, connection: open.ctl.id, client: &client };
+    let place =
+        Place { edge: &shared.edges[open.edge].name, connection: open.ctl.id, client: &open.ctl.client };
     let header = |name: &str| text(&request.headers, name);
     let key = limit.key_hash(&identity.facts(request, &place, &header));
     let rule = open.live.ids[open.plan.parts[part].rule].clone();

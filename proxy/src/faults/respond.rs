@@ -27,7 +27,9 @@ pub(super) async fn answer(
     for (name, value) in &respond.headers {
         header.append_header(name.clone(), value.as_str())?;
     }
-    header.insert_header("content-length", respond.body.len())?;
+    if !matches!(respond.status, 204 | 304) {
+        header.insert_header("content-length", respond.body.len())?;
+    }
     header.insert_header(FAULT, open.fault_header().unwrap_or_default())?;
     header.insert_header(ERROR, "injected")?;
     let bodyless = respond.body.is_empty() || session.req_header().method == http::Method::HEAD;

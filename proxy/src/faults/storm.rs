@@ -2,7 +2,8 @@
 //!
 //! Client: sees the outcome of its own request, nothing of the copies. Upstream: the same request again, `copies`
 //! times, body included. Bound: the rule's `max_amplification`, [`MAX_PENDING`] copies waiting in the process,
-//! [`AT_ONCE`] on the wire a thread. Client leaves first: the storm depends on the outcome, not on the client.
+//! [`AT_ONCE`] on the wire a thread. Client leaves first: the storm depends on the outcome, not on the client; but a
+//! request whose body was not sent to its end, or not kept whole, has no copies.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use fault_rules::Action;
 use fault_rules::decide::Why;
 use http::Version;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use pingora_core::connectors::http::Connector;
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_error::Result;
@@ -56,7 +57,7 @@ pub(crate) fn set_off(open: &mut Open, ending: Ending, shared: &Arc<Shared>) -> 
         let whole = matches!(ending, Ending::Delivered).then(|| open.answer.origin_status()).flatten();
         let set_off = storm.is_set_off_by(whole, open.elapsed()) && !shared.is_draining();
         let copies = match &open.forwarded {
-            Some(_) if open.request_body.is_whole() => {
+            Some(_) if open.request_body.is_whole() && !open.answer.is_upgraded() => {
                 shared.rules.gauges.storm_copies(&rule, storm, set_off)
             }
             _ => 0,
@@ -94,57 +95,71 @@ impl Storms {
         for launch in launches {
             let launch = Arc::new(launch);
             for _ in 0..launch.copies {
-                let (storms, launch, alive) = (self.clone(), launch.clone(), shared.alive());
+                let (storms, alive) = (self.clone(), shared.alive());
+                let mut copy = Copy { launch: launch.clone(), handed_over: false, answered: false };
                 tokio::spawn(async move {
-                    storms.send(&launch).await;
-                    PENDING.fetch_sub(1, Ordering::AcqRel);
-                    launch.scopes.iter().for_each(|scope| scope.pended());
+                    if let Ok(_permit) = storms.permits.acquire().await
+                        && let Err(error) = storms.exchange(&mut copy).await
+                    {
+                        tracing::debug!(%error, rule = &*copy.launch.rule, "storm copy failed");
+                    }
+                    drop(copy);
                     drop(alive);
                 });
             }
         }
     }
 
-    async fn send(&self, launch: &Launch) {
-        let Ok(_permit) = self.permits.acquire().await else { return };
-        let mut handed_over = false;
-        let answered = self.exchange(launch, &mut handed_over).await;
-        if let Err(error) = &answered {
-            tracing::debug!(%error, rule = &*launch.rule, "storm copy failed");
-        }
-        for scope in launch.scopes.iter().filter(|_| handed_over) {
-            scope.note(launch.edge, |books| {
-                bump(&mut books.storm_copies, &launch.rule);
-                books.upstream_attempts += 1;
-                books.ambiguous += u64::from(answered.is_err());
-            });
-        }
-    }
-
-    /// One copy, its answer read and thrown away. An error after `handed_over`: the origin may or may not know.
-    async fn exchange(&self, launch: &Launch, handed_over: &mut bool) -> Result<()> {
+    /// One copy, its answer read and thrown away.
+    async fn exchange(&self, copy: &mut Copy) -> Result<()> {
+        let launch = copy.launch.clone();
         let (mut upstream, _) = self.connector.get_http_session(&launch.peer).await?;
         let mut request = launch.request.clone();
         request.remove_header(&TRANSFER_ENCODING);
+        request.remove_header(&EXPECT); // its body follows at once
         request.set_version(if upstream.as_http2().is_some() { Version::HTTP_2 } else { Version::HTTP_11 });
         if !launch.body.is_empty() {
             request.insert_header(CONTENT_LENGTH, launch.body.len())?;
         }
         upstream.set_read_timeout(launch.peer.options.read_timeout);
         upstream.write_request_header(request).await?;
-        *handed_over = true;
+        copy.handed_over = true;
         if !launch.body.is_empty() {
             upstream.write_request_body(launch.body.clone(), true).await?;
         }
         upstream.finish_request_body().await?;
         upstream.read_response_header().await?;
-        // From here on the origin has counted the copy: what becomes of its answer is nobody's business.
+        copy.answered = true;
         while let Ok(Some(_)) = upstream.read_response_body().await {}
         if upstream.response_done() {
             let idle = launch.peer.idle_timeout();
             self.connector.release_http_session(upstream, &launch.peer, idle).await;
         }
         Ok(())
+    }
+}
+
+/// A copy that is to be sent. Whatever becomes of it, dropped at the drain deadline included, is booked once.
+struct Copy {
+    launch: Arc<Launch>,
+    handed_over: bool,
+    /// The origin has counted it: what becomes of its answer is nobody's business.
+    answered: bool,
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        PENDING.fetch_sub(1, Ordering::AcqRel);
+        for scope in &self.launch.scopes {
+            if self.handed_over {
+                scope.note(self.launch.edge, |books| {
+                    bump(&mut books.storm_copies, &self.launch.rule);
+                    books.upstream_attempts += 1;
+                    books.ambiguous += u64::from(!self.answered);
+                });
+            }
+            scope.pended();
+        }
     }
 }
 

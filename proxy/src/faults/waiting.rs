@@ -5,6 +5,7 @@ use pingora_proxy::Session;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use crate::conn::Conn;
 use crate::exchange::Exchange;
 use crate::shared::Shared;
 
@@ -21,44 +22,33 @@ pub(super) enum Woken {
 /// Notices a client that leaves, without eating what it sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ClientWatch {
+    /// By its stream.
     Http2,
-    /// The request has no body: whatever arrives now is the end (or the next request, sent too early).
-    Http1Idle,
-    /// A body waits in the socket: it belongs to the upstream, so nothing is read and nothing is noticed.
-    Blind,
+    /// By its socket: what waits there, a body or the next request, is for others to read.
+    Http1,
 }
 
 impl ClientWatch {
-    pub(super) fn of(session: &mut Session) -> Self {
-        if session.is_http2() {
-            ClientWatch::Http2
-        } else if session.is_body_empty() && !session.is_upgrade_req() {
-            ClientWatch::Http1Idle
-        } else {
-            ClientWatch::Blind
-        }
+    pub(super) fn of(session: &Session) -> Self {
+        if session.is_http2() { ClientWatch::Http2 } else { ClientWatch::Http1 }
     }
 
     /// Resolves when the client is gone; never where that cannot be told.
-    async fn gone(&mut self, session: &mut Session) {
+    async fn gone(self, session: &mut Session) {
         match self {
-            ClientWatch::Http2 => match session.watch_h2_stream_close() {
-                Some(idle) => {
-                    let _ = idle.await;
-                }
-                None => std::future::pending().await,
-            },
-            ClientWatch::Http1Idle => {
-                let ended = session.downstream_session.read_body_or_idle(true).await;
-                if ended.is_err_and(|error| *error.etype() == pingora_error::ErrorType::ConnectError) {
-                    // a pipelined request: its first byte is lost, so this connection ends after this answer
-                    *self = ClientWatch::Blind;
-                    session.set_keepalive(None);
-                    std::future::pending().await
+            ClientWatch::Http2 => {
+                if let Some(closed) = session.watch_h2_stream_close() {
+                    let _ = closed.await;
+                    return;
                 }
             }
-            ClientWatch::Blind => std::future::pending().await,
+            ClientWatch::Http1 => {
+                if let Some(conn) = conn(session) {
+                    return conn.hung_up().await;
+                }
+            }
         }
+        std::future::pending().await
     }
 
     /// Waits for `until` (or without end), a change, or the client.
@@ -66,7 +56,7 @@ impl ClientWatch {
     /// # Cancel safety
     /// Safe: neither half holds data.
     pub(super) async fn wait(
-        &mut self,
+        self,
         session: &mut Session,
         until: Option<Instant>,
         changes: &mut watch::Receiver<u64>,
@@ -79,11 +69,18 @@ impl ClientWatch {
         };
         tokio::select! {
             biased;
-            () = time => Woken::Time,
-            _ = changes.changed() => Woken::Changed,
-            () = self.gone(session) => Woken::ClientGone,
+            () = time => {}
+            _ = changes.changed() => return Woken::Changed,
+            () = self.gone(session) => return Woken::ClientGone,
         }
+        let left = self == ClientWatch::Http1 && conn(session).is_some_and(Conn::is_hung_up);
+        if left { Woken::ClientGone } else { Woken::Time }
     }
+}
+
+/// The stream below an HTTP/1 session.
+pub(crate) fn conn(session: &Session) -> Option<&Conn> {
+    session.stream()?.as_any().downcast_ref()
 }
 
 /// Does a rule still hold a sleeper? `None` where it does, else why it lets go.

@@ -59,7 +59,10 @@ impl H2Client {
         H2Client::over(tls, "https").await
     }
 
-    async fn over(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, scheme: &'static str) -> H2Client {
+    async fn over(
+        io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        scheme: &'static str,
+    ) -> H2Client {
         let mut builder = h2::client::Builder::new();
         builder.initial_window_size(1 << 20).initial_connection_window_size(16 << 20);
         let (send, connection) = builder.handshake(io).await.expect("an HTTP/2 handshake");
@@ -172,7 +175,8 @@ impl H2Origin {
         let count = Arc::<AtomicUsize>::default();
         let counted = count.clone();
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(accept(listener, Arc::new(handler), counted));
         });
         H2Origin { addr, count }
@@ -213,7 +217,11 @@ pub(crate) async fn whole(mut body: RecvStream) -> Vec<u8> {
 
 /// An answer with a body and trailers.
 pub(crate) fn answer(mut respond: Respond, body: Vec<u8>, trailers: Option<HeaderMap>) {
-    let header = Response::builder().status(200).header("content-type", "application/grpc").body(()).expect("a header");
+    let header = Response::builder()
+        .status(200)
+        .header("content-type", "application/grpc")
+        .body(())
+        .expect("a header");
     let Ok(mut stream) = respond.send_response(header, false) else { return };
     let _ = stream.send_data(Bytes::from(body), trailers.is_none());
     if let Some(trailers) = trailers {

@@ -7,11 +7,12 @@ pub(crate) mod origin;
 pub(crate) mod proxy;
 pub(crate) mod tls;
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-pub(crate) use client::{Answer, Client, End};
-pub(crate) use h2::{H2Client, H2Origin, Outcome};
-pub(crate) use origin::{Gate, Origin, Request, Then};
+pub(crate) use client::{Client, End};
+pub(crate) use h2::{H2Client, H2Origin};
+pub(crate) use origin::{Gate, Origin, Then};
 pub(crate) use proxy::Proxy;
 
 /// Polls until something becomes true; a deadline this generous is met only by a bug.
@@ -25,7 +26,11 @@ pub(crate) fn eventually(what: &str, mut check: impl FnMut() -> bool) {
 
 /// Bytes that differ from place to place, so that a shift or a repeat shows.
 pub(crate) fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|at| (at as u32).wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect()
+    static LONG: OnceLock<Vec<u8>> = OnceLock::new();
+    let long = LONG.get_or_init(|| {
+        (0..LONGEST).map(|at| (at as u32).wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect()
+    });
+    long[..len].to_vec()
 }
 
 /// A generator for tests (splitmix64): the same seed, the same traffic.
@@ -45,5 +50,8 @@ impl Dice {
     }
 }
 
+/// The longest [`pattern`].
+const LONGEST: usize = 8_000_000;
+
 /// How long anything may take before the test calls it a hang.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);

@@ -11,8 +11,10 @@ use crate::harness::{H2Client, H2Origin, Origin, Proxy, Then, pattern};
 fn echoing() -> Origin {
     Origin::start(|request, tcp| {
         assert_eq!(request.header("upgrade"), Some("websocket"));
-        tcp.write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
-            .expect("taken");
+        tcp.write_all(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+        )
+        .expect("taken");
         let mut piece = [0; 4096];
         while let Ok(read) = tcp.read(&mut piece) {
             if read == 0 || tcp.write_all(&piece[..read]).is_err() {
@@ -78,7 +80,10 @@ fn http_2_by_prior_knowledge_and_by_alpn() {
         assert_eq!(client.get("/status/204").await.status, 204);
         let head = client.start(client.request("HEAD", "/bytes/77"), true).await;
         let head = crate::harness::h2::finish(head.0).await;
-        assert_eq!((head.status, head.headers["content-length"].as_bytes(), head.body.len()), (200, b"77".as_slice(), 0));
+        assert_eq!(
+            (head.status, head.headers["content-length"].as_bytes(), head.body.len()),
+            (200, b"77".as_slice(), 0)
+        );
     };
     block_on(async {
         check(H2Client::connect(clear.addr).await).await;
@@ -99,7 +104,8 @@ fn http_1_under_tls() {
     for size in [1, 100_000, 0, 1_000_003] {
         let answer = client.ask(&format!("GET /bytes/{size} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
         assert!(answer.body == pattern(size));
-        let mut request = format!("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: {size}\r\n\r\n").into_bytes();
+        let mut request =
+            format!("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: {size}\r\n\r\n").into_bytes();
         request.extend(pattern(size));
         client.send(request);
         assert!(client.answer(false).body == pattern(size));
@@ -125,7 +131,10 @@ fn grpc_keeps_its_trailers() {
             let outcome = client.send(request, pattern(size)).await;
             assert!(outcome.body == pattern(size), "{:?} {:?}", outcome.reset, outcome.error);
             let trailers = outcome.trailers.expect("trailers");
-            assert_eq!((&trailers["grpc-status"], &trailers["grpc-message"]), (&"0".parse().expect("v"), &"fine".parse().expect("v")));
+            assert_eq!(
+                (&trailers["grpc-status"], &trailers["grpc-message"]),
+                (&"0".parse().expect("v"), &"fine".parse().expect("v"))
+            );
         }
     });
     assert_eq!(origin.count(), 3);
@@ -144,7 +153,8 @@ fn http_2_all_the_way_with_an_h2c_upstream() {
         let outcome = client.send(client.request("POST", "/"), pattern(50_000)).await;
         assert!(outcome.body == pattern(50_000));
     });
-    let answer = crate::harness::Client::once(proxy.addr, "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\nhi");
+    let answer =
+        crate::harness::Client::once(proxy.addr, "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\nhi");
     assert_eq!((answer.status, answer.text().as_str()), (200, "hi"));
 }
 

@@ -9,7 +9,8 @@ use crate::harness::h2::{answer, block_on, whole};
 use crate::harness::{Client, End, Gate, H2Client, H2Origin, Origin, Proxy, Then, pattern};
 
 fn rules() -> String {
-    let rule = |id: &str, at: &str| format!("[[rule]]\nid = \"{id}\"\non = \"/*/*/{id}\"\nreset = \"{at}\"\n");
+    let rule =
+        |id: &str, at: &str| format!("[[rule]]\nid = \"{id}\"\non = \"/*/*/{id}\"\nreset = \"{at}\"\n");
     // the path says which: /bytes/N/ID is answered by N bytes
     [
         rule("before", "before headers"),
@@ -24,7 +25,8 @@ fn rules() -> String {
 fn origin() -> Origin {
     Origin::start(|request, tcp| {
         let mut parts = request.target().trim_start_matches('/').split('/');
-        let (kind, n) = (parts.next().unwrap_or_default(), parts.next().and_then(|n| n.parse().ok()).unwrap_or(0));
+        let (kind, n) =
+            (parts.next().unwrap_or_default(), parts.next().and_then(|n| n.parse().ok()).unwrap_or(0));
         let answer = match kind {
             "chunked" => crate::harness::origin::chunked(&pattern(n), 3_333),
             _ => crate::harness::origin::sized(&pattern(n)),
@@ -70,7 +72,8 @@ fn torn<S: Read + Write>(client: &mut Client<S>, target: &str, chunked: bool) ->
 fn unchunk(mut bytes: &[u8]) -> Vec<u8> {
     let mut payload = Vec::new();
     while let Some(at) = bytes.windows(2).position(|two| two == b"\r\n") {
-        let size = usize::from_str_radix(std::str::from_utf8(&bytes[..at]).expect("text"), 16).expect("a size");
+        let size =
+            usize::from_str_radix(std::str::from_utf8(&bytes[..at]).expect("text"), 16).expect("a size");
         bytes = &bytes[at + 2..];
         let there = size.min(bytes.len());
         payload.extend_from_slice(&bytes[..there]);
@@ -83,9 +86,13 @@ fn tears_at_the_byte<S: Read + Write>(proxy: &Proxy, connect: impl Fn() -> Clien
     let mut asked = 0;
     for kind in ["bytes", "chunked"] {
         let chunked = kind == "chunked";
-        for (size, rule, n) in
-            [(10, "after", 0), (100_000, "after", 0), (100_000, "n5000", 5_000), (5_000, "n5000", 5_000), (1_000_000, "n5000", 5_000)]
-        {
+        for (size, rule, n) in [
+            (10, "after", 0),
+            (100_000, "after", 0),
+            (100_000, "n5000", 5_000),
+            (5_000, "n5000", 5_000),
+            (1_000_000, "n5000", 5_000),
+        ] {
             let (head, body) = torn(&mut connect(), &format!("/{kind}/{size}/{rule}"), chunked);
             assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
             assert!(head.to_lowercase().contains(&format!("squall-fault: {rule}\r\n")), "{head}");
@@ -99,13 +106,19 @@ fn tears_at_the_byte<S: Read + Write>(proxy: &Proxy, connect: impl Fn() -> Clien
         asked += 1;
     }
     let mut client = connect();
-    for (target, size) in [("/bytes/4999/n5000", 4_999), ("/chunked/4999/n5000", 4_999), ("/chunked/60000/half", 60_000)] {
+    for (target, size) in
+        [("/bytes/4999/n5000", 4_999), ("/chunked/4999/n5000", 4_999), ("/chunked/60000/half", 60_000)]
+    {
         let answer = client.ask(&request(target));
-        assert!(answer.body == pattern(size), "{target} has no such byte: it passes whole, and the connection lives");
+        assert!(
+            answer.body == pattern(size),
+            "{target} has no such byte: it passes whole, and the connection lives"
+        );
     }
     assert!(client.ask(&request("/bytes/70000/ok")).body == pattern(70_000), "nothing of the cut is left");
     let books = proxy.books();
-    let cut: u64 = books["edges"][0]["cut"].as_object().expect("cuts").values().map(|n| n.as_u64().expect("n")).sum();
+    let cut: u64 =
+        books["edges"][0]["cut"].as_object().expect("cuts").values().map(|n| n.as_u64().expect("n")).sum();
     assert_eq!((cut, books["edges"][0]["delivered"].as_u64()), (asked, Some(4)));
     for rule in books["rules"].as_array().expect("rules") {
         let spared = if rule["id"] == "n5000" { 2 } else { 1 };
@@ -202,20 +215,35 @@ async fn resets_among_neighbours(client: H2Client) {
         for kind in ["bytes", "chunked"] {
             for (size, rule, n) in [(70_000, "after", 0), (70_000, "n5000", 5_000)] {
                 let outcome = client.get(&format!("/{kind}/{size}/{rule}")).await;
-                assert_eq!((outcome.status, outcome.reset), (200, Some(Reason::INTERNAL_ERROR)), "{rule} {:?}", outcome.error);
+                assert_eq!(
+                    (outcome.status, outcome.reset),
+                    (200, Some(Reason::INTERNAL_ERROR)),
+                    "{rule} {:?}",
+                    outcome.error
+                );
                 assert!(outcome.body == pattern(size)[..n], "{rule}: {} bytes", outcome.body.len());
                 assert_eq!(outcome.headers["squall-fault"], rule);
             }
         }
         for size in [20, 900_000] {
             let outcome = client.get(&format!("/bytes/{size}/half")).await;
-            assert_eq!(outcome.reset, Some(Reason::INTERNAL_ERROR));
+            assert_eq!(
+                outcome.reset,
+                Some(Reason::INTERNAL_ERROR),
+                "half of {size}: {} bytes",
+                outcome.body.len()
+            );
             assert!(outcome.body == pattern(size)[..size / 2], "half: {} bytes", outcome.body.len());
         }
     }
     for target in ["/bytes/4999/n5000", "/chunked/4999/n5000"] {
         let outcome = client.get(target).await;
-        assert!(outcome.body == pattern(4_999), "it has no such byte: {:?} {:?}", outcome.reset, outcome.error);
+        assert!(
+            outcome.body == pattern(4_999),
+            "it has no such byte: {:?} {:?}",
+            outcome.reset,
+            outcome.error
+        );
     }
     stop.send_replace(true);
     for neighbour in neighbours {
@@ -248,7 +276,12 @@ fn a_cut_grpc_stream_leaves_the_connections_header_table_intact() {
                 let whole = path == "three" && body.is_empty();
                 let outcome = ask(format!("/{path}/{n}"), body).await;
                 assert_eq!(outcome.status, 200, "{:?}", outcome.error);
-                assert_eq!(outcome.reset, (!whole).then_some(Reason::INTERNAL_ERROR), "{path} {n} {:?}", outcome.error);
+                assert_eq!(
+                    outcome.reset,
+                    (!whole).then_some(Reason::INTERNAL_ERROR),
+                    "{path} {n} {:?}",
+                    outcome.error
+                );
                 assert_eq!(outcome.trailers.is_some(), whole, "{path} {n}");
             }
             let fine = ask(format!("/fine/{n}"), pattern(10)).await;

@@ -38,9 +38,12 @@ impl Framing {
     fn pieces(self) -> [&'static str; 4] {
         match self {
             Framing::Length => ["HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", "aaaaa", "bbbbb", ""],
-            Framing::Chunked => {
-                ["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "5\r\naaaaa\r\n", "5\r\nbbbbb\r\n", "0\r\n\r\n"]
-            }
+            Framing::Chunked => [
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+                "5\r\naaaaa\r\n",
+                "5\r\nbbbbb\r\n",
+                "0\r\n\r\n",
+            ],
             Framing::Close => ["HTTP/1.1 200 OK\r\n\r\n", "aaaaa", "bbbbb", ""],
         }
     }
