@@ -28,7 +28,9 @@ mod status;
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use replayer::options::Speed;
 
 pub(crate) use error::Error;
 pub(crate) use interrupt::Interrupt;
@@ -37,7 +39,6 @@ use director::Director;
 use ending::Ending;
 use folder::Folder;
 use narrator::Narrator;
-use pace::Pace;
 use progress::Telling;
 use script::Edit;
 use stage::{Front, Stage};
@@ -105,7 +106,11 @@ impl Demo<'_> {
             "proxy",
             format!("again on http://{}, its rules in {}", front.edge, self.folder.rules().display()),
         );
-        let options = self.replay_options(&capture, Pace::own(self.options.amplify));
+        let mut options = self.replay_options(&capture);
+        options.amplify = match self.options.amplify {
+            Some(amplify) => amplify,
+            None => self.affordable(&options, pace::AMPLIFY)?,
+        };
         self.perform(front, options, &script::SHOP)
     }
 
@@ -120,16 +125,26 @@ impl Demo<'_> {
                 self.folder.rules().display()
             ),
         );
-        let mut options = self.replay_options(capture, Pace { amplify: 1.0, within: None });
+        let mut options = self.replay_options(capture);
         options.target = Some(format!("http://{}", front.edge));
         options.proxy = Some(format!("http://{}", front.admin));
-        let recorded = replayer::preview(&options)?.plan.requests;
-        if recorded == 0 {
+        let recorded = replayer::preview(&options)?.plan;
+        if recorded.requests == 0 {
             return Err(Error::EmptyCapture(capture.to_owned()));
         }
-        let pace = Pace::foreign(recorded, self.options.amplify);
-        (options.amplify, options.within) = (pace.amplify, pace.within);
-        self.narrator.step("capture", format!("{}: {recorded} requests", capture.display()));
+        options.amplify = self.options.amplify.unwrap_or_else(|| pace::amplify(recorded.requests));
+        let plan = replayer::preview(&options)?.plan; // clones of a lone session make it longer
+        options.speed = Speed::Times(pace::speed(plan.requests, Duration::from_micros(plan.span_us)));
+        if self.options.amplify.is_none() {
+            options.amplify = self.affordable(&options, options.amplify)?;
+        }
+        let span = Duration::from_micros(recorded.span_us);
+        let seconds = span.as_secs_f64();
+        self.narrator.step(
+            "capture",
+            format!("{}: {} requests, recorded in {seconds:.1} s", capture.display(), recorded.requests),
+        );
+        self.narrator.more("the shop says 404 to paths that it does not know; the books are the same");
         self.perform(front, options, &script::ANY)
     }
 
@@ -163,15 +178,29 @@ impl Demo<'_> {
         Ok(())
     }
 
-    fn replay_options(&self, capture: &Path, pace: Pace) -> replayer::Options {
+    fn replay_options(&self, capture: &Path) -> replayer::Options {
+        // Where the system has no such file, it has no such limit either.
+        let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
         replayer::Options {
-            amplify: pace.amplify,
-            within: pace.within,
+            max_connections: pace::connections(&limits),
             origin_counter: Some(format!("{}/_shop/count", self.stage.shop_url())),
             argv: self.options.argv.clone(),
             stop: self.interrupt.replay(),
             ..replayer::Options::new(capture)
         }
+    }
+
+    /// What of `amplify` the limit on open files allows.
+    fn affordable(&self, options: &replayer::Options, amplify: f64) -> Result<f64, Error> {
+        let wanted = replayer::Options { amplify, ..options.clone() };
+        let sockets = replayer::preview(&wanted)?.plan.sockets;
+        let affordable = pace::within_files(amplify, sockets, options.max_connections);
+        if affordable < amplify {
+            self.narrator.more(format!(
+                "{affordable}x instead of {amplify}x: it wants {sockets} sockets, and few files may be open (ulimit -Hn)"
+            ));
+        }
+        Ok(affordable)
     }
 
     /// Replays while the rules are edited; then the report.
@@ -194,7 +223,7 @@ impl Demo<'_> {
         self.narrator.step(
             "shop",
             format!(
-                "closed: {} requests, {} accounts, {} orders, {} of them asked for twice and placed once",
+                "closed: {} requests, {} accounts, {} orders; {} checkouts came again and placed none",
                 shop.requests,
                 shop.totals.accounts,
                 shop.totals.orders,

@@ -2,61 +2,92 @@
 
 use std::time::Duration;
 
-/// What fits into a demo.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Pace {
-    pub(super) amplify: f64,
-    /// The replay takes no longer than this, unless it was recorded faster; `None`: as recorded.
-    pub(super) within: Option<Duration>,
+/// How often a capture of `requests` requests is replayed unless the user says: a hundred times, but no more than a
+/// laptop can send in a quarter of a minute.
+pub(super) fn amplify(requests: u64) -> f64 {
+    (SPAN * RATE / requests.max(1) as f64).floor().clamp(1.0, AMPLIFY)
 }
 
-impl Pace {
-    /// For the demo's own capture: a hundred times the crowd, at the crowd's own pace.
-    pub(super) fn own(amplify: Option<f64>) -> Pace {
-        Pace { amplify: amplify.unwrap_or(AMPLIFY), within: None }
-    }
+/// How fast `requests` requests, recorded over `span`, are replayed: in a quarter of a minute, whether they were
+/// recorded in a week or in a second; in longer only where that would be too many a second.
+pub(super) fn speed(requests: u64, span: Duration) -> f64 {
+    let seconds = SPAN.max(requests as f64 / RATE);
+    (span.as_secs_f64() / seconds).max(SLOWEST)
+}
 
-    /// For somebody else's capture of `requests` requests: up to a hundred times, but no more than a laptop can
-    /// send in a quarter of a minute; longer only where the user asks for more.
-    pub(super) fn foreign(requests: u64, amplify: Option<f64>) -> Pace {
-        let fitting = (SPAN.as_secs_f64() * RATE / requests.max(1) as f64).floor().clamp(1.0, AMPLIFY);
-        let amplify = amplify.unwrap_or(fitting);
-        let needed = Duration::from_secs_f64((requests as f64 * amplify / RATE).min(LONGEST));
-        Pace { amplify, within: Some(SPAN.max(needed)) }
+/// What of the amplification is left where the replay wants `sockets` and may have `connections`.
+pub(super) fn within_files(amplify: f64, sockets: u64, connections: Option<usize>) -> f64 {
+    match connections {
+        Some(connections) if (connections as u64) < sockets => {
+            (amplify * connections as f64 / sockets as f64).floor().max(1.0)
+        }
+        _ => amplify,
     }
 }
 
-const AMPLIFY: f64 = 100.0;
-/// How long a replay of somebody else's capture should take.
-const SPAN: Duration = Duration::from_secs(15);
+/// How many connections the replay may have at once, if files are so scarce that it must be told: each of its
+/// connections is several descriptors here, where proxy and shop live in the same process. `limits` is the text of
+/// `/proc/self/limits`.
+pub(super) fn connections(limits: &str) -> Option<usize> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    let hard: usize = line.split_whitespace().nth(1)?.parse().ok()?;
+    let fitting = hard.saturating_sub(OTHER_FILES) / FILES_PER_CONNECTION;
+    (fitting < PLENTY).then_some(fitting.max(1))
+}
+
+/// How often the demo replays its own capture unless the user says.
+pub(super) const AMPLIFY: f64 = 100.0;
+/// Seconds that a replay of somebody else's capture should take.
+const SPAN: f64 = 15.0;
 /// Requests a second that two cores manage with shop, proxy and replayer on the same machine.
 const RATE: f64 = 4000.0;
-/// A day, in seconds: nobody waits longer for a demo.
-const LONGEST: f64 = 86_400.0;
+/// Slower than this nobody would wait for a session of one request.
+const SLOWEST: f64 = 0.001;
+/// Both ends of the connection to the proxy, both of the one from there to the shop, and one to spare.
+const FILES_PER_CONNECTION: usize = 5;
+/// Listeners, runtimes, files, and the admin port.
+const OTHER_FILES: usize = 256;
+/// More connections than a demo ever opens.
+const PLENTY: usize = 10_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[track_caller]
-    fn check(requests: u64, amplify: Option<f64>, expected: f64, seconds: u64) {
-        let pace = Pace::foreign(requests, amplify);
-        assert_eq!(
-            pace,
-            Pace { amplify: expected, within: Some(Duration::from_secs(seconds)) },
-            "{requests}"
-        );
+    #[test]
+    fn a_capture_is_replayed_as_often_as_fits() {
+        let expected =
+            [(0, 100.0), (600, 100.0), (1000, 60.0), (10_000, 6.0), (50_000, 1.0), (u64::MAX, 1.0)];
+        for (requests, times) in expected {
+            assert_eq!(amplify(requests), times, "{requests}");
+        }
     }
 
     #[test]
-    fn a_capture_is_replayed_as_often_as_fits() {
-        check(0, None, 100.0, 15);
-        check(10, None, 100.0, 15);
-        check(1000, None, 60.0, 15);
-        check(10_000, None, 6.0, 15);
-        check(50_000, None, 1.0, 15);
-        check(100_000, None, 1.0, 25);
-        check(10_000, Some(100.0), 100.0, 250);
-        check(u64::MAX, Some(1e7), 1e7, 86_400);
+    fn a_capture_is_replayed_as_fast_as_fits() {
+        let expected =
+            [(0, 0, SLOWEST), (10, 3, 0.2), (60_000, 15, 1.0), (60_000, 1500, 100.0), (400_000, 50, 0.5)];
+        for (requests, seconds, times) in expected {
+            assert_eq!(speed(requests, Duration::from_secs(seconds)), times, "{requests} in {seconds} s");
+        }
+    }
+
+    #[test]
+    fn scarce_files_make_fewer_clones() {
+        assert_eq!(within_files(100.0, 3000, None), 100.0);
+        assert_eq!(within_files(100.0, 3000, Some(3000)), 100.0);
+        assert_eq!(within_files(100.0, 3000, Some(1000)), 33.0);
+        assert_eq!(within_files(100.0, 3000, Some(1)), 1.0);
+    }
+
+    #[test]
+    fn connections_are_bounded_where_files_are_scarce() {
+        let limits =
+            |hard| format!("Limit Soft Hard Units\nMax open files            1024   {hard}   files\n");
+        assert_eq!(connections(&limits("4096")), Some(768));
+        assert_eq!(connections(&limits("1048576")), None);
+        assert_eq!(connections(&limits("unlimited")), None);
+        assert_eq!(connections(&limits("10")), Some(1));
+        assert_eq!(connections(""), None);
     }
 }

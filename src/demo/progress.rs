@@ -38,7 +38,8 @@ impl Telling {
         self.narrator.step(
             "replay",
             format!(
-                "{amplify}x: {sessions} sessions, {requests} requests over {seconds:.1} s, through {}",
+                "{amplify}x: {sessions} sessions, {requests} requests over {seconds:.1} s{}, through {}",
+                speed(plan.speed),
                 outline.target
             ),
         );
@@ -59,6 +60,16 @@ impl Telling {
             "{number:>3} s: {sent} sent ({share:.0}%), {} sessions, {} answers touched by rules in the last second",
             second.active, second.injected
         ));
+    }
+}
+
+/// How fast that is, where it is not as recorded.
+fn speed(times: f64) -> String {
+    match times {
+        1.0 => String::new(),
+        fast if 100.0 < fast => format!(" ({fast:.0} times as fast as recorded)"),
+        fast if 1.0 < fast => format!(" ({fast:.1} times as fast as recorded)"),
+        slow => format!(" ({:.1} times as slow as recorded)", 1.0 / slow),
     }
 }
 
