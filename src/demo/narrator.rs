@@ -27,7 +27,6 @@ impl Narrator {
     }
 
     /// What is said however quiet it is to be. A listener who left is no reason to stop.
-    #[expect(clippy::unused_self, reason = "it is the narrator who speaks")]
     pub(super) fn say(self, what: impl Display) {
         let _ = writeln!(std::io::stdout(), "{what}");
     }
