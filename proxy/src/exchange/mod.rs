@@ -69,6 +69,8 @@ pub(crate) struct Open {
     pub(crate) answer: AnswerDigest,
     /// Payload bytes of an HTTP/2 answer that still go out before its cut.
     pub(crate) before_cut: Option<u64>,
+    /// Whether it counts as affected is not known yet.
+    pub(crate) share_open: bool,
     /// Holds a place among the exchanges under a fault.
     active: Option<ActiveGuard>,
     head: Option<Bytes>,
@@ -134,6 +136,7 @@ impl Exchange {
             request_body: BodyCopy::new(0),
             answer: AnswerDigest::default(),
             before_cut: None,
+            share_open: false,
             active: None,
             head,
             ctl,
@@ -199,25 +202,36 @@ impl Open {
                 part.became = Became::Suppressed(Why::Lifted);
             }
         }
-        let affected = self.plan.is_open();
-        let breach = shared.rules.gauges.note(affected, shared.rules.now());
-        if let Some(breach) = breach {
-            let reason = format!(
-                "max_affected: {} of {} exchanges in 10 s, the cap is {}%",
-                breach.affected,
-                breach.total,
-                breach.cap * 100.0
-            );
-            shared.rules.lift(&reason, true);
-            self.plan.suppress_open(Why::Cap);
-        } else if affected {
-            let fits = shared.rules.gauges.enter();
-            self.active = Some(ActiveGuard(shared.clone()));
-            if !fits {
-                shared.rules.lift("max_active: too many exchanges under a fault at once", true);
-                self.plan.suppress_open(Why::Cap);
-            }
+        let affected = self.plan.is_open_for_certain(&self.live);
+        if !affected && self.plan.is_open() {
+            self.share_open = true; // a rate limit may grant, a storm may not be set off
+            return;
         }
+        if self.note_share(affected, shared) || !affected {
+            return;
+        }
+        let fits = shared.rules.gauges.enter();
+        self.active = Some(ActiveGuard(shared.clone()));
+        if !fits {
+            shared.rules.lift("max_active: too many exchanges under a fault at once", true);
+            self.plan.suppress_open(Why::Cap);
+        }
+    }
+
+    /// Counts the exchange, once, in the share of those affected. True: the share is too large, so the rules are
+    /// lifted and nothing more happens to this exchange.
+    pub(crate) fn note_share(&mut self, affected: bool, shared: &Shared) -> bool {
+        self.share_open = false;
+        let Some(breach) = shared.rules.gauges.note(affected, shared.rules.now()) else { return false };
+        let reason = format!(
+            "max_affected: {} of {} exchanges in 10 s, the cap is {}%",
+            breach.affected,
+            breach.total,
+            breach.cap * 100.0
+        );
+        shared.rules.lift(&reason, true);
+        self.plan.suppress_open(Why::Cap);
+        true
     }
 
     /// Will somebody ask for the request's body? The recording, or a storm.

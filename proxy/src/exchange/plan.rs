@@ -68,6 +68,13 @@ impl Plan {
         self.parts.iter().any(|part| part.became == Became::Open)
     }
 
+    /// Is there anything left to do that depends on nothing else? A rate limit may grant, a storm needs an outcome.
+    pub(crate) fn is_open_for_certain(&self, live: &Live) -> bool {
+        let certain =
+            |part: &Part| !matches!(part.action(live), Some(Action::RateLimit(_) | Action::Storm(_)));
+        self.parts.iter().any(|part| part.became == Became::Open && certain(part))
+    }
+
     /// Nothing of what is still open will be done.
     pub(crate) fn suppress_open(&mut self, why: Why) {
         for part in self.parts.iter_mut().filter(|part| part.became == Became::Open) {

@@ -88,6 +88,9 @@ impl Open {
     }
 
     fn post(&mut self, ending: Ending, shared: &Arc<Shared>) {
+        if self.share_open {
+            self.note_share(false, shared);
+        }
         self.plan.suppress_open(match ending {
             Ending::ClientGone | Ending::ClientGoneAfter => Why::ClientGone,
             _ => Why::NotSetOff,

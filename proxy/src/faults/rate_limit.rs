@@ -32,6 +32,7 @@ pub(super) async fn check(
     let spared = match shared.rules.gauges.take(&rule, key, shared.rules.now()) {
         Take::Granted => Why::WithinLimit,
         Take::Overflow => Why::BucketOverflow,
+        Take::Denied { .. } if open.share_open && open.note_share(true, &shared) => Why::Cap,
         Take::Denied { retry_after_s } => {
             let refusal = refusal(&limit.refusal, retry_after_s);
             return respond::answer(session, exchange, part, &refusal).await;

@@ -6,8 +6,13 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod books;
+mod drain;
 mod faults;
 mod pass;
 mod protocols;
+mod recording;
+mod reload;
 mod resets;
+mod safety;
 mod timing;

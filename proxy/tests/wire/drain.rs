@@ -1,0 +1,152 @@
+//! Stopping: every exchange finishes, idle connections close at once, the deadline is kept.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use crate::harness::{Client, End, Gate, H2Client, Origin, Proxy, Then, eventually, h2, pattern};
+
+const SLEEP: &str = "[[rule]]\nid = \"sleep\"\non = \"/sleep\"\ndelay = \"1h\"\n";
+
+#[test]
+fn every_exchange_finishes_and_idle_connections_close_at_once() {
+    let gate = Gate::new();
+    let wait = gate.clone();
+    let origin = Origin::start(move |request, tcp| {
+        if request.target() == "/stream" {
+            tcp.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello").expect("taken");
+            wait.pass();
+            tcp.write_all(b"world").expect("taken");
+            return Then::Keep;
+        }
+        crate::harness::origin::answer_plainly(request, tcp)
+    });
+    let mut proxy = Proxy::before(origin.addr).rules(SLEEP).recorded().start();
+    let mut idle: Vec<_> = (0..20).map(|_| proxy.client()).collect();
+    idle.iter_mut().for_each(|client| drop(client.ask("GET / HTTP/1.1\r\nHost: t\r\n\r\n")));
+    let mut fresh: Vec<_> = (0..5).map(|_| proxy.client()).collect();
+    let mut sleepers: Vec<_> = (0..20).map(|_| proxy.client()).collect();
+    sleepers.iter_mut().for_each(|client| client.send("GET /sleep HTTP/1.1\r\nHost: t\r\n\r\n"));
+    let mut heads: Vec<_> = (0..10).map(|_| proxy.client()).collect();
+    heads.iter_mut().for_each(|client| client.send("GET /bytes/3 HTTP/1.1\r\nHo"));
+    let mut bodies: Vec<_> = (0..10).map(|_| proxy.client()).collect();
+    bodies
+        .iter_mut()
+        .for_each(|client| client.send("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nhello"));
+    let mut stream = proxy.client();
+    stream.send("GET /stream HTTP/1.1\r\nHost: t\r\n\r\n");
+    assert_eq!(stream.head().status, 200);
+    assert_eq!(stream.exactly(5), b"hello");
+    proxy.await_in_flight(31);
+    h2::block_on(async {
+        let h2client = H2Client::connect(proxy.addr).await;
+        let streams: Vec<_> = (0..20)
+            .map(|_| {
+                let client = h2client.clone();
+                tokio::spawn(async move { client.get("/sleep").await })
+            })
+            .collect();
+        while proxy.status()["in_flight"] != 51 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        // the half-read headers must have been read: a connection that is not is idle
+        eventually("all are accepted", || proxy.status()["edges"][0]["connections"] == 67);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let capture = proxy.capture();
+        let running = proxy.take();
+        let stopping = std::thread::spawn(move || running.stop(|| false));
+        for client in idle.iter_mut().chain(&mut fresh) {
+            assert_eq!(client.rest(), (Vec::new(), End::Eof), "idle");
+        }
+        for client in &mut sleepers {
+            let answer = client.answer(false);
+            assert_eq!((answer.status, answer.header("connection")), (200, Some("close")), "sleeper");
+            assert_eq!(client.rest(), (Vec::new(), End::Eof));
+        }
+        for outcome in streams {
+            assert_eq!(outcome.await.expect("a stream").status, 200);
+        }
+        for client in &mut heads {
+            client.send("st: t\r\n\r\n");
+            let answer = client.answer(false);
+            assert_eq!((answer.body, answer.head.contains("close")), (pattern(3), true), "half a header");
+        }
+        for client in &mut bodies {
+            client.send("world");
+            let answer = client.answer(false);
+            assert_eq!((answer.text().as_str(), answer.header("connection")), ("helloworld", Some("close")));
+        }
+        gate.open();
+        assert_eq!(stream.exactly(5), b"world");
+        assert_eq!(stream.rest(), (Vec::new(), End::Eof));
+        drop(h2client);
+        let books = stopping.join().expect("stopped");
+        assert_eq!(books.unfinished, 0);
+        let edge = &books.edges[0];
+        assert_eq!((edge.seen, edge.delivered, edge.recorded), (81, 81, 81));
+        let verified = captures::verify::verify(capture).expect("readable");
+        assert!(verified.is_clean() && verified.closed, "{verified:?}");
+        assert_eq!(verified.exchanges, 81);
+    });
+    assert!(std::net::TcpStream::connect(proxy.addr).is_err(), "nobody listens");
+}
+
+#[test]
+fn the_deadline_cuts_the_rest_and_counts_it() {
+    let origin = Origin::start(|_, _| {
+        std::thread::park();
+        Then::Close
+    });
+    let mut proxy = Proxy::before(origin.addr)
+        .recorded()
+        .with(|config| config.grace = Duration::from_millis(300))
+        .start();
+    let mut clients: Vec<_> = (0..7).map(|_| proxy.client()).collect();
+    clients.iter_mut().for_each(|client| client.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n"));
+    eventually("forwarded", || origin.count() == 7);
+    let begun = Instant::now();
+    let books = proxy.stop();
+    assert!(Duration::from_millis(300) <= begun.elapsed());
+    assert_eq!(books.unfinished, 7);
+    for client in &mut clients {
+        assert!(client.rest().0.is_empty());
+    }
+    let edge = &books.edges[0];
+    assert_eq!((edge.seen, edge.forwarded, edge.ambiguous), (7, 7, 7));
+    assert_eq!(edge.recorded, 7);
+    assert_eq!(edge.delivered, 0);
+}
+
+#[test]
+fn silent_connections_do_not_hold_up_a_stop() {
+    let origin = Origin::plain();
+    let mut proxy = Proxy::before(origin.addr).tls().start();
+    let mute = Client::connect(proxy.addr);
+    let mut half = Client::connect(proxy.addr);
+    half.send([0x16, 0x03, 0x01]);
+    let identity = proxy.identity.take().expect("TLS");
+    let addr = proxy.addr;
+    h2::block_on(async {
+        let tcp = tokio::net::TcpStream::connect(addr).await.expect("connected");
+        let connector = tokio_rustls::TlsConnector::from(identity.config(&[b"h2"]));
+        let prefaceless = connector.connect(crate::harness::tls::name(), tcp).await.expect("a handshake");
+        eventually("accepted", || proxy.status()["edges"][0]["connections"] == 3);
+        let books = proxy.stop();
+        assert_eq!(books.unfinished, 0, "and the grace time of 30 s was not needed");
+        drop(prefaceless);
+    });
+    drop((mute, half));
+}
+
+#[test]
+fn a_second_request_to_stop_is_heard() {
+    let origin = Origin::start(|_, _| {
+        std::thread::park();
+        Then::Close
+    });
+    let mut proxy = Proxy::before(origin.addr).start();
+    let mut client = proxy.client();
+    client.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n");
+    eventually("forwarded", || origin.count() == 1);
+    let books = proxy.take().stop(|| true);
+    assert_eq!(books.unfinished, 1);
+}
