@@ -52,7 +52,9 @@ fn main() -> ExitCode {
         Ok(squall) => squall,
         Err(error) => return replayer::cli::usage_exit(&error),
     };
-    log_to_stderr();
+    // the demo narrates what the log would say
+    let quiet = matches!(squall.command, Command::Demo(_));
+    log_to_stderr(if quiet { "off" } else { "info,pingora_core=off,pingora_proxy=off" });
     let outcome = match squall.command {
         Command::Proxy(args) => proxy::cli::run(*args),
         Command::Replay(args) => Ok(replayer::cli::main(*args)),
@@ -82,9 +84,9 @@ fn words(error: &anyhow::Error) -> String {
 }
 
 /// `SQUALL_LOG` takes the filters of tracing; pingora's own lines about single requests stay out of it.
-fn log_to_stderr() {
+fn log_to_stderr(default: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("SQUALL_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,pingora_core=off,pingora_proxy=off"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     let format = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
