@@ -13,8 +13,13 @@ fn root() -> PathBuf {
 fn dependencies(manifest: &Path) -> BTreeSet<String> {
     let text = fs::read_to_string(manifest).expect("every crate has a manifest");
     let lines = text.lines().map(str::trim);
-    let section = lines.skip_while(|line| *line != "[dependencies]").skip(1).take_while(|line| !line.starts_with('['));
-    section.filter_map(|line| line.split(['.', '=', ' ']).next()).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    let section =
+        lines.skip_while(|line| *line != "[dependencies]").skip(1).take_while(|line| !line.starts_with('['));
+    section
+        .filter_map(|line| line.split(['.', '=', ' ']).next())
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
@@ -42,7 +47,8 @@ fn crates_know_only_whom_they_may() {
     .into();
     for (name, allowed) in &allowed {
         let known = dependencies(&root().join(name).join("Cargo.toml"));
-        let known: BTreeSet<&str> = known.iter().map(String::as_str).filter(|known| ours.contains(known)).collect();
+        let known: BTreeSet<&str> =
+            known.iter().map(String::as_str).filter(|known| ours.contains(known)).collect();
         assert!(known.is_subset(allowed), "{name} may know {allowed:?}, and knows {known:?}");
     }
     let known = dependencies(&root().join("Cargo.toml"));
@@ -51,9 +57,17 @@ fn crates_know_only_whom_they_may() {
 
 #[test]
 fn leaf_crates_have_no_async_no_sockets_and_no_clock() {
-    let banned_crates = ["tokio", "hyper", "async-trait", "futures-util", "socket2", "rand", "getrandom", "libc"];
-    let banned_words =
-        ["async fn", ".await", "std::net::Tcp", "std::net::Udp", "SystemTime::now", "Instant::now", "thread::sleep"];
+    let banned_crates =
+        ["tokio", "hyper", "async-trait", "futures-util", "socket2", "rand", "getrandom", "libc"];
+    let banned_words = [
+        "async fn",
+        ".await",
+        "std::net::Tcp",
+        "std::net::Udp",
+        "SystemTime::now",
+        "Instant::now",
+        "thread::sleep",
+    ];
     for name in ["captures", "fault-rules"] {
         let known = dependencies(&root().join(name).join("Cargo.toml"));
         for banned in banned_crates {

@@ -43,7 +43,8 @@ fn files_stay_one_idea_long() {
 
 #[test]
 fn nothing_is_left_for_later() {
-    let words = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X:"), concat!("unimpl", "emented!")];
+    let words =
+        [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X:"), concat!("unimpl", "emented!")];
     for path in tracked().into_iter().filter(|path| is_rust(path)) {
         let text = text(&path).unwrap_or_default();
         for word in words {
@@ -57,7 +58,12 @@ fn modules_live_in_folders_with_a_mod_file() {
     for path in tracked().into_iter().filter(|path| is_rust(path)) {
         let folder = path.with_extension("");
         let is_test_root = path.parent().is_some_and(|parent| parent.ends_with("tests"));
-        assert!(is_test_root || !folder.is_dir(), "{} and {}/ are one module: use mod.rs", path.display(), folder.display());
+        assert!(
+            is_test_root || !folder.is_dir(),
+            "{} and {}/ are one module: use mod.rs",
+            path.display(),
+            folder.display()
+        );
     }
 }
 

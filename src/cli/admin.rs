@@ -75,8 +75,11 @@ fn ask(admin: &str, method: Method, path: &str) -> anyhow::Result<Value> {
     let (status, body) = asked
         .map_err(|_| anyhow!("it does not answer within {LIMIT:?}"))
         .and_then(|answer| answer)
-        .with_context(|| format!("no proxy at {admin}; `squall proxy` prints `admin listening on …` when it starts"))?;
-    let value: Value = serde_json::from_slice(&body).with_context(|| format!("{admin} is no admin listener"))?;
+        .with_context(|| {
+            format!("no proxy at {admin}; `squall proxy` prints `admin listening on …` when it starts")
+        })?;
+    let value: Value =
+        serde_json::from_slice(&body).with_context(|| format!("{admin} is no admin listener"))?;
     if !status.is_success() {
         bail!("{}", value["error"].as_str().unwrap_or("refused"));
     }
@@ -103,8 +106,9 @@ async fn exchange(addr: SocketAddr, method: Method, path: &str) -> anyhow::Resul
 fn loopback(admin: &str) -> anyhow::Result<SocketAddr> {
     let text = admin.trim_start_matches("http://").trim_end_matches('/');
     let text = text.strip_prefix("localhost:").map_or(text.to_owned(), |port| format!("127.0.0.1:{port}"));
-    let addr: SocketAddr =
-        text.parse().map_err(|_| anyhow!("{admin} is no address; write for example http://127.0.0.1:9900"))?;
+    let addr: SocketAddr = text
+        .parse()
+        .map_err(|_| anyhow!("{admin} is no address; write for example http://127.0.0.1:9900"))?;
     if !addr.ip().is_loopback() {
         bail!("{admin} is not on this machine; admin listeners are on loopback");
     }
