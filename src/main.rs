@@ -34,16 +34,22 @@ enum Command {
     #[command(subcommand)]
     Captures(cli::captures::CapturesCommand),
     /// Name every mistake in a rule file, and what its rules would have hit.
+    #[command(after_help = cli::check::EXAMPLES)]
     Check(cli::check::CheckArgs),
     /// Let the faults of a running proxy fire.
+    #[command(after_help = cli::admin::ARM_EXAMPLES)]
     Arm(cli::admin::AdminArgs),
     /// Stop the faults of a running proxy.
+    #[command(after_help = cli::admin::LIFT_EXAMPLES)]
     Lift(cli::admin::LiftArgs),
     /// Tell what a running proxy is doing.
+    #[command(after_help = cli::admin::STATUS_EXAMPLES)]
     Status(cli::admin::AdminArgs),
     /// All of it on an embedded shop: record, replay a hundredfold, inject, judge.
+    #[command(after_help = cli::demo::EXAMPLES)]
     Demo(cli::demo::DemoArgs),
     /// Run the sample shop: something to try the rest on.
+    #[command(after_help = cli::shop::EXAMPLES)]
     Shop(cli::shop::ShopArgs),
 }
 

@@ -116,3 +116,14 @@ fn loopback(admin: &str) -> anyhow::Result<SocketAddr> {
 }
 
 const LIMIT: Duration = Duration::from_secs(5);
+
+pub(crate) const ARM_EXAMPLES: &str = "Example:
+  squall arm http://127.0.0.1:28080    the address after `admin listening on`";
+
+pub(crate) const LIFT_EXAMPLES: &str = "Examples:
+  squall lift http://127.0.0.1:28080                     all faults end at once
+  squall lift http://127.0.0.1:28080 --rule slow-tail    those of one rule";
+
+pub(crate) const STATUS_EXAMPLES: &str = "Examples:
+  squall status http://127.0.0.1:28080
+  squall status http://127.0.0.1:28080 | jq .rules.error";

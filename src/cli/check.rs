@@ -357,6 +357,11 @@ fn plural(n: impl TryInto<u64>, what: &str) -> String {
 /// Exit code for bad usage or configuration.
 const BAD_USAGE: u8 = 104;
 
+pub(crate) const EXAMPLES: &str = "Examples:
+  squall check faults.toml
+  squall check faults.toml --against capture.zst
+Exit code 0: no findings; 1: findings, or rules that can never act on the capture; 104: a file cannot be read.";
+
 #[cfg(test)]
 mod tests {
     use captures::Session;

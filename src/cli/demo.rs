@@ -76,3 +76,8 @@ fn listen(interrupt: Interrupt) -> std::io::Result<()> {
 
 /// Exit code of what the user ended.
 const INTERRUPTED: i32 = 105;
+
+pub(crate) const EXAMPLES: &str = "Examples:
+  squall demo
+  squall demo --amplify 20x --keep demo --json run.json
+  squall demo --capture day.zst    somebody else's traffic, at a speed that fits";

@@ -59,3 +59,8 @@ impl Stop {
         }
     }
 }
+
+pub(crate) const EXAMPLES: &str = "Examples:
+  squall shop --listen 127.0.0.1:9000
+  squall proxy --listen 127.0.0.1:8080 --upstream http://127.0.0.1:9000 --record capture.zst    in front of it
+  curl 127.0.0.1:9000/_shop/count                                                               what it was sent";

@@ -85,4 +85,12 @@ fn in_words(found: &Verification) -> String {
 }
 
 /// Something is to be said against the capture.
+pub(super) const VERIFY_EXAMPLES: &str = "Example:
+  squall captures verify capture.zst || squall captures repair capture.zst
+Exit code 0: whole; 1: there are findings; 104: it cannot be read.";
+
+pub(super) const REPAIR_EXAMPLES: &str = "Examples:
+  squall captures repair capture.zst                    closes it; good blocks are left as they are
+  squall captures repair capture.zst -o repaired.zst    leaves the damaged one alone";
+
 const FINDINGS: u8 = 1;

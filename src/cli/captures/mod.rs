@@ -18,13 +18,16 @@ pub(crate) enum CapturesCommand {
     #[command(after_help = import::EXAMPLES)]
     Import(ImportArgs),
     /// Say what a capture holds: sessions, requests, span, routes, statuses, hosts.
+    #[command(after_help = show::INSPECT_EXAMPLES)]
     Inspect(InspectArgs),
     /// Print one line of JSON for each exchange.
     #[command(after_help = show::CAT_EXAMPLES)]
     Cat(CatArgs),
     /// Check every block, the index and the seek table; exit 1 if anything is wrong.
+    #[command(after_help = mend::VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
     /// Make a damaged or unclosed capture whole again.
+    #[command(after_help = mend::REPAIR_EXAMPLES)]
     Repair(RepairArgs),
     /// Write a capture as HAR or NDJSON.
     #[command(after_help = show::EXPORT_EXAMPLES)]

@@ -51,6 +51,11 @@ enum ExportFormat {
     Ndjson,
 }
 
+pub(super) const INSPECT_EXAMPLES: &str = "Examples:
+  squall captures inspect capture.zst
+  squall captures inspect --json capture.zst | jq '.routes[0]'
+A capture that is still being written can be read.";
+
 pub(super) const CAT_EXAMPLES: &str = "Examples:
   squall captures cat capture.zst | jq -r '[.time, .method, .target, .status] | @tsv'
   squall captures cat capture.zst --session 1f";
