@@ -47,7 +47,8 @@ pub struct ProxyArgs {
     /// Append one line of JSON for every fault to this file.
     #[arg(long, value_name = "FILE", help_heading = "Faults")]
     ledger: Option<PathBuf>,
-    /// Admin API: books, ledger, status, metrics. Loopback only.
+    /// Admin API: books, ledger, status, metrics. Loopback only. Port 0 takes 28080 beside an edge on 8080, and so on,
+    /// if it is free.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = address)]
     admin: SocketAddr,
     /// Worker threads [default: one for each core].

@@ -94,7 +94,7 @@ pub fn start(config: Config) -> Result<Running, Error> {
         edges.push(edge_at_work(edge, &config, local_addr(&sockets, edge.listen)?));
         listeners.push(sockets);
     }
-    let admin_socket = std::net::TcpListener::bind(config.admin)
+    let admin_socket = admin_listener(config.admin, edges.first().map(|edge| edge.listen.port()))
         .map_err(|source| Error::Listen { addr: config.admin, source })?;
     let admin_addr =
         admin_socket.local_addr().map_err(|source| Error::Listen { addr: config.admin, source })?;
@@ -352,6 +352,22 @@ fn capture_setup(config: &Config, edges: &[Edge], admin: SocketAddr) -> Option<S
     header.edges = edges.iter().map(info).collect();
     let names = edges.iter().map(|edge| EdgeName { name: edge.name.to_string(), scheme: scheme(edge) });
     Some(Setup { path, header, key: config.redaction_key, edges: names.collect() })
+}
+
+/// With port 0 the port of the first edge decides, as long as nobody has taken that place: captures name the admin
+/// listener, and must find that of a proxy that was started again on the same edge.
+fn admin_listener(addr: SocketAddr, first_edge: Option<u16>) -> std::io::Result<std::net::TcpListener> {
+    if let (0, Some(edge)) = (addr.port(), first_edge)
+        && let Ok(listener) = std::net::TcpListener::bind((addr.ip(), usual_admin_port(edge)))
+    {
+        return Ok(listener);
+    }
+    std::net::TcpListener::bind(addr)
+}
+
+/// 28080 for 8080: below the ports that systems hand out, and easy to remember.
+fn usual_admin_port(edge: u16) -> u16 {
+    20_000 + edge % 10_000
 }
 
 /// The address that a client on this machine reaches a listener by: `0.0.0.0` is nobody's address.
