@@ -50,13 +50,18 @@ impl Prepared {
                 allowed.check(&edge.listen_url, "target")?
             }
             (None, Some(edge)) if !edge.listen_url.is_empty() => {
-                return Err(Error::Usage(format!(
-                    "the capture was recorded at {}, which is not this machine; name what to load with --target URL",
+                return Err(Error::Safety(format!(
+                    "refused: the capture was recorded at {}, which is not this machine; name what to load with \
+                     --target URL",
                     edge.listen_url
                 )));
             }
             (None, _) => {
-                return Err(Error::Usage("the capture names no listener; say --target URL".to_owned()));
+                return Err(Error::Safety(
+                    "refused: the capture names no listener of this machine, and nothing is ever sent to the hosts in \
+                     it; name what to load, as in --target http://127.0.0.1:8080"
+                        .to_owned(),
+                ));
             }
         };
         only_a_host(&peer)?;

@@ -37,6 +37,9 @@ fn targets_beyond_loopback_are_refused_before_any_lookup() {
         assert_eq!(code, 112, "{url}: {words}");
         assert!(words.contains("--allow-target"), "{words}");
     }
+    // A capture without a listener is no leave to speak to the hosts in it.
+    let (code, words) = refused(&Options::new(&path));
+    assert!(code == 112 && words.contains("--target"), "{words}");
     let proxy = Options {
         proxy: Some("http://nowhere.invalid".to_owned()),
         target: Some("127.0.0.1:9".to_owned()),
@@ -118,7 +121,6 @@ fn bad_input_is_refused_in_words() {
     check(&|options| options.amplify = f64::NAN, "above 0");
     check(&|options| options.amplify = 9e9, "above 0");
     check(&|options| options.capture = "no such file".into(), "no such file");
-    check(&|options| options.target = None, "--target");
     check(
         &|options| options.target = Some("http://127.0.0.1:9/api".to_owned()),
         "paths come from the recording",
