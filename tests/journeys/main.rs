@@ -1,0 +1,23 @@
+//! What a user does with Squall, from end to end, through the real binaries: record, replay, inject, judge.
+//!
+//! Each journey has its own ports, folder and processes. Deadlines are there so that a hang has an end; only lower bounds
+//! of time are asserted.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(clippy::print_stderr, reason = "what was skipped is said")]
+
+mod demo;
+mod edges;
+mod hundredfold;
+mod killing;
+mod kit;
+mod knobs;
+mod ledger;
+mod misbehaviour;
+mod reload;
+mod safety;
+mod secrets;
+mod stopping;
+#[path = "../support/mod.rs"]
+mod support;
+mod timing;
+mod usage;
