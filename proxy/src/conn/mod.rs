@@ -127,7 +127,7 @@ impl Conn {
     /// Has the client closed its side?
     pub(crate) fn is_hung_up(&self) -> bool {
         let ready = self.raw.socket().ready(Interest::READABLE).now_or_never();
-        ready.is_some_and(|ready| ready.is_ok_and(|ready| ready.is_read_closed()))
+        ready.is_some_and(|ready| ready.is_ok_and(tokio::io::Ready::is_read_closed))
     }
 
     /// Has the client sent something that nobody has read?

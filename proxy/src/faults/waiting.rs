@@ -48,7 +48,7 @@ impl ClientWatch {
                 }
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Waits for `until` (or without end), a change, or the client.

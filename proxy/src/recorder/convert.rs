@@ -38,7 +38,7 @@ pub(super) fn exchange(item: &Item, edges: &[EdgeName]) -> Option<Exchange> {
             request.authority = String::from_utf8_lossy(field.value).into_owned();
         }
         // on HTTP/2 the host line is ours: it stands for `:authority`
-        if !is_squall_header(field.name) && !(is_host && item.http2) {
+        if !(is_squall_header(field.name) || is_host && item.http2) {
             request.headers.push(field.name, field.value);
         }
     }

@@ -59,7 +59,7 @@ impl RuleFile {
             Err(refusal) => {
                 match &refusal {
                     Refusal::Unreadable(error) => {
-                        tracing::error!(%error, "rules not reloaded, the old ones stay")
+                        tracing::error!(%error, "rules not reloaded, the old ones stay");
                     }
                     Refusal::Mistakes(findings) => {
                         tracing::error!("rules not reloaded, the old ones stay:\n{}", join(findings));

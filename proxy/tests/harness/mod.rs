@@ -1,5 +1,5 @@
 //! What the wire tests share: origins whose bytes and moments the test controls, raw clients, a proxy on port 0.
-#![allow(dead_code, reason = "every test binary uses its own part of it")]
+#![allow(dead_code, unused_imports, reason = "every test binary uses its own part of it")]
 
 pub(crate) mod client;
 pub(crate) mod h2;

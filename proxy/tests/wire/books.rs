@@ -50,7 +50,7 @@ fn moody() -> Origin {
         turns.fetch_add(1, Ordering::Relaxed);
         let roll = dice.lock().expect("dice").below(40);
         let size = request.target().rsplit('/').next().and_then(|size| size.parse().ok()).unwrap_or(10);
-        let answer = if roll % 2 == 0 {
+        let answer = if roll.is_multiple_of(2) {
             crate::harness::origin::sized(&pattern(size))
         } else {
             crate::harness::origin::chunked(&pattern(size), 999)

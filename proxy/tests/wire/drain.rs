@@ -1,17 +1,17 @@
 //! Stopping: every exchange finishes, idle connections close at once, the deadline is kept.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::harness::{Client, End, Gate, H2Client, Origin, Proxy, Then, eventually, h2, pattern};
 
 const SLEEP: &str = "[[rule]]\nid = \"sleep\"\non = \"/sleep\"\ndelay = \"1h\"\n";
 
-#[test]
-fn every_exchange_finishes_and_idle_connections_close_at_once() {
-    let gate = Gate::new();
+/// `/stream` sends half of its answer, then waits for the gate; the rest is answered plainly.
+fn streaming(gate: &Arc<Gate>) -> Origin {
     let wait = gate.clone();
-    let origin = Origin::start(move |request, tcp| {
+    Origin::start(move |request, tcp| {
         if request.target() == "/stream" {
             tcp.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello").expect("taken");
             wait.pass();
@@ -19,74 +19,76 @@ fn every_exchange_finishes_and_idle_connections_close_at_once() {
             return Then::Keep;
         }
         crate::harness::origin::answer_plainly(request, tcp)
-    });
+    })
+}
+
+/// Connections that have each sent that much.
+fn clients(proxy: &Proxy, n: usize, sent: &str) -> Vec<Client> {
+    let open = |_| {
+        let mut client = proxy.client();
+        client.send(sent);
+        client
+    };
+    (0..n).map(open).collect()
+}
+
+/// The client's exchange ends well, and its connection after it.
+fn finishes(client: &mut Client, body: &[u8], what: &str) {
+    let answer = client.answer(false);
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")), "{what}");
+    assert_eq!((answer.body.as_slice(), client.rest()), (body, (Vec::new(), End::Eof)), "{what}");
+}
+
+#[test]
+fn every_exchange_finishes_and_idle_connections_close_at_once() {
+    let gate = Gate::new();
+    let origin = streaming(&gate);
     let mut proxy = Proxy::before(origin.addr).rules(SLEEP).recorded().start();
-    let mut idle: Vec<_> = (0..20).map(|_| proxy.client()).collect();
+    let mut idle = clients(&proxy, 20, "");
     idle.iter_mut().for_each(|client| drop(client.ask("GET / HTTP/1.1\r\nHost: t\r\n\r\n")));
-    let mut fresh: Vec<_> = (0..5).map(|_| proxy.client()).collect();
-    let mut sleepers: Vec<_> = (0..20).map(|_| proxy.client()).collect();
-    sleepers.iter_mut().for_each(|client| client.send("GET /sleep HTTP/1.1\r\nHost: t\r\n\r\n"));
-    let mut heads: Vec<_> = (0..10).map(|_| proxy.client()).collect();
-    heads.iter_mut().for_each(|client| client.send("GET /bytes/3 HTTP/1.1\r\nHo"));
-    let mut bodies: Vec<_> = (0..10).map(|_| proxy.client()).collect();
-    bodies
-        .iter_mut()
-        .for_each(|client| client.send("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nhello"));
-    let mut stream = proxy.client();
-    stream.send("GET /stream HTTP/1.1\r\nHost: t\r\n\r\n");
-    assert_eq!(stream.head().status, 200);
-    assert_eq!(stream.exactly(5), b"hello");
-    proxy.await_in_flight(31);
+    idle.extend(clients(&proxy, 5, ""));
+    let mut sleepers = clients(&proxy, 20, "GET /sleep HTTP/1.1\r\nHost: t\r\n\r\n");
+    let mut heads = clients(&proxy, 10, "GET /bytes/3 HTTP/1.1\r\nHo");
+    let mut bodies = clients(&proxy, 10, "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nhello");
+    let mut stream = clients(&proxy, 1, "GET /stream HTTP/1.1\r\nHost: t\r\n\r\n").remove(0);
+    assert_eq!((stream.head().status, stream.exactly(5)), (200, b"hello".to_vec()));
     h2::block_on(async {
-        let h2client = H2Client::connect(proxy.addr).await;
-        let streams: Vec<_> = (0..20)
-            .map(|_| {
-                let client = h2client.clone();
-                tokio::spawn(async move { client.get("/sleep").await })
-            })
-            .collect();
+        let http2 = H2Client::connect(proxy.addr).await;
+        let sleep = |_| {
+            let client = http2.clone();
+            tokio::spawn(async move { client.get("/sleep").await })
+        };
+        let streams: Vec<_> = (0..20).map(sleep).collect();
         while proxy.status()["in_flight"] != 51 {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        // the half-read headers must have been read: a connection that is not is idle
         eventually("all are accepted", || proxy.status()["edges"][0]["connections"] == 67);
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let capture = proxy.capture();
         let running = proxy.take();
         let stopping = std::thread::spawn(move || running.stop(|| false));
-        for client in idle.iter_mut().chain(&mut fresh) {
+        for client in &mut idle {
             assert_eq!(client.rest(), (Vec::new(), End::Eof), "idle");
         }
-        for client in &mut sleepers {
-            let answer = client.answer(false);
-            assert_eq!((answer.status, answer.header("connection")), (200, Some("close")), "sleeper");
-            assert_eq!(client.rest(), (Vec::new(), End::Eof));
-        }
+        sleepers.iter_mut().for_each(|client| finishes(client, b"ok", "sleeper"));
         for outcome in streams {
             assert_eq!(outcome.await.expect("a stream").status, 200);
         }
         for client in &mut heads {
             client.send("st: t\r\n\r\n");
-            let answer = client.answer(false);
-            assert_eq!((answer.body, answer.head.contains("close")), (pattern(3), true), "half a header");
+            finishes(client, &pattern(3), "half a header");
         }
         for client in &mut bodies {
             client.send("world");
-            let answer = client.answer(false);
-            assert_eq!((answer.text().as_str(), answer.header("connection")), ("helloworld", Some("close")));
+            finishes(client, b"helloworld", "half a body");
         }
         gate.open();
-        assert_eq!(stream.exactly(5), b"world");
-        assert_eq!(stream.rest(), (Vec::new(), End::Eof));
-        drop(h2client);
+        assert_eq!((stream.exactly(5), stream.rest()), (b"world".to_vec(), (Vec::new(), End::Eof)));
+        drop(http2);
         let books = stopping.join().expect("stopped");
-        assert_eq!(books.unfinished, 0);
         let edge = &books.edges[0];
-        assert_eq!((edge.seen, edge.delivered, edge.recorded), (81, 81, 81));
-        let verified = captures::verify::verify(capture).expect("readable");
-        assert!(verified.is_clean() && verified.closed, "{verified:?}");
-        assert_eq!(verified.exchanges, 81);
+        assert_eq!((books.unfinished, edge.seen, edge.delivered, edge.recorded), (0, 81, 81, 81));
     });
+    let verified = captures::verify::verify(proxy.capture()).expect("readable");
+    assert!(verified.is_clean() && verified.closed && verified.exchanges == 81, "{verified:?}");
     assert!(std::net::TcpStream::connect(proxy.addr).is_err(), "nobody listens");
 }
 

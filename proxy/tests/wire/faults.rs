@@ -180,8 +180,8 @@ fn a_blackhole_is_silent_then_resets_and_the_upstream_never_knows() {
         + "[[rule]]\nid = \"shut\"\non = \"/shut\"\nblackhole = \"50ms, then close\"\n";
     let proxy = Proxy::before(origin.addr).rules(&rules).start();
     for request in [
-        "GET /f/ HTTP/1.1\r\nHost: t\r\n\r\n".to_owned(),
-        format!("POST /f/ HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello"),
+        "GET /f/ HTTP/1.1\r\nHost: t\r\n\r\n",
+        "POST /f/ HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello",
     ] {
         let mut client = proxy.client();
         let begun = Instant::now();
@@ -229,9 +229,9 @@ fn a_client_that_leaves_during_a_delay_is_not_forwarded() {
             client.send(request);
             proxy.await_in_flight(1);
             if vanish {
-                client.vanish()
+                client.vanish();
             } else {
-                drop(client)
+                drop(client);
             }
             eventually(&format!("request {at} lets go, vanish {vanish}"), || {
                 proxy.status()["in_flight"] == 0

@@ -14,5 +14,6 @@ mod protocols;
 mod recording;
 mod reload;
 mod resets;
+mod robust;
 mod safety;
 mod timing;

@@ -309,3 +309,30 @@ fn an_upgrade_is_noted() {
     assert!(all[0].notes.contains(Notes::UPGRADED));
     assert_eq!(all[0].response.as_ref().map(|answer| answer.status), Some(101));
 }
+
+#[test]
+fn what_does_not_fit_the_queue_is_shed_with_its_connection_and_counted() {
+    let origin = Origin::plain();
+    let proxy = Proxy::before(origin.addr).recorded().with(|config| config.body_limit = 200 << 20);
+    let mut proxy = proxy.start();
+    let mut client = proxy.client();
+    client.ask("GET /before HTTP/1.1\r\nHost: t\r\n\r\n");
+    client.send("POST /large HTTP/1.1\r\nHost: t\r\nContent-Length: 140000000\r\n\r\n");
+    let piece = vec![7; 1_000_000];
+    (0..140).for_each(|_| client.send(&piece));
+    assert_eq!(client.answer(false).status, 200);
+    assert_eq!(client.ask("GET /after HTTP/1.1\r\nHost: t\r\n\r\n").status, 200);
+    proxy.get("/other");
+    let books = proxy.stop();
+    assert_eq!(
+        (books.recorded, &books.shed),
+        (2, &[("queue_bytes".into(), 1), ("session".into(), 1)].into())
+    );
+    let all = exchanges(&proxy.capture());
+    assert_eq!(
+        all.iter().map(|exchange| exchange.request.target.as_str()).collect::<Vec<_>>(),
+        ["/before", "/other"]
+    );
+    let verified = captures::verify::verify(proxy.capture()).expect("readable");
+    assert_eq!(verified.shed["queue"], 2);
+}
