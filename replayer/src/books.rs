@@ -91,6 +91,19 @@ impl Books {
         Books { balanced: rows.iter().all(|row| row.state != State::Off), rows }
     }
 
+    /// What is known of them, in words: an unknown row is never called balanced.
+    pub fn in_words(&self) -> String {
+        let count = |state: State| self.rows.iter().filter(|row| row.state == state).count();
+        let (rows, unknown) = (self.rows.len(), count(State::Unknown));
+        match (count(State::Off), unknown) {
+            (0, 0) => "balanced".to_owned(),
+            (0, _) => {
+                format!("balanced as far as known: {} of {rows} rows, {unknown} unknown", rows - unknown)
+            }
+            (off, _) => format!("OFF in {off} of {rows} rows"),
+        }
+    }
+
     /// The rows that do not hold.
     pub fn off(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(|row| row.state == State::Off)
@@ -259,6 +272,10 @@ mod tests {
         assert_eq!(states(&uncounted)[6], State::Unknown);
         let unjoined = Facts { joined: Joined::Failed("too many".to_owned()), ..facts() };
         assert_eq!(states(&unjoined)[2], State::Unknown);
-        assert!(Books::new(&alone).balanced);
+        let alone = Books::new(&alone);
+        assert!(alone.balanced);
+        assert_eq!(alone.in_words(), "balanced as far as known: 2 of 8 rows, 6 unknown");
+        assert_eq!(Books::new(&facts()).in_words(), "balanced");
+        assert_eq!(Books::new(&Facts { sent: 91, ..facts() }).in_words(), "OFF in 3 of 8 rows");
     }
 }

@@ -46,9 +46,10 @@ pub(crate) fn judge(report: &Report, missed: &[String], cause: Option<&Cause>) -
     if !broken.is_empty() {
         return verdict("fail", 99, format!("does not hold: {}", broken.join("; ")));
     }
+    let books = report.books.in_words();
     let reason = match report.thresholds.len() {
-        0 => "the books balance; no thresholds were set".to_owned(),
-        count => format!("the books balance and {count} thresholds hold"),
+        0 => format!("books {books}; no thresholds were set"),
+        count => format!("books {books}; {count} thresholds hold"),
     };
     verdict("pass", 0, reason)
 }

@@ -192,7 +192,7 @@ fn thresholds(report: &Report, out: &mut String) -> std::fmt::Result {
 }
 
 fn books(report: &Report, out: &mut String) -> std::fmt::Result {
-    writeln!(out, "books      {}", if report.books.balanced { "balanced" } else { "OFF" })?;
+    writeln!(out, "books      {}", report.books.in_words())?;
     let mut said = None;
     for row in &report.books.rows {
         let side = |value: Option<u64>| value.map_or("?".to_owned(), number);
