@@ -7,6 +7,7 @@
 
 mod demo;
 mod edges;
+mod faults;
 mod hundredfold;
 mod killing;
 mod kit;
@@ -21,3 +22,4 @@ mod stopping;
 mod support;
 mod timing;
 mod usage;
+mod variety;

@@ -10,18 +10,20 @@ use crate::kit::{Replayed, Server, Step, capture};
 fn gaps_and_order_of_each_session_are_kept() {
     let folder = TempDir::new().unwrap();
     let capture = capture(folder.path(), &STEPS);
-    // a machine that is busy may note one arrival late, which makes the next seem early; it will not do so every time
-    let mut seen = Vec::new();
-    for _ in 0..TRIES {
-        seen = replayed(&capture);
-        if seen.iter().all(|(recorded, met)| *met + Duration::from_millis(1) >= *recorded) {
-            return;
+    // on a busy machine an arrival may be late, which makes the gap behind it seem short: not the same one every time
+    let mut longest = replayed(&capture);
+    let mut tries = 1;
+    while longest.iter().any(|(recorded, met)| *met + Duration::from_millis(1) < *recorded) {
+        assert!(tries < TRIES, "recorded and met gaps, some never kept in {TRIES} runs: {longest:?}");
+        tries += 1;
+        for ((_, longest), (_, met)) in longest.iter_mut().zip(replayed(&capture)) {
+            *longest = met.max(*longest);
         }
     }
-    panic!("recorded and met gaps, never all kept in {TRIES} runs: {seen:?}");
 }
 
-/// Replays once. What must hold in any run is asserted; gives all gaps, recorded and met.
+/// Replays once. What must hold in any run is asserted: order, and that nothing is early. Gives all gaps, recorded and
+/// met.
 fn replayed(capture: &std::path::Path) -> Vec<(Duration, Duration)> {
     let server = Server::plain();
     let begun = Instant::now();
@@ -47,7 +49,7 @@ fn replayed(capture: &std::path::Path) -> Vec<(Duration, Duration)> {
     gaps
 }
 
-const TRIES: usize = 5;
+const TRIES: usize = 10;
 /// Three sessions with irregular gaps, interleaved.
 const STEPS: [Step<'_>; 12] = [
     (1, 0, 2, "GET /1/a", "shop.test"),
