@@ -101,6 +101,15 @@ pub(crate) struct Scope {
     ended: Mutex<Ended>,
 }
 
+/// The books of a scope at one moment.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    /// Exchanges that the rows do not tell whole.
+    pub(crate) in_flight: i64,
+    pub(crate) edges: Vec<EdgeBooks>,
+    pub(crate) rules: Vec<RuleBooks>,
+}
+
 #[derive(Debug)]
 struct EdgeScope {
     seen: AtomicU64,
@@ -206,6 +215,19 @@ impl Scope {
             EdgeBooks { seen: edge.seen.load(Ordering::Acquire), ..books }
         };
         self.edges.iter().map(snapshot).collect()
+    }
+
+    /// All of it at one moment, as far as there is one: with `in_flight` 0 every row holds, since no exchange was under
+    /// way and none began while the rows were read.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let seen = || -> i64 {
+            let of = |edge: &EdgeScope| edge.seen.load(Ordering::Acquire);
+            i64::try_from(self.edges.iter().map(of).sum::<u64>()).unwrap_or(i64::MAX)
+        };
+        let before = seen();
+        let in_flight = self.in_flight();
+        let (edges, rules) = (self.edge_books(), self.rule_books());
+        Snapshot { in_flight: in_flight + seen() - before, edges, rules }
     }
 
     pub(crate) fn rule_books(&self) -> Vec<RuleBooks> {

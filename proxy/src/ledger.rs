@@ -8,7 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::mpsc::{self, Receiver, TryRecvError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -141,7 +141,8 @@ impl Drop for Writing {
 
 fn write(lines: &Receiver<Message>, shared: &Shared, mut file: Option<BufWriter<File>>) {
     loop {
-        match lines.recv_timeout(FLUSH_EVERY) {
+        // Looked for, not waited for: waking a waiting thread would cost each line a system call.
+        match lines.try_recv() {
             Ok(Message::Line(line)) => {
                 if let Some(file) = &mut file
                     && let Err(error) = write_line(file, &line)
@@ -160,8 +161,11 @@ fn write(lines: &Receiver<Message>, shared: &Shared, mut file: Option<BufWriter<
                 flush(&mut file);
                 let _ = done.try_send(());
             }
-            Err(RecvTimeoutError::Timeout) => flush(&mut file),
-            Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return flush(&mut file),
+            Err(TryRecvError::Empty) => {
+                flush(&mut file);
+                std::thread::sleep(PAUSE);
+            }
+            Ok(Message::Stop) | Err(TryRecvError::Disconnected) => return flush(&mut file),
         }
     }
 }
@@ -181,5 +185,5 @@ fn flush(file: &mut Option<BufWriter<File>>) {
 const QUEUE: usize = 256 * 1024;
 /// Lines kept in memory for the admin API.
 const TAIL: usize = 10_000;
-const FLUSH_EVERY: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(5);
 const SETTLE_LIMIT: Duration = Duration::from_secs(2);

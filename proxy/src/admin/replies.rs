@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json as value};
 
 use super::Answer;
-use crate::books::{EdgeBooks, RuleBooks, Scope};
+use crate::books::{EdgeBooks, RuleBooks, Scope, Snapshot};
 use crate::exchange::wall_us;
 use crate::metrics;
 use crate::shared::Shared;
@@ -119,14 +119,13 @@ pub(super) fn metrics(shared: &Shared) -> Answer {
 
 pub(super) fn books(shared: &Shared, run: Option<&str>) -> Answer {
     let books = |scope: &Scope| {
-        // what is in flight is asked first: zero then means that nothing was missing from the rest
-        let in_flight = scope.in_flight();
+        let Snapshot { in_flight, edges, rules } = scope.snapshot();
         let lifted = shared.rules.standing.lifted();
         Books {
             run: scope.run.clone(),
             in_flight,
-            edges: scope.edge_books(),
-            rules: scope.rule_books(),
+            edges,
+            rules,
             breach: lifted.as_ref().is_some_and(|lifted| lifted.breach),
             lifted: lifted.map(|lifted| lifted.reason),
             ledger_lost: shared.ledger.lost(),

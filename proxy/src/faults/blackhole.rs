@@ -28,6 +28,9 @@ pub(super) async fn hold(
     let bodyless = session.is_body_empty();
     let begun = Instant::now();
     let Some(rule) = exchange.peek().map(|open| open.plan.parts[part].rule) else { return Next::Forward };
+    if let Some(why) = released(&shared, exchange, rule) {
+        return release(session, exchange, part, (why, true)).await; // nothing was read yet
+    }
     loop {
         let time = async {
             match hole.hold {

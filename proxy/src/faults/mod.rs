@@ -43,12 +43,18 @@ pub(crate) async fn before_upstream(
     }
     let mut from = 0;
     let mut decided = false;
+    let shared = exchange.shared.clone();
     loop {
         let Some(open) = exchange.get() else { return Ok(Next::Forward) };
         let Some((part, action)) = open.plan.next_action(from) else { return Ok(Next::Forward) };
         from = part + 1;
         let live = open.live.clone();
         let Some(action) = live.set.action(action) else { continue };
+        if !shared.rules.holds(&live.ids[open.plan.parts[part].rule]) {
+            // removed or lifted since the decision, during a delay
+            open.plan.parts[part].became = Became::Suppressed(Why::Lifted);
+            continue;
+        }
         if decided && action.is_terminal() {
             open.plan.parts[part].became = Became::Suppressed(Why::EarlierTerminal);
             continue;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
 use captures::error::Error;
@@ -33,11 +33,12 @@ impl Work {
     /// Writes until told to stop, then closes the capture.
     pub(super) fn run(mut self, items: &Receiver<Message>) {
         let stopped = loop {
-            match items.recv_timeout(TICK) {
+            // Looked for, not waited for: waking a waiting thread would cost each exchange a system call.
+            match items.try_recv() {
                 Ok(Message::Item(queued)) => self.write(*queued),
                 Ok(Message::Stop(done)) => break Some(done),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break None,
+                Err(TryRecvError::Empty) => std::thread::sleep(PAUSE),
+                Err(TryRecvError::Disconnected) => break None,
             }
             self.note_turned_away();
             self.step(|writer| writer.tick(wall_us()));

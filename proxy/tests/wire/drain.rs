@@ -152,3 +152,18 @@ fn a_second_request_to_stop_is_heard() {
     let books = proxy.take().stop(|| true);
     assert_eq!(books.unfinished, 1);
 }
+
+#[test]
+fn blackholes_let_go_at_a_stop() {
+    let origin = Origin::plain();
+    let rules = "[[rule]]\nid = \"hole\"\non = \"/hole\"\nblackhole = \"forever\"\n\
+                 [[rule]]\nid = \"late\"\non = \"/late\"\ndelay = \"1h\"\nblackhole = \"forever\"\n";
+    let mut proxy = Proxy::before(origin.addr).rules(rules).start();
+    let mut held = clients(&proxy, 1, "GET /hole HTTP/1.1\r\nHost: t\r\n\r\n");
+    held.extend(clients(&proxy, 1, "GET /late HTTP/1.1\r\nHost: t\r\n\r\n"));
+    proxy.await_in_flight(2);
+    let running = proxy.take();
+    let stopping = std::thread::spawn(move || running.stop(|| false));
+    held.iter_mut().for_each(|client| finishes(client, b"ok", "held"));
+    assert_eq!(stopping.join().expect("stopped").unfinished, 0);
+}

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use http::HeaderMap;
 
 use crate::harness::h2::{answer, block_on, whole};
-use crate::harness::{H2Client, H2Origin, Origin, Proxy, Then, pattern};
+use crate::harness::{Client, H2Client, H2Origin, Origin, Proxy, Then, pattern};
 
 /// An origin that switches protocols and then echoes every byte.
 fn echoing() -> Origin {
@@ -176,4 +176,39 @@ fn a_hundred_streams_on_one_connection() {
         }
     });
     assert_eq!(proxy.books()["edges"][0]["delivered"], 100);
+}
+
+#[test]
+fn a_chain_of_proxies_over_tls_with_one_identity() {
+    let origin = Origin::plain();
+    let rules = "[[rule]]\nid = \"inner\"\non = \"/f\"\nrespond = 503\n";
+    let inner = Proxy::before(origin.addr).rules(rules).tls().start();
+    let ca = inner.identity.as_ref().expect("TLS").files.cert.clone();
+    let chain = |trusted: bool| {
+        let url = format!("https://localhost:{}", inner.addr.port());
+        let plan = Proxy::before_url(&url).with(|config| {
+            config.upstream_ca = trusted.then(|| ca.clone());
+            config.pass_squall_headers = true;
+            config.trust_upstream_squall = true;
+        });
+        plan.start()
+    };
+    let outer = chain(true);
+    inner.announce("0000cafe");
+    for target in ["/bytes/300000", "/f"] {
+        let request = format!(
+            "GET {target} HTTP/1.1\r\nHost: localhost\r\nSquall-Session: 0000cafe-1-0\r\nSquall-Op: 00000000000000{:02x}\r\n\r\n",
+            target.len()
+        );
+        let answer = Client::once(outer.addr, &request);
+        match target {
+            "/f" => assert_eq!((answer.status, answer.header("squall-fault")), (503, Some("inner"))),
+            _ => assert!(answer.body == pattern(300_000)),
+        }
+    }
+    assert_eq!(inner.run_books("0000cafe")["edges"][0]["seen"], 2);
+    assert_eq!(outer.books()["edges"][0]["delivered"], 2);
+    let distrustful = chain(false);
+    let answer = distrustful.get("/");
+    assert_eq!((answer.status, answer.header("squall-error")), (502, Some("upstream-unreachable")));
 }

@@ -126,3 +126,41 @@ fn reloads_under_traffic_lose_no_request() {
     assert_eq!(books["edges"][0]["seen"], done.load(Ordering::Relaxed));
     assert_eq!(books["edges"][0]["upstream_failed"], 0);
 }
+
+#[test]
+fn what_a_removed_rule_would_have_done_after_its_delay_is_not_done() {
+    let origin = Origin::plain();
+    let rules = |what: &str| format!("[[rule]]\nid = \"both\"\non = \"/sleep\"\ndelay = \"1h\"\n{what}\n");
+    for what in [
+        "blackhole = \"forever\"",
+        "respond = 503",
+        "reset = \"before headers\"",
+        "reset = \"after headers\"",
+    ] {
+        let proxy = Proxy::before(origin.addr).rules(&rules(what)).start();
+        let mut sleeper = proxy.client();
+        sleeper.send("GET /sleep HTTP/1.1\r\nHost: t\r\n\r\n");
+        proxy.await_in_flight(1);
+        proxy.reload(OTHER);
+        assert_eq!(sleeper.answer(false).status, 200, "{what}");
+        proxy.books();
+    }
+}
+
+#[test]
+fn a_blackhole_whose_rule_is_removed_lets_go() {
+    let origin = Origin::plain();
+    let hole = "[[rule]]\nid = \"hole\"\non = \"/hole\"\nblackhole = \"forever\"\n";
+    let proxy = Proxy::before(origin.addr).rules(hole).start();
+    let mut get = proxy.client();
+    get.send("GET /hole HTTP/1.1\r\nHost: t\r\n\r\n");
+    let mut post = proxy.client();
+    post.send("POST /hole HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\nabc");
+    proxy.await_in_flight(2);
+    proxy.reload(OTHER);
+    assert_eq!(get.answer(false).status, 200, "it has no body, so it can go on");
+    let apology = post.answer(false);
+    assert_eq!((apology.status, apology.header("squall-fault")), (503, Some("hole")));
+    assert_eq!(origin.count(), 1);
+    proxy.books();
+}

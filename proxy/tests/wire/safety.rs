@@ -221,3 +221,18 @@ fn the_same_victims_at_any_number_of_threads() {
         victims(2, "[[rule]]\nid = \"other\"\non = \"/**\"\nrate = \"50%\"\ndelay = \"1ms\"\n")
     );
 }
+
+#[test]
+fn a_run_that_lasts_too_long_or_falls_silent_lifts_everything() {
+    let origin = Origin::plain();
+    for (limit, reason) in [("max_run = \"1s\"", "max_run"), ("heartbeat = \"1s\"", "heartbeat")] {
+        let rules = format!("[safety]\n{limit}\n") + &always("slow", "delay = \"1h\"");
+        let proxy = Proxy::before(origin.addr).rules(&rules).start();
+        let mut sleeper = proxy.client();
+        sleeper.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n");
+        assert_eq!(sleeper.answer(false).status, 200, "lifted: {reason}");
+        let status = proxy.status();
+        assert!(status["lifted"].as_str().expect("a reason").contains(reason), "{status}");
+        assert_eq!(status["breach"], false);
+    }
+}
