@@ -129,5 +129,5 @@ impl Work {
     }
 }
 
-/// How often a quiet recording looks whether its open block is old enough to be closed.
-const TICK: Duration = Duration::from_millis(100);
+/// How long a quiet recording sleeps before it looks again for work, and for a block that is old enough to be closed.
+const PAUSE: Duration = Duration::from_millis(5);
