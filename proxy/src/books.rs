@@ -27,7 +27,7 @@ pub type Counts = BTreeMap<String, u64>;
 pub struct EdgeBooks {
     /// The edge.
     pub name: String,
-    /// Requests whose header was read, and those refused for what it said.
+    /// Requests whose header was read, those refused for what it said, and those whose client left inside it.
     pub seen: u64,
     /// Handed to the upstream at least once.
     pub forwarded: u64,

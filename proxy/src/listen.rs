@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::serve::Server;
+use crate::shared::Listening;
 
 /// Opens a listening socket; several may share the port (SO_REUSEPORT spreads connections over them).
 ///
@@ -26,7 +26,7 @@ pub(crate) fn open(addr: SocketAddr) -> io::Result<std::net::TcpListener> {
 }
 
 /// Accepts until the proxy drains; the listening socket closes with the end of this.
-pub(crate) async fn accept(listener: TcpListener, edge: usize, server: Arc<Server>) {
+pub(crate) async fn accept(listener: TcpListener, edge: usize, server: Arc<Server>, _listening: Listening) {
     let mut draining = server.shared.draining();
     loop {
         let accepted = tokio::select! {
@@ -43,9 +43,13 @@ pub(crate) async fn accept(listener: TcpListener, edge: usize, server: Arc<Serve
             }
         }
     }
-    // closing the socket would reset the clients that the kernel has accepted already
-    while let Some(Ok((tcp, peer))) = listener.accept().now_or_never() {
-        begin(tcp, peer, edge, &server);
+    // Closing the socket would reset the clients that the kernel has accepted already. The kernel is asked, since the
+    // reactor may not know of them yet.
+    let Ok(rest) = listener.into_std() else { return };
+    while let Ok((tcp, peer)) = rest.accept() {
+        if let Ok(tcp) = tcp.set_nonblocking(true).and_then(|()| TcpStream::from_std(tcp)) {
+            begin(tcp, peer, edge, &server);
+        }
     }
 }
 
@@ -54,7 +58,8 @@ fn begin(tcp: TcpStream, peer: SocketAddr, edge: usize, server: &Arc<Server>) {
         tracing::debug!(%error, "the client left at once");
         return;
     }
-    tokio::spawn(server.clone().connection(tcp, peer, edge));
+    let alive = server.shared.alive_on(edge);
+    tokio::spawn(server.clone().connection(tcp, (peer, edge), alive));
 }
 
 /// As many as Linux takes; a burst of 10,000 connects took 38 s with the usual 128.

@@ -41,8 +41,12 @@ impl Server {
     }
 
     /// Serves one connection to its end.
-    pub(crate) async fn connection(self: Arc<Self>, tcp: TcpStream, peer: SocketAddr, edge: usize) {
-        let alive = self.shared.alive_on(edge);
+    pub(crate) async fn connection(
+        self: Arc<Self>,
+        tcp: TcpStream,
+        (peer, edge): (SocketAddr, usize),
+        _alive: Alive,
+    ) {
         let ctl = Arc::new(ConnCtl::new(self.shared.next_connection(), edge, peer));
         let wants_tls = self.shared.edges[edge].tls;
         let (raw, mut http2) = match (&self.tls, wants_tls) {
@@ -66,7 +70,6 @@ impl Server {
         } else {
             self.http1(conn).await;
         }
-        drop(alive);
     }
 
     /// What comes before a first request: it has its time, and none once the proxy drains.

@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) timings: Timings,
     pub(crate) started: Instant,
     pub(crate) live: Live,
+    /// Listeners that may still accept somebody.
+    pub(crate) listening: Live,
     drain: watch::Sender<bool>,
     next_connection: AtomicU64,
 }
@@ -45,12 +47,15 @@ pub(crate) struct Edge {
     pub(crate) connections: AtomicUsize,
 }
 
-/// Counts what must end before the proxy may: connections and storm copies.
+/// Counts what must end before the proxy may: connections and storm copies, or listeners.
 #[derive(Debug, Default)]
 pub(crate) struct Live(AtomicUsize);
 
 /// Held by a task that must end before the proxy may.
 pub(crate) struct Alive(Arc<Shared>, Option<usize>);
+
+/// Held by a listener.
+pub(crate) struct Listening(Arc<Shared>);
 
 /// What a proxy is made of, besides its configuration.
 pub(crate) struct Parts {
@@ -76,6 +81,7 @@ impl Shared {
             sessions: Sessions::default(),
             started,
             live: Live::default(),
+            listening: Live::default(),
             drain: watch::channel(false).0,
             next_connection: AtomicU64::new(connection_base()),
         }
@@ -110,6 +116,11 @@ impl Shared {
         Alive(self.clone(), None)
     }
 
+    pub(crate) fn listening(self: &Arc<Self>) -> Listening {
+        self.listening.0.fetch_add(1, Ordering::AcqRel);
+        Listening(self.clone())
+    }
+
     /// The same for a connection, which its edge counts too.
     pub(crate) fn alive_on(self: &Arc<Self>, edge: usize) -> Alive {
         self.edges[edge].connections.fetch_add(1, Ordering::AcqRel);
@@ -121,6 +132,12 @@ impl Shared {
 impl Live {
     pub(crate) fn count(&self) -> usize {
         self.0.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.listening.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

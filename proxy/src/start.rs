@@ -182,7 +182,8 @@ impl Running {
         self.watching = None;
         self.shared.drain();
         let until = Instant::now() + self.shared.config.grace;
-        while self.shared.live.count() > 0 && Instant::now() < until && !hurry() {
+        let at_work = || self.shared.live.count() + self.shared.listening.count() > 0;
+        while at_work() && Instant::now() < until && !hurry() {
             std::thread::sleep(STOP_POLL);
         }
         let unfinished = self.shared.live.count();
@@ -268,7 +269,8 @@ impl Worker {
         let server = Arc::new(Server::new(self.shared.clone(), proxy, self.acceptor.clone()));
         for (edge, listener) in listeners.into_iter().enumerate() {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            tokio::spawn(listen::accept(listener, edge, server.clone()));
+            let listening = self.shared.listening();
+            tokio::spawn(listen::accept(listener, edge, server.clone(), listening));
         }
         let _ = ready.send(Ok(()));
         // an error means that the sender is gone: then it is time to stop as well

@@ -167,3 +167,16 @@ fn blackholes_let_go_at_a_stop() {
     held.iter_mut().for_each(|client| finishes(client, b"ok", "held"));
     assert_eq!(stopping.join().expect("stopped").unfinished, 0);
 }
+
+#[test]
+fn whoever_sent_a_request_before_the_stop_is_answered() {
+    let origin = Origin::plain();
+    for _ in 0..5 {
+        let mut proxy = Proxy::before(origin.addr).start();
+        let mut early = clients(&proxy, 100, "GET / HTTP/1.1\r\nHost: t\r\n\r\n");
+        assert_eq!(proxy.stop().unfinished, 0);
+        for client in &mut early {
+            assert_eq!(client.answer(false).text(), "ok");
+        }
+    }
+}

@@ -187,12 +187,14 @@ fn single_streams_are_reset_and_their_neighbours_are_not() {
     });
     for proxy in [clear, tls] {
         let edge = proxy.books()["edges"][0].clone();
-        assert_eq!(edge["dropped"]["before"], 10);
+        assert_eq!(edge["dropped"]["before"], ROUNDS);
         for rule in ["after", "n5000", "half"] {
-            assert_eq!(edge["cut"][rule], 20, "{rule}: {edge}");
+            assert_eq!(edge["cut"][rule], 2 * ROUNDS, "{rule}: {edge}");
         }
     }
 }
+
+const ROUNDS: u64 = 4;
 
 async fn resets_among_neighbours(client: H2Client) {
     let (stop, stopped) = tokio::sync::watch::channel(false);
@@ -209,7 +211,7 @@ async fn resets_among_neighbours(client: H2Client) {
             })
         })
         .collect();
-    for _ in 0..10 {
+    for _ in 0..ROUNDS {
         let before = client.get("/bytes/10/before").await;
         assert_eq!((before.status, before.reset, before.error), (0, Some(Reason::INTERNAL_ERROR), None));
         for kind in ["bytes", "chunked"] {
