@@ -146,6 +146,20 @@ fn quiet_is_quiet_and_run_json_is_the_same_program_over() {
 }
 
 #[test]
+fn a_replay_that_cannot_start_leaves_no_file_behind() {
+    let (folder, capture) = recording(2, 3);
+    let json = folder.path().join("run.json");
+    let refused = ["--target", "http://example.invalid", "--json", &text(&json)];
+    Finished::of(command(&capture, &refused)).expect(112);
+    assert!(!json.exists(), "an empty run.json is no run");
+    std::fs::write(&json, "an older run").unwrap();
+    Finished::of(command(&capture, &refused)).expect(112);
+    assert_eq!(std::fs::read_to_string(&json).unwrap(), "an older run");
+    let nowhere = ["--target", "http://127.0.0.1:9", "--json", "/no/such/folder/run.json"];
+    Finished::of(command(&capture, &nowhere)).expect_words(104, &["/no/such/folder/run.json"]);
+}
+
+#[test]
 fn ctrl_c_ends_a_replay_in_good_order() {
     let (folder, capture) = recording(100, 3000);
     let shop = Shop::open(&[]);

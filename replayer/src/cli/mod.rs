@@ -66,13 +66,14 @@ fn preview(options: &Options, show: Show) -> anyhow::Result<ExitCode> {
 }
 
 fn run(options: &Options, json: Option<&Path>, show: Show) -> anyhow::Result<ExitCode> {
-    if let Some(path) = json {
-        // Better now than after an hour of load.
-        let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
-        opened.with_context(|| format!("cannot write {}", path.display()))?;
-    }
+    let made = json.map(make_sure).transpose()?;
     signals::stop_on(&options.stop)?;
-    let report = crate::replay(options, &mut |progress| show.progress(&progress))?;
+    let report = crate::replay(options, &mut |progress| show.progress(&progress)).inspect_err(|_| {
+        if let (Some(path), Some(true)) = (json, made) {
+            // Without a run it stays empty; one that cannot be removed is no worse than that.
+            let _ = std::fs::remove_file(path);
+        }
+    })?;
     show.end_line();
     if let Some(path) = json {
         write_json(path, &report)?;
@@ -84,6 +85,13 @@ fn run(options: &Options, json: Option<&Path>, show: Show) -> anyhow::Result<Exi
         }
     }
     Ok(ExitCode::from(report.exit_code))
+}
+
+/// That a file can be written is known better now than after an hour of load. Whether it was made for that.
+fn make_sure(path: &Path) -> anyhow::Result<bool> {
+    let is_new = !path.exists();
+    let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
+    opened.map(|_| is_new).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn write_json(path: &Path, report: &Report) -> anyhow::Result<()> {
