@@ -328,3 +328,62 @@ pub(crate) fn wall_us() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Ledger;
+    use crate::rules::Rules;
+    use crate::shared::{Edge, Parts};
+    use crate::{Config, EdgeConfig, Upstream};
+
+    fn shared() -> Arc<Shared> {
+        let addr = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+        let upstream = Upstream::resolve("http://127.0.0.1:1").expect("an upstream");
+        let edge = EdgeConfig { name: "default".into(), listen: addr, tls: false, upstream };
+        let peer = HttpPeer::new(addr, false, String::new());
+        let at_work = Edge {
+            name: "default".into(),
+            listen: addr,
+            tls: false,
+            peer: peer.clone(),
+            grpc_peer: peer,
+            connections: Default::default(),
+        };
+        let (ledger, _) = Ledger::start(None).expect("a ledger");
+        let rules = Arc::new(Rules::new(Vec::new(), 0));
+        Arc::new(Shared::new(
+            Config::new(vec![edge]),
+            Parts { edges: vec![at_work], rules, ledger, recorder: None },
+        ))
+    }
+
+    /// A hook that panics takes its task with it, and pingora's own bookkeeping; the exchange is dropped all the same.
+    #[test]
+    fn a_panic_loses_no_exchange() {
+        let shared = shared();
+        for (tries, rows) in [(0, (1, 0, 0)), (1, (1, 1, 1))] {
+            let before = shared.totals.snapshot().edges.remove(0);
+            let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                let mut exchange = Exchange::new(shared.clone());
+                let request = RequestHeader::build("GET", b"/", None).expect("a request");
+                let ctl = Arc::new(ConnCtl::new(1, 0, ([127, 0, 0, 1], 1).into()));
+                exchange.begin(&request, None, Arrival { ctl, http2: false, bodyless: true });
+                exchange.get().expect("it began").tries = tries;
+                assert_eq!(shared.totals.in_flight(), 1);
+                panic!("a hook stumbles");
+            }));
+            assert!(panicked.is_err());
+            let after = shared.totals.snapshot();
+            assert_eq!(after.in_flight, 0);
+            let edge = &after.edges[0];
+            let grown = (
+                edge.seen - before.seen,
+                edge.forwarded - before.forwarded,
+                edge.ambiguous - before.ambiguous,
+            );
+            assert_eq!(grown, rows);
+            assert_eq!(edge.aborted + edge.upstream_failed, edge.seen);
+        }
+    }
+}
