@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 #![allow(clippy::print_stderr, reason = "what was skipped is said")]
 
+mod company;
 mod demo;
 mod edges;
 mod faults;
