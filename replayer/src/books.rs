@@ -134,6 +134,13 @@ fn seen_row(facts: &Facts) -> Row {
             let mut row = Row::of(SEEN, facts.sent, edge.seen + lost);
             let lost_note = format!("{lost} lost before the proxy");
             row.note = (*lost > 0).then_some(lost_note);
+            if *lost > facts.failed {
+                row.state = State::Off;
+                row.note = Some(format!(
+                    "the proxy never saw {lost}, of which at least {} were answered: is it in front of the target?",
+                    lost - facts.failed
+                ));
+            }
             if *strangers > 0 {
                 row.state = State::Off;
                 row.note = Some(format!("the proxy saw {strangers} of this run that were never sent"));
@@ -255,6 +262,7 @@ mod tests {
         check(&|facts, _| facts.answered += 1, 1);
         check(&|facts, _| facts.joined = Joined::Done { lost: 1, strangers: 0 }, 2);
         check(&|facts, _| facts.joined = Joined::Done { lost: 2, strangers: 1 }, 2);
+        check(&|facts, edge| (facts.joined, edge.seen) = (Joined::Done { lost: 11, strangers: 0 }, 79), 2);
         check(&|_, edge| edge.client_gone += 1, 3);
         check(&|_, edge| edge.proxy_repeats += 1, 4);
         check(&|_, edge| edge.delivered -= 1, 5);

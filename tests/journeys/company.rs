@@ -38,6 +38,20 @@ fn replays_side_by_side_have_books_of_their_own() {
 }
 
 #[test]
+fn answers_that_bypass_the_proxy_are_not_lost_before_it() {
+    let (server, folder) = (Server::plain(), TempDir::new().unwrap());
+    let proxy = Proxy::before::<&str>(&server.url(), &[]);
+    let steps: Vec<_> = (0..10).map(|n| (n, n, 1, "GET /page", "shop.test")).collect();
+    let capture = capture(folder.path(), &steps);
+    // the target is the origin itself: what was answered cannot have been lost on the way to a proxy
+    let past = ["--target", &server.url(), "--proxy", &format!("http://{}", proxy.admin())];
+    let run = Replayed::of(&capture, &past).expect_code(113);
+    let row = &run.json["books"]["rows"][2];
+    assert_eq!((&row["state"], &row["left"]), (&"off".into(), &10.into()), "{row}");
+    assert!(row["note"].as_str().unwrap().contains("in front of the target"), "{row}");
+}
+
+#[test]
 fn what_users_do_meanwhile_is_recorded_and_the_replay_is_not() {
     let (server, folder) = (Server::plain(), TempDir::new().unwrap());
     let fresh = folder.path().join("fresh.zst");
