@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 
-use crate::config::{Config, EdgeConfig, TlsFiles, Upstream};
+use crate::config::{Config, EdgeConfig, TlsFiles, Upstream, random_seed};
 use crate::start::{FinalBooks, Running, start};
 
 /// Record traffic inline and inject faults into it.
@@ -113,10 +113,7 @@ impl ProxyArgs {
         let parsed = self.fault.iter().map(|rule| fault_rules::parse_inline(rule));
         config.inline_rules =
             parsed.collect::<Result<_, _>>().map_err(|report| anyhow!("--fault: {report}"))?;
-        config.seed = self.seed.unwrap_or_else(|| {
-            let [a, b, c, d, e, f, g, h, ..] = config.redaction_key;
-            u64::from_le_bytes([a, b, c, d, e, f, g, h]).rotate_left(17) ^ u64::from(std::process::id())
-        });
+        config.seed = self.seed.unwrap_or_else(random_seed);
         if let Ok(key) = std::env::var("SQUALL_REDACTION_KEY") {
             config.redaction_key =
                 hex_key(&key).context("SQUALL_REDACTION_KEY wants 64 hexadecimal digits")?;

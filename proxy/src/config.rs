@@ -163,6 +163,12 @@ fn random_key() -> [u8; 32] {
     key
 }
 
+/// A seed for those who named none; it is printed, so it has nothing to do with the key.
+pub(crate) fn random_seed() -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = random_key();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+}
+
 impl Upstream {
     /// Reads `http://host:port`, `https://…` or `h2c://…` and resolves the host.
     ///
