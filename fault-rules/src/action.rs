@@ -103,9 +103,9 @@ pub enum ResetAt {
     BeforeHeaders,
     /// After the answer's header, before its body.
     AfterHeaders,
-    /// After exactly this many bytes of the answer's body; a shorter body is cut at its end, before it counts as complete.
+    /// After exactly this many bytes of the answer's body. A shorter body passes whole, as [`crate::decide::Why::NoSuchPoint`].
     AfterBytes(u64),
-    /// After this part of the promised body, 0.0 to 1.0. Without a promised length: see the reference.
+    /// After this part of the promised body, 0.0 to 1.0. Without a promised length it passes whole, likewise.
     AfterFraction(f64),
 }
 
