@@ -32,6 +32,7 @@ mod service;
 mod shared;
 mod start;
 mod sync;
+mod time;
 mod tls;
 
 pub use books::{Counts, EdgeBooks, RuleBooks};

@@ -44,9 +44,11 @@ impl ProxyHttp for Service {
         let Some(ctl) = ctl(session) else {
             return Error::e_explain(ErrorType::InternalError, "a connection without its control block");
         };
-        let head = self.shared.recorder.is_some().then(|| head(session));
         let arrival = Arrival { ctl, http2: session.is_http2(), bodyless: session.is_body_done() };
-        ctx.begin(session.req_header(), head, arrival);
+        ctx.begin(session.req_header(), arrival);
+        if let Some(open) = ctx.get().filter(|open| open.is_recorded(&self.shared)) {
+            open.keep_head(head(session));
+        }
         match faults::before_upstream(session, ctx).await? {
             Next::Forward => Ok(false),
             Next::Answered => Ok(true),
@@ -111,13 +113,12 @@ impl ProxyHttp for Service {
         answer: &mut ResponseHeader,
         ctx: &mut Exchange,
     ) -> Result<()> {
-        if answer.status.is_informational() && answer.status != http::StatusCode::SWITCHING_PROTOCOLS {
+        if is_interim(answer) {
             return Ok(());
         }
-        let recording = self.shared.recorder.is_some();
         if let Some(open) = ctx.get() {
             open.answer.head(answer.status.as_u16(), &answer.headers, open.elapsed());
-            if recording {
+            if open.is_recorded(&self.shared) {
                 open.answer.keep(&answer.headers);
             }
             if let Some(identity) = &open.identity {
@@ -136,7 +137,7 @@ impl ProxyHttp for Service {
         answer: &mut ResponseHeader,
         ctx: &mut Exchange,
     ) -> Result<()> {
-        if answer.status.is_informational() && answer.status != http::StatusCode::SWITCHING_PROTOCOLS {
+        if is_interim(answer) {
             return Ok(());
         }
         if self.shared.is_draining() {
@@ -243,18 +244,22 @@ impl ProxyHttp for Service {
     }
 }
 
+/// Is the answer itself still to come? 101 is the answer: what follows it is another protocol.
+fn is_interim(answer: &ResponseHeader) -> bool {
+    answer.status.is_informational() && answer.status != http::StatusCode::SWITCHING_PROTOCOLS
+}
+
 /// Status and word of the answer that stands in for a failure; `None` where nothing is to be said.
 fn excuse(error: &Error, tries: u32) -> Option<(u16, &'static str)> {
     if *error.etype() == INJECTED {
         return None;
     }
+    let upstream = if tries == 0 { "upstream-unreachable" } else { "upstream-failed" };
     match (error.esource(), error.etype()) {
         (ErrorSource::Upstream, ErrorType::ReadTimedout | ErrorType::ConnectTimedout) => {
-            Some((504, if tries == 0 { "upstream-unreachable" } else { "upstream-failed" }))
+            Some((504, upstream))
         }
-        (ErrorSource::Upstream, _) => {
-            Some((502, if tries == 0 { "upstream-unreachable" } else { "upstream-failed" }))
-        }
+        (ErrorSource::Upstream, _) => Some((502, upstream)),
         (
             ErrorSource::Downstream,
             ErrorType::WriteError

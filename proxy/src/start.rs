@@ -18,7 +18,6 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::books::{Counts, EdgeBooks, RuleBooks};
 use crate::config::{Config, EdgeConfig, Upstream};
-use crate::exchange::wall_us;
 use crate::faults::storm::Storms;
 use crate::ledger::{self, Ledger};
 use crate::recorder::{self, EdgeName, Recorder, Setup};
@@ -349,7 +348,7 @@ fn capture_setup(config: &Config, edges: &[Edge], admin: SocketAddr) -> Option<S
         listen_url: format!("{}://{}", scheme(edge), reachable(edge.listen)),
         admin_url: Some(format!("http://{admin}")),
     };
-    let mut header = FileHeader::new("proxy", wall_us());
+    let mut header = FileHeader::new("proxy", crate::time::wall_us());
     header.redaction = captures::redact::POLICY.to_owned();
     header.edges = edges.iter().map(info).collect();
     let names = edges.iter().map(|edge| EdgeName { name: edge.name.to_string(), scheme: scheme(edge) });

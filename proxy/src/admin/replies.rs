@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
 
 use bytes::Bytes;
 use fault_rules::report::Diagnostic;
@@ -13,9 +12,9 @@ use serde_json::{Value, json as value};
 
 use super::Answer;
 use crate::books::{EdgeBooks, RuleBooks, Scope, Snapshot};
-use crate::exchange::wall_us;
 use crate::metrics;
 use crate::shared::Shared;
+use crate::time::{micros, since_epoch, wall_us};
 
 /// `GET /books`.
 #[derive(Serialize)]
@@ -243,14 +242,6 @@ fn unknown_run(tag: &str) -> Answer {
         StatusCode::NOT_FOUND,
         &format!("no replay `{tag}` announced itself here, or it was too long ago"),
     )
-}
-
-fn micros(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-fn since_epoch(time: SystemTime) -> u64 {
-    micros(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
 }
 
 const DEFAULT_TAIL: usize = 100;

@@ -10,7 +10,7 @@ mod plan;
 mod settle;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fault_rules::Facts;
@@ -25,6 +25,7 @@ use crate::conn::{ConnCtl, StreamKey};
 use crate::rules::Live;
 use crate::runs::Run;
 use crate::shared::Shared;
+use crate::time::wall_us;
 
 pub(crate) use bodies::{Answer, AnswerDigest, BodyCopy};
 pub(crate) use identity::{ERROR, FAULT, Identity, OP, SESSION, SQUALL_HEADERS, Sessions, is_squall_header};
@@ -103,7 +104,7 @@ impl Exchange {
     }
 
     /// The request header is there: count it, name it, ask the rules.
-    pub(crate) fn begin(&mut self, request: &RequestHeader, head: Option<Bytes>, arrival: Arrival) {
+    pub(crate) fn begin(&mut self, request: &RequestHeader, arrival: Arrival) {
         let shared = self.shared.clone();
         let Arrival { ctl, http2, bodyless } = arrival;
         ctl.count_hook();
@@ -138,7 +139,7 @@ impl Exchange {
             before_cut: None,
             share_open: false,
             active: None,
-            head,
+            head: None,
             ctl,
         });
         open.consult(request, &shared);
@@ -234,12 +235,21 @@ impl Open {
         true
     }
 
+    /// Is it meant for the capture? Replayed traffic is not, unless asked.
+    pub(crate) fn is_recorded(&self, shared: &Shared) -> bool {
+        let replayed = self.identity.as_ref().is_some_and(|identity| identity.op_number.is_some());
+        shared.recorder.is_some() && (shared.config.record_replays || !replayed)
+    }
+
+    /// The request header as it came, for the capture.
+    pub(crate) fn keep_head(&mut self, head: Bytes) {
+        self.head = Some(head);
+    }
+
     /// Will somebody ask for the request's body? The recording, or a storm.
     fn wants_body(&self, shared: &Shared) -> bool {
-        let replayed = self.identity.as_ref().is_some_and(|identity| identity.op_number.is_some());
-        let recorded = shared.recorder.is_some() && (shared.config.record_replays || !replayed);
         let storm = |part: &Part| matches!(part.action(&self.live), Some(fault_rules::Action::Storm(_)));
-        recorded || self.plan.parts.iter().any(storm)
+        self.is_recorded(shared) || self.plan.parts.iter().any(storm)
     }
 
     /// The value of the `squall-fault` header: rules that touched the exchange so far.
@@ -323,12 +333,6 @@ impl Drop for Exchange {
     }
 }
 
-/// Microseconds since 1970-01-01 UTC.
-pub(crate) fn wall_us() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -368,7 +372,7 @@ mod tests {
                 let mut exchange = Exchange::new(shared.clone());
                 let request = RequestHeader::build("GET", b"/", None).expect("a request");
                 let ctl = Arc::new(ConnCtl::new(1, 0, ([127, 0, 0, 1], 1).into()));
-                exchange.begin(&request, None, Arrival { ctl, http2: false, bodyless: true });
+                exchange.begin(&request, Arrival { ctl, http2: false, bodyless: true });
                 exchange.get().expect("it began").tries = tries;
                 assert_eq!(shared.totals.in_flight(), 1);
                 panic!("a hook stumbles");

@@ -199,7 +199,7 @@ impl Open {
             action: part.name(&self.live),
             asked: part.asked(&self.live),
             applied,
-            actual_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            actual_us: crate::time::micros(took),
             suppressed,
             run: self.run.as_ref().map(|run| run.tag.clone()),
         }
@@ -222,7 +222,7 @@ impl Open {
     fn record(&mut self, ending: Ending, shared: &Arc<Shared>) -> Recorded {
         let Some(recorder) = &shared.recorder else { return Recorded::Not("off") };
         let Some(identity) = &self.identity else { return Recorded::Not("unnamed") };
-        if identity.op_number.is_some() && !shared.config.record_replays {
+        if !self.is_recorded(shared) {
             return Recorded::Not("replayed");
         }
         let Some(head) = self.head.take() else { return Recorded::Not("no_header") };

@@ -1,7 +1,5 @@
 //! From what the data path noted to what the capture holds.
 
-use std::time::Duration;
-
 use captures::exchange::{Protocol, Request, Response};
 use captures::notes::Notes;
 use captures::{Body, Exchange, Headers};
@@ -9,6 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::Item;
 use crate::exchange::{Ending, is_squall_header};
+use crate::time::micros;
 
 /// An edge as the capture names it.
 #[derive(Debug, Clone)]
@@ -113,10 +112,6 @@ fn origin_form(request: &mut Request) {
     let (authority, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
     request.authority = authority.to_owned();
     request.target = path.to_owned();
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// As many as pingora's parser takes.

@@ -12,8 +12,8 @@ use super::convert::{self, EdgeName};
 use super::queued::Queued;
 use super::{Message, State};
 use crate::books::{Scope, bump};
-use crate::exchange::wall_us;
 use crate::sync::lock;
+use crate::time::wall_us;
 
 pub(super) struct Work {
     writer: Writer,

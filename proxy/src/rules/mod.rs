@@ -147,7 +147,7 @@ impl Rules {
 
     /// Windows count from now.
     pub(crate) fn restart_windows(&self) {
-        let now = u64::try_from(self.now().as_micros()).unwrap_or(u64::MAX);
+        let now = crate::time::micros(self.now());
         self.epoch_us.store(now, Ordering::Release);
     }
 
