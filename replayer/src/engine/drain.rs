@@ -119,7 +119,7 @@ impl Engine {
     /// What a recorded answer that outlasts the timeout by itself may take on top of it.
     fn stream_ns(&self, session: u32, step: u32, timeout: u64) -> u64 {
         let program = self.sessions[session].program;
-        let recorded = self.job.plan.programs[program as usize].steps[step as usize].duration_us * 1000;
+        let recorded = self.job.plan.step(program, step).duration_us() * 1000;
         if recorded < timeout { 0 } else { recorded }
     }
 

@@ -116,15 +116,16 @@ impl Engine {
         let job = std::rc::Rc::clone(&self.job);
         loop {
             let record = &mut self.sessions[session];
-            let program = &job.plan.programs[record.program as usize];
-            let Some(step) = program.steps.get(record.next as usize) else {
+            let program = job.plan.program(record.program);
+            if record.next >= program.len() {
                 if record.ops == NONE {
                     self.end_session(session);
                 }
                 return;
-            };
+            }
+            let step = program.step(record.next);
             let due_ns = match self.job.plan.speed {
-                crate::options::Speed::Times(_) => record.start_ns + job.plan.due_ns(step.offset_us),
+                crate::options::Speed::Times(_) => record.start_ns + job.plan.due_ns(step.offset_us()),
                 crate::options::Speed::Max => now,
             };
             if due_ns >= self.duration_ns {
@@ -144,7 +145,7 @@ impl Engine {
             let step_number = record.next;
             record.next += 1;
             let ready_ns = std::mem::take(&mut record.ready_ns).max(due_ns);
-            let id = identity::operation(job.plan.seed, program.session, record.clone, step.index);
+            let id = identity::operation(job.plan.seed, program.session(), record.clone, step.index());
             let mut op = Op::new(session, step_number, id);
             op.intended_ns = due_ns;
             op.ready_ns = ready_ns;
@@ -162,11 +163,11 @@ impl Engine {
     /// Whether the next step waits for one that is in flight.
     fn is_blocked(&self, session: u32) -> bool {
         let record = &self.sessions[session];
-        let program = &self.job.plan.programs[record.program as usize];
+        let program = self.job.plan.program(record.program);
         let mut op = record.ops;
         while op != NONE {
             let flying = &self.ops[op];
-            if program.waits_for(record.next as usize, flying.step as usize) {
+            if program.waits_for(record.next, flying.step) {
                 return true;
             }
             op = flying.next;
@@ -211,7 +212,7 @@ impl Engine {
     /// Gives up the steps of a session that were not released.
     pub(crate) fn cut_session(&mut self, session: u32, why: Why) {
         let record = &mut self.sessions[session];
-        let steps = self.job.plan.programs[record.program as usize].steps.len() as u32;
+        let steps = self.job.plan.program(record.program).len();
         let left = steps - record.next;
         record.next = steps;
         record.cut |= left > 0;
@@ -221,8 +222,7 @@ impl Engine {
     /// Gives up all sessions that have not started.
     pub(crate) fn drop_starts(&mut self, why: Why) {
         let left = self.starts[self.started..].iter();
-        let steps: u64 =
-            left.map(|start| self.job.plan.programs[start.program as usize].steps.len() as u64).sum();
+        let steps: u64 = left.map(|start| u64::from(self.job.plan.program(start.program).len())).sum();
         self.started = self.starts.len();
         self.never(why, steps);
     }
@@ -245,6 +245,6 @@ impl Engine {
 
     fn is_last(&self, session: u32) -> bool {
         let record = &self.sessions[session];
-        record.next as usize >= self.job.plan.programs[record.program as usize].steps.len()
+        record.next >= self.job.plan.program(record.program).len()
     }
 }

@@ -88,25 +88,23 @@ impl Engine {
     fn write(&mut self, op: u32) {
         let record = &self.ops[op];
         let (slot, session) = (record.conn, &self.sessions[record.session]);
-        let program = &self.job.plan.programs[session.program as usize];
-        let step = &program.steps[record.step as usize];
+        let step = self.job.plan.step(session.program, record.step);
         let sender = Sender {
             seed: self.job.plan.seed,
             run: &self.job.run,
-            session: program.session,
+            session: self.job.plan.program(session.program).session(),
             clone: session.clone,
             operation: record.id,
         };
         self.scratch.clear();
-        step.template.write_head(&mut self.scratch, sender, self.jars.get(session.jar), ATTEMPT);
-        let template = &step.template;
-        let whole = template.filler == 0 && template.body.len() <= INLINE_BODY;
-        let body = if whole { Bytes::new() } else { template.body.clone() };
+        step.write_head(&mut self.scratch, sender, self.jars.get(session.jar), ATTEMPT);
+        let (is_head, filler) = (step.is_head(), step.filler());
+        let whole = filler == 0 && step.body().len() <= INLINE_BODY;
+        let body = if whole { Bytes::new() } else { step.body().clone() };
         if whole {
-            self.scratch.extend_from_slice(&template.body);
+            self.scratch.extend_from_slice(step.body());
         }
-        let bytes = self.scratch.len() as u64 + body.len() as u64 + template.filler;
-        let (is_head, filler) = (step.is_head, template.filler);
+        let bytes = self.scratch.len() as u64 + body.len() as u64 + filler;
         let sent_ns = self.now();
         let conn = &mut self.conns[slot];
         conn.reader.start(is_head);
@@ -178,7 +176,7 @@ impl Engine {
     fn lane_of(&self, op: u32) -> Option<u16> {
         let record = &self.ops[op];
         let program = self.sessions[record.session].program;
-        self.job.plan.programs[program as usize].steps[record.step as usize].lane
+        self.job.plan.step(program, record.step).lane()
     }
 
     fn open(&mut self, op: u32, session: u32, lane: Option<u16>) {

@@ -144,10 +144,10 @@ fn feed(engine: &mut Engine, slot: u32, op: u32, bytes: &[u8]) -> Result<Progres
         if session.jar == NONE {
             session.jar = jars.insert(Jar::default());
         }
-        let step = &job.plan.programs[session.program as usize].steps[record.step as usize];
+        let step = job.plan.step(session.program, record.step);
         let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs().cast_signed());
         for cookie in cookies {
-            jars[session.jar].set(cookie.value, step.template.path(), now_s);
+            jars[session.jar].set(cookie.value, step.path(), now_s);
         }
     })
 }
@@ -172,8 +172,7 @@ impl Engine {
     /// Puts a connection back for the next request, or closes it when its session has no more use for it.
     fn make_idle(&mut self, slot: u32, op: u32) {
         let record = &self.ops[op];
-        let program = &self.job.plan.programs[self.sessions[record.session].program as usize];
-        let is_last = program.steps[record.step as usize].last_on_lane;
+        let is_last = self.step_of(record).is_last_on_lane();
         let conn = &mut self.conns[slot];
         if conn.owner != NONE && is_last {
             self.close(slot);
@@ -189,13 +188,15 @@ impl Engine {
     }
 
     fn route_of(&self, record: &Op) -> u16 {
-        let program = self.sessions[record.session].program;
-        self.job.plan.programs[program as usize].steps[record.step as usize].route
+        self.step_of(record).route()
     }
 
     fn expected_status(&self, record: &Op) -> u16 {
-        let program = self.sessions[record.session].program;
-        self.job.plan.programs[program as usize].steps[record.step as usize].status
+        self.step_of(record).status()
+    }
+
+    fn step_of(&self, record: &Op) -> &crate::plan::Step {
+        self.job.plan.step(self.sessions[record.session].program, record.step)
     }
 }
 

@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 pub(crate) use arrivals::Start;
 pub use estimate::Summary;
-pub(crate) use program::Program;
+pub(crate) use program::{Program, Step};
 pub(crate) use template::{Rewrite, Sender};
 
 use crate::options::{Connections, Speed};
@@ -80,6 +80,16 @@ impl Plan {
         }
         plan.hash = plan.digest();
         plan
+    }
+
+    /// The program `index`.
+    pub(crate) fn program(&self, index: u32) -> &Program {
+        &self.programs[index as usize]
+    }
+
+    /// One step of a program.
+    pub(crate) fn step(&self, program: u32, step: u32) -> &Step {
+        self.program(program).step(step)
     }
 
     /// Sessions of the plan, clones included.

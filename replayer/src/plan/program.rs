@@ -112,9 +112,92 @@ impl Program {
         self.steps.iter().map(|step| step.end_us.max(step.offset_us)).max().unwrap_or(0)
     }
 
+    /// The recorded session.
+    pub(crate) fn session(&self) -> u64 {
+        self.session
+    }
+
+    /// How many steps it has.
+    pub(crate) fn len(&self) -> u32 {
+        self.steps.len() as u32
+    }
+
+    /// The step `index`, below [`Program::len`].
+    pub(crate) fn step(&self, index: u32) -> &Step {
+        &self.steps[index as usize]
+    }
+
     /// Whether step `next` must wait for `flying`, an earlier step that is still in flight.
-    pub(crate) fn waits_for(&self, next: usize, flying: usize) -> bool {
-        self.steps[flying].end_us <= self.steps[next].offset_us
+    pub(crate) fn waits_for(&self, next: u32, flying: u32) -> bool {
+        self.step(flying).end_us <= self.step(next).offset_us
+    }
+}
+
+impl Step {
+    /// Due, in microseconds after the session's start.
+    pub(crate) fn offset_us(&self) -> u64 {
+        self.offset_us
+    }
+
+    /// Number of the exchange within the recorded session.
+    pub(crate) fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Connection of its own session; `None`: any of the pool.
+    pub(crate) fn lane(&self) -> Option<u16> {
+        self.lane
+    }
+
+    /// Whether no later step uses its lane.
+    pub(crate) fn is_last_on_lane(&self) -> bool {
+        self.last_on_lane
+    }
+
+    /// Index into the plan's routes.
+    pub(crate) fn route(&self) -> u16 {
+        self.route
+    }
+
+    /// Recorded status; 0 where no answer was seen.
+    pub(crate) fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Whether the answer has no body whatever its header says.
+    pub(crate) fn is_head(&self) -> bool {
+        self.is_head
+    }
+
+    /// What the recorded answer took, in microseconds.
+    pub(crate) fn duration_us(&self) -> u64 {
+        self.duration_us
+    }
+
+    /// Path of the request, without its query.
+    pub(crate) fn path(&self) -> &[u8] {
+        self.template.path()
+    }
+
+    /// What was recorded of the body.
+    pub(crate) fn body(&self) -> &bytes::Bytes {
+        &self.template.body
+    }
+
+    /// Bytes of the body that were not recorded, sent as spaces.
+    pub(crate) fn filler(&self) -> u64 {
+        self.template.filler
+    }
+
+    /// Writes the whole head for one attempt.
+    pub(crate) fn write_head(
+        &self,
+        out: &mut Vec<u8>,
+        sender: template::Sender<'_>,
+        jar: Option<&cookies::Jar>,
+        attempt: u32,
+    ) {
+        self.template.write_head(out, sender, jar, attempt);
     }
 }
 
