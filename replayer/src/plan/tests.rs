@@ -167,10 +167,10 @@ proptest! {
                 for flying in 0..next {
                     // What an earlier step waits for, a later one waits for too.
                     let earlier = flying < next - 1 && program.waits_for(next - 1, flying);
-                    prop_assert!(!earlier || program.waits_for(next, flying));
+                    prop_assert!(!earlier || program.waits_for(next as u32, flying as u32));
                     let same = program.steps[next].lane == program.steps[flying].lane;
                     let owned = program.steps[next].lane.is_some();
-                    prop_assert!(!(same && owned) || program.waits_for(next, flying));
+                    prop_assert!(!(same && owned) || program.waits_for(next as u32, flying as u32));
                 }
             }
             let lanes: std::collections::BTreeSet<_> = program.steps.iter().filter_map(|step| step.lane).collect();
