@@ -33,7 +33,7 @@ fn session(id: u64, steps: &[(u64, Option<u64>, Option<u64>)]) -> Session {
 }
 
 fn waits(plan: &Plan, next: usize) -> Vec<usize> {
-    (0..next).filter(|flying| plan.programs[0].waits_for(next, *flying)).collect()
+    (0..next).filter(|flying| plan.programs[0].waits_for(next as u32, *flying as u32)).collect()
 }
 
 #[test]
@@ -166,7 +166,7 @@ proptest! {
             for next in 1..program.steps.len() {
                 for flying in 0..next {
                     // What an earlier step waits for, a later one waits for too.
-                    let earlier = flying < next - 1 && program.waits_for(next - 1, flying);
+                    let earlier = flying < next - 1 && program.waits_for(next as u32 - 1, flying as u32);
                     prop_assert!(!earlier || program.waits_for(next as u32, flying as u32));
                     let same = program.steps[next].lane == program.steps[flying].lane;
                     let owned = program.steps[next].lane.is_some();
