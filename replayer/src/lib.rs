@@ -32,6 +32,7 @@ mod threshold;
 mod tls;
 pub mod units;
 mod verdict;
+mod wheel;
 
 pub use error::Error;
 pub use options::Options;

@@ -52,3 +52,5 @@ pub(crate) const POOL_CONNECTIONS: usize = 1000;
 pub(crate) const FULL_SPEED_CONNECTIONS: usize = 256;
 /// Lateness below this at the 99th percentile never degrades a run.
 pub(crate) const LATENESS_FLOOR: Duration = Duration::from_millis(20);
+/// Timers from which on a wheel is worth its 4 MiB; fewer are kept in a heap.
+pub(crate) const WHEEL_FROM: usize = 16_384;
