@@ -8,6 +8,7 @@
 //! alone. [`replay`] is the whole of it for other programs; [`cli`] is the command line.
 
 mod admin;
+pub mod backoff;
 mod books;
 pub mod cli;
 mod cookies;
@@ -22,6 +23,7 @@ mod pacing;
 mod plan;
 mod prepare;
 pub mod report;
+pub mod retry;
 mod run;
 mod safety;
 mod slab;

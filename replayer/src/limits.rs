@@ -54,3 +54,13 @@ pub(crate) const FULL_SPEED_CONNECTIONS: usize = 256;
 pub(crate) const LATENESS_FLOOR: Duration = Duration::from_millis(20);
 /// Timers from which on a wheel is worth its 4 MiB; fewer are kept in a heap.
 pub(crate) const WHEEL_FROM: usize = 16_384;
+/// Longest wait that a backoff may be given.
+pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(3600);
+/// Most retries of one operation that a policy may ask for.
+pub(crate) const RETRIES: u32 = 1000;
+/// Longest Retry-After that is honoured.
+pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+/// Over how many seconds a retry budget counts.
+pub(crate) const RETRY_WINDOW_S: usize = 10;
+/// Retries in that window which a budget always allows, or a client with few requests could never retry.
+pub(crate) const RETRY_MINIMUM: u64 = 30;
