@@ -64,3 +64,5 @@ pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 pub(crate) const RETRY_WINDOW_S: usize = 10;
 /// Retries in that window which a budget always allows, or a client with few requests could never retry.
 pub(crate) const RETRY_MINIMUM: u64 = 30;
+/// Streams on one HTTP/2 connection by default: what most servers allow, and what h2load users type.
+pub(crate) const STREAMS: u32 = 100;

@@ -1,28 +1,80 @@
 //! What a replay is asked to do, valid in its parts; `safety` and `plan` judge how the parts go together.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use crate::limits;
+pub use crate::bind::Cidr;
+pub use crate::guard::AbortOn;
+pub use crate::late::LatePolicy;
+pub use crate::misbehave::{Misbehaviour, Reconnect};
+pub use crate::plan::Substitution;
+pub use crate::population::{Arrivals, Boost, Profile, Shard, Stage};
+pub use crate::retry::Retry;
 use crate::stop::Stop;
 use crate::threshold::Threshold;
 
 /// Everything that a replay needs to know. [`Options::new`] gives the defaults of the command line.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The capture.
-    pub capture: PathBuf,
+    /// The captures; at least one. The first names the target where nobody else does.
+    pub captures: Vec<Source>,
     /// URL that replaces scheme, host and port; `None`: the listener that recorded, if it is loopback.
     pub target: Option<String>,
     /// URL of the proxy's admin listener; `None`: what the capture names, if it answers.
     pub proxy: Option<String>,
-    /// How many sessions for each recorded one; above 0.
+    /// How many sessions for each recorded one, where a capture does not say it by itself; above 0.
     pub amplify: f64,
+    /// Holds this many sessions alive instead.
+    pub sessions: Option<u64>,
+    /// Starts so many sessions that this many requests a second are sent on average, instead.
+    pub rate: Option<f64>,
+    /// The amplification as a curve over the run, instead.
+    pub profile: Option<Profile>,
+    /// The number of sessions alive as a curve over the run, instead.
+    pub stages: Vec<Stage>,
+    /// Begins anew when the recording is over.
+    pub looped: bool,
+    /// How the starts of sessions follow one another.
+    pub arrivals: Arrivals,
+    /// Routes whose visitors come more often.
+    pub boosts: Vec<Boost>,
+    /// Longest idle time within a session.
+    pub max_gap: Option<Duration>,
+    /// Requests due before this count, but are not measured.
+    pub warmup: Option<Duration>,
+    /// What becomes of a step whose predecessor answered late.
+    pub late_policy: LatePolicy,
+    /// Only these routes or sessions.
+    pub only: Vec<String>,
+    /// None of these.
+    pub exclude: Vec<String>,
     /// How fast time passes.
     pub speed: Speed,
     /// Picks the speed so that the plan fits in this time; never slower than recorded.
     pub within: Option<Duration>,
     /// How sessions share connections.
     pub connections: Connections,
+    /// The version of HTTP.
+    pub http: Http,
+    /// Most streams on one HTTP/2 connection.
+    pub streams: u32,
+    /// Addresses to open connections from.
+    pub bind: Option<Cidr>,
+    /// What a client does when an attempt fails.
+    pub retry: Retry,
+    /// Users who behave in ways of their own.
+    pub misbehaviours: Vec<Misbehaviour>,
+    /// What a client does when its WebSocket is dropped.
+    pub reconnect: Reconnect,
+    /// Identities, a row for each session.
+    pub users: Option<PathBuf>,
+    /// More sessions than rows: rows are used again.
+    pub users_wrap: bool,
+    /// What is replaced in requests.
+    pub substitutions: Vec<Substitution>,
+    /// Replays ten sessions alone before an amplified run.
+    pub rehearsal: bool,
     /// Most connections at once, over all threads; `None`: what the plan needs and the system allows.
     pub max_connections: Option<usize>,
     /// Most requests a second, over all threads; `None`: no limit.
@@ -35,6 +87,14 @@ pub struct Options {
     pub threads: Option<usize>,
     /// What must hold at the end.
     pub thresholds: Vec<Threshold>,
+    /// An earlier report that thresholds compare with.
+    pub baseline: Option<PathBuf>,
+    /// What stops the run.
+    pub abort_on: Vec<AbortOn>,
+    /// Which part of the plan is ours.
+    pub shard: Shard,
+    /// When the run begins; `None`: now.
+    pub start_at: Option<SystemTime>,
     /// Decides everything that chance decides.
     pub seed: String,
     /// Hosts beyond loopback that may be spoken to.
@@ -67,27 +127,84 @@ pub enum Speed {
 pub enum Connections {
     /// As in the recording; a pool where the capture does not know.
     Recorded,
+    /// One for each session.
+    PerSession,
     /// One pool for all.
     Shared,
+}
+
+/// A capture of a replay.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its own amplification.
+    pub amplify: Option<f64>,
+}
+
+/// The version of HTTP that is spoken to the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Http {
+    /// What most requests of the recording were sent with.
+    #[default]
+    Recorded,
+    /// HTTP/1.1.
+    One,
+    /// HTTP/2: over TLS by ALPN, in the clear with prior knowledge.
+    Two,
+}
+
+impl Source {
+    /// Name of its cohort: the file's name without its ending.
+    pub fn name(&self) -> String {
+        let stem = self.path.file_stem().unwrap_or(self.path.as_os_str());
+        stem.to_string_lossy().into_owned()
+    }
 }
 
 impl Options {
     /// A replay of `capture` with the defaults: 1x, recorded speed, recorded connections, 30 s patience.
     pub fn new(capture: impl Into<PathBuf>) -> Options {
         Options {
-            capture: capture.into(),
+            captures: vec![Source { path: capture.into(), amplify: None }],
             target: None,
             proxy: None,
             amplify: 1.0,
+            sessions: None,
+            rate: None,
+            profile: None,
+            stages: Vec::new(),
+            looped: false,
+            arrivals: Arrivals::Recorded,
+            boosts: Vec::new(),
+            max_gap: None,
+            warmup: None,
+            late_policy: LatePolicy::CatchUp,
+            only: Vec::new(),
+            exclude: Vec::new(),
             speed: Speed::Times(1.0),
             within: None,
             connections: Connections::Recorded,
+            http: Http::Recorded,
+            streams: limits::STREAMS,
+            bind: None,
+            retry: Retry::None,
+            misbehaviours: Vec::new(),
+            reconnect: Reconnect::default(),
+            users: None,
+            users_wrap: false,
+            substitutions: Vec::new(),
+            rehearsal: true,
             max_connections: None,
             max_rate: None,
             duration: None,
             timeout: Duration::from_secs(30),
             threads: None,
             thresholds: Vec::new(),
+            baseline: None,
+            abort_on: Vec::new(),
+            shard: Shard::default(),
+            start_at: None,
             seed: "1".to_owned(),
             allow_targets: Vec::new(),
             origin_counter: None,

@@ -1,11 +1,14 @@
 //! The flags, as typed, and what they come to.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::Parser;
 
-use crate::options::{Connections, Options, Speed};
+use crate::options::{
+    AbortOn, Arrivals, Boost, Cidr, Connections, Http, LatePolicy, Misbehaviour, Options, Profile, Reconnect,
+    Retry, Shard, Source, Speed, Stage, Substitution,
+};
 use crate::threshold::Threshold;
 use crate::{Stop, units};
 
@@ -13,8 +16,9 @@ use crate::{Stop, units};
 #[derive(Clone, Debug, Parser)]
 #[command(name = "replay", version, after_help = EXAMPLES, next_line_help = false)]
 pub struct Args {
-    /// The capture: from `squall proxy --record`, or `squall captures import`
-    pub capture: PathBuf,
+    /// Captures, each with an amplification of its own if need be: users.zst@100x jobs.zst@1x
+    #[arg(required = true, value_name = "CAPTURE[@N]", value_parser = source)]
+    pub captures: Vec<Source>,
 
     /// URL that replaces scheme, host and port [default: the listener that recorded, if it is loopback]
     #[arg(long, value_name = "URL", help_heading = "Where to")]
@@ -44,24 +48,86 @@ pub struct Args {
     #[arg(short = 'H', value_name = "NAME: VALUE", value_parser = header, help_heading = "Where to")]
     pub header: Vec<(String, String)>,
 
-    /// How many sessions for each recorded one: 100x, 2.5x
-    #[arg(long, value_name = "N", default_value = "1x", value_parser = units::amplify, help_heading = "How much")]
-    pub amplify: f64,
-    /// How fast time passes: 1x, 10x, max (a step is due when the one before it is answered)
-    #[arg(long, value_name = "X", value_parser = units::speed, help_heading = "How much")]
-    pub speed: Option<Speed>,
-    /// Pick the speed so that the plan fits in this time; never slower than recorded
-    #[arg(long, value_name = "TIME", value_parser = units::some_duration, conflicts_with = "speed", help_heading = "How much")]
-    pub within: Option<Duration>,
+    /// How many sessions for each recorded one: 100x, 2.5x [default: 1x]
+    #[arg(long, value_name = "N", value_parser = units::amplify, group = "load", help_heading = "How much")]
+    pub amplify: Option<f64>,
+    /// Hold this many sessions alive: a session that ends is replaced
+    #[arg(long, value_name = "N", value_parser = units::count, group = "load", help_heading = "How much")]
+    pub sessions: Option<usize>,
+    /// So many requests on average: 500/s, 6k/m
+    #[arg(long, short = 'r', value_name = "RATE", value_parser = rate, group = "load", help_heading = "How much")]
+    pub rate: Option<Rate>,
+    /// The amplification as a curve: "ramp:0..100x/2m, hold/10m, spike:300x/30s, step:-50x/1m"
+    #[arg(long, value_name = "PROFILE", group = "load", help_heading = "How much")]
+    pub profile: Option<Profile>,
+    /// Ramp to so many sessions alive in that time, one stage after the other: 30s:1000
+    #[arg(long, short = 's', value_name = "TIME:N", group = "load", help_heading = "How much")]
+    pub stage: Vec<Stage>,
+    /// Multiply the sessions that visit a route: 'GET /search:50x', 'GET /search:50x@2m..3m'
+    #[arg(long, value_name = "ROUTE:N", help_heading = "How much")]
+    pub boost: Vec<Boost>,
+    /// How the starts of sessions follow one another
+    #[arg(long, value_name = "HOW", value_enum, default_value = "recorded", help_heading = "How much")]
+    pub arrivals: Arrivals,
+    /// Begin anew when the recording is over, until --duration or Ctrl-C
+    #[arg(long = "loop", help_heading = "How much")]
+    pub looped: bool,
     /// Send nothing that is due later than this
     #[arg(long, short = 'd', value_name = "TIME", value_parser = units::some_duration, help_heading = "How much")]
     pub duration: Option<Duration>,
+    /// Leave what is due before this out of figures and thresholds (the books count it)
+    #[arg(long, value_name = "TIME", value_parser = units::some_duration, help_heading = "How much")]
+    pub warmup: Option<Duration>,
     /// Never send more than this: 100/s, 6k/m, max
     #[arg(long, value_name = "RATE", value_parser = rate, help_heading = "How much")]
     pub max_rate: Option<Rate>,
+    /// Only this route or session: 'GET /cart/{id}', 'GET /api/*', session:1f
+    #[arg(long, value_name = "WHAT", help_heading = "How much")]
+    pub only: Vec<String>,
+    /// Neither this route nor this session
+    #[arg(long, value_name = "WHAT", help_heading = "How much")]
+    pub exclude: Vec<String>,
     /// Decides everything that chance decides
     #[arg(long, value_name = "SEED", default_value = "1", help_heading = "How much")]
     pub seed: String,
+    /// Which of how many parts of the plan this process sends: 2/4; join the reports with squall merge
+    #[arg(long, value_name = "I/N", default_value = "1/1", help_heading = "How much")]
+    pub shard: Shard,
+
+    /// How fast time passes: 1x, 10x, max (a step is due when the one before it is answered)
+    #[arg(long, value_name = "X", value_parser = units::speed, help_heading = "When")]
+    pub speed: Option<Speed>,
+    /// Pick the speed so that the plan fits in this time; never slower than recorded
+    #[arg(long, value_name = "TIME", value_parser = units::some_duration, conflicts_with = "speed", help_heading = "When")]
+    pub within: Option<Duration>,
+    /// Shorten idle time within a session to this
+    #[arg(long, value_name = "TIME", value_parser = units::some_duration, help_heading = "When")]
+    pub max_gap: Option<Duration>,
+    /// What becomes of a step whose predecessor answered late
+    #[arg(long, value_name = "POLICY", value_enum, default_value = "catch-up", help_heading = "When")]
+    pub late_policy: LatePolicy,
+    /// Begin then: 2026-01-31T08:00:00Z, 08:00, +30s
+    #[arg(long, value_name = "TIME", help_heading = "When")]
+    pub start_at: Option<String>,
+
+    /// Identities, a row for each session: CSV with a header line, or JSON Lines
+    #[arg(long, value_name = "FILE", help_heading = "Who")]
+    pub users: Option<PathBuf>,
+    /// Use rows again when there are more sessions than rows
+    #[arg(long, requires = "users", help_heading = "Who")]
+    pub users_wrap: bool,
+    /// Replace a part of requests: 'header:x-user={id}', 'json:user.email={email}', also query: and form:
+    #[arg(long, value_name = "WHERE=TEXT", help_heading = "Who")]
+    pub set: Vec<Substitution>,
+    /// What clients do when a request fails: none, naive, backoff, budget
+    #[arg(long, value_name = "POLICY", default_value = "none", help_heading = "Who")]
+    pub retry: Retry,
+    /// Users of a kind, by share: 'slow-link 5% 64KB/s', 'slow-reader 2% 4KB/s', 'double-submit 1%', 'abandon 3%'
+    #[arg(long, value_name = "KIND SHARE", help_heading = "Who")]
+    pub misbehave: Vec<Misbehaviour>,
+    /// What clients do when their WebSocket is dropped: never, immediate, backoff
+    #[arg(long, value_name = "POLICY", default_value = "never", help_heading = "Who")]
+    pub reconnect: Reconnect,
 
     /// How sessions share connections
     #[arg(long, value_name = "HOW", value_enum, default_value = "recorded", help_heading = "How")]
@@ -69,6 +135,18 @@ pub struct Args {
     /// Most connections at once
     #[arg(long, short = 'c', value_name = "N", value_parser = units::count, help_heading = "How")]
     pub max_connections: Option<usize>,
+    /// Speak HTTP/1.1 [default: what most of the recording was sent with]
+    #[arg(long, conflicts_with = "http2", help_heading = "How")]
+    pub http1: bool,
+    /// Speak HTTP/2: over TLS, or in the clear with prior knowledge
+    #[arg(long, help_heading = "How")]
+    pub http2: bool,
+    /// Most streams on one HTTP/2 connection [default: 100; the peer's own limit holds as well]
+    #[arg(long, value_name = "N", value_parser = units::count, help_heading = "How")]
+    pub streams: Option<usize>,
+    /// Open connections from these addresses in turn: 127.0.1.0/24
+    #[arg(long, value_name = "CIDR", help_heading = "How")]
+    pub bind: Option<Cidr>,
     /// How long an answer may take
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = units::some_duration, help_heading = "How")]
     pub timeout: Duration,
@@ -76,9 +154,19 @@ pub struct Args {
     #[arg(long, short = 't', value_name = "N", value_parser = units::count, help_heading = "How")]
     pub threads: Option<usize>,
 
-    /// What must hold: response:p(95)<300ms (also service, ttfb, lateness), errors<1%, answered>99%
+    /// Skip the ten sessions that are replayed alone before an amplified run
+    #[arg(long, help_heading = "How")]
+    pub no_rehearsal: bool,
+
+    /// What must hold: response:p(95)<300ms, errors{route=GET /cart}<1%, response:p(99)<baseline+10%
     #[arg(long, value_name = "EXPR", help_heading = "What comes out")]
     pub threshold: Vec<Threshold>,
+    /// The run.json that thresholds with `baseline` compare with
+    #[arg(long, value_name = "RUN.json", help_heading = "What comes out")]
+    pub baseline: Option<PathBuf>,
+    /// Stop the run when this holds: 'errors>10% over 10s'
+    #[arg(long, value_name = "EXPR", help_heading = "What comes out")]
+    pub abort_on: Vec<AbortOn>,
     /// Write the report as JSON
     #[arg(long, value_name = "FILE", help_heading = "What comes out")]
     pub json: Option<PathBuf>,
@@ -100,19 +188,53 @@ impl Args {
     /// # Errors
     /// Words for the user.
     pub fn into_options(self) -> Result<Options, String> {
+        let start_at = self.start_at.as_deref().map(|text| units::start_time(text, SystemTime::now())).transpose()?;
+        let http = match (self.http1, self.http2) {
+            (true, _) => Http::One,
+            (_, true) => Http::Two,
+            _ => Http::Recorded,
+        };
+        let streams = self.streams.map_or(crate::limits::STREAMS, |streams| u32::try_from(streams).unwrap_or(u32::MAX));
         Ok(Options {
+            captures: self.captures,
             target: self.target,
             proxy: self.proxy,
-            amplify: self.amplify,
+            amplify: self.amplify.unwrap_or(1.0),
+            sessions: self.sessions.map(|sessions| sessions as u64),
+            rate: self.rate.and_then(|rate| rate.0),
+            profile: self.profile,
+            stages: self.stage,
+            looped: self.looped,
+            arrivals: self.arrivals,
+            boosts: self.boost,
+            max_gap: self.max_gap,
+            warmup: self.warmup,
+            late_policy: self.late_policy,
+            only: self.only,
+            exclude: self.exclude,
             speed: self.speed.unwrap_or(Speed::Times(1.0)),
             within: self.within,
             connections: self.connections,
+            http,
+            streams,
+            bind: self.bind,
+            retry: self.retry,
+            misbehaviours: self.misbehave,
+            reconnect: self.reconnect,
+            users: self.users,
+            users_wrap: self.users_wrap,
+            substitutions: self.set,
+            rehearsal: !self.no_rehearsal,
             max_connections: self.max_connections,
             max_rate: self.max_rate.and_then(|rate| rate.0),
             duration: self.duration,
             timeout: self.timeout,
             threads: self.threads,
             thresholds: self.threshold,
+            baseline: self.baseline,
+            abort_on: self.abort_on,
+            shard: self.shard,
+            start_at,
             seed: self.seed,
             allow_targets: self.allow_target,
             origin_counter: self.origin_counter,
@@ -121,9 +243,22 @@ impl Args {
             headers: self.header,
             argv: std::env::args().collect(),
             stop: Stop::new(),
-            ..Options::new(self.capture)
         })
     }
+}
+
+/// `users.zst@100x`: a path, and after its last @ an amplification.
+fn source(text: &str) -> Result<Source, String> {
+    if text.is_empty() {
+        return Err("a capture has a name".to_owned());
+    }
+    if let Some((path, amplify)) = text.rsplit_once('@')
+        && amplify.ends_with(['x', 'X'])
+        && amplify.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+    {
+        return Ok(Source { path: path.into(), amplify: Some(units::amplify(amplify)?) });
+    }
+    Ok(Source { path: text.into(), amplify: None })
 }
 
 fn rate(text: &str) -> Result<Rate, String> {
@@ -146,6 +281,10 @@ Examples:
   replay capture.zst                                   the recording, as it was, where it was recorded
   replay --amplify 100x capture.zst                    a hundred times as many users, same curve
   replay --amplify 100x --speed max capture.zst        as fast as answers come
+  replay --profile "ramp:0..100x/2m, hold/10m, spike:300x/30s" capture.zst
+  replay --sessions 1M --duration 3m --connections shared capture.zst
+  replay users.zst@100x jobs.zst@1x                    users beside background jobs
+  replay --http2 --retry backoff --misbehave 'abandon 3%' --amplify 10x capture.zst
   replay --within 10m day.zst --threshold 'response:p(95)<300ms' --threshold 'errors<1%'
   replay --target https://staging.example --allow-target staging.example --max-rate 500/s capture.zst
   replay --dry-run --amplify 1kx capture.zst           what would it take?

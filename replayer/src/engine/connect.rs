@@ -3,25 +3,31 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::engine::records::{ConnId, Engine, Stage};
+use crate::engine::records::{ConnId, Engine, Speaks, Stage};
 use crate::engine::settle;
 use crate::engine::wire::{Transport, Wire, Written};
+use crate::limits;
 
 /// Opens the connection `id` and reads from it until it ends.
 pub(crate) fn spawn_open(engine: &mut Engine, id: ConnId) {
     let Some(me) = engine.me.upgrade() else { return };
     let task = tokio::task::spawn_local(async move {
-        let job = me.borrow().job.clone();
-        match connect(&job.target.addresses).await {
+        let (job, source, slow) = {
+            let mut engine = me.borrow_mut();
+            let source = engine.sources.as_mut().map(crate::bind::Sources::next_address);
+            (engine.job.clone(), source, engine.conns[id.slot].reads.is_some())
+        };
+        match connect(&job.target.addresses, source, slow).await {
             Ok(stream) => {
                 let (read, write) = stream.into_split();
                 let opened = me.borrow_mut().opened(id, Wire::new(write, Transport::Plain));
@@ -39,10 +45,31 @@ pub(crate) fn spawn_open(engine: &mut Engine, id: ConnId) {
     engine.conns[id.slot].task = Some(task.abort_handle());
 }
 
-/// Writes the rest of a request as the socket takes it.
+/// Writes what is left to be written as the socket takes it, or as the user's link does.
 pub(crate) fn spawn_flush(engine: &mut Engine, id: ConnId) {
     let Some(me) = engine.me.upgrade() else { return };
-    tokio::task::spawn_local(poll_fn(move |cx| {
+    let conn = &mut engine.conns[id.slot];
+    let link = conn.link;
+    match &mut conn.wire {
+        Some(wire) if !wire.is_flushing => wire.is_flushing = true,
+        _ => return,
+    }
+    tokio::task::spawn_local(async move {
+        match link {
+            None => flush(&me, id).await,
+            Some(rate) => trickle(&me, id, rate).await,
+        }
+        let mut engine = me.borrow_mut();
+        if engine.is_alive(id)
+            && let Some(wire) = &mut engine.conns[id.slot].wire
+        {
+            wire.is_flushing = false;
+        }
+    });
+}
+
+async fn flush(me: &Rc<RefCell<Engine>>, id: ConnId) {
+    poll_fn(|cx| {
         let mut engine = me.borrow_mut();
         if !engine.is_alive(id) {
             return Poll::Ready(());
@@ -50,14 +77,53 @@ pub(crate) fn spawn_flush(engine: &mut Engine, id: ConnId) {
         let Some(wire) = &mut engine.conns[id.slot].wire else { return Poll::Ready(()) };
         // An error here will be met by the reader, which judges.
         wire.poll_flush(cx).map(|_| ())
-    }));
+    })
+    .await;
 }
 
-async fn connect(addresses: &[SocketAddr]) -> std::io::Result<TcpStream> {
+/// Writes at most `rate` bytes a second.
+async fn trickle(me: &Rc<RefCell<Engine>>, id: ConnId, rate: u64) {
+    let piece = piece(rate);
+    loop {
+        {
+            let mut engine = me.borrow_mut();
+            if !engine.is_alive(id) {
+                return;
+            }
+            let Some(wire) = &mut engine.conns[id.slot].wire else { return };
+            if !matches!(wire.push_at_most(piece), Ok(Written::Part)) {
+                return;
+            }
+        }
+        tokio::time::sleep(time_for(piece, rate)).await;
+    }
+}
+
+/// How many bytes a slow user takes at once: 20 times a second, but no less than a few.
+fn piece(rate: u64) -> usize {
+    usize::try_from(rate / 20).unwrap_or(usize::MAX).clamp(16, limits::READ_BYTES)
+}
+
+fn time_for(bytes: usize, rate: u64) -> Duration {
+    Duration::from_nanos((bytes as u64).saturating_mul(1_000_000_000) / rate.max(1))
+}
+
+async fn connect(
+    addresses: &[SocketAddr],
+    source: Option<IpAddr>,
+    slow: bool,
+) -> std::io::Result<TcpStream> {
     let mut last = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
     for address in addresses {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_nodelay(true)?;
+        if let Some(source) = source.filter(|source| source.is_ipv4() == address.is_ipv4()) {
+            crate::sys::bind_no_port(&socket, source)?;
+        }
+        if slow {
+            // Else the kernel would read at full speed what the user does not.
+            socket.set_recv_buffer_size(SLOW_BUFFER)?;
+        }
         match socket.connect(*address).await {
             Ok(stream) => return Ok(stream),
             Err(err) => last = err,
@@ -67,33 +133,46 @@ async fn connect(addresses: &[SocketAddr]) -> std::io::Result<TcpStream> {
 }
 
 async fn read_on(me: &Rc<RefCell<Engine>>, mut read: OwnedReadHalf, id: ConnId) {
-    poll_fn(|cx| {
-        loop {
-            let mut engine = me.borrow_mut();
-            let mut buffer = std::mem::take(&mut engine.read_buffer);
-            let mut filled = ReadBuf::new(&mut buffer);
-            let polled = Pin::new(&mut read).poll_read(cx, &mut filled);
-            let count = filled.filled().len();
-            let goes_on = match polled {
-                Poll::Pending => {
-                    engine.read_buffer = buffer;
-                    return Poll::Pending;
-                }
-                Poll::Ready(Ok(())) => engine.received(id, &buffer[..count]),
-                Poll::Ready(Err(_)) => {
-                    engine.broken(id);
-                    false
-                }
-            };
-            engine.read_buffer = buffer;
-            engine.after_event();
-            if !goes_on {
-                return Poll::Ready(());
-            }
+    let slow = me.borrow().conns.get(id.slot).and_then(|conn| conn.reads);
+    let most = slow.map_or(limits::READ_BYTES, piece);
+    while let Some(count) = poll_fn(|cx| read_some(me, &mut read, id, cx, most)).await {
+        if let Some(rate) = slow {
+            tokio::time::sleep(time_for(count, rate)).await;
         }
-    })
-    .await;
+    }
 }
+
+/// Reads once; the engine gets what came. `None`: there is nothing to read on for.
+fn read_some(
+    me: &Rc<RefCell<Engine>>,
+    read: &mut OwnedReadHalf,
+    id: ConnId,
+    cx: &mut Context<'_>,
+    most: usize,
+) -> Poll<Option<usize>> {
+    let mut engine = me.borrow_mut();
+    let mut buffer = std::mem::take(&mut engine.read_buffer);
+    let mut filled = ReadBuf::new(&mut buffer[..most]);
+    let polled = Pin::new(read).poll_read(cx, &mut filled);
+    let count = filled.filled().len();
+    let goes_on = match polled {
+        Poll::Pending => {
+            engine.read_buffer = buffer;
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(())) => engine.received(id, &buffer[..count]),
+        Poll::Ready(Err(_)) => {
+            engine.broken(id);
+            false
+        }
+    };
+    engine.read_buffer = buffer;
+    engine.after_event();
+    Poll::Ready(goes_on.then_some(count))
+}
+
+/// Receive buffer of a connection whose user reads slowly, in bytes.
+const SLOW_BUFFER: u32 = 4096;
 
 impl Engine {
     /// The socket is open. False: it is not wanted any more.
@@ -125,11 +204,13 @@ impl Engine {
         self.is_alive(id)
     }
 
-    /// The connection can carry the operation that it was opened for.
+    /// The connection can carry what it was opened for.
     fn ready(&mut self, id: ConnId) {
-        let op = self.conns[id.slot].op;
         let now = self.now();
-        self.send(op, id.slot, now);
+        match self.conns[id.slot].speaks {
+            Speaks::Http1(_) => self.send(self.conns[id.slot].op, id.slot, now),
+            Speaks::Http2(_) => self.start_streams(id, now),
+        }
     }
 
     /// Bytes came from the socket (none: its end). False: stop reading.
@@ -213,5 +294,6 @@ impl Engine {
             self.serve_waiting(now);
             self.admit(now);
         }
+        self.flush_dirty();
     }
 }

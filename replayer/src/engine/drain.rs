@@ -1,6 +1,6 @@
 //! Timeouts, the end of the duration, and stopping: everything that looks at all operations at once.
 
-use crate::engine::records::{Engine, Phase, Stage};
+use crate::engine::records::{Engine, Phase, Speaks, Stage};
 use crate::engine::settle;
 use crate::limits;
 use crate::slab::NONE;
@@ -55,9 +55,11 @@ impl Engine {
     fn drain(&mut self, why: Why, until_ns: u64) {
         self.phase = Phase::Draining { until_ns };
         self.drop_starts(why);
-        self.timers.clear();
+        self.wheel.clear();
+        self.later.clear();
         self.waiting.clear();
         self.held.clear();
+        self.replacements.clear();
         let all: Vec<u32> = self.sessions.iter().map(|(number, _)| number).collect();
         for session in all.iter().copied() {
             self.cut_session(session, why);
@@ -67,53 +69,74 @@ impl Engine {
         for op in unsent {
             self.give_up(op, why);
         }
+        let now = self.now();
         for session in all {
             if self.sessions[session].ops == NONE {
-                self.end_session(session);
+                self.end_session(session, now);
             }
         }
     }
 
     /// Drops an operation that was released but not sent.
-    fn give_up(&mut self, op: u32, why: Why) {
+    pub(crate) fn give_up(&mut self, op: u32, why: Why) {
+        self.leave_connection(op);
         let Some(record) = self.ops.remove(op) else { return };
-        if record.conn != NONE {
-            self.close(record.conn);
-        }
         self.unlink_op(record.session, op, record.next);
         self.sessions[record.session].cut = true;
-        self.never(why, 1);
+        // Further attempts are nobody's plan: one that is not sent is not missing.
+        self.never(why, u64::from(record.attempt == 1));
+    }
+
+    /// Takes an operation off its connection, which ends with it where it carries nothing else.
+    fn leave_connection(&mut self, op: u32) {
+        let slot = self.ops[op].conn;
+        if self.conns.get(slot).is_some_and(|conn| matches!(conn.speaks, Speaks::Http2(_))) {
+            self.cancel_stream(op);
+        } else if slot != NONE {
+            self.close(slot);
+            self.ops[op].conn = NONE;
+        }
     }
 
     fn abort_all(&mut self, now: u64) {
         let all: Vec<u32> = self.ops.iter().map(|(number, _)| number).collect();
         for op in all {
-            self.fail(op, Failure::Aborted, now);
+            if self.ops.get(op).is_some() {
+                self.fail(op, Failure::Aborted, now);
+            }
         }
     }
 
+    /// Ends what has taken too long. Of very many operations each sweep looks at a part.
     fn time_out(&mut self, now: u64) {
-        let timeout = self.job.timeout.as_nanos() as u64;
-        let late: Vec<(u32, Failure)> = self
-            .ops
-            .iter()
-            .filter_map(|(number, op)| {
-                if op.sent_ns > 0 {
-                    let patience = timeout + self.stream_ns(op.session, op.step, timeout);
-                    return (now > op.sent_ns + patience).then_some((number, Failure::Timeout));
-                }
-                let conn = self.conns.get(op.conn)?;
-                let failure = match conn.stage {
-                    Stage::Connecting => Failure::Connect,
-                    Stage::Handshake => Failure::Tls,
-                    Stage::Idle | Stage::Busy => return None,
-                };
-                (now > op.waiting_ns + timeout).then_some((number, failure))
+        let slots = self.ops.slots();
+        let part = slots.div_ceil(SWEEPS).max(OPS_A_SWEEP).min(slots);
+        let late: Vec<(u32, Failure)> = (0..part)
+            .filter_map(|step| {
+                let number = (self.swept + step) % slots;
+                self.overdue(number, now).map(|failure| (number, failure))
             })
             .collect();
+        self.swept = if slots == 0 { 0 } else { (self.swept + part) % slots };
         for (op, failure) in late {
             self.fail(op, failure, now);
         }
+    }
+
+    /// How an operation has failed that has taken too long.
+    fn overdue(&self, number: u32, now: u64) -> Option<Failure> {
+        let timeout = self.job.timeout.as_nanos() as u64;
+        let op = self.ops.get(number)?;
+        if op.sent_ns > 0 {
+            let patience = timeout + self.stream_ns(op.session, op.step, timeout);
+            return (now > op.sent_ns + patience).then_some(Failure::Timeout);
+        }
+        let failure = match self.conns.get(op.conn)?.stage {
+            Stage::Connecting => Failure::Connect,
+            Stage::Handshake => Failure::Tls,
+            Stage::Idle | Stage::Busy => return None,
+        };
+        (now > op.waiting_ns + timeout).then_some(failure)
     }
 
     /// What a recorded answer that outlasts the timeout by itself may take on top of it.
@@ -125,15 +148,46 @@ impl Engine {
 
     fn fail(&mut self, op: u32, failure: Failure, now: u64) {
         let Some(record) = self.ops.get(op) else { return };
-        let (conn, sent) = (record.conn, record.sent_ns > 0);
-        if conn != NONE {
-            self.close(conn);
-        }
-        if !sent {
+        let is_sent = record.sent_ns > 0;
+        self.leave_connection(op);
+        if !is_sent {
+            let record = &mut self.ops[op];
+            record.waited_ns += now.saturating_sub(record.waiting_ns);
+            record.waiting_ns = now;
             self.count_sent(op, now);
         }
         settle::failed(self, op, failure, now);
     }
+
+    /// Its user does not wait any longer: closes the page, and is gone.
+    pub(crate) fn abandon(&mut self, op: u32, now: u64) {
+        let session = self.ops[op].session;
+        self.sessions[session].gone = true;
+        self.tally.abandoned += 1;
+        self.cut_session(session, Why::Abandoned);
+        let mut unsent = Vec::new();
+        let mut sent = Vec::new();
+        let mut at = self.sessions[session].ops;
+        while at != NONE {
+            let record = &self.ops[at];
+            if record.sent_ns > 0 { sent.push(at) } else { unsent.push(at) }
+            at = record.next;
+        }
+        for op in unsent {
+            self.give_up(op, Why::Abandoned);
+        }
+        for op in sent {
+            self.fail(op, Failure::Aborted, now);
+        }
+        if self.sessions.get(session).is_some_and(|record| record.ops == NONE) {
+            self.end_session(session, now);
+        }
+    }
 }
+
+/// Sweeps until every operation was looked at, where there are very many: a second.
+const SWEEPS: u32 = 20;
+/// Operations that each sweep looks at in any case.
+const OPS_A_SWEEP: u32 = 16 * 1024;
 
 const SECOND_NS: u64 = 1_000_000_000;

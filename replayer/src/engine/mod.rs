@@ -5,6 +5,8 @@
 
 mod connect;
 mod drain;
+mod mux;
+mod pool;
 mod records;
 mod schedule;
 mod send;
@@ -37,7 +39,19 @@ pub(crate) struct Job {
     pub(crate) connections: usize,
     pub(crate) gate: Option<RateGate>,
     pub(crate) duration: Option<Duration>,
+    pub(crate) warmup: Option<Duration>,
     pub(crate) timeout: Duration,
+    /// Requests go as streams of HTTP/2 connections.
+    pub(crate) http2: bool,
+    /// Most streams that we open on one connection.
+    pub(crate) streams: u32,
+    pub(crate) late_policy: LatePolicy,
+    pub(crate) retry: Retry,
+    pub(crate) misbehaviours: Vec<Misbehaviour>,
+    /// Local addresses to open connections from.
+    pub(crate) bind: Option<Cidr>,
+    /// When the run begins; `None`: now.
+    pub(crate) start_at: Option<SystemTime>,
     pub(crate) stop: Stop,
     /// Whether to keep the set of sent operations for the join with a proxy.
     pub(crate) count_ops: bool,

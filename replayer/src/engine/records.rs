@@ -16,24 +16,33 @@ use std::time::Instant;
 use tokio::io::unix::AsyncFd;
 use tokio::task::AbortHandle;
 
+use crate::bind::Sources;
 use crate::cookies::Jar;
+use crate::engine::mux::{End, Mux};
 use crate::engine::wire::Wire;
 use crate::engine::{Job, Message};
 use crate::http::Reader;
 use crate::limits;
-use crate::plan::Start;
+use crate::misbehave::{Behaviour, behaviour_of};
+use crate::plan::{Start, Starts};
+use crate::retry::Budget;
 use crate::slab::{NONE, Slab};
 use crate::tally::{Interval, Tally, Why};
+use crate::wheel::{Links, Wheel};
 
 /// A session between its start and its end. What it is follows from its program and its number.
 #[derive(Debug)]
 pub(crate) struct Session {
-    /// Its due start, in nanoseconds of the run.
+    /// Its due start, in nanoseconds of the run; later than planned where `--late-policy queue` shifted the rest.
     pub(crate) start_ns: u64,
-    /// When the predecessor of the next step ended, where the step had to wait for it.
-    pub(crate) ready_ns: u64,
+    /// While it thinks: when its next step is due. While it is blocked: when what it waited for had ended.
+    pub(crate) due_ns: u64,
     pub(crate) program: u32,
     pub(crate) clone: u32,
+    /// Its row of the users file.
+    pub(crate) user: u32,
+    /// The place that it fills where a number of sessions is held alive.
+    pub(crate) slot: u32,
     /// Next step to release.
     pub(crate) next: u32,
     /// First of its operations in flight.
@@ -42,11 +51,20 @@ pub(crate) struct Session {
     pub(crate) conns: u32,
     /// Its cookie jar, once the server has set something.
     pub(crate) jar: u32,
+    /// Next session in the same slot of the timer wheel.
+    pub(crate) timer: u32,
+    /// How late its last request left, in microseconds; [`NOT_SENT`] before the first.
+    pub(crate) late_us: u32,
     /// The next step waits for an operation in flight.
     pub(crate) blocked: bool,
     /// It was ended before its last step.
     pub(crate) cut: bool,
+    /// Its user has left: what is in flight ends, nothing follows.
+    pub(crate) gone: bool,
 }
+
+/// [`Session::late_us`] before the first request.
+pub(crate) const NOT_SENT: u32 = u32::MAX;
 
 /// An operation that was released and has not ended.
 #[derive(Debug)]
@@ -56,18 +74,26 @@ pub(crate) struct Op {
     /// Next operation in flight of the same session.
     pub(crate) next: u32,
     pub(crate) conn: u32,
+    /// Its stream on an HTTP/2 connection; 0: none yet.
+    pub(crate) stream: u32,
+    /// What is known of it as a stream of messages; `NONE`: it is none.
+    pub(crate) flow: u32,
+    /// Tells it from an earlier operation of the same number.
+    pub(crate) serial: u32,
+    /// From 1.
+    pub(crate) attempt: u32,
     pub(crate) id: u64,
     /// When it was due.
     pub(crate) intended_ns: u64,
-    /// When it could go at the earliest: due, and its predecessor answered.
+    /// When this attempt could go at the earliest: due, and its predecessor answered.
     pub(crate) ready_ns: u64,
     /// When it began to wait for a connection or a place in the rate.
     pub(crate) waiting_ns: u64,
-    /// Waits so far that are not our doing.
+    /// Waits of this attempt so far that are not our doing.
     pub(crate) waited_ns: u64,
     /// Of these, for a connection.
     pub(crate) conn_wait_ns: u64,
-    /// 0 until it was sent.
+    /// 0 until this attempt was sent.
     pub(crate) sent_ns: u64,
     /// 0 until the first byte of the answer.
     pub(crate) first_ns: u64,
@@ -79,8 +105,36 @@ pub(crate) struct Op {
     pub(crate) paid: bool,
     /// The answer was made by the proxy (`squall-error`).
     pub(crate) by_proxy: bool,
+    /// It had to wait for the step before it.
+    pub(crate) was_blocked: bool,
+    /// It is the second of a double submit.
+    pub(crate) is_double: bool,
+    /// What the answer says in Retry-After, in seconds; 0: nothing.
+    pub(crate) retry_after_s: u32,
     /// The rules that touched the answer (`squall-fault`).
     pub(crate) fault: Option<Box<str>>,
+}
+
+/// Something that an operation does at a time of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Later {
+    pub(crate) due_ns: u64,
+    pub(crate) op: u32,
+    pub(crate) serial: u32,
+    pub(crate) what: Act,
+}
+
+/// What an operation does later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Act {
+    /// Its next attempt.
+    Retry,
+    /// Its next message.
+    Message,
+    /// Its user gives up waiting.
+    Abandon,
+    /// It is ended by us, as it was in the recording.
+    Close,
 }
 
 /// What a connection is doing.
@@ -88,7 +142,9 @@ pub(crate) struct Op {
 pub(crate) enum Stage {
     Connecting,
     Handshake,
+    /// Open, and free for a request.
     Idle,
+    /// Open, and carrying as much as it can.
     Busy,
 }
 
@@ -98,7 +154,7 @@ pub(crate) struct Conn {
     /// Tells a task whose connection is gone from the next one in the same slot.
     pub(crate) generation: u32,
     pub(crate) stage: Stage,
-    /// The operation it carries, or was opened for.
+    /// The operation it carries, or was opened for; `NONE` for one that carries streams.
     pub(crate) op: u32,
     /// The session that owns it; `NONE`: the pool.
     pub(crate) owner: u32,
@@ -108,9 +164,21 @@ pub(crate) struct Conn {
     pub(crate) next: u32,
     /// It has carried an answer.
     pub(crate) used: bool,
+    /// Bytes a second that its user's link takes, and that its user reads; `None`: as much as there is.
+    pub(crate) link: Option<u64>,
+    pub(crate) reads: Option<u64>,
     pub(crate) wire: Option<Wire>,
-    pub(crate) reader: Reader,
+    pub(crate) speaks: Speaks,
     pub(crate) task: Option<AbortHandle>,
+}
+
+/// What is spoken on a connection.
+#[derive(Debug)]
+pub(crate) enum Speaks {
+    /// One request at a time.
+    Http1(Reader),
+    /// Many streams.
+    Http2(Box<Mux>),
 }
 
 /// Names one connection for its task.
@@ -140,28 +208,50 @@ pub(crate) struct Engine {
     pub(crate) seconds: Sender<Message>,
     pub(crate) origin: Instant,
     pub(crate) duration_ns: u64,
+    /// What is due before this is left out of the figures.
+    pub(crate) warmup_ns: u64,
     pub(crate) phase: Phase,
 
-    /// Sessions to start, by time, from `started` on.
-    pub(crate) starts: Vec<Start>,
-    pub(crate) started: usize,
+    /// Sessions to start, by time.
+    pub(crate) starts: Starts,
+    /// Sessions that take the place of ended ones.
+    pub(crate) replacements: VecDeque<Start>,
     pub(crate) sessions: Slab<Session>,
     pub(crate) ops: Slab<Op>,
     pub(crate) conns: Slab<Conn>,
     pub(crate) jars: Slab<Jar>,
-    /// Due times of sessions that think.
-    pub(crate) timers: BinaryHeap<Reverse<(u64, u32)>>,
-    /// Operations that have a connection and wait for their place in the rate.
-    pub(crate) held: VecDeque<(u64, u32)>,
-    /// Operations that wait for a connection.
-    pub(crate) waiting: VecDeque<u32>,
-    /// Idle connections of the pool, last used last.
+    /// Sessions that think.
+    pub(crate) wheel: Wheel,
+    /// Operations that do something at a time of their own.
+    pub(crate) later: BinaryHeap<Reverse<Later>>,
+    /// Operations that wait for their place in the rate, with their serial numbers.
+    pub(crate) held: VecDeque<(u64, u32, u32)>,
+    /// Operations that wait for a connection, with their serial numbers.
+    pub(crate) waiting: VecDeque<(u32, u32)>,
+    /// The serial number of the last operation.
+    pub(crate) serial: u32,
+    pub(crate) budget: Budget,
+    /// Connections of the pool that have room, last used last.
     pub(crate) idle: Vec<u32>,
+    /// HTTP/2 connections of the pool that are being opened.
+    pub(crate) opening: Vec<u32>,
+    /// HTTP/2 connections with bytes to write at the end of the turn.
+    pub(crate) dirty: Vec<ConnId>,
+    /// Room for the streams that ended in one read.
+    pub(crate) ended: Vec<(u32, End)>,
+    /// Open HTTP/2 streams.
+    pub(crate) open_streams: u64,
     /// How many connections of sessions are idle.
     pub(crate) idle_owned: usize,
     /// Where the search for an idle connection to close goes on.
     pub(crate) hand: u32,
     pub(crate) max_conns: usize,
+    /// Most sessions at once at full speed: as many as can have a request in flight.
+    pub(crate) max_active: usize,
+    /// Where the search for overdue operations goes on.
+    pub(crate) swept: u32,
+    /// Local addresses to open connections from.
+    pub(crate) sources: Option<Sources>,
     pub(crate) generation: u32,
 
     pub(crate) alarm: Rc<AsyncFd<OwnedFd>>,
@@ -184,16 +274,16 @@ impl Engine {
         matches!(self.job.plan.speed, crate::options::Speed::Times(_))
     }
 
-    /// Sessions not started, by time.
-    pub(crate) fn next_start(&self) -> Option<&Start> {
-        self.starts.get(self.started)
-    }
-
     /// Whether everything was sent and has ended.
     pub(crate) fn is_over(&self) -> bool {
         let nothing_flies = self.ops.len() == 0;
         match self.phase {
-            Phase::Running => nothing_flies && self.sessions.len() == 0 && self.next_start().is_none(),
+            Phase::Running => {
+                nothing_flies
+                    && self.sessions.len() == 0
+                    && self.replacements.is_empty()
+                    && self.starts.is_done()
+            }
             Phase::Draining { .. } => nothing_flies,
         }
     }
@@ -227,17 +317,24 @@ impl Engine {
         let _ = self.seconds.send(Message::Second(Box::new(done)));
     }
 
-    /// The connection of `session` for `lane`, if it has one that is free.
-    pub(crate) fn owned(&self, session: u32, lane: u16) -> Option<u32> {
-        let mut slot = self.sessions[session].conns;
-        while slot != NONE {
-            let conn = &self.conns[slot];
-            if conn.lane == lane && conn.stage == Stage::Idle {
-                return Some(slot);
-            }
-            slot = conn.next;
-        }
-        None
+    /// How the user of a session behaves.
+    pub(crate) fn behaviour(&self, session: &Session) -> Behaviour {
+        let session_word = self.job.plan.program(session.program).session();
+        behaviour_of(&self.job.misbehaviours, self.job.plan.seed, session_word, session.clone)
+    }
+}
+
+impl Links for Slab<Session> {
+    fn due(&self, id: u32) -> u64 {
+        self[id].due_ns
+    }
+
+    fn next(&self, id: u32) -> u32 {
+        self[id].timer
+    }
+
+    fn set_next(&mut self, id: u32, next: u32) {
+        self[id].timer = next;
     }
 }
 
@@ -248,6 +345,10 @@ impl Op {
             step,
             next: NONE,
             conn: NONE,
+            stream: 0,
+            flow: NONE,
+            serial: 0,
+            attempt: 1,
             id,
             intended_ns: 0,
             ready_ns: 0,
@@ -260,6 +361,9 @@ impl Op {
             fresh: false,
             paid: false,
             by_proxy: false,
+            was_blocked: false,
+            is_double: false,
+            retry_after_s: 0,
             fault: None,
         }
     }

@@ -2,9 +2,11 @@
 
 use std::cmp::Reverse;
 
-use crate::engine::records::{Engine, Op, Phase, Session};
+use crate::engine::records::{Act, Engine, Later, NOT_SENT, Op, Phase, Session};
 use crate::identity;
+use crate::late::LatePolicy;
 use crate::limits;
+use crate::options::Speed;
 use crate::plan::Start;
 use crate::slab::NONE;
 use crate::tally::Why;
@@ -22,7 +24,9 @@ pub(crate) enum Next {
 
 /// What is due first.
 enum Due {
+    Replacement,
     Held,
+    Later,
     Timer,
     Start,
 }
@@ -34,6 +38,12 @@ impl Engine {
         if now >= self.next_sweep_ns {
             self.sweep(now);
         }
+        let next = self.release();
+        self.flush_dirty();
+        next
+    }
+
+    fn release(&mut self) -> Next {
         for _ in 0..limits::RELEASES_A_TURN {
             self.drop_late_starts();
             if self.is_over() {
@@ -45,9 +55,15 @@ impl Engine {
                 return Next::At(due_ns.min(self.next_sweep_ns));
             }
             match due {
+                Due::Replacement => {
+                    if let Some(next) = self.replacements.pop_front() {
+                        self.start_session(&next, next.at_ns.min(now), now);
+                    }
+                }
                 Due::Held => self.send_held(now),
+                Due::Later => self.act(now),
                 Due::Timer => {
-                    if let Some(Reverse((_, session))) = self.timers.pop() {
+                    if let Some((_, session)) = self.wheel.pop(&mut self.sessions) {
                         self.advance(session, now);
                     }
                 }
@@ -58,55 +74,69 @@ impl Engine {
         Next::Again
     }
 
-    fn first_due(&self) -> Option<(u64, Due)> {
-        let held = self.held.front().map(|(due, _)| (*due, Due::Held));
-        let timer = self.timers.peek().map(|Reverse((due, _))| (*due, Due::Timer));
-        let start = self.next_start().filter(|_| self.may_start());
-        let start = start.map(|start| (self.job.plan.due_ns(start.at_us), Due::Start));
-        [held, timer, start].into_iter().flatten().min_by_key(|(due, _)| *due)
+    fn first_due(&mut self) -> Option<(u64, Due)> {
+        let replacement = self.replacements.front().map(|next| (next.at_ns, Due::Replacement));
+        let held = self.held.front().map(|(due, ..)| (*due, Due::Held));
+        let later = self.later.peek().map(|Reverse(later)| (later.due_ns, Due::Later));
+        let timer = self.wheel.peek(&mut self.sessions).map(|due| (due, Due::Timer));
+        let start = if self.may_start() { self.starts.peek() } else { None };
+        let start = start.map(|start| (start.at_ns, Due::Start));
+        [replacement, held, later, timer, start].into_iter().flatten().min_by_key(|(due, _)| *due)
     }
 
     /// Starts are ordered: when the next is not due within the duration, none is.
     fn drop_late_starts(&mut self) {
-        let late = |start: &Start| self.duration_ns <= self.job.plan.due_ns(start.at_us);
-        if self.next_start().is_some_and(late) {
+        if self.starts.peek().is_some_and(|start| self.duration_ns <= start.at_ns) {
             self.drop_starts(Why::Duration);
         }
     }
 
     /// Paced sessions start when they are due; at full speed one starts when a connection is free for it.
     fn may_start(&self) -> bool {
-        self.fully_paced() || self.sessions.len() < self.max_conns
+        self.phase == Phase::Running && (self.fully_paced() || self.sessions.len() < self.max_active)
     }
 
     /// Starts sessions that are waiting for nothing but room; used when room was made.
     pub(crate) fn admit(&mut self, now: u64) {
-        if !self.fully_paced()
-            && self.phase == Phase::Running
-            && self.may_start()
-            && self.next_start().is_some()
-        {
+        if !self.fully_paced() && self.may_start() && self.starts.peek().is_some() {
             self.start_next(now);
         }
     }
 
     fn start_next(&mut self, now: u64) {
-        let Some(&Start { at_us, program, clone }) = self.next_start() else { return };
-        let due_ns = if self.fully_paced() { self.job.plan.due_ns(at_us) } else { now };
-        self.started += 1;
+        let Some(start) = self.starts.next() else { return };
+        let due_ns = if self.fully_paced() { start.at_ns } else { now };
+        self.start_session(&start, due_ns, now);
+    }
+
+    fn start_session(&mut self, start: &Start, due_ns: u64, now: u64) {
+        let skipped_ns = self.job.plan.due_ns(start.skip_us);
+        let mut next = 0;
+        let program = self.job.plan.program(start.program);
+        while start.skip_us > 0 && next < program.len() && program.step(next).offset_us() < start.skip_us {
+            next += 1;
+        }
         let session = self.sessions.insert(Session {
-            start_ns: due_ns,
-            ready_ns: 0,
-            program,
-            clone,
-            next: 0,
+            // A session that enters in its middle began before the run: its times are kept in whole nanoseconds from
+            // then on, which may lie before zero.
+            start_ns: due_ns.wrapping_sub(skipped_ns),
+            due_ns: 0,
+            program: start.program,
+            clone: start.clone,
+            user: start.user,
+            slot: start.slot,
+            next,
             ops: NONE,
             conns: NONE,
             jar: NONE,
+            timer: NONE,
+            late_us: NOT_SENT,
             blocked: false,
             cut: false,
+            gone: false,
         });
         self.tally.sessions_started += 1;
+        self.tally.planned += u64::from(program.len() - next);
         self.tally.sessions_peak = self.tally.sessions_peak.max(self.sessions.len() as u64);
         self.advance(session, now);
     }
@@ -119,14 +149,14 @@ impl Engine {
             let program = job.plan.program(record.program);
             if record.next >= program.len() {
                 if record.ops == NONE {
-                    self.end_session(session);
+                    self.end_session(session, now);
                 }
                 return;
             }
             let step = program.step(record.next);
-            let due_ns = match self.job.plan.speed {
-                crate::options::Speed::Times(_) => record.start_ns + job.plan.due_ns(step.offset_us()),
-                crate::options::Speed::Max => now,
+            let mut due_ns = match job.plan.speed {
+                Speed::Times(_) => record.start_ns.wrapping_add(job.plan.due_ns(step.offset_us())),
+                Speed::Max => now,
             };
             if due_ns >= self.duration_ns {
                 self.cut_session(session, Why::Duration);
@@ -138,25 +168,109 @@ impl Engine {
             }
             let record = &mut self.sessions[session];
             if due_ns > now {
-                self.timers.push(Reverse((due_ns, session)));
+                record.due_ns = due_ns;
+                self.wheel.insert(session, &mut self.sessions);
                 self.wake_by(due_ns);
                 return;
             }
-            let step_number = record.next;
-            record.next += 1;
-            let ready_ns = std::mem::take(&mut record.ready_ns).max(due_ns);
-            let id = identity::operation(job.plan.seed, program.session(), record.clone, step.index());
-            let mut op = Op::new(session, step_number, id);
-            op.intended_ns = due_ns;
-            op.ready_ns = ready_ns;
-            op.waiting_ns = now;
-            op.next = record.ops;
-            let op = self.ops.insert(op);
-            self.sessions[session].ops = op;
-            self.dispatch(op, now);
+            let ready_ns = std::mem::take(&mut record.due_ns).max(due_ns);
+            if ready_ns > due_ns && job.late_policy != LatePolicy::CatchUp {
+                match self.catch_up(session, due_ns, now) {
+                    Some(shifted_ns) => due_ns = shifted_ns,
+                    None => continue,
+                }
+            }
+            self.release_step(session, due_ns, ready_ns.max(due_ns), now);
             if self.sessions.get(session).is_none() {
                 return;
             }
+        }
+    }
+
+    /// What the late policy makes of a step whose predecessor answered after the step was due: its new due time, or
+    /// `None` when it is dropped.
+    fn catch_up(&mut self, session: u32, due_ns: u64, now: u64) -> Option<u64> {
+        let record = &mut self.sessions[session];
+        if self.job.late_policy == LatePolicy::Queue {
+            record.start_ns = record.start_ns.wrapping_add(now - due_ns);
+            return Some(now);
+        }
+        let program = self.job.plan.program(record.program);
+        let after = record.next + 1;
+        let next_due = |step: u32| self.job.plan.due_ns(program.step(step).offset_us());
+        if after < program.len() && record.start_ns.wrapping_add(next_due(after)) <= now {
+            record.next = after;
+            record.cut = true;
+            self.never(Why::SkippedLate, 1);
+            return None;
+        }
+        Some(due_ns)
+    }
+
+    /// Sends the next step of a session, or lets it wait for a connection.
+    fn release_step(&mut self, session: u32, due_ns: u64, ready_ns: u64, now: u64) {
+        let record = &mut self.sessions[session];
+        let step_number = record.next;
+        record.next += 1;
+        let (program, clone) = (self.job.plan.program(record.program), record.clone);
+        let step = program.step(step_number);
+        let id = identity::operation(self.job.plan.seed, program.session(), clone, step.index());
+        let doubles = step.is_unsafe() && self.behaviour(&self.sessions[session]).doubles;
+        let mut op = Op::new(session, step_number, id);
+        op.intended_ns = due_ns;
+        op.ready_ns = ready_ns;
+        op.waiting_ns = now;
+        op.was_blocked = ready_ns > due_ns;
+        let first = self.add_op(op);
+        if self.job.retry.has_budget() {
+            self.budget.on_request(now);
+        }
+        if doubles {
+            let mut second = Op::new(session, step_number, id);
+            (second.intended_ns, second.ready_ns, second.waiting_ns) = (due_ns, ready_ns, now);
+            second.attempt = 2;
+            second.is_double = true;
+            let second = self.add_op(second);
+            self.dispatch(first, now);
+            if self.ops.get(second).is_some() {
+                self.dispatch(second, now);
+            }
+            return;
+        }
+        self.watch_patience(first, now);
+        self.dispatch(first, now);
+    }
+
+    fn add_op(&mut self, mut op: Op) -> u32 {
+        self.serial = self.serial.wrapping_add(1);
+        op.serial = self.serial;
+        let session = op.session;
+        op.next = self.sessions[session].ops;
+        let number = self.ops.insert(op);
+        self.sessions[session].ops = number;
+        number
+    }
+
+    /// Sees to it that `op` does something at `due_ns`.
+    pub(crate) fn later(&mut self, op: u32, due_ns: u64, what: Act) {
+        let serial = self.ops[op].serial;
+        self.later.push(Reverse(Later { due_ns, op, serial, what }));
+        self.wake_by(due_ns);
+    }
+
+    /// Does the first of what is due later.
+    fn act(&mut self, now: u64) {
+        let Some(Reverse(Later { op, serial, what, due_ns })) = self.later.pop() else { return };
+        if !self.is_current(op, serial) {
+            return;
+        }
+        match what {
+            Act::Retry => {
+                self.ops[op].waiting_ns = due_ns;
+                self.dispatch(op, now);
+            }
+            Act::Abandon => self.abandon(op, now),
+            Act::Message | Act::Close => {}
         }
     }
 
@@ -183,7 +297,7 @@ impl Engine {
         let record = &mut self.sessions[session];
         let waited = std::mem::take(&mut record.blocked);
         if waited {
-            record.ready_ns = now;
+            record.due_ns = now;
         }
         if waited || record.ops == NONE && self.is_last(session) {
             self.advance(session, now);
@@ -193,19 +307,26 @@ impl Engine {
         }
     }
 
-    /// Ends a session: its connections are closed, what the server set for it is forgotten.
-    pub(crate) fn end_session(&mut self, session: u32) {
+    /// Ends a session: its connections are closed, what the server set for it is forgotten. Where a number of
+    /// sessions is held alive, another takes its place.
+    pub(crate) fn end_session(&mut self, session: u32, now: u64) {
         while let Some(conn) = Some(self.sessions[session].conns).filter(|conn| *conn != NONE) {
             self.close(conn);
         }
         let Some(record) = self.sessions.remove(session) else { return };
         if let Some(jar) = self.jars.remove(record.jar) {
-            self.tally.cookies_refused += jar.refused;
+            self.tally.cookies_refused += jar.refused();
         }
         if record.cut {
             self.tally.sessions_aborted += 1;
         } else {
             self.tally.sessions_completed += 1;
+        }
+        if self.phase == Phase::Running
+            && now < self.duration_ns
+            && let Some(next) = self.starts.replace(record.slot, now)
+        {
+            self.replacements.push_back(next);
         }
     }
 
@@ -221,9 +342,8 @@ impl Engine {
 
     /// Gives up all sessions that have not started.
     pub(crate) fn drop_starts(&mut self, why: Why) {
-        let left = self.starts[self.started..].iter();
-        let steps: u64 = left.map(|start| u64::from(self.job.plan.program(start.program).len())).sum();
-        self.started = self.starts.len();
+        let steps = self.starts.drop_rest();
+        self.tally.planned += steps;
         self.never(why, steps);
     }
 

@@ -5,42 +5,37 @@
 
 use bytes::Bytes;
 
-use crate::engine::records::{Conn, ConnId, Engine, Stage};
+use crate::engine::pool::Found;
+use crate::engine::records::{ConnId, Engine, NOT_SENT, Speaks, Stage};
 use crate::engine::wire::Written;
 use crate::engine::{connect, settle};
-use crate::http::Reader;
 use crate::plan::Sender;
 use crate::slab::NONE;
 use crate::tally::Failure;
-
-enum Found {
-    /// An idle connection.
-    Idle(u32),
-    /// One is being opened for the operation.
-    Opening,
-    /// There is no room.
-    Nothing,
-}
 
 impl Engine {
     /// Sends an operation that may go now, or lets it wait for a connection.
     pub(crate) fn dispatch(&mut self, op: u32, now: u64) {
         match self.find_connection(op) {
-            Found::Idle(conn) => self.send(op, conn, now),
+            Found::Open(conn) => self.send(op, conn, now),
             Found::Opening => {}
-            Found::Nothing => self.waiting.push_back(op),
+            Found::Nothing => self.waiting.push_back((op, self.ops[op].serial)),
         }
     }
 
     /// Gives connections to those who wait, first come first served, as far as there are any.
     pub(crate) fn serve_waiting(&mut self, now: u64) {
-        while let Some(op) = self.waiting.front().copied() {
+        while let Some((op, serial)) = self.waiting.front().copied() {
+            if !self.is_current(op, serial) {
+                self.waiting.pop_front();
+                continue;
+            }
             match self.find_connection(op) {
                 Found::Nothing => return,
                 Found::Opening => {
                     self.waiting.pop_front();
                 }
-                Found::Idle(conn) => {
+                Found::Open(conn) => {
                     self.waiting.pop_front();
                     self.send(op, conn, now);
                 }
@@ -48,24 +43,34 @@ impl Engine {
         }
     }
 
+    /// Whether `op` is still the operation that it was.
+    pub(crate) fn is_current(&self, op: u32, serial: u32) -> bool {
+        self.ops.get(op).is_some_and(|record| record.serial == serial)
+    }
+
     /// Sends on a connection as soon as the rate allows it.
-    pub(crate) fn send(&mut self, op: u32, conn: u32, now: u64) {
-        let record = &mut self.conns[conn];
-        record.stage = Stage::Busy;
-        record.op = op;
+    pub(crate) fn send(&mut self, op: u32, slot: u32, now: u64) {
+        if let Speaks::Http1(_) = self.conns[slot].speaks {
+            self.conns[slot].stage = Stage::Busy;
+            self.conns[slot].op = op;
+        }
         let record = &mut self.ops[op];
-        record.conn = conn;
+        record.conn = slot;
         let wait = now.saturating_sub(record.waiting_ns);
         record.waited_ns += wait;
         record.conn_wait_ns += wait;
         record.waiting_ns = now;
         if let (Some(gate), false) = (&self.job.gate, record.paid) {
             record.paid = true;
-            let slot = gate.reserve(now);
-            if slot > now {
+            let place = gate.reserve(now);
+            if place > now {
                 self.tally.held_back += 1;
-                self.held.push_back((slot, op));
-                self.wake_by(slot);
+                if self.job.http2 {
+                    self.ops[op].conn = NONE; // a stream is only taken when it is used
+                }
+                let serial = self.ops[op].serial;
+                self.held.push_back((place, op, serial));
+                self.wake_by(place);
                 return;
             }
         }
@@ -74,10 +79,13 @@ impl Engine {
 
     /// Sends the first of those that waited for their place in the rate.
     pub(crate) fn send_held(&mut self, now: u64) {
-        let Some((slot, op)) = self.held.pop_front() else { return };
+        let Some((place, op, serial)) = self.held.pop_front() else { return };
+        if !self.is_current(op, serial) {
+            return;
+        }
         let record = &mut self.ops[op];
-        record.waited_ns += slot.saturating_sub(record.waiting_ns);
-        record.waiting_ns = slot;
+        record.waited_ns += place.saturating_sub(record.waiting_ns);
+        record.waiting_ns = place;
         if record.conn == NONE {
             self.dispatch(op, now); // the peer closed its connection meanwhile
         } else {
@@ -86,31 +94,33 @@ impl Engine {
     }
 
     fn write(&mut self, op: u32) {
-        let record = &self.ops[op];
-        let (slot, session) = (record.conn, &self.sessions[record.session]);
-        let step = self.job.plan.step(session.program, record.step);
-        let sender = Sender {
-            seed: self.job.plan.seed,
-            run: &self.job.run,
-            session: self.job.plan.program(session.program).session(),
-            clone: session.clone,
-            operation: record.id,
-        };
-        self.scratch.clear();
-        step.write_head(&mut self.scratch, sender, self.jars.get(session.jar), ATTEMPT);
-        let (is_head, filler) = (step.is_head(), step.filler());
-        let whole = filler == 0 && step.body().len() <= INLINE_BODY;
-        let body = if whole { Bytes::new() } else { step.body().clone() };
-        if whole {
-            self.scratch.extend_from_slice(step.body());
+        match self.conns[self.ops[op].conn].speaks {
+            Speaks::Http1(_) => self.write_http1(op),
+            Speaks::Http2(_) => self.write_stream(op),
+        }
+    }
+
+    fn write_http1(&mut self, op: u32) {
+        let slot = self.ops[op].conn;
+        let (mut body, filler) = self.render(op);
+        if filler == 0 && body.len() <= INLINE_BODY {
+            self.scratch.extend_from_slice(&body);
+            body.clear();
         }
         let bytes = self.scratch.len() as u64 + body.len() as u64 + filler;
+        let is_head = self.step_of(op).is_head();
         let sent_ns = self.now();
         let conn = &mut self.conns[slot];
-        conn.reader.start(is_head);
-        let used = conn.used;
+        if let Speaks::Http1(reader) = &mut conn.speaks {
+            reader.start(is_head);
+        }
+        let (used, link) = (conn.used, conn.link);
         let wire = conn.wire.as_mut().expect("a connection that is idle or connected has a wire");
-        match wire.send(&self.scratch, body, filler) {
+        let written = match link {
+            None => wire.send(&self.scratch, body, filler),
+            Some(_) => Ok(wire.queue(&self.scratch, body, filler)),
+        };
+        match written {
             Err(_) if used && wire.is_untouched() => {
                 // Nothing of it reached the socket: it may go again without being sent twice.
                 self.ops[op].conn = NONE;
@@ -123,18 +133,31 @@ impl Engine {
                 self.tally.bytes_out += bytes;
                 self.tally.conns_reused += u64::from(used);
                 self.count_sent(op, sent_ns);
-                self.after_write(op, slot, written);
+                self.after_write(slot, written);
             }
         }
     }
 
-    fn after_write(&mut self, op: u32, slot: u32, written: std::io::Result<Written>) {
+    /// Writes the head of the request of `op` into the scratch buffer; its body comes back, and how many bytes of it
+    /// were not recorded.
+    pub(crate) fn render(&mut self, op: u32) -> (Bytes, u64) {
         let record = &self.ops[op];
-        let late = record.sent_ns.saturating_sub(record.ready_ns).saturating_sub(record.waited_ns);
-        self.tally.latencies.lateness.saturating_record(late / 1000);
-        if record.conn_wait_ns > 0 {
-            self.tally.latencies.wait.saturating_record(record.conn_wait_ns / 1000);
-        }
+        let session = &self.sessions[record.session];
+        let program = self.job.plan.program(session.program);
+        let step = program.step(record.step);
+        let sender = Sender {
+            seed: self.job.plan.seed,
+            run: &self.job.run,
+            session: program.session(),
+            clone: session.clone,
+            operation: record.id,
+        };
+        self.scratch.clear();
+        step.write_head(&mut self.scratch, sender, self.jars.get(session.jar), record.attempt);
+        (step.body().clone(), step.filler())
+    }
+
+    pub(crate) fn after_write(&mut self, slot: u32, written: std::io::Result<Written>) {
         match written {
             Ok(Written::All) => {}
             Ok(Written::Part) => connect::spawn_flush(self, self.id(slot)),
@@ -149,147 +172,71 @@ impl Engine {
         record.sent_ns = sent_ns.max(1);
         self.tally.sent += 1;
         self.interval.sent += 1;
+        if record.attempt > 1 {
+            self.tally.retries += 1;
+            self.tally.doubles += u64::from(record.is_double);
+        }
+        let bin = sent_ns / BIN_NS % self.interval.bins.len() as u64;
+        self.interval.bins[bin as usize] += 1;
         if let Some(ops) = &mut self.tally.ops {
-            ops.insert(record.id, ATTEMPT);
+            ops.insert(record.id, record.attempt);
         }
+        self.note_lateness(op);
     }
 
-    fn find_connection(&mut self, op: u32) -> Found {
-        let (session, fresh) = (self.ops[op].session, self.ops[op].fresh);
-        let lane = self.lane_of(op);
-        if !fresh {
-            let idle = match lane {
-                Some(lane) => self.owned(session, lane).inspect(|_| self.idle_owned -= 1),
-                None => self.idle.pop(),
-            };
-            if let Some(conn) = idle {
-                return Found::Idle(conn);
-            }
-        }
-        if self.conns.len() >= self.max_conns && !self.evict() {
-            return Found::Nothing;
-        }
-        self.open(op, session, lane);
-        Found::Opening
-    }
-
-    fn lane_of(&self, op: u32) -> Option<u16> {
+    /// How late it left by our own fault, and how far that is from how late the one before it left.
+    fn note_lateness(&mut self, op: u32) {
         let record = &self.ops[op];
-        let program = self.sessions[record.session].program;
-        self.job.plan.step(program, record.step).lane()
-    }
-
-    fn open(&mut self, op: u32, session: u32, lane: Option<u16>) {
-        self.generation = self.generation.wrapping_add(1);
-        let (owner, next) = match lane {
-            Some(_) => (session, self.sessions[session].conns),
-            None => (NONE, NONE),
-        };
-        let slot = self.conns.insert(Conn {
-            generation: self.generation,
-            stage: Stage::Connecting,
-            op,
-            owner,
-            lane: lane.unwrap_or(0),
-            next,
-            used: false,
-            wire: None,
-            reader: Reader::default(),
-            task: None,
-        });
-        if lane.is_some() {
-            self.sessions[session].conns = slot;
+        let late = record.sent_ns.saturating_sub(record.ready_ns).saturating_sub(record.waited_ns);
+        let late_us = u32::try_from(late / 1000).unwrap_or(NOT_SENT - 1);
+        if record.attempt > 1 || self.is_warming_up(record.intended_ns) {
+            return;
         }
-        self.ops[op].conn = slot;
-        self.tally.conns_peak = self.tally.conns_peak.max(self.conns.len() as u64);
-        connect::spawn_open(self, self.id(slot));
-    }
-
-    /// Closes a connection that nobody uses at the moment, to make room. False: all are in use.
-    fn evict(&mut self) -> bool {
-        if self.idle_owned == 0 {
-            let Some(conn) = self.idle.first().copied() else { return false };
-            self.close(conn);
-            return true;
+        self.tally.latencies.lateness.saturating_record(u64::from(late_us));
+        if record.conn_wait_ns > 0 {
+            self.tally.latencies.wait.saturating_record(record.conn_wait_ns / 1000);
         }
-        for _ in 0..=self.conns.slots() {
-            self.hand = (self.hand + 1) % self.conns.slots().max(1);
-            let idle =
-                self.conns.get(self.hand).is_some_and(|conn| conn.stage == Stage::Idle && conn.owner != NONE);
-            if idle {
-                self.tally.conns_evicted += 1;
-                self.close(self.hand);
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Closes a connection and forgets it. An operation on it is not touched.
-    pub(crate) fn close(&mut self, slot: u32) {
-        let Some(conn) = self.conns.remove(slot) else { return };
-        if conn.stage == Stage::Idle {
-            if conn.owner == NONE {
-                self.idle.retain(|other| *other != slot);
-            } else {
-                self.idle_owned -= 1;
-            }
-        }
-        if conn.owner != NONE {
-            self.disown(conn.owner, slot, conn.next);
-        }
-        if let Some(task) = conn.task {
-            task.abort();
+        let session = &mut self.sessions[record.session];
+        let before = std::mem::replace(&mut session.late_us, late_us);
+        if before == NOT_SENT {
+            self.tally.latencies.session_start.saturating_record(u64::from(late_us));
+        } else if !record.was_blocked {
+            self.tally.latencies.gap_error.saturating_record(u64::from(before.abs_diff(late_us)));
         }
     }
 
-    pub(crate) fn id(&self, slot: u32) -> ConnId {
-        ConnId { slot, generation: self.conns[slot].generation }
-    }
-
-    /// Whether `id` still names the connection that it was made for.
-    pub(crate) fn is_alive(&self, id: ConnId) -> bool {
-        self.conns.get(id.slot).is_some_and(|conn| conn.generation == id.generation)
-    }
-
-    /// The connection for an operation could not be opened: that attempt has failed.
+    /// The connection for its operations could not be opened: those attempts have failed.
     pub(crate) fn connect_failed(&mut self, id: ConnId, err: Option<&std::io::Error>) {
         if !self.is_alive(id) {
             return;
         }
-        let (op, stage) = (self.conns[id.slot].op, self.conns[id.slot].stage);
-        let now = self.now();
         match err.and_then(std::io::Error::raw_os_error) {
             Some(libc::EADDRNOTAVAIL) => self.tally.no_ports += 1,
             Some(libc::EMFILE | libc::ENFILE) => self.tally.no_files += 1,
             _ => {}
         }
-        self.close(id.slot);
-        self.ops[op].conn = NONE;
-        self.count_sent(op, now);
+        let stage = self.conns[id.slot].stage;
         let failure = if stage == Stage::Handshake { Failure::Tls } else { Failure::Connect };
-        settle::failed(self, op, failure, now);
-    }
-
-    fn disown(&mut self, session: u32, slot: u32, after: u32) {
-        let Some(record) = self.sessions.get_mut(session) else { return };
-        if record.conns == slot {
-            record.conns = after;
-            return;
+        let ops = match &mut self.conns[id.slot].speaks {
+            Speaks::Http1(_) => vec![self.conns[id.slot].op],
+            Speaks::Http2(mux) => std::mem::take(&mut mux.queue),
+        };
+        let now = self.now();
+        self.close(id.slot);
+        for op in ops.iter().copied() {
+            self.ops[op].conn = NONE;
         }
-        let mut at = record.conns;
-        while at != NONE {
-            let next = self.conns[at].next;
-            if next == slot {
-                self.conns[at].next = after;
-                return;
-            }
-            at = next;
+        for op in ops {
+            let record = &mut self.ops[op];
+            record.waited_ns += now.saturating_sub(record.waiting_ns);
+            record.waiting_ns = now;
+            self.count_sent(op, now);
+            settle::failed(self, op, failure, now);
         }
     }
 }
 
-/// There are no retries yet: every attempt is the first.
-pub(crate) const ATTEMPT: u32 = 1;
 /// Bodies up to this size go out in one write with their head.
 const INLINE_BODY: usize = 16 * 1024;
+/// The bins in which requests are counted to see how evenly they leave: 10 ms.
+const BIN_NS: u64 = 10_000_000;

@@ -1,18 +1,27 @@
-//! What became of an attempt: answers are read and classed here, each attempt ends in exactly one way.
+//! What became of an attempt: answers are classed here, each attempt ends in exactly one way, and an operation
+//! ends with its last attempt.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::cookies::Jar;
-use crate::engine::records::{ConnId, Engine, Op, Stage};
-use crate::engine::send::ATTEMPT;
-use crate::http::{AtEnd, Head, Progress};
+use crate::engine::records::{Act, ConnId, Engine, Op, Phase, Speaks, Stage};
+use crate::http::{AtEnd, Progress};
 use crate::limits;
+use crate::plan::Step;
+use crate::retry::{Ended, Outcome, Retry};
 use crate::slab::NONE;
 use crate::tally::{self, Failure, Unanswered};
 
 /// Bytes came on a connection. False: it is closed.
 pub(crate) fn bytes_came(engine: &mut Engine, id: ConnId, bytes: &[u8]) -> bool {
     engine.tally.bytes_in += bytes.len() as u64;
+    match engine.conns[id.slot].speaks {
+        Speaks::Http1(_) => http1_came(engine, id, bytes),
+        Speaks::Http2(_) => engine.frames_came(id, bytes),
+    }
+}
+
+fn http1_came(engine: &mut Engine, id: ConnId, bytes: &[u8]) -> bool {
     let (stage, op) = (engine.conns[id.slot].stage, engine.conns[id.slot].op);
     if stage != Stage::Busy || engine.ops[op].sent_ns == 0 {
         // Nobody asked: a server that says 408 to an idle connection, say.
@@ -29,9 +38,11 @@ pub(crate) fn bytes_came(engine: &mut Engine, id: ConnId, bytes: &[u8]) -> bool 
             let conn = &mut engine.conns[id.slot];
             conn.used = true;
             let unsent = conn.wire.as_ref().is_some_and(crate::engine::wire::Wire::has_rest);
-            let keep = conn.reader.keeps_alive() && used == bytes.len() && !unsent;
-            if keep {
-                engine.make_idle(id.slot, op);
+            let keeps = matches!(&conn.speaks, Speaks::Http1(reader) if reader.keeps_alive());
+            let is_last = engine.step_of(op).is_last_on_lane() && engine.conns[id.slot].owner != NONE;
+            if keeps && used == bytes.len() && !unsent && !is_last {
+                engine.conns[id.slot].op = NONE;
+                engine.make_idle(id.slot);
             } else {
                 engine.close(id.slot);
             }
@@ -46,15 +57,16 @@ pub(crate) fn bytes_came(engine: &mut Engine, id: ConnId, bytes: &[u8]) -> bool 
     }
 }
 
-/// A connection ended, by reset or in good order; its operation, if it has one, with it.
+/// A connection ended, by reset or in good order; what it carried, with it.
 pub(crate) fn connection_over(engine: &mut Engine, id: ConnId, reset: bool) {
     let conn = &engine.conns[id.slot];
-    let (stage, op, at_end) = (conn.stage, conn.op, conn.reader.at_end());
-    match stage {
-        Stage::Connecting | Stage::Handshake => return engine.connect_failed(id, None),
-        Stage::Idle => return engine.close(id.slot),
-        Stage::Busy => {}
-    }
+    let (stage, op) = (conn.stage, conn.op);
+    let at_end = match (&conn.speaks, stage) {
+        (_, Stage::Connecting | Stage::Handshake) => return engine.connect_failed(id, None),
+        (Speaks::Http2(_), _) => return engine.streams_over(id, reset),
+        (Speaks::Http1(_), Stage::Idle) => return engine.close(id.slot),
+        (Speaks::Http1(reader), Stage::Busy) => reader.at_end(),
+    };
     engine.close(id.slot);
     if engine.ops[op].sent_ns == 0 {
         engine.ops[op].conn = NONE; // it waits for its place in the rate, and will take another connection
@@ -71,43 +83,62 @@ pub(crate) fn connection_over(engine: &mut Engine, id: ConnId, reset: bool) {
 /// The attempt has no answer.
 pub(crate) fn failed(engine: &mut Engine, op: u32, failure: Failure, now: u64) {
     let record = &engine.ops[op];
-    let route = engine.route_of(record);
-    let unanswered = Unanswered { op: record.id, attempt: ATTEMPT, route, failure };
+    let route = engine.step_of(op).route();
+    let unanswered = Unanswered { op: record.id, attempt: record.attempt, route, failure };
+    let cohort = engine.cohort_of(op);
+    let warms_up = engine.is_warming_up(record.intended_ns);
     engine.tally.failed[failure as usize] += 1;
+    engine.tally.warmup.failed += u64::from(warms_up);
     engine.interval.failed += 1;
+    if !warms_up {
+        engine.tally.routes[usize::from(route)].fail();
+        engine.tally.cohorts[cohort].fail();
+    }
     let room = limits::UNANSWERED / engine.job.threads;
-    let figures = &mut engine.tally.routes[usize::from(route)];
-    figures.requests += 1;
-    figures.failed += 1;
     engine.tally.unanswered(unanswered, room);
+    if !engine.try_again(op, Outcome::Failure(failure), now) {
+        engine.op_ended(op, now);
+    }
+}
+
+/// The attempt has its answer.
+pub(crate) fn answered(engine: &mut Engine, op: u32, now: u64) {
+    count_answer(engine, op, now);
+    let record = &engine.ops[op];
+    let retry_after = (record.retry_after_s > 0).then(|| Duration::from_secs(record.retry_after_s.into()));
+    let outcome = Outcome::Status { status: record.status, retry_after };
+    if engine.try_again(op, outcome, now) {
+        return;
+    }
+    measure(engine, op, now);
     engine.op_ended(op, now);
 }
 
-fn answered(engine: &mut Engine, op: u32, now: u64) {
+/// Counts an answer by its status and by whose it is.
+fn count_answer(engine: &mut Engine, op: u32, now: u64) {
     let record = &engine.ops[op];
-    let micros = |from: u64| now.saturating_sub(from) / 1000;
-    let (response, service) = (micros(record.intended_ns), micros(record.sent_ns));
+    let (status, by_proxy, touched) = (record.status, record.by_proxy, record.fault.is_some());
+    let warms_up = engine.is_warming_up(record.intended_ns);
+    let step = engine.step_of(op);
+    let (route, expected) = (usize::from(step.route()), step.status());
+    let cohort = engine.cohort_of(op);
+    let service = now.saturating_sub(record.sent_ns) / 1000;
     let ttfb = record.first_ns.saturating_sub(record.sent_ns) / 1000;
-    let status = record.status;
-    let route = usize::from(engine.route_of(record));
-    let expected = engine.expected_status(record);
-    let touched = record.fault.is_some();
-    let by_proxy = record.by_proxy;
     let tally = &mut engine.tally;
     tally.answered += 1;
     tally.status[usize::from(status).min(999)] += 1;
-    tally.latencies.response.saturating_record(response);
-    tally.latencies.service.saturating_record(service);
-    tally.latencies.ttfb.saturating_record(ttfb);
-    let figures = &mut tally.routes[route];
-    figures.requests += 1;
-    // It grows by itself; refusing a value above its bound is all it could do.
-    let _ = figures.response.record(response);
     let interval = &mut engine.interval;
     interval.answered += 1;
-    interval.response.saturating_record(response);
-    if tally::is_error(status) {
-        figures.failed += 1;
+    let is_error = tally::is_error(status);
+    if warms_up {
+        tally.warmup.answered += 1;
+    } else {
+        tally.latencies.service.saturating_record(service);
+        tally.latencies.ttfb.saturating_record(ttfb);
+        tally.routes[route].answer(is_error, touched);
+        tally.cohorts[cohort].answer(is_error, touched);
+    }
+    if is_error {
         interval.failed += 1;
         match (touched, by_proxy) {
             (true, _) => tally.injected_errors += 1,
@@ -116,7 +147,6 @@ fn answered(engine: &mut Engine, op: u32, now: u64) {
         }
     }
     if touched {
-        figures.injected += 1;
         interval.injected += 1;
         if let Some(rules) = &engine.ops[op].fault {
             tally.inject(rules);
@@ -126,77 +156,142 @@ fn answered(engine: &mut Engine, op: u32, now: u64) {
     } else if expected != 0 && expected != status {
         tally.mismatched += 1;
     }
-    engine.op_ended(op, now);
+}
+
+/// Measures an operation that ends with an answer: from when it was due to the last byte of the last attempt.
+fn measure(engine: &mut Engine, op: u32, now: u64) {
+    let record = &engine.ops[op];
+    if engine.is_warming_up(record.intended_ns) {
+        return;
+    }
+    let response = now.saturating_sub(record.intended_ns) / 1000;
+    let route = usize::from(engine.step_of(op).route());
+    let cohort = engine.cohort_of(op);
+    let tally = &mut engine.tally;
+    tally.latencies.response.saturating_record(response);
+    // These grow by themselves; refusing a value above their bound is all they could do.
+    let _ = tally.routes[route].response.record(response);
+    let _ = tally.cohorts[cohort].response.record(response);
+    engine.interval.response.saturating_record(response);
 }
 
 /// Reads an answer on; what its head says is noted in the operation and in the clone's jar.
 fn feed(engine: &mut Engine, slot: u32, op: u32, bytes: &[u8]) -> Result<Progress, crate::http::Garbage> {
     let Engine { conns, ops, sessions, jars, job, .. } = engine;
+    let Speaks::Http1(reader) = &mut conns[slot].speaks else { return Err(crate::http::Garbage) };
     let record = &mut ops[op];
-    conns[slot].reader.feed(bytes, &mut |head| {
-        note_head(record, head);
-        let mut cookies =
-            head.headers.iter().filter(|h| h.name.eq_ignore_ascii_case("set-cookie")).peekable();
-        if cookies.peek().is_none() {
-            return;
-        }
-        let session = &mut sessions[record.session];
-        if session.jar == NONE {
-            session.jar = jars.insert(Jar::default());
-        }
-        let step = job.plan.step(session.program, record.step);
-        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs().cast_signed());
-        for cookie in cookies {
-            jars[session.jar].set(cookie.value, step.path(), now_s);
+    let session = &mut sessions[record.session];
+    let step = job.plan.step(session.program, record.step);
+    reader.feed(bytes, &mut |head| {
+        record.status = head.status;
+        for field in head.headers {
+            note_field(record, &mut Own { jar: &mut session.jar, jars, path: step.path() }, field.name.as_bytes(), field.value);
         }
     })
 }
 
-fn note_head(record: &mut Op, head: &Head<'_>) {
-    record.status = head.status;
-    for header in head.headers.iter().filter(|header| header.name.len() == 12) {
-        if header.name.eq_ignore_ascii_case("squall-fault") {
-            let rules = String::from_utf8_lossy(header.value);
+/// Where the cookies of a clone go.
+pub(crate) struct Own<'a> {
+    pub(crate) jar: &'a mut u32,
+    pub(crate) jars: &'a mut crate::slab::Slab<Jar>,
+    /// Path of the request, without its query.
+    pub(crate) path: &'a [u8],
+}
+
+/// Notes what one field of an answer's head means to us.
+pub(crate) fn note_field(record: &mut Op, own: &mut Own<'_>, name: &[u8], value: &[u8]) {
+    let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+    match name.len() {
+        10 if is("set-cookie") => {
+            if *own.jar == NONE {
+                *own.jar = own.jars.insert(Jar::default());
+            }
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            let now_s = now.map_or(0, |now| now.as_secs().cast_signed());
+            own.jars[*own.jar].set(value, own.path, now_s);
+        }
+        11 if is("retry-after") => {
+            let wait = crate::retry::retry_after(value).unwrap_or_default();
+            record.retry_after_s = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);
+        }
+        12 if is("squall-fault") => {
+            let rules = String::from_utf8_lossy(value);
             let end = rules.floor_char_boundary(FAULT_BYTES);
             match &mut record.fault {
                 Some(known) => *known = format!("{known}, {}", &rules[..end]).into(),
                 None => record.fault = Some(rules[..end].into()),
             }
-        } else if header.name.eq_ignore_ascii_case("squall-error") {
-            record.by_proxy = true;
         }
+        12 if is("squall-error") => record.by_proxy = true,
+        _ => {}
     }
 }
 
 impl Engine {
-    /// Puts a connection back for the next request, or closes it when its session has no more use for it.
-    fn make_idle(&mut self, slot: u32, op: u32) {
+    /// Sends the operation once more, now or later, if its client would. False: that was its last attempt.
+    fn try_again(&mut self, op: u32, outcome: Outcome, now: u64) -> bool {
         let record = &self.ops[op];
-        let is_last = self.step_of(record).is_last_on_lane();
-        let conn = &mut self.conns[slot];
-        if conn.owner != NONE && is_last {
-            self.close(slot);
-            return;
+        let retries = self.job.retry != Retry::None && self.phase == Phase::Running;
+        if !retries || record.is_double || self.sessions[record.session].gone {
+            return false;
         }
-        conn.stage = Stage::Idle;
-        conn.op = NONE;
-        if conn.owner == NONE {
-            self.idle.push(slot);
+        let random = crate::identity::prf(
+            self.job.plan.seed,
+            crate::identity::Lane::Retry,
+            [record.id, u64::from(record.attempt), 0],
+        );
+        let step = self.step_of(op);
+        let replayable = step.is_replayable();
+        // The number after the first belongs to the second of a double submit.
+        let doubled = step.is_unsafe() && self.behaviour(&self.sessions[record.session]).doubles;
+        let attempt = record.attempt - u32::from(doubled && record.attempt > 1);
+        let ended = Ended { attempt, outcome, replayable, now_ns: now };
+        let decided = self.job.retry.decide(&ended, random, &mut self.budget);
+        let Some(wait) = decided else { return false };
+        let record = &mut self.ops[op];
+        record.attempt += 1 + u32::from(doubled && record.attempt == 1);
+        record.start_attempt(now + u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX / 2));
+        if wait.is_zero() {
+            self.dispatch(op, now);
         } else {
-            self.idle_owned += 1;
+            self.later(op, self.ops[op].ready_ns, Act::Retry);
         }
+        true
     }
 
-    fn route_of(&self, record: &Op) -> u16 {
-        self.step_of(record).route()
-    }
-
-    fn expected_status(&self, record: &Op) -> u16 {
-        self.step_of(record).status()
-    }
-
-    fn step_of(&self, record: &Op) -> &crate::plan::Step {
+    pub(crate) fn step_of(&self, op: u32) -> &Step {
+        let record = &self.ops[op];
         self.job.plan.step(self.sessions[record.session].program, record.step)
+    }
+
+    /// Which of the captures an operation comes from.
+    pub(crate) fn cohort_of(&self, op: u32) -> usize {
+        self.job.plan.cohort(self.sessions[self.ops[op].session].program)
+    }
+
+    /// Whether what was due then is left out of the figures.
+    pub(crate) fn is_warming_up(&self, intended_ns: u64) -> bool {
+        intended_ns < self.warmup_ns
+    }
+}
+
+impl Op {
+    /// Gets ready for its next attempt, which may go at `ready_ns`.
+    fn start_attempt(&mut self, ready_ns: u64) {
+        self.conn = NONE;
+        self.stream = 0;
+        self.ready_ns = ready_ns;
+        self.waiting_ns = ready_ns;
+        self.waited_ns = 0;
+        self.conn_wait_ns = 0;
+        self.sent_ns = 0;
+        self.first_ns = 0;
+        self.status = 0;
+        self.retry_after_s = 0;
+        self.paid = false;
+        self.fresh = false;
+        self.by_proxy = false;
+        self.fault = None;
     }
 }
 

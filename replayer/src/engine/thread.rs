@@ -13,9 +13,11 @@ use crate::engine::records::{Engine, Phase};
 use crate::engine::schedule::Next;
 use crate::engine::{Gun, Job, Message};
 use crate::limits;
+use crate::retry::Budget;
 use crate::slab::Slab;
 use crate::sys;
 use crate::tally::{Interval, Tally};
+use crate::wheel::Wheel;
 
 /// Runs the share `index` of the job; the tally is the last message.
 pub(crate) fn main(
@@ -45,7 +47,7 @@ pub(crate) fn main(
     drop(local); // its tasks hold the engine
     let mut engine = engine.borrow_mut();
     engine.tell_second();
-    let tally = std::mem::replace(&mut engine.tally, Tally::new(0, false));
+    let tally = std::mem::replace(&mut engine.tally, Tally::default());
     let _ = messages.send(Message::Done(Box::new(tally)));
     Ok(())
 }
@@ -80,33 +82,45 @@ impl Engine {
         messages: &Sender<Message>,
         alarm: AsyncFd<std::os::fd::OwnedFd>,
     ) -> Engine {
-        let duration = job.duration.map_or(u64::MAX, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
+        let nanos = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let share = job.connections / job.threads + usize::from(index < job.connections % job.threads);
+        let share = share.max(1);
         Engine {
             me: std::rc::Weak::new(),
             job: Rc::new(Arc::clone(job)),
             seconds: messages.clone(),
             origin: Instant::now(),
-            duration_ns: duration,
+            duration_ns: job.duration.map_or(u64::MAX, nanos),
             phase: Phase::Running,
-            starts: job.plan.share(index, job.threads),
-            started: 0,
+            warmup_ns: job.warmup.map_or(0, nanos),
+            starts: job.plan.starts(index, job.threads),
+            replacements: VecDeque::new(),
             sessions: Slab::new(),
             ops: Slab::new(),
             conns: Slab::new(),
             jars: Slab::new(),
-            timers: BinaryHeap::new(),
+            wheel: Wheel::new(),
+            later: BinaryHeap::new(),
             held: VecDeque::new(),
             waiting: VecDeque::new(),
+            serial: 0,
+            budget: Budget::new(),
             idle: Vec::new(),
+            opening: Vec::new(),
+            dirty: Vec::new(),
+            ended: Vec::new(),
+            open_streams: 0,
             idle_owned: 0,
             hand: 0,
-            max_conns: share.max(1),
+            max_conns: share,
+            max_active: if job.http2 { share * job.streams as usize } else { share },
+            swept: 0,
+            sources: job.bind.as_ref().map(|bind| bind.sources(index, job.threads)),
             generation: 0,
             alarm: Rc::new(alarm),
             armed_ns: u64::MAX,
             next_sweep_ns: 0,
-            tally: Tally::new(job.plan.routes.len(), job.count_ops),
+            tally: Tally::new(&job.plan.names(), job.count_ops),
             interval: Interval::new(0),
             read_buffer: vec![0; limits::READ_BYTES],
             plain_buffer: vec![0; limits::READ_BYTES],

@@ -17,6 +17,10 @@ pub(crate) struct Wire {
     rest: Rest,
     /// Whether the socket took a byte of the present request.
     touched: bool,
+    /// Bytes that the socket took at the last push.
+    took: usize,
+    /// A task writes the rest.
+    pub(crate) is_flushing: bool,
 }
 
 /// How bytes become bytes on the socket.
@@ -44,7 +48,7 @@ struct Rest {
 
 impl Wire {
     pub(crate) fn new(socket: OwnedWriteHalf, transport: Transport) -> Wire {
-        Wire { socket: Some(socket), transport, rest: Rest::default(), touched: false }
+        Wire { socket: Some(socket), transport, rest: Rest::default(), touched: false, took: 0, is_flushing: false }
     }
 
     /// The same socket, spoken to through TLS.
@@ -73,33 +77,58 @@ impl Wire {
         self.push()
     }
 
+    /// Keeps a request to be written by [`Wire::poll_flush`] alone.
+    pub(crate) fn queue(&mut self, head: &[u8], body: Bytes, filler: u64) -> Written {
+        self.touched = true;
+        self.rest = Rest { head: Bytes::copy_from_slice(head), body, filler };
+        Written::Part
+    }
+
+    /// Writes bytes after what is still to be written.
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<Written> {
+        if self.has_rest() {
+            let mut all = Vec::with_capacity(self.rest.head.len() + bytes.len());
+            all.extend_from_slice(&self.rest.head);
+            all.extend_from_slice(bytes);
+            self.rest.head = all.into();
+            return self.push();
+        }
+        self.send(bytes, Bytes::new(), 0)
+    }
+
     /// Writes as much of the rest as the socket takes.
     pub(crate) fn push(&mut self) -> io::Result<Written> {
-        let Some(socket) = &self.socket else { return Ok(Written::All) };
         loop {
-            let from = self.rest.front();
-            let done = match &mut self.transport {
-                Transport::Plain => from.is_empty(),
-                Transport::Tls(tls) => from.is_empty() && !tls.wants_write(),
-            };
-            if done {
-                return Ok(Written::All);
-            }
-            let taken = match &mut self.transport {
-                Transport::Plain => socket.try_write(from).inspect(|taken| self.rest.take(*taken)),
-                Transport::Tls(tls) => {
-                    let taken = tls.writer().write(from)?;
-                    self.rest.take(taken);
-                    if tls.wants_write() { tls.write_tls(&mut Socket(socket)) } else { Ok(taken) }
-                }
-            };
-            match taken {
-                Ok(0) => return Ok(Written::Part),
-                Ok(_) => self.touched = true,
-                Err(err) if err.kind() == io::ErrorKind::WouldBlock => return Ok(Written::Part),
-                Err(err) => return Err(err),
+            match self.push_at_most(usize::MAX)? {
+                Written::Part if self.took > 0 => {}
+                written => return Ok(written),
             }
         }
+    }
+
+    /// Writes up to `most` bytes of the rest, in one call.
+    pub(crate) fn push_at_most(&mut self, most: usize) -> io::Result<Written> {
+        self.took = 0;
+        let Some(socket) = &self.socket else { return Ok(Written::All) };
+        let from = self.rest.front();
+        let from = &from[..from.len().min(most)];
+        let taken = match &mut self.transport {
+            Transport::Plain if from.is_empty() => return Ok(Written::All),
+            Transport::Plain => socket.try_write(from).inspect(|taken| self.rest.take(*taken)),
+            Transport::Tls(tls) if from.is_empty() && !tls.wants_write() => return Ok(Written::All),
+            Transport::Tls(tls) => {
+                let taken = tls.writer().write(from)?;
+                self.rest.take(taken);
+                if tls.wants_write() { tls.write_tls(&mut Socket(socket)) } else { Ok(taken) }
+            }
+        };
+        match taken {
+            Ok(taken) => self.took = taken,
+            Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
+            Err(err) => return Err(err),
+        }
+        self.touched |= self.took > 0;
+        Ok(Written::Part)
     }
 
     /// Goes on pushing whenever the socket takes more, until all is written.

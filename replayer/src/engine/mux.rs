@@ -1,0 +1,266 @@
+//! HTTP/2 connections: operations as streams, what comes back for each, and what becomes of them when the
+//! connection ends. The frames themselves are `h2`'s business.
+
+use crate::engine::records::{ConnId, Engine, Speaks, Stage};
+use crate::engine::settle::{self, Own, note_field};
+use crate::h2::{Config, Connection, Event};
+use crate::slab::NONE;
+use crate::tally::Failure;
+
+/// An HTTP/2 connection.
+#[derive(Debug)]
+pub(crate) struct Mux {
+    /// `None` until it is open, and while its bytes are read.
+    codec: Option<Connection>,
+    /// Bytes to write at the end of the turn.
+    out: Vec<u8>,
+    /// Operations that wait for it to open.
+    pub(crate) queue: Vec<u32>,
+    /// It is among those with bytes to write.
+    dirty: bool,
+}
+
+/// How a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Answered,
+    Failed(Failure),
+}
+
+impl Mux {
+    /// One that is being opened for `op`.
+    pub(crate) fn waiting(op: u32) -> Mux {
+        Mux { codec: None, out: Vec::new(), queue: vec![op], dirty: false }
+    }
+
+    /// Open streams.
+    pub(crate) fn streams(&self) -> usize {
+        self.codec.as_ref().map_or(0, |codec| codec.open_streams() as usize) + self.queue.len()
+    }
+}
+
+impl Engine {
+    /// The connection is open: greets the peer and sends what waited for it.
+    pub(crate) fn start_streams(&mut self, id: ConnId, now: u64) {
+        let config = Config { max_streams: self.job.streams, ..Config::default() };
+        let Speaks::Http2(mux) = &mut self.conns[id.slot].speaks else { return };
+        mux.codec = Some(Connection::new(config, &mut mux.out));
+        let queue = std::mem::take(&mut mux.queue);
+        self.opening.retain(|slot| *slot != id.slot);
+        self.conns[id.slot].stage = Stage::Busy;
+        self.make_idle(id.slot);
+        self.soil(id.slot);
+        for op in queue {
+            if self.conns.get(id.slot).is_some_and(|conn| conn.stage == Stage::Idle) {
+                self.send(op, id.slot, now);
+            } else {
+                self.ops[op].conn = NONE;
+                self.dispatch(op, now);
+            }
+        }
+    }
+
+    /// Sends an operation as a new stream.
+    pub(crate) fn write_stream(&mut self, op: u32) {
+        let slot = self.ops[op].conn;
+        let now = self.now();
+        let has_room = matches!(&self.conns[slot].speaks,
+            Speaks::Http2(mux) if mux.codec.as_ref().is_some_and(Connection::can_open));
+        if !has_room {
+            self.leave_idle(slot);
+            self.ops[op].conn = NONE;
+            self.dispatch(op, now);
+            return;
+        }
+        let (body, filler) = self.render(op);
+        self.tally.bytes_out += self.scratch.len() as u64 + body.len() as u64 + filler;
+        self.tally.conns_reused += u64::from(self.conns[slot].used);
+        let Speaks::Http2(mux) = &mut self.conns[slot].speaks else { return };
+        let Some(codec) = &mut mux.codec else { return };
+        let ends = body.is_empty() && filler == 0;
+        let stream = codec.request(&mut mux.out, &self.scratch, ends, op);
+        if !ends {
+            codec.send(&mut mux.out, stream, body, filler, true);
+        }
+        let is_full = !codec.can_open();
+        self.ops[op].stream = stream;
+        self.open_streams += 1;
+        self.tally.h2_streams_peak = self.tally.h2_streams_peak.max(self.open_streams);
+        if is_full {
+            self.leave_idle(slot);
+        }
+        self.soil(slot);
+        self.count_sent(op, now);
+    }
+
+    /// Bytes came on an HTTP/2 connection. False: it is closed.
+    pub(crate) fn frames_came(&mut self, id: ConnId, bytes: &[u8]) -> bool {
+        let now = self.now();
+        let mut ended = std::mem::take(&mut self.ended);
+        let healthy = self.read_frames(id, bytes, now, &mut ended);
+        self.soil(id.slot);
+        self.open_streams -= ended.len() as u64;
+        if healthy {
+            self.mind_room(id.slot);
+        }
+        for (op, end) in ended.drain(..) {
+            self.ops[op].stream = 0;
+            match end {
+                End::Answered => settle::answered(self, op, now),
+                End::Failed(failure) => settle::failed(self, op, failure, now),
+            }
+        }
+        self.ended = ended;
+        if !self.is_alive(id) {
+            return false;
+        }
+        if !healthy {
+            self.flush_now(id.slot); // the GOAWAY that says why
+            self.lose_streams(id, Failure::Protocol);
+            return false;
+        }
+        let conn = &self.conns[id.slot];
+        let is_over = matches!(&conn.speaks, Speaks::Http2(mux)
+            if mux.codec.as_ref().is_some_and(Connection::is_going_away) && mux.streams() == 0);
+        if is_over {
+            self.close(id.slot);
+        }
+        !is_over
+    }
+
+    /// Feeds the codec; notes what heads say and which streams ended. False: the peer breaks the protocol.
+    fn read_frames(&mut self, id: ConnId, bytes: &[u8], now: u64, ended: &mut Vec<(u32, End)>) -> bool {
+        let Engine { conns, ops, sessions, jars, job, tally, .. } = self;
+        let conn = &mut conns[id.slot];
+        let Speaks::Http2(mux) = &mut conn.speaks else { return false };
+        let Mux { codec: Some(codec), out, .. } = &mut **mux else { return false };
+        conn.used = true;
+        let fed = codec.feed(bytes, out, &mut |event| match event {
+            Event::Head { tag, status, fields, end } => {
+                let record = &mut ops[tag];
+                record.first_ns = now;
+                record.status = status;
+                let session = &mut sessions[record.session];
+                let path = job.plan.step(session.program, record.step).path();
+                for (name, value) in fields {
+                    note_field(record, &mut Own { jar: &mut session.jar, jars, path }, name, value);
+                }
+                if end {
+                    ended.push((tag, End::Answered));
+                }
+            }
+            Event::Data { tag, end, .. } => {
+                if end {
+                    ended.push((tag, End::Answered));
+                }
+            }
+            Event::Trailers { tag, .. } => ended.push((tag, End::Answered)),
+            Event::Reset { tag, code } => {
+                let truncated = ops[tag].status != 0;
+                tally.refused_streams += u64::from(code == REFUSED_STREAM);
+                let failure = if truncated { Failure::Truncated } else { Failure::Reset };
+                ended.push((tag, End::Failed(failure)));
+            }
+            Event::GoAway { .. } => tally.goaways += 1,
+            Event::Settled => {}
+        });
+        if let Err(err) = &fed {
+            tracing::debug!(error = %err, "HTTP/2 connection broken");
+        }
+        fed.is_ok()
+    }
+
+    /// Keeps the list of connections with room true after frames came.
+    fn mind_room(&mut self, slot: u32) {
+        let Speaks::Http2(mux) = &self.conns[slot].speaks else { return };
+        if mux.codec.as_ref().is_some_and(Connection::can_open) {
+            self.make_idle(slot);
+        } else {
+            self.leave_idle(slot);
+        }
+    }
+
+    /// The connection ended; so does everything on it.
+    pub(crate) fn streams_over(&mut self, id: ConnId, reset: bool) {
+        self.lose_streams(id, if reset { Failure::Reset } else { Failure::Truncated });
+    }
+
+    /// Closes the connection; its streams fail. One whose answer had not begun was reset, whatever the connection's
+    /// end looked like.
+    fn lose_streams(&mut self, id: ConnId, failure: Failure) {
+        let now = self.now();
+        let Speaks::Http2(mux) = &mut self.conns[id.slot].speaks else { return };
+        let lost: Vec<u32> =
+            mux.codec.as_ref().map(|codec| codec.streams().map(|(_, op)| op).collect()).unwrap_or_default();
+        let queue = std::mem::take(&mut mux.queue);
+        self.open_streams -= lost.len() as u64;
+        self.close(id.slot);
+        for op in lost.iter().chain(&queue).copied() {
+            self.ops[op].conn = NONE;
+            self.ops[op].stream = 0;
+        }
+        for op in lost {
+            let begun = self.ops[op].status != 0;
+            let failure = if begun || failure == Failure::Protocol { failure } else { Failure::Reset };
+            settle::failed(self, op, failure, now);
+        }
+        for op in queue {
+            self.dispatch(op, now);
+        }
+    }
+
+    /// Takes the stream of an operation off its connection: we have lost interest in it.
+    pub(crate) fn cancel_stream(&mut self, op: u32) {
+        let record = &mut self.ops[op];
+        let (slot, stream) = (record.conn, std::mem::take(&mut record.stream));
+        record.conn = NONE;
+        let Some(conn) = self.conns.get_mut(slot) else { return };
+        let Speaks::Http2(mux) = &mut conn.speaks else { return };
+        mux.queue.retain(|other| *other != op);
+        if let (Some(codec), true) = (&mut mux.codec, stream != 0) {
+            codec.reset(&mut mux.out, stream, CANCEL);
+            self.open_streams -= 1;
+            self.mind_room(slot);
+            self.soil(slot);
+        }
+    }
+
+    /// There may be bytes to write: they go out together at the end of the turn.
+    pub(crate) fn soil(&mut self, slot: u32) {
+        let Speaks::Http2(mux) = &mut self.conns[slot].speaks else { return };
+        if !mux.dirty && !mux.out.is_empty() {
+            mux.dirty = true;
+            let id = self.id(slot);
+            self.dirty.push(id);
+        }
+    }
+
+    /// Writes what the turn left to be written.
+    pub(crate) fn flush_dirty(&mut self) {
+        while let Some(id) = self.dirty.pop() {
+            if self.is_alive(id) {
+                self.flush_now(id.slot);
+            }
+        }
+    }
+
+    fn flush_now(&mut self, slot: u32) {
+        let conn = &mut self.conns[slot];
+        let Speaks::Http2(mux) = &mut conn.speaks else { return };
+        mux.dirty = false;
+        let Some(wire) = &mut conn.wire else { return };
+        let written = wire.append(&mux.out);
+        mux.out.clear();
+        if mux.out.capacity() > OUT_KEPT {
+            mux.out.shrink_to(OUT_KEPT);
+        }
+        self.after_write(slot, written);
+    }
+}
+
+/// The peer has not looked at the request.
+const REFUSED_STREAM: u32 = 7;
+/// We do not want the rest.
+const CANCEL: u32 = 8;
+/// What a connection keeps of its buffer between two turns.
+const OUT_KEPT: usize = 4096;
