@@ -64,3 +64,7 @@ pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 pub(crate) const RETRY_WINDOW_S: usize = 10;
 /// Retries in that window which a budget always allows, or a client with few requests could never retry.
 pub(crate) const RETRY_MINIMUM: u64 = 30;
+/// Tries in a row to open a dropped WebSocket again.
+pub(crate) const RECONNECTS: u32 = 1000;
+/// Fastest link that `--misbehave` calls slow.
+pub(crate) const LINK_BYTES_PER_S: u64 = 10_000_000_000;
