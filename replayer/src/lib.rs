@@ -31,6 +31,7 @@ mod run;
 mod safety;
 mod slab;
 mod stop;
+mod stream;
 mod sys;
 mod tally;
 mod threshold;
