@@ -28,6 +28,16 @@ pub(crate) enum Lane {
     KeyHigh = 5,
     /// Second half of an idempotency key.
     KeyLow = 6,
+    /// Whether a clone is on a slow link.
+    SlowLink = 32,
+    /// Whether a clone reads slowly.
+    SlowReader = 33,
+    /// Whether a clone submits twice.
+    DoubleSubmit = 34,
+    /// Whether a clone leaves when an answer takes long.
+    Abandon = 35,
+    /// How long such a clone waits.
+    Patience = 36,
 }
 
 /// A number in `0.0..1.0` from the top bits of `word`.

@@ -66,3 +66,13 @@ pub(crate) const RETRY_WINDOW_S: usize = 10;
 pub(crate) const RETRY_MINIMUM: u64 = 30;
 /// Streams on one HTTP/2 connection by default: what most servers allow, and what h2load users type.
 pub(crate) const STREAMS: u32 = 100;
+/// Tries in a row to open a dropped WebSocket again.
+pub(crate) const RECONNECTS: u32 = 1000;
+/// Fastest link that `--misbehave` calls slow.
+pub(crate) const LINK_BYTES_PER_S: u64 = 10_000_000_000;
+/// Longest message that a client sends on a stream; recorded sizes beyond that are cut (servers accept 4 to 16 MiB).
+pub(crate) const MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+/// A gap between messages longer than so many median gaps of the recording is a stall...
+pub(crate) const STALL_GAPS: u64 = 10;
+/// ...unless it is shorter than this.
+pub(crate) const STALL_FLOOR: Duration = Duration::from_secs(1);
