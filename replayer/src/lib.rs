@@ -8,6 +8,7 @@
 //! alone. [`replay`] is the whole of it for other programs; [`cli`] is the command line.
 
 mod admin;
+mod bind;
 mod books;
 pub mod cli;
 mod cookies;
@@ -20,7 +21,9 @@ mod limits;
 pub mod options;
 mod pacing;
 mod plan;
+mod preflight;
 mod prepare;
+mod rehearsal;
 pub mod report;
 mod run;
 mod safety;
@@ -31,6 +34,7 @@ mod tally;
 mod threshold;
 mod tls;
 pub mod units;
+mod users;
 mod verdict;
 
 pub use error::Error;
