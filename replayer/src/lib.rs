@@ -9,6 +9,7 @@
 
 mod admin;
 pub mod backoff;
+mod bind;
 mod books;
 pub mod cli;
 mod cookies;
@@ -23,8 +24,10 @@ pub mod misbehave;
 pub mod options;
 mod pacing;
 mod plan;
+mod preflight;
 mod prepare;
 pub mod reconnect;
+mod rehearsal;
 pub mod report;
 pub mod retry;
 mod run;
@@ -37,6 +40,7 @@ mod tally;
 mod threshold;
 mod tls;
 pub mod units;
+mod users;
 mod verdict;
 mod wheel;
 
