@@ -96,3 +96,13 @@ pub(crate) const MEMORY_TIGHT_PERCENT: u64 = 80;
 pub(crate) const START_AT_AHEAD: Duration = Duration::from_secs(24 * 3600);
 /// A time of day that passed less than this ago was meant for today, not for tomorrow.
 pub(crate) const START_AT_MISSED: Duration = Duration::from_secs(3600);
+/// Largest run.json that is read back; one of 256 routes and an hour of seconds has about 2 MB.
+pub(crate) const RUN_JSON_BYTES: u64 = 256 * 1024 * 1024;
+/// Share of the time of its threads above which a paced run that is late counts as saturated.
+pub(crate) const CPU_SHARE: f64 = 0.95;
+/// Fewest requests that a guard judges: below it a single failure would be a share.
+pub(crate) const GUARD_SAMPLE: u64 = 20;
+/// Longest window of a guard, in seconds: each is held in memory with its latencies.
+pub(crate) const GUARD_WINDOW_S: u64 = 600;
+/// Most shards of a plan whose runs are merged.
+pub(crate) const SHARDS: u32 = 1_000_000;
