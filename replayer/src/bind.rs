@@ -10,7 +10,7 @@ use crate::report::text::number;
 
 /// A block of addresses, as in `127.0.1.0/24`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cidr {
+pub struct Cidr {
     /// Lowest address.
     network: IpAddr,
     prefix: u8,

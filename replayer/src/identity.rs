@@ -28,6 +28,8 @@ pub(crate) enum Lane {
     KeyHigh = 5,
     /// Second half of an idempotency key.
     KeyLow = 6,
+    /// How long a client waits before its next attempt.
+    Retry = 7,
     /// Whether a clone is on a slow link.
     SlowLink = 32,
     /// Whether a clone reads slowly.

@@ -106,3 +106,5 @@ pub(crate) const GUARD_SAMPLE: u64 = 20;
 pub(crate) const GUARD_WINDOW_S: u64 = 600;
 /// Most shards of a plan whose runs are merged.
 pub(crate) const SHARDS: u32 = 1_000_000;
+/// How long a thread at full speed over HTTP/2 waits before it looks for answers.
+pub(crate) const FULL_SPEED_NAP: Duration = Duration::from_micros(200);

@@ -188,7 +188,7 @@ impl Args {
     /// # Errors
     /// Words for the user.
     pub fn into_options(self) -> Result<Options, String> {
-        let start_at = self.start_at.as_deref().map(|text| units::start_time(text, SystemTime::now())).transpose()?;
+        let start_at = self.start_at.as_deref().map(|text| units::start_at(text, SystemTime::now())).transpose()?;
         let http = match (self.http1, self.http2) {
             (true, _) => Http::One,
             (_, true) => Http::Two,
@@ -281,7 +281,7 @@ Examples:
   replay capture.zst                                   the recording, as it was, where it was recorded
   replay --amplify 100x capture.zst                    a hundred times as many users, same curve
   replay --amplify 100x --speed max capture.zst        as fast as answers come
-  replay --profile "ramp:0..100x/2m, hold/10m, spike:300x/30s" capture.zst
+  replay --profile 'ramp:0..100x/2m, hold/10m, spike:300x/30s' capture.zst
   replay --sessions 1M --duration 3m --connections shared capture.zst
   replay users.zst@100x jobs.zst@1x                    users beside background jobs
   replay --http2 --retry backoff --misbehave 'abandon 3%' --amplify 10x capture.zst

@@ -24,7 +24,7 @@ pub(crate) fn spawn_open(engine: &mut Engine, id: ConnId) {
     let task = tokio::task::spawn_local(async move {
         let (job, source, slow) = {
             let mut engine = me.borrow_mut();
-            let source = engine.sources.as_mut().map(crate::bind::Sources::next_address);
+            let source = engine.sources.as_mut().map(crate::bind::Sources::take);
             (engine.job.clone(), source, engine.conns[id.slot].reads.is_some())
         };
         match connect(&job.target.addresses, source, slow).await {

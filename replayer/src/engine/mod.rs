@@ -15,16 +15,21 @@ mod thread;
 mod wire;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Barrier, OnceLock};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::Error;
+use crate::late::LatePolicy;
+use crate::limits;
+use crate::misbehave::Misbehaviour;
+use crate::options::Speed;
 use crate::pacing::RateGate;
-use crate::plan::Plan;
-use crate::stop::Stop;
+use crate::plan::{Plan, Start};
+use crate::retry::Retry;
+use crate::stop::{Stop, Wish};
 use crate::tally::{Interval, Tally};
 
 /// What the threads are to do.
@@ -48,8 +53,12 @@ pub(crate) struct Job {
     pub(crate) late_policy: LatePolicy,
     pub(crate) retry: Retry,
     pub(crate) misbehaviours: Vec<Misbehaviour>,
+    /// Sessions that are replayed alone, in place of the plan's; what comes back to them is kept.
+    pub(crate) rehearsal: Option<Vec<Start>>,
+    /// How fast time passes.
+    pub(crate) speed: Speed,
     /// Local addresses to open connections from.
-    pub(crate) bind: Option<Cidr>,
+    pub(crate) bind: Arc<[IpAddr]>,
     /// When the run begins; `None`: now.
     pub(crate) start_at: Option<SystemTime>,
     pub(crate) stop: Stop,
@@ -108,14 +117,33 @@ pub(crate) fn run(job: &Arc<Job>, on_second: &mut dyn FnMut(&Interval)) -> Resul
     }
     drop(sender);
     gun.ready.wait();
+    wait_for_start(job);
     let origin = *gun.origin.get_or_init(Instant::now);
     gun.go.wait();
-    let mut tally = Tally::new(job.plan.routes.len(), job.count_ops);
+    let mut tally = job.tally();
     collect(&receiver, job.threads, &mut tally, on_second);
     for thread in threads {
         join(thread)?;
     }
     Ok(Outcome { tally, elapsed: origin.elapsed() })
+}
+
+/// Sleeps until the time that the user asked for, or until the user loses patience.
+fn wait_for_start(job: &Job) {
+    let Some(at) = job.start_at else { return };
+    while let Ok(left) = at.duration_since(SystemTime::now()) {
+        if left.is_zero() || job.stop.wish() != Wish::Run {
+            return;
+        }
+        std::thread::sleep(left.min(limits::SWEEP));
+    }
+}
+
+impl Job {
+    /// An empty tally with room for what the plan names.
+    pub(crate) fn tally(&self) -> Tally {
+        Tally::new(self.plan.routes.len(), self.count_ops).with_cohorts(self.plan.cohorts.len())
+    }
 }
 
 fn collect(

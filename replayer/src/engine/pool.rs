@@ -4,6 +4,7 @@ use crate::engine::connect;
 use crate::engine::mux::Mux;
 use crate::engine::records::{Conn, ConnId, Engine, Speaks, Stage};
 use crate::http::Reader;
+use crate::misbehave::Behaviour;
 use crate::slab::NONE;
 
 /// Where an operation can go.
@@ -47,7 +48,7 @@ impl Engine {
     fn lane_of(&self, op: u32) -> Option<u16> {
         let record = &self.ops[op];
         let session = &self.sessions[record.session];
-        if self.behaviour(session).needs_own_connection() {
+        if self.behaviour(session) != Behaviour::default() {
             return Some(OWN_LANE);
         }
         self.job.plan.step(session.program, record.step).lane()
@@ -106,7 +107,7 @@ impl Engine {
             next,
             used: false,
             link: behaviour.link_bytes_per_s,
-            reads: behaviour.read_bytes_per_s.or(behaviour.link_bytes_per_s),
+            reads: behaviour.reads_at(),
             wire: None,
             speaks: if http2 {
                 Speaks::Http2(Box::new(Mux::waiting(op)))

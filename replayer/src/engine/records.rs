@@ -271,7 +271,7 @@ impl Engine {
     }
 
     pub(crate) fn fully_paced(&self) -> bool {
-        matches!(self.job.plan.speed, crate::options::Speed::Times(_))
+        matches!(self.job.speed, crate::options::Speed::Times(_))
     }
 
     /// Whether everything was sent and has ended.

@@ -154,7 +154,7 @@ impl Engine {
                 return;
             }
             let step = program.step(record.next);
-            let mut due_ns = match job.plan.speed {
+            let mut due_ns = match job.speed {
                 Speed::Times(_) => record.start_ns.wrapping_add(job.plan.due_ns(step.offset_us())),
                 Speed::Max => now,
             };
@@ -201,7 +201,7 @@ impl Engine {
         if after < program.len() && record.start_ns.wrapping_add(next_due(after)) <= now {
             record.next = after;
             record.cut = true;
-            self.never(Why::SkippedLate, 1);
+            self.never(Why::Skipped, 1);
             return None;
         }
         Some(due_ns)
@@ -239,6 +239,18 @@ impl Engine {
         }
         self.watch_patience(first, now);
         self.dispatch(first, now);
+    }
+
+    /// Lets the user of an operation leave when it takes too long for them.
+    fn watch_patience(&mut self, op: u32, now: u64) {
+        if self.job.misbehaviours.is_empty() {
+            return;
+        }
+        let behaviour = self.behaviour(&self.sessions[self.ops[op].session]);
+        let Some(patience) = behaviour.patience else { return };
+        let recorded = std::time::Duration::from_micros(self.step_of(op).duration_us());
+        let wait = u64::try_from(patience.lasts(recorded).as_nanos()).unwrap_or(u64::MAX / 2);
+        self.later(op, now + wait, Act::Abandon);
     }
 
     fn add_op(&mut self, mut op: Op) -> u32 {

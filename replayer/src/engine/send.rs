@@ -189,7 +189,11 @@ impl Engine {
         let record = &self.ops[op];
         let late = record.sent_ns.saturating_sub(record.ready_ns).saturating_sub(record.waited_ns);
         let late_us = u32::try_from(late / 1000).unwrap_or(NOT_SENT - 1);
-        if record.attempt > 1 || self.is_warming_up(record.intended_ns) {
+        if self.is_warming_up(record.intended_ns) {
+            self.tally.warmup.sent += 1;
+            return;
+        }
+        if record.attempt > 1 {
             return;
         }
         self.tally.latencies.lateness.saturating_record(u64::from(late_us));
@@ -199,7 +203,7 @@ impl Engine {
         let session = &mut self.sessions[record.session];
         let before = std::mem::replace(&mut session.late_us, late_us);
         if before == NOT_SENT {
-            self.tally.latencies.session_start.saturating_record(u64::from(late_us));
+            self.tally.latencies.session_starts.saturating_record(u64::from(late_us));
         } else if !record.was_blocked {
             self.tally.latencies.gap_error.saturating_record(u64::from(before.abs_diff(late_us)));
         }

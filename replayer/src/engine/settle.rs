@@ -10,7 +10,7 @@ use crate::limits;
 use crate::plan::Step;
 use crate::retry::{Ended, Outcome, Retry};
 use crate::slab::NONE;
-use crate::tally::{self, Failure, Unanswered};
+use crate::tally::{self, Failure, Heard, Unanswered};
 
 /// Bytes came on a connection. False: it is closed.
 pub(crate) fn bytes_came(engine: &mut Engine, id: ConnId, bytes: &[u8]) -> bool {
@@ -82,6 +82,7 @@ pub(crate) fn connection_over(engine: &mut Engine, id: ConnId, reset: bool) {
 
 /// The attempt has no answer.
 pub(crate) fn failed(engine: &mut Engine, op: u32, failure: Failure, now: u64) {
+    engine.hear(op, Some(failure));
     let record = &engine.ops[op];
     let route = engine.step_of(op).route();
     let unanswered = Unanswered { op: record.id, attempt: record.attempt, route, failure };
@@ -103,6 +104,7 @@ pub(crate) fn failed(engine: &mut Engine, op: u32, failure: Failure, now: u64) {
 
 /// The attempt has its answer.
 pub(crate) fn answered(engine: &mut Engine, op: u32, now: u64) {
+    engine.hear(op, None);
     count_answer(engine, op, now);
     let record = &engine.ops[op];
     let retry_after = (record.retry_after_s > 0).then(|| Duration::from_secs(record.retry_after_s.into()));
@@ -257,6 +259,18 @@ impl Engine {
             self.later(op, self.ops[op].ready_ns, Act::Retry);
         }
         true
+    }
+
+    /// Notes what came back, where somebody wants to know.
+    fn hear(&mut self, op: u32, failure: Option<Failure>) {
+        if self.job.rehearsal.is_none() {
+            return;
+        }
+        let record = &self.ops[op];
+        let program = self.sessions[record.session].program;
+        let injected = record.fault.is_some();
+        let (step, status) = (record.step, record.status);
+        self.tally.heard.push(Heard { program, step, status, injected, failure });
     }
 
     pub(crate) fn step_of(&self, op: u32) -> &Step {

@@ -12,8 +12,11 @@ use tokio::io::unix::AsyncFd;
 use crate::engine::records::{Engine, Phase};
 use crate::engine::schedule::Next;
 use crate::engine::{Gun, Job, Message};
+use crate::bind::Sources;
 use crate::limits;
+use crate::plan::Starts;
 use crate::retry::Budget;
+use crate::options::Speed;
 use crate::slab::Slab;
 use crate::sys;
 use crate::tally::{Interval, Tally};
@@ -26,7 +29,7 @@ pub(crate) fn main(
     gun: &Gun,
     messages: &Sender<Message>,
 ) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime(job);
     let prepared = runtime.and_then(|runtime| {
         let inside = runtime.enter();
         let alarm = sys::alarm()?;
@@ -47,9 +50,20 @@ pub(crate) fn main(
     drop(local); // its tasks hold the engine
     let mut engine = engine.borrow_mut();
     engine.tell_second();
-    let tally = std::mem::replace(&mut engine.tally, Tally::default());
+    engine.tally.cpu_us = u64::try_from(crate::sys::thread_cpu_time().as_micros()).unwrap_or(u64::MAX);
+    let tally = std::mem::replace(&mut engine.tally, Tally::new(0, false));
     let _ = messages.send(Message::Done(Box::new(tally)));
     Ok(())
+}
+
+fn runtime(job: &Job) -> std::io::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    if job.http2 && job.speed == Speed::Max {
+        // At full speed a server writes each answer by itself; reading them all a little later costs a fraction of
+        // reading each at once. Never where anything is paced: the nap would be in every latency.
+        builder.on_thread_park(|| std::thread::sleep(limits::FULL_SPEED_NAP));
+    }
+    builder.enable_all().build()
 }
 
 /// Releases what is due, sleeps until the next due time, to the end of the run.
@@ -93,7 +107,10 @@ impl Engine {
             duration_ns: job.duration.map_or(u64::MAX, nanos),
             phase: Phase::Running,
             warmup_ns: job.warmup.map_or(0, nanos),
-            starts: job.plan.starts(index, job.threads),
+            starts: match &job.rehearsal {
+                Some(list) => Starts::listed(list, index, job.threads),
+                None => job.plan.starts(index, job.threads),
+            },
             replacements: VecDeque::new(),
             sessions: Slab::new(),
             ops: Slab::new(),
@@ -115,12 +132,12 @@ impl Engine {
             max_conns: share,
             max_active: if job.http2 { share * job.streams as usize } else { share },
             swept: 0,
-            sources: job.bind.as_ref().map(|bind| bind.sources(index, job.threads)),
+            sources: Sources::of_worker(&job.bind, index, job.threads),
             generation: 0,
             alarm: Rc::new(alarm),
             armed_ns: u64::MAX,
             next_sweep_ns: 0,
-            tally: Tally::new(&job.plan.names(), job.count_ops),
+            tally: job.tally(),
             interval: Interval::new(0),
             read_buffer: vec![0; limits::READ_BYTES],
             plain_buffer: vec![0; limits::READ_BYTES],

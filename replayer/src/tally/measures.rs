@@ -105,6 +105,19 @@ impl RouteTally {
         RouteTally { requests: 0, failed: 0, injected: 0, response }
     }
 
+    /// One more attempt without an answer.
+    pub(crate) fn fail(&mut self) {
+        self.requests += 1;
+        self.failed += 1;
+    }
+
+    /// One more answer.
+    pub(crate) fn answer(&mut self, is_error: bool, injected: bool) {
+        self.requests += 1;
+        self.failed += u64::from(is_error);
+        self.injected += u64::from(injected);
+    }
+
     pub(super) fn merge(&mut self, other: &RouteTally) {
         self.requests += other.requests;
         self.failed += other.failed;

@@ -67,6 +67,8 @@ pub(crate) struct Warmup {
 /// Everything that a thread counted.
 #[derive(Debug)]
 pub(crate) struct Tally {
+    /// Requests of the sessions that were started or given up; doubles and retries not among them.
+    pub(crate) planned: u64,
     /// Attempts, those of the warm-up and retries included.
     pub(crate) sent: u64,
     /// Attempts beyond the first of their operation that were sent.
@@ -129,6 +131,19 @@ pub(crate) struct Tally {
     pub(crate) cohorts: Vec<RouteTally>,
     pub(crate) streams: StreamTally,
     pub(crate) ops: Option<OpSet>,
+    /// What came back in a rehearsal, in the order in which it came.
+    pub(crate) heard: Vec<Heard>,
+}
+
+/// What came back for one step of a rehearsal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Heard {
+    pub(crate) program: u32,
+    pub(crate) step: u32,
+    pub(crate) status: u16,
+    pub(crate) injected: bool,
+    /// `None`: it was answered.
+    pub(crate) failure: Option<Failure>,
 }
 
 impl Failure {
@@ -174,6 +189,7 @@ impl Why {
 impl Tally {
     pub(crate) fn new(routes: usize, count_ops: bool) -> Tally {
         Tally {
+            planned: 0,
             sent: 0,
             retries: 0,
             doubles: 0,
@@ -217,6 +233,7 @@ impl Tally {
             cohorts: Vec::new(),
             streams: StreamTally::new(),
             ops: count_ops.then(OpSet::new),
+            heard: Vec::new(),
         }
     }
 
@@ -263,6 +280,7 @@ impl Tally {
             *self.injected.entry(rule).or_default() += count;
         }
         self.unanswered.extend(other.unanswered);
+        self.heard.extend(other.heard);
         self.latencies.merge(&other.latencies);
         for (route, more) in self.routes.iter_mut().zip(&other.routes) {
             route.merge(more);
@@ -278,6 +296,7 @@ impl Tally {
 
     fn sums_with(&mut self, other: &Tally) -> [(&mut u64, u64); 35] {
         [
+            (&mut self.planned, other.planned),
             (&mut self.sent, other.sent),
             (&mut self.retries, other.retries),
             (&mut self.doubles, other.doubles),
