@@ -74,3 +74,5 @@ pub(crate) const MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 pub(crate) const STALL_GAPS: u64 = 10;
 /// ...unless it is shorter than this.
 pub(crate) const STALL_FLOOR: Duration = Duration::from_secs(1);
+/// The stretch of time for which a slow link takes bytes at once.
+pub(crate) const LINK_QUANTUM: Duration = Duration::from_millis(50);
