@@ -60,10 +60,12 @@ pub(crate) struct Words(pub(crate) Duration);
 impl fmt::Display for Words {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let micros = self.0.as_micros();
-        match micros {
-            _ if micros % 1_000_000 == 0 => write!(f, "{}s", micros / 1_000_000),
-            _ if micros % 1000 == 0 => write!(f, "{}ms", micros / 1000),
-            _ => write!(f, "{micros}us"),
+        if micros.is_multiple_of(1_000_000) {
+            write!(f, "{}s", micros / 1_000_000)
+        } else if micros.is_multiple_of(1000) {
+            write!(f, "{}ms", micros / 1000)
+        } else {
+            write!(f, "{micros}us")
         }
     }
 }

@@ -108,3 +108,5 @@ pub(crate) const GUARD_WINDOW_S: u64 = 600;
 pub(crate) const SHARDS: u32 = 1_000_000;
 /// How long a thread at full speed over HTTP/2 waits before it looks for answers.
 pub(crate) const FULL_SPEED_NAP: Duration = Duration::from_micros(200);
+/// The stretch of time for which a slow link takes bytes at once.
+pub(crate) const LINK_QUANTUM: Duration = Duration::from_millis(50);

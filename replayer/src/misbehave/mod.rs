@@ -2,6 +2,7 @@
 //! (`--misbehave`). Who does follows from the seed, so that any machine and any concurrency choose the same.
 
 mod parse;
+pub(crate) mod throttle;
 
 use std::fmt;
 use std::time::Duration;

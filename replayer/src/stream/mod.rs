@@ -4,7 +4,7 @@ pub(crate) mod grpc;
 pub(crate) mod pulse;
 pub(crate) mod ws;
 
-/// Copies `payload` and then as many bytes of `filler` as the bound on one message leaves room for.
+/// Appends `payload` and `count` bytes of `filler`.
 fn push_filled(out: &mut Vec<u8>, payload: &[u8], filler: u8, count: usize) {
     out.reserve(payload.len() + count);
     out.extend_from_slice(payload);
