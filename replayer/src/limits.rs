@@ -110,3 +110,9 @@ pub(crate) const SHARDS: u32 = 1_000_000;
 pub(crate) const FULL_SPEED_NAP: Duration = Duration::from_micros(200);
 /// The stretch of time for which a slow link takes bytes at once.
 pub(crate) const LINK_QUANTUM: Duration = Duration::from_millis(50);
+/// Sessions that are replayed alone before an amplified run.
+pub(crate) const REHEARSAL_SESSIONS: u32 = 10;
+/// How long that may take.
+pub(crate) const REHEARSAL: Duration = Duration::from_secs(10);
+/// Connections that it uses at most.
+pub(crate) const REHEARSAL_CONNECTIONS: usize = 16;

@@ -17,6 +17,7 @@ use crate::engine::records::{ConnId, Engine, Speaks, Stage};
 use crate::engine::settle;
 use crate::engine::wire::{Transport, Wire, Written};
 use crate::limits;
+use crate::misbehave::throttle::Throttle;
 
 /// Opens the connection `id` and reads from it until it ends.
 pub(crate) fn spawn_open(engine: &mut Engine, id: ConnId) {
@@ -59,10 +60,7 @@ pub(crate) fn spawn_flush(engine: &mut Engine, id: ConnId) {
             None => flush(&me, id).await,
             Some(rate) => trickle(&me, id, rate).await,
         }
-        let mut engine = me.borrow_mut();
-        if engine.is_alive(id)
-            && let Some(wire) = &mut engine.conns[id.slot].wire
-        {
+        if let Some(wire) = me.borrow_mut().wire_of(id) {
             wire.is_flushing = false;
         }
     });
@@ -71,41 +69,37 @@ pub(crate) fn spawn_flush(engine: &mut Engine, id: ConnId) {
 async fn flush(me: &Rc<RefCell<Engine>>, id: ConnId) {
     poll_fn(|cx| {
         let mut engine = me.borrow_mut();
-        if !engine.is_alive(id) {
-            return Poll::Ready(());
-        }
-        let Some(wire) = &mut engine.conns[id.slot].wire else { return Poll::Ready(()) };
+        let Some(wire) = engine.wire_of(id) else { return Poll::Ready(()) };
         // An error here will be met by the reader, which judges.
         wire.poll_flush(cx).map(|_| ())
     })
     .await;
 }
 
-/// Writes at most `rate` bytes a second.
+/// Writes no faster than the user's link.
 async fn trickle(me: &Rc<RefCell<Engine>>, id: ConnId, rate: u64) {
-    let piece = piece(rate);
+    let mut link = Throttle::new(rate);
     loop {
-        {
-            let mut engine = me.borrow_mut();
-            if !engine.is_alive(id) {
-                return;
-            }
-            let Some(wire) = &mut engine.conns[id.slot].wire else { return };
-            if !matches!(wire.push_at_most(piece), Ok(Written::Part)) {
-                return;
-            }
+        let most = room(me, &link).await;
+        let mut engine = me.borrow_mut();
+        let now = engine.now();
+        let Some(wire) = engine.wire_of(id) else { return };
+        if !matches!(wire.push_at_most(most), Ok(Written::Part)) {
+            return;
         }
-        tokio::time::sleep(time_for(piece, rate)).await;
+        link.moved(wire.took(), now);
     }
 }
 
-/// How many bytes a slow user takes at once: 20 times a second, but no less than a few.
-fn piece(rate: u64) -> usize {
-    usize::try_from(rate / 20).unwrap_or(usize::MAX).clamp(16, limits::READ_BYTES)
-}
-
-fn time_for(bytes: usize, rate: u64) -> Duration {
-    Duration::from_nanos((bytes as u64).saturating_mul(1_000_000_000) / rate.max(1))
+/// How many bytes may move, once some may.
+async fn room(me: &Rc<RefCell<Engine>>, link: &Throttle) -> usize {
+    loop {
+        let now = me.borrow().now();
+        match link.room(now) {
+            Ok(bytes) => return bytes.min(limits::READ_BYTES),
+            Err(free_ns) => tokio::time::sleep(Duration::from_nanos(free_ns.saturating_sub(now))).await,
+        }
+    }
 }
 
 async fn connect(
@@ -134,11 +128,16 @@ async fn connect(
 
 async fn read_on(me: &Rc<RefCell<Engine>>, mut read: OwnedReadHalf, id: ConnId) {
     let slow = me.borrow().conns.get(id.slot).and_then(|conn| conn.reads);
-    let most = slow.map_or(limits::READ_BYTES, piece);
-    while let Some(count) = poll_fn(|cx| read_some(me, &mut read, id, cx, most)).await {
-        if let Some(rate) = slow {
-            tokio::time::sleep(time_for(count, rate)).await;
-        }
+    let Some(rate) = slow else {
+        while poll_fn(|cx| read_some(me, &mut read, id, cx, limits::READ_BYTES)).await.is_some() {}
+        return;
+    };
+    let mut link = Throttle::new(rate);
+    loop {
+        let most = room(me, &link).await;
+        let Some(count) = poll_fn(|cx| read_some(me, &mut read, id, cx, most)).await else { return };
+        let now = me.borrow().now();
+        link.moved(count, now);
     }
 }
 
@@ -175,6 +174,10 @@ fn read_some(
 const SLOW_BUFFER: u32 = 4096;
 
 impl Engine {
+    fn wire_of(&mut self, id: ConnId) -> Option<&mut Wire> {
+        if self.is_alive(id) { self.conns[id.slot].wire.as_mut() } else { None }
+    }
+
     /// The socket is open. False: it is not wanted any more.
     fn opened(&mut self, id: ConnId, mut wire: Wire) -> bool {
         if !self.is_alive(id) {

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use crate::engine::records::{Act, Engine, Later, NOT_SENT, Op, Phase, Session};
 use crate::identity;
-use crate::late::LatePolicy;
+use crate::late::Held;
 use crate::limits;
 use crate::options::Speed;
 use crate::plan::Start;
@@ -174,10 +174,20 @@ impl Engine {
                 return;
             }
             let ready_ns = std::mem::take(&mut record.due_ns).max(due_ns);
-            if ready_ns > due_ns && job.late_policy != LatePolicy::CatchUp {
-                match self.catch_up(session, due_ns, now) {
-                    Some(shifted_ns) => due_ns = shifted_ns,
-                    None => continue,
+            if ready_ns > due_ns {
+                match self.held_up(session, due_ns, now) {
+                    Held::Send => {}
+                    Held::SendAndShift(by_ns) => {
+                        due_ns += by_ns;
+                        let start_ns = &mut self.sessions[session].start_ns;
+                        *start_ns = start_ns.wrapping_add(by_ns);
+                    }
+                    Held::LeaveOut => {
+                        self.sessions[session].next += 1;
+                        self.sessions[session].cut = true;
+                        self.never(Why::Skipped, 1);
+                        continue;
+                    }
                 }
             }
             self.release_step(session, due_ns, ready_ns.max(due_ns), now);
@@ -187,24 +197,14 @@ impl Engine {
         }
     }
 
-    /// What the late policy makes of a step whose predecessor answered after the step was due: its new due time, or
-    /// `None` when it is dropped.
-    fn catch_up(&mut self, session: u32, due_ns: u64, now: u64) -> Option<u64> {
-        let record = &mut self.sessions[session];
-        if self.job.late_policy == LatePolicy::Queue {
-            record.start_ns = record.start_ns.wrapping_add(now - due_ns);
-            return Some(now);
-        }
+    /// What becomes of a step whose predecessor answered after the step was due.
+    fn held_up(&self, session: u32, due_ns: u64, now: u64) -> Held {
+        let record = &self.sessions[session];
         let program = self.job.plan.program(record.program);
         let after = record.next + 1;
-        let next_due = |step: u32| self.job.plan.due_ns(program.step(step).offset_us());
-        if after < program.len() && record.start_ns.wrapping_add(next_due(after)) <= now {
-            record.next = after;
-            record.cut = true;
-            self.never(Why::Skipped, 1);
-            return None;
-        }
-        Some(due_ns)
+        let due_of = |step: u32| self.job.plan.due_ns(program.step(step).offset_us());
+        let successor = (after < program.len()).then(|| record.start_ns.wrapping_add(due_of(after)));
+        self.job.late_policy.decide(due_ns, successor, now)
     }
 
     /// Sends the next step of a session, or lets it wait for a connection.

@@ -142,6 +142,11 @@ impl Wire {
         }
     }
 
+    /// Bytes that the socket took at the last push.
+    pub(crate) fn took(&self) -> usize {
+        self.took
+    }
+
     /// Whether no byte of the present request was taken by the socket.
     pub(crate) fn is_untouched(&self) -> bool {
         !self.touched
