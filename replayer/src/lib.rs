@@ -20,6 +20,7 @@ mod limits;
 pub mod options;
 mod pacing;
 mod plan;
+pub mod population;
 mod prepare;
 pub mod report;
 mod run;
