@@ -25,6 +25,7 @@ pub mod options;
 mod pacing;
 mod plan;
 mod preflight;
+pub mod population;
 mod prepare;
 pub mod reconnect;
 mod rehearsal;

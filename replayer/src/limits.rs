@@ -116,3 +116,19 @@ pub(crate) const REHEARSAL_SESSIONS: u32 = 10;
 pub(crate) const REHEARSAL: Duration = Duration::from_secs(10);
 /// Connections that it uses at most.
 pub(crate) const REHEARSAL_CONNECTIONS: usize = 16;
+/// Parts of one profile, and stages of one run: far more than anybody types.
+pub(crate) const PROFILE_PARTS: usize = 1000;
+/// Boosts of one run: each may split the curve of the load in two.
+pub(crate) const BOOSTS: usize = 16;
+/// Most shards of one plan.
+pub(crate) const SHARDS: u32 = 65_536;
+/// Clones of one window that are placed in memory at once; a larger window is halved first.
+pub(crate) const LEAF_CLONES: u32 = 4096;
+/// Slots of time in an estimate of a plan: a day in seconds, a longer span has wider ones.
+pub(crate) const ESTIMATE_SLOTS: usize = 100_000;
+/// Windows of a plan that an estimate looks at one by one (about a tenth of a second); beyond, it adds up passes.
+pub(crate) const ESTIMATE_WINDOWS: u64 = 1_000_000;
+/// Arrivals and lengths of sessions that the comparison of shapes looks at.
+pub(crate) const SHAPE_SAMPLE: usize = 100_000;
+/// Bins of 10 ms in which requests are counted for the comparison of shapes: the first eleven minutes.
+pub(crate) const SHAPE_BINS: usize = 65_536;

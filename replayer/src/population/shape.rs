@@ -1,0 +1,1 @@
+//! How close an amplified load comes to its capture.
