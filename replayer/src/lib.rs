@@ -9,6 +9,7 @@
 
 mod admin;
 pub mod backoff;
+mod bind;
 mod books;
 pub mod cli;
 mod cookies;
@@ -21,7 +22,9 @@ mod limits;
 pub mod options;
 mod pacing;
 mod plan;
+mod preflight;
 mod prepare;
+mod rehearsal;
 pub mod report;
 pub mod retry;
 mod run;
@@ -33,6 +36,7 @@ mod tally;
 mod threshold;
 mod tls;
 pub mod units;
+mod users;
 mod verdict;
 mod wheel;
 

@@ -64,3 +64,23 @@ pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 pub(crate) const RETRY_WINDOW_S: usize = 10;
 /// Retries in that window which a budget always allows, or a client with few requests could never retry.
 pub(crate) const RETRY_MINIMUM: u64 = 30;
+/// Largest row of a users file, a JSON object or a CSV row with its line breaks.
+pub(crate) const USERS_ROW_BYTES: usize = 1024 * 1024;
+/// Largest cell of a users file: no server takes a longer header field.
+pub(crate) const USERS_CELL_BYTES: usize = 64 * 1024;
+/// Most columns of a users file.
+pub(crate) const USERS_COLUMNS: usize = 1024;
+/// Largest sum of all cells of a users file: they are held in memory.
+pub(crate) const USERS_BYTES: u64 = 8 * 1024 * 1024 * 1024;
+/// How much of a users file is looked at to tell its kind and its delimiter.
+pub(crate) const USERS_HEAD_BYTES: usize = 64 * 1024;
+/// Most source addresses to connect from (`--bind`): a /16 of IPv4.
+pub(crate) const SOURCES: u128 = 65_536;
+/// How long Linux keeps a port after a connection that we closed (TCP_TIMEWAIT_LEN).
+pub(crate) const TIME_WAIT: Duration = Duration::from_secs(60);
+/// Memory that the plan may take of what is available before it is called tight, in percent.
+pub(crate) const MEMORY_TIGHT_PERCENT: u64 = 80;
+/// How far ahead `--start-at` may be: more is a mistyped date.
+pub(crate) const START_AT_AHEAD: Duration = Duration::from_secs(24 * 3600);
+/// A time of day that passed less than this ago was meant for today, not for tomorrow.
+pub(crate) const START_AT_MISSED: Duration = Duration::from_secs(3600);
