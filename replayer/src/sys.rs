@@ -1,5 +1,5 @@
 //! The few calls to the kernel that no safe crate of ours offers: a timer file descriptor, the limit on open
-//! files, and the processor time used so far.
+//! files, a source address without a port, and the processor time used so far.
 //!
 //! This is the only module of the crate with `unsafe`: each block is one call on values that live across it, whose
 //! result is checked. The timer is a timerfd because the runtime's own timer counts milliseconds: a
@@ -7,7 +7,8 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
@@ -81,4 +82,68 @@ pub(crate) fn peak_memory() -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
     kilobytes.unwrap_or(0) * 1024
+}
+
+/// Binds `socket` to a source address and leaves the choice of the port to `connect`
+/// (IP_BIND_ADDRESS_NO_PORT). Then a port is only taken for one pair of addresses: many sources and targets multiply
+/// the ports there are, and the kernel needs not search for one that is free everywhere.
+///
+/// Fails with `AddrNotAvailable` where the machine has no such address.
+pub(crate) fn bind_no_port(socket: &impl AsFd, source: IpAddr) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let size = size_of_val(&on) as libc::socklen_t;
+    // SAFETY: the descriptor is borrowed for the call, and `on` lives across it with the size that is told.
+    let done = unsafe {
+        let fd = socket.as_fd().as_raw_fd();
+        // IPv6 sockets take the option at the level of IP, too.
+        libc::setsockopt(fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, (&raw const on).cast(), size)
+    };
+    if done < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    socket2::SockRef::from(socket).bind(&SocketAddr::new(source, 0).into())
+}
+
+/// The limits on open files of this process, soft and hard.
+pub(crate) fn open_files() -> Option<(u64, u64)> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` lives across the call.
+    let known = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0;
+    known.then_some((limit.rlim_cur, limit.rlim_max))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_bound_socket_has_no_port_until_it_connects() {
+        let check = |source: &str, target: &str| {
+            let source: IpAddr = source.parse().expect("source");
+            let listener = TcpListener::bind((target, 0)).expect("listener");
+            let target = listener.local_addr().expect("its address");
+            let family = socket2::Domain::for_address(target);
+            let socket = socket2::Socket::new(family, socket2::Type::STREAM, None).expect("socket");
+            bind_no_port(&socket, source).expect("bound");
+            let local = || socket.local_addr().ok().and_then(|address| address.as_socket()).expect("IP");
+            assert_eq!(local(), SocketAddr::new(source, 0));
+            socket.connect(&target.into()).expect("connected");
+            assert_eq!(local().ip(), source);
+            assert_ne!(local().port(), 0);
+        };
+        check("127.3.4.5", "127.0.0.1");
+        if TcpListener::bind("[::1]:0").is_ok() {
+            check("::1", "::1");
+        }
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_refused() {
+        let socket = tokio::net::TcpSocket::new_v4().expect("socket");
+        let foreign = IpAddr::from([203, 0, 113, 7]);
+        let refused = bind_no_port(&socket, foreign).map_err(|err| err.kind());
+        assert_eq!(refused, Err(io::ErrorKind::AddrNotAvailable));
+    }
 }
