@@ -1,6 +1,8 @@
 //! Numbers as people type them: `100x`, `1k`, `30s`, `6k/m`. Every parser says what it would have understood.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use jiff::{SignedDuration, Timestamp, civil, tz};
 
 use crate::limits;
 use crate::options::Speed;
@@ -123,6 +125,74 @@ pub fn rate(text: &str) -> Result<Option<f64>, String> {
     Ok(Some(value))
 }
 
+/// When a run begins: `+30s`, `14:30` or `14:30:05` (UTC, today or tomorrow), `2026-11-21T14:30:00Z`, Unix seconds.
+///
+/// # Errors
+/// Words for the user when the text is no time, or one that is over or more than a day ahead of `now`.
+pub fn start_at(text: &str, now: SystemTime) -> Result<SystemTime, String> {
+    let trimmed = text.trim();
+    let now = Timestamp::try_from(now).map_err(|err| format!("the clock of this machine is off: {err}"))?;
+    let at = match trimmed.strip_prefix('+') {
+        Some(wait) => {
+            SignedDuration::try_from(duration(wait)?).ok().and_then(|wait| now.checked_add(wait).ok())
+        }
+        None if trimmed.parse::<f64>().is_ok() => unix_seconds(trimmed),
+        None => match trimmed.parse::<Timestamp>() {
+            Ok(at) => Some(at),
+            Err(_) if trimmed.parse::<civil::DateTime>().is_ok() && trimmed.contains(':') => {
+                return Err(format!("`{text}` has no time zone: write {trimmed}Z for UTC"));
+            }
+            Err(_) => time_of_day(trimmed, now)?,
+        },
+    };
+    let at = at.ok_or_else(|| {
+        format!("`{text}` is not a start time: write +30s, 14:30 (UTC), 2026-11-21T14:30:00Z or Unix seconds")
+    })?;
+    let ahead = at.duration_since(now);
+    if ahead.is_negative() {
+        let ago = ahead.unsigned_abs().as_secs();
+        return Err(format!("`{text}` was {ago} s ago, at {}; it is {} now", utc(at), utc(now)));
+    }
+    if ahead.unsigned_abs() > limits::START_AT_AHEAD {
+        return Err(format!("`{text}` is more than a day ahead, at {}; it is {} now", utc(at), utc(now)));
+    }
+    Ok(at.into())
+}
+
+fn unix_seconds(text: &str) -> Option<Timestamp> {
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let nanos = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
+    Timestamp::new(seconds.parse().ok()?, nanos).ok()
+}
+
+/// `14:30`, the next one in UTC; one that is only just over was meant for today and is an error. `None`: no such
+/// thing.
+fn time_of_day(text: &str, now: Timestamp) -> Result<Option<Timestamp>, String> {
+    let shape = text.split(':').all(|part| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit()));
+    if !shape || !(5..=8).contains(&text.len()) {
+        return Ok(None);
+    }
+    let Ok(time) = text.parse::<civil::Time>() else { return Ok(None) };
+    let today = tz::TimeZone::UTC.to_datetime(now).date();
+    let on = |date: civil::Date| tz::TimeZone::UTC.to_timestamp(date.to_datetime(time)).ok();
+    let Some(at) = on(today) else { return Ok(None) };
+    let ago = now.duration_since(at);
+    match ago {
+        _ if !ago.is_positive() => Ok(Some(at)),
+        _ if ago.unsigned_abs() > limits::START_AT_MISSED => Ok(today.tomorrow().ok().and_then(on)),
+        _ => Err(format!(
+            "`{text}` UTC was {} s ago (it is {} now); write the date if tomorrow is meant",
+            ago.as_secs(),
+            utc(now)
+        )),
+    }
+}
+
+/// To the second, with its zone.
+fn utc(at: Timestamp) -> String {
+    tz::TimeZone::UTC.to_datetime(at).strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
 /// A decimal number with an optional `k`, `M` or `G` (powers of 1,000).
 fn number(text: &str) -> Option<f64> {
     let text = text.trim();
@@ -183,5 +253,61 @@ mod tests {
         assert_eq!(speed("max"), Ok(Speed::Max));
         assert_eq!(speed("0.5x"), Ok(Speed::Times(0.5)));
         assert!(speed("0x").is_err() && speed("fast").is_err());
+    }
+
+    #[test]
+    fn start_times_are_understood() {
+        let at = |text: &str| text.parse::<Timestamp>().expect("a time");
+        let check = |now: &str, text: &str, expected: &str| {
+            assert_eq!(start_at(text, at(now).into()), Ok(at(expected).into()), "{text}");
+        };
+        let now = "2026-11-21T13:00:00Z";
+        check(now, "+30s", "2026-11-21T13:00:30Z");
+        check(now, "+1h30m", "2026-11-21T14:30:00Z");
+        check(now, "14:30", "2026-11-21T14:30:00Z");
+        check(now, " 14:30:05 ", "2026-11-21T14:30:05Z");
+        check(now, "13:00", now);
+        check(now, "08:15", "2026-11-22T08:15:00Z");
+        check("2026-12-31T23:59:00Z", "00:00", "2027-01-01T00:00:00Z");
+        check(now, "2026-11-21T14:30:00Z", "2026-11-21T14:30:00Z");
+        check(now, "2026-11-21T16:30:00.25+02:00", "2026-11-21T14:30:00.25Z");
+        check(now, "1795266060", "2026-11-21T13:01:00Z");
+        check(now, "1795266060.5", "2026-11-21T13:01:00.5Z");
+    }
+
+    #[test]
+    fn start_times_that_cannot_be_meant_are_told() {
+        let now = "2026-11-21T13:00:00Z".parse::<Timestamp>().expect("a time");
+        let refused = |text: &str, word: &str| {
+            let why = start_at(text, now.into()).expect_err(text);
+            assert!(why.contains(word), "{text}: {why}");
+        };
+        for bad in [
+            "",
+            "noon",
+            "25:00",
+            "14:60",
+            "1:30",
+            "14",
+            "2026-11-21",
+            "14:30+02:00",
+            "+",
+            "inf",
+            "NaN",
+            "1e99",
+        ] {
+            assert!(start_at(bad, now.into()).is_err(), "{bad}");
+        }
+        refused("14.30 Uhr", "write +30s, 14:30 (UTC)");
+        refused("+30", "has no unit");
+        refused("-30s", "not a start time");
+        refused("12:59:58", "`12:59:58` UTC was 2 s ago");
+        refused("2026-11-21T12:59:00Z", "was 60 s ago");
+        refused("2026-11-21T14:30:00", "write 2026-11-21T14:30:00Z");
+        refused("2026-11-23T13:00:00Z", "more than a day ahead, at 2026-11-23 13:00:00 UTC");
+        refused("+25h", "more than a day ahead");
+        refused("1795266060000", "or Unix seconds");
+        refused("0", "ago");
+        refused("+99999999999d", "");
     }
 }
