@@ -139,6 +139,50 @@ mod tests {
         }
     }
 
+    /// Connects from 127.77.1.`last` out of four ports only; `None` where the kernel cannot narrow them for a socket.
+    fn connect_from(last: u8, first_port: u16, target: SocketAddr) -> io::Result<Option<socket2::Socket>> {
+        const IP_LOCAL_PORT_RANGE: libc::c_int = 51; // Linux 6.3
+        let range = (u32::from(first_port + 3) << 16) | u32::from(first_port);
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+        // SAFETY: `range` lives across the call with the size that is told.
+        let set = unsafe {
+            let fd = socket.as_fd().as_raw_fd();
+            let size = size_of_val(&range) as libc::socklen_t;
+            libc::setsockopt(fd, libc::IPPROTO_IP, IP_LOCAL_PORT_RANGE, (&raw const range).cast(), size)
+        };
+        if set < 0 {
+            return Ok(None);
+        }
+        bind_no_port(&socket, IpAddr::from([127, 77, 1, last]))?;
+        socket.connect(&target.into()).map(|()| Some(socket))
+    }
+
+    #[test]
+    fn every_source_has_all_ports() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("listener");
+        let target = listener.local_addr().expect("its address");
+        // Other tests may listen on one of the four ports: then the next four are tried.
+        let connected = [50_000, 51_000, 52_000, 53_000].into_iter().find_map(|first_port| {
+            let open: io::Result<Vec<_>> =
+                (0..12).map(|place| connect_from(1 + place % 3, first_port, target)).collect();
+            open.ok().map(|open| (first_port, open))
+        });
+        let (first_port, open) =
+            connected.expect("four ports from each of three addresses are twelve connections");
+        let port = |socket: &Option<socket2::Socket>| {
+            let local = socket.as_ref()?.local_addr().ok()?.as_socket()?;
+            Some(local.port())
+        };
+        // A range outside the machine's own is not heeded.
+        if open
+            .iter()
+            .all(|socket| port(socket).is_some_and(|port| (first_port..first_port + 4).contains(&port)))
+        {
+            let one_more = connect_from(1, first_port, target).map_err(|err| err.kind());
+            assert!(matches!(one_more, Err(io::ErrorKind::AddrNotAvailable)), "{one_more:?}");
+        }
+    }
+
     #[test]
     fn an_address_of_another_machine_is_refused() {
         let socket = tokio::net::TcpSocket::new_v4().expect("socket");
