@@ -30,6 +30,7 @@ mod preflight;
 pub mod population;
 mod prepare;
 pub mod reconnect;
+mod prepare;
 mod rehearsal;
 pub mod report;
 pub mod retry;

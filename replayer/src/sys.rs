@@ -76,16 +76,6 @@ pub(crate) fn cpu_time() -> Duration {
     part(usage.ru_utime) + part(usage.ru_stime)
 }
 
-/// Processor time of the calling thread so far, user and system; zero where the system does not tell.
-pub(crate) fn thread_cpu_time() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` lives across the call.
-    if unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) } != 0 {
-        return Duration::ZERO;
-    }
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
-}
-
 /// Highest resident memory of this process so far, in bytes; 0 where the system does not tell.
 pub(crate) fn peak_memory() -> u64 {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return 0 };
@@ -146,6 +136,50 @@ mod tests {
         check("127.3.4.5", "127.0.0.1");
         if TcpListener::bind("[::1]:0").is_ok() {
             check("::1", "::1");
+        }
+    }
+
+    /// Connects from 127.77.1.`last` out of four ports only; `None` where the kernel cannot narrow them for a socket.
+    fn connect_from(last: u8, first_port: u16, target: SocketAddr) -> io::Result<Option<socket2::Socket>> {
+        const IP_LOCAL_PORT_RANGE: libc::c_int = 51; // Linux 6.3
+        let range = (u32::from(first_port + 3) << 16) | u32::from(first_port);
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+        // SAFETY: `range` lives across the call with the size that is told.
+        let set = unsafe {
+            let fd = socket.as_fd().as_raw_fd();
+            let size = size_of_val(&range) as libc::socklen_t;
+            libc::setsockopt(fd, libc::IPPROTO_IP, IP_LOCAL_PORT_RANGE, (&raw const range).cast(), size)
+        };
+        if set < 0 {
+            return Ok(None);
+        }
+        bind_no_port(&socket, IpAddr::from([127, 77, 1, last]))?;
+        socket.connect(&target.into()).map(|()| Some(socket))
+    }
+
+    #[test]
+    fn every_source_has_all_ports() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("listener");
+        let target = listener.local_addr().expect("its address");
+        // Other tests may listen on one of the four ports: then the next four are tried.
+        let connected = [50_000, 51_000, 52_000, 53_000].into_iter().find_map(|first_port| {
+            let open: io::Result<Vec<_>> =
+                (0..12).map(|place| connect_from(1 + place % 3, first_port, target)).collect();
+            open.ok().map(|open| (first_port, open))
+        });
+        let (first_port, open) =
+            connected.expect("four ports from each of three addresses are twelve connections");
+        let port = |socket: &Option<socket2::Socket>| {
+            let local = socket.as_ref()?.local_addr().ok()?.as_socket()?;
+            Some(local.port())
+        };
+        // A range outside the machine's own is not heeded.
+        if open
+            .iter()
+            .all(|socket| port(socket).is_some_and(|port| (first_port..first_port + 4).contains(&port)))
+        {
+            let one_more = connect_from(1, first_port, target).map_err(|err| err.kind());
+            assert!(matches!(one_more, Err(io::ErrorKind::AddrNotAvailable)), "{one_more:?}");
         }
     }
 

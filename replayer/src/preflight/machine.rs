@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::{bind, limits, sys};
@@ -82,7 +82,7 @@ fn left_in_groups(root: &Path, line: &str) -> Option<u64> {
     folders.filter_map(|folder| left_in_group(&folder, names)).min()
 }
 
-fn left_in_group(folder: &PathBuf, names: &Names) -> Option<u64> {
+fn left_in_group(folder: &Path, names: &Names) -> Option<u64> {
     let limit = number(folder, names.limit)?; // `max` is no number: no limit
     let used = number(folder, names.usage)?;
     let statistics = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
