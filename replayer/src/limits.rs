@@ -132,3 +132,5 @@ pub(crate) const ESTIMATE_WINDOWS: u64 = 1_000_000;
 pub(crate) const SHAPE_SAMPLE: usize = 100_000;
 /// Bins of 10 ms in which requests are counted for the comparison of shapes: the first eleven minutes.
 pub(crate) const SHAPE_BINS: usize = 65_536;
+/// Bytes of an answer that a server may send ahead on one stream: a page without a pause, not a download.
+pub(crate) const H2_STREAM_WINDOW: u32 = 256 * 1024;

@@ -8,7 +8,7 @@ use crate::engine::{self, Job, Target};
 use crate::error::Error;
 use crate::limits;
 use crate::options::{Options, Speed};
-use crate::plan::Start;
+use crate::population::Start;
 use crate::prepare::Prepared;
 use crate::rehearsal::{self, Advice, Got, Setting, Step};
 use crate::retry::Retry;
@@ -61,7 +61,14 @@ fn cast(prepared: &Prepared) -> Vec<Start> {
     let programs = prepared.plan.programs_len();
     let count = programs.min(limits::REHEARSAL_SESSIONS);
     let nth = |place: u32| u64::from(place) * u64::from(programs) / u64::from(count.max(1));
-    (0..count).map(|place| Start::alone(nth(place) as u32, u32::MAX - place, place)).collect()
+    let start = |place: u32| Start {
+        at_ns: 0,
+        user: place,
+        program: nth(place) as u32,
+        clone: u32::MAX - place,
+        skip_us: 0,
+    };
+    (0..count).map(start).collect()
 }
 
 fn by_session<'a>(prepared: &'a Prepared, starts: &[Start], heard: &[Heard]) -> Vec<Vec<Step<'a>>> {

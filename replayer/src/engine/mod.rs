@@ -11,6 +11,7 @@ mod records;
 mod schedule;
 mod send;
 mod settle;
+mod starts;
 mod thread;
 mod wire;
 
@@ -27,7 +28,8 @@ use crate::limits;
 use crate::misbehave::Misbehaviour;
 use crate::options::Speed;
 use crate::pacing::RateGate;
-use crate::plan::{Plan, Start};
+use crate::plan::Plan;
+use crate::population::Start;
 use crate::retry::Retry;
 use crate::stop::{Stop, Wish};
 use crate::tally::{Interval, Tally};

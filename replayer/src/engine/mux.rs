@@ -3,7 +3,8 @@
 
 use crate::engine::records::{ConnId, Engine, Speaks, Stage};
 use crate::engine::settle::{self, Own, note_field};
-use crate::h2::{Config, Connection, Event};
+use crate::h2::{self, Config, Connection, Event, Piece, Why};
+use crate::limits;
 use crate::slab::NONE;
 use crate::tally::Failure;
 
@@ -42,7 +43,7 @@ impl Mux {
 impl Engine {
     /// The connection is open: greets the peer and sends what waited for it.
     pub(crate) fn start_streams(&mut self, id: ConnId, now: u64) {
-        let config = Config { max_streams: self.job.streams, ..Config::default() };
+        let config = Config { max_streams: self.job.streams, window: limits::H2_STREAM_WINDOW };
         let Speaks::Http2(mux) = &mut self.conns[id.slot].speaks else { return };
         mux.codec = Some(Connection::new(config, &mut mux.out));
         let queue = std::mem::take(&mut mux.queue);
@@ -78,9 +79,9 @@ impl Engine {
         let Speaks::Http2(mux) = &mut self.conns[slot].speaks else { return };
         let Some(codec) = &mut mux.codec else { return };
         let ends = body.is_empty() && filler == 0;
-        let stream = codec.request(&mut mux.out, &self.scratch, ends, op);
+        let Some(stream) = codec.request(&mut mux.out, &self.scratch, ends, op) else { return };
         if !ends {
-            codec.send(&mut mux.out, stream, body, filler, true);
+            codec.send(&mut mux.out, stream, Piece { bytes: body, filler, end: true });
         }
         let is_full = !codec.can_open();
         self.ops[op].stream = stream;
@@ -138,11 +139,13 @@ impl Engine {
         let fed = codec.feed(bytes, out, &mut |event| match event {
             Event::Head { tag, status, fields, end } => {
                 let record = &mut ops[tag];
-                record.first_ns = now;
+                if record.first_ns == 0 {
+                    record.first_ns = now;
+                }
                 record.status = status;
                 let session = &mut sessions[record.session];
                 let path = job.plan.step(session.program, record.step).path();
-                for (name, value) in fields {
+                for (name, value) in fields.iter() {
                     note_field(record, &mut Own { jar: &mut session.jar, jars, path }, name, value);
                 }
                 if end {
@@ -155,11 +158,19 @@ impl Engine {
                 }
             }
             Event::Trailers { tag, .. } => ended.push((tag, End::Answered)),
-            Event::Reset { tag, code } => {
-                let truncated = ops[tag].status != 0;
-                tally.refused_streams += u64::from(code == REFUSED_STREAM);
-                let failure = if truncated { Failure::Truncated } else { Failure::Reset };
+            Event::Reset { tag, code, why } => {
+                let failure = match why {
+                    Why::Peer if ops[tag].status == 0 => Failure::Reset,
+                    Why::Peer => Failure::Truncated,
+                    Why::Malformed(_) => Failure::Protocol,
+                };
+                tally.refused_streams += u64::from(code == h2::REFUSED_STREAM);
                 ended.push((tag, End::Failed(failure)));
+            }
+            Event::Interim { tag, .. } => {
+                if ops[tag].first_ns == 0 {
+                    ops[tag].first_ns = now;
+                }
             }
             Event::GoAway { .. } => tally.goaways += 1,
             Event::Settled => {}
@@ -218,7 +229,7 @@ impl Engine {
         let Speaks::Http2(mux) = &mut conn.speaks else { return };
         mux.queue.retain(|other| *other != op);
         if let (Some(codec), true) = (&mut mux.codec, stream != 0) {
-            codec.reset(&mut mux.out, stream, CANCEL);
+            codec.reset(&mut mux.out, stream, h2::CANCEL);
             self.open_streams -= 1;
             self.mind_room(slot);
             self.soil(slot);
@@ -258,9 +269,5 @@ impl Engine {
     }
 }
 
-/// The peer has not looked at the request.
-const REFUSED_STREAM: u32 = 7;
-/// We do not want the rest.
-const CANCEL: u32 = 8;
 /// What a connection keeps of its buffer between two turns.
 const OUT_KEPT: usize = 4096;

@@ -24,7 +24,8 @@ use crate::engine::{Job, Message};
 use crate::http::Reader;
 use crate::limits;
 use crate::misbehave::{Behaviour, behaviour_of};
-use crate::plan::{Start, Starts};
+use crate::engine::starts::Starts;
+use crate::population::Start;
 use crate::retry::Budget;
 use crate::slab::{NONE, Slab};
 use crate::tally::{Interval, Tally, Why};
@@ -39,10 +40,8 @@ pub(crate) struct Session {
     pub(crate) due_ns: u64,
     pub(crate) program: u32,
     pub(crate) clone: u32,
-    /// Its row of the users file.
+    /// Its row of the users file, and its place where a number of sessions is held alive.
     pub(crate) user: u32,
-    /// The place that it fills where a number of sessions is held alive.
-    pub(crate) slot: u32,
     /// Next step to release.
     pub(crate) next: u32,
     /// First of its operations in flight.
@@ -215,7 +214,7 @@ pub(crate) struct Engine {
     /// Sessions to start, by time.
     pub(crate) starts: Starts,
     /// Sessions that take the place of ended ones.
-    pub(crate) replacements: VecDeque<Start>,
+    pub(crate) replacements: BinaryHeap<Reverse<Start>>,
     pub(crate) sessions: Slab<Session>,
     pub(crate) ops: Slab<Op>,
     pub(crate) conns: Slab<Conn>,
@@ -282,7 +281,7 @@ impl Engine {
                 nothing_flies
                     && self.sessions.len() == 0
                     && self.replacements.is_empty()
-                    && self.starts.is_done()
+                    && self.starts.peek().is_none()
             }
             Phase::Draining { .. } => nothing_flies,
         }

@@ -7,7 +7,7 @@ use crate::identity;
 use crate::late::Held;
 use crate::limits;
 use crate::options::Speed;
-use crate::plan::Start;
+use crate::population::Start;
 use crate::slab::NONE;
 use crate::tally::Why;
 
@@ -56,8 +56,8 @@ impl Engine {
             }
             match due {
                 Due::Replacement => {
-                    if let Some(next) = self.replacements.pop_front() {
-                        self.start_session(&next, next.at_ns.min(now), now);
+                    if let Some(next) = self.replacements.pop() {
+                        self.start_session(&next.0, next.0.at_ns.min(now), now);
                     }
                 }
                 Due::Held => self.send_held(now),
@@ -75,7 +75,7 @@ impl Engine {
     }
 
     fn first_due(&mut self) -> Option<(u64, Due)> {
-        let replacement = self.replacements.front().map(|next| (next.at_ns, Due::Replacement));
+        let replacement = self.replacements.peek().map(|next| (next.0.at_ns, Due::Replacement));
         let held = self.held.front().map(|(due, ..)| (*due, Due::Held));
         let later = self.later.peek().map(|Reverse(later)| (later.due_ns, Due::Later));
         let timer = self.wheel.peek(&mut self.sessions).map(|due| (due, Due::Timer));
@@ -104,7 +104,7 @@ impl Engine {
     }
 
     fn start_next(&mut self, now: u64) {
-        let Some(start) = self.starts.next() else { return };
+        let Some(start) = self.starts.take() else { return };
         let due_ns = if self.fully_paced() { start.at_ns } else { now };
         self.start_session(&start, due_ns, now);
     }
@@ -124,7 +124,6 @@ impl Engine {
             program: start.program,
             clone: start.clone,
             user: start.user,
-            slot: start.slot,
             next,
             ops: NONE,
             conns: NONE,
@@ -336,9 +335,11 @@ impl Engine {
         }
         if self.phase == Phase::Running
             && now < self.duration_ns
-            && let Some(next) = self.starts.replace(record.slot, now)
+            && let Some(next) = self.starts.successor(record.user, record.clone, now)
         {
-            self.replacements.push_back(next);
+            let due_ns = next.at_ns;
+            self.replacements.push(Reverse(next));
+            self.wake_by(due_ns);
         }
     }
 

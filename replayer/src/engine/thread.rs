@@ -14,7 +14,7 @@ use crate::engine::schedule::Next;
 use crate::engine::{Gun, Job, Message};
 use crate::bind::Sources;
 use crate::limits;
-use crate::plan::Starts;
+use crate::engine::starts::Starts;
 use crate::retry::Budget;
 use crate::options::Speed;
 use crate::slab::Slab;
@@ -108,10 +108,10 @@ impl Engine {
             phase: Phase::Running,
             warmup_ns: job.warmup.map_or(0, nanos),
             starts: match &job.rehearsal {
-                Some(list) => Starts::listed(list, index, job.threads),
-                None => job.plan.starts(index, job.threads),
+                Some(list) => Starts::Listed(list.iter().copied().collect()),
+                None => Starts::planned(&job.plan.population, index, job.threads),
             },
-            replacements: VecDeque::new(),
+            replacements: BinaryHeap::new(),
             sessions: Slab::new(),
             ops: Slab::new(),
             conns: Slab::new(),
