@@ -13,6 +13,7 @@ pub mod cli;
 mod cookies;
 mod engine;
 mod error;
+mod h2;
 mod http;
 mod identity;
 mod join;
