@@ -16,6 +16,7 @@ mod cookies;
 mod engine;
 mod error;
 mod guard;
+mod h2;
 mod http;
 mod identity;
 mod join;
