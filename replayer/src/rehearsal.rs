@@ -194,7 +194,8 @@ impl Cause {
                 format!("nothing takes connections at {target}: start it, or name another --target")
             }
             (Cause::Tls, _) => format!(
-                "TLS with {target} fails: if its certificate is its own, say -k; if it speaks no TLS, name it as http://"
+                "TLS with {target} fails: if its certificate is its own, say -k; if it speaks no TLS, name it as \
+                 http://"
             ),
             (Cause::Silent, _) => format!(
                 "{target} takes requests and does not answer in time: look at it first, or give it longer (--timeout)"

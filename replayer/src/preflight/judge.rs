@@ -55,13 +55,13 @@ fn open_files(needs: &Needs, machine: &Machine) -> Row {
 }
 
 fn sources(needs: &Needs, machine: &Machine) -> Option<Row> {
-    let ipv6 = needs.sources.first()?.is_ipv6();
-    let family = |ipv6| if ipv6 { "IPv6" } else { "IPv4" };
+    needs.sources.first()?;
+    let family = if needs.target.ipv6 { "IPv6" } else { "IPv4" };
     let mixed = needs.sources.iter().find(|source| source.is_ipv6() != needs.target.ipv6);
     let locked_in = needs.sources.iter().find(|source| source.is_loopback() && !needs.target.loopback);
     let help = match (&machine.foreign_sources, mixed, locked_in) {
         (_, Some(source), _) => {
-            format!("--bind: {source} is no {} address, and the target's is one", family(needs.target.ipv6))
+            format!("--bind: {source} is no {family} address, and the target's is one")
         }
         (_, _, Some(source)) => {
             format!(
@@ -73,7 +73,8 @@ fn sources(needs: &Needs, machine: &Machine) -> Option<Row> {
     };
     let fit = if help.is_empty() { Fit::Ok } else { Fit::Refused };
     let all = number(needs.sources.len() as u64);
-    let has = format!("{} sources", family(ipv6));
+    // How many of them can be used does not matter: the user named them all.
+    let has = if fit == Fit::Ok { all.clone() } else { "-".to_owned() };
     Some(Row { what: "addresses", needs: all, has, fit, help })
 }
 
