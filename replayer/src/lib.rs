@@ -28,6 +28,8 @@ mod slab;
 mod stop;
 mod sys;
 mod tally;
+#[cfg(test)]
+mod testing;
 mod threshold;
 mod tls;
 pub mod units;

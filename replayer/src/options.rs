@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use crate::plan::{Pattern, Substitution};
 use crate::stop::Stop;
 use crate::threshold::Threshold;
 
@@ -67,6 +68,8 @@ pub enum Speed {
 pub enum Connections {
     /// As in the recording; a pool where the capture does not know.
     Recorded,
+    /// Each session has its own: one for all its requests over HTTP/2, as many as it needs at once otherwise.
+    PerSession,
     /// One pool for all.
     Shared,
 }

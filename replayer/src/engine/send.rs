@@ -100,7 +100,7 @@ impl Engine {
         step.write_head(&mut self.scratch, sender, self.jars.get(session.jar), ATTEMPT);
         let (is_head, filler) = (step.is_head(), step.filler());
         let whole = filler == 0 && step.body().len() <= INLINE_BODY;
-        let body = if whole { Bytes::new() } else { step.body().clone() };
+        let body = if whole { Bytes::new() } else { Bytes::copy_from_slice(step.body()) };
         if whole {
             self.scratch.extend_from_slice(step.body());
         }

@@ -195,7 +195,7 @@ impl Engine {
         self.step_of(record).status()
     }
 
-    fn step_of(&self, record: &Op) -> &crate::plan::Step {
+    fn step_of(&self, record: &Op) -> crate::plan::Step<'_> {
         self.job.plan.step(self.sessions[record.session].program, record.step)
     }
 }
