@@ -3,32 +3,42 @@
 //! Simple on purpose: one target, so no domains; path and deletion are respected; a cookie that expires later in
 //! the run is kept to the end of its session.
 
+use std::ops::Range;
+
 use crate::limits;
 
-/// One clone's cookies.
+/// One clone's cookies, packed: one allocation of exactly their size, as a million clones may hold a token each.
+///
+/// Each cookie is its lengths (name, path, value: 16 bits each, little-endian), then name, path and value.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Jar {
-    cookies: Vec<Cookie>,
+    bytes: Box<[u8]>,
     /// `Set-Cookie` fields that found no room.
     pub(crate) refused: u64,
 }
 
 /// A cookie of the recording, as a `Cookie` header carried it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RecordedCookie {
-    pub(crate) name: Box<[u8]>,
-    pub(crate) value: Box<[u8]>,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RecordedCookie<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) value: &'a [u8],
     /// The server set it within the recorded session: a clone sends its own, or none.
     pub(crate) issued: bool,
 }
 
-#[derive(Clone, Debug)]
-struct Cookie {
-    name: Box<[u8]>,
-    path: Box<[u8]>,
+/// The recorded cookies of a request, packed: (issued, length of name, length of value, name, value) each.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RecordedCookies<'a>(pub(crate) &'a [u8]);
+
+#[derive(Clone, Copy, Debug)]
+struct Cookie<'a> {
+    name: &'a [u8],
+    path: &'a [u8],
     /// `None`: the server deleted it.
-    value: Option<Box<[u8]>>,
+    value: Option<&'a [u8]>,
 }
+
+struct Cookies<'a>(&'a [u8]);
 
 impl Jar {
     /// Takes in one `Set-Cookie` value that answered a request for `request_path`; `now_s` is Unix time.
@@ -38,55 +48,111 @@ impl Jar {
             Some(path) if path.starts_with(b"/") => path,
             _ => default_path(request_path),
         };
-        let value = (!parsed.delete).then(|| parsed.value.into());
-        let full = self.cookies.len() >= limits::JAR_COOKIES;
-        let known = self.cookies.iter_mut().find(|c| *c.name == *parsed.name && *c.path == *path);
-        match known {
-            Some(cookie) => cookie.value = value,
-            None if full || parsed.name.len() + parsed.value.len() > limits::COOKIE_BYTES => {
-                self.refused += 1;
-            }
-            None => self.cookies.push(Cookie { name: parsed.name.into(), path: path.into(), value }),
+        let value = (!parsed.delete).then_some(parsed.value);
+        let cookie = Cookie { name: parsed.name, path, value };
+        let large = parsed.name.len() + parsed.value.len() > limits::COOKIE_BYTES;
+        let known = self.find(cookie.name, path);
+        let full = known.is_none() && self.cookies().count() >= limits::JAR_COOKIES;
+        if large || limits::COOKIE_BYTES < path.len() || full {
+            self.refused += 1;
+            return;
         }
+        let end = self.bytes.len();
+        self.replace(known.unwrap_or(end..end), cookie);
     }
 
-    /// Appends `Cookie: …` for a request: the recorded cookies with this clone's values, and what else the server
-    /// set for that path. Appends nothing when there is nothing to send.
-    pub(crate) fn push_header(
+    /// Bytes on the heap.
+    #[cfg(test)]
+    fn heap_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Appends `a=1; b=2` for a request: the recorded cookies with this clone's values, and what else the server set
+    /// for that path. Appends nothing when there is nothing to send.
+    pub(crate) fn push_pairs(
         jar: Option<&Jar>,
-        recorded: &[RecordedCookie],
+        recorded: RecordedCookies<'_>,
         path: &[u8],
         out: &mut Vec<u8>,
     ) {
-        let start = out.len();
-        out.extend_from_slice(b"Cookie: ");
         let empty = out.len();
-        let own = jar.map_or(&[][..], |jar| &jar.cookies);
-        for cookie in recorded {
-            let value = match lookup(own, &cookie.name, path) {
-                Some(cookie) => cookie.value.as_deref(),
+        let own = jar.map_or(&[][..], |jar| &jar.bytes);
+        for cookie in recorded.iter() {
+            let value = match lookup(own, cookie.name, path) {
+                Some(cookie) => cookie.value,
                 None if cookie.issued => None,
-                None => Some(&*cookie.value),
+                None => Some(cookie.value),
             };
             if let Some(value) = value {
-                push_pair(out, empty, &cookie.name, value);
+                push_pair(out, empty, cookie.name, value);
             }
         }
-        for cookie in own.iter().filter(|cookie| path_matches(&cookie.path, path)) {
+        for cookie in Cookies(own).filter(|cookie| path_matches(cookie.path, path)) {
             let already = recorded.iter().any(|known| known.name == cookie.name);
-            if let (false, Some(value)) = (already, &cookie.value) {
-                push_pair(out, empty, &cookie.name, value);
+            if let (false, Some(value)) = (already, cookie.value) {
+                push_pair(out, empty, cookie.name, value);
             }
         }
-        if out.len() == empty {
-            out.truncate(start);
-        } else {
-            out.extend_from_slice(b"\r\n");
+    }
+
+    fn cookies(&self) -> Cookies<'_> {
+        Cookies(&self.bytes)
+    }
+
+    /// Where the cookie of that name and path lies.
+    fn find(&self, name: &[u8], path: &[u8]) -> Option<Range<usize>> {
+        let mut start = 0;
+        self.cookies().find_map(|cookie| {
+            let span = start..start + cookie.packed_len();
+            start = span.end;
+            (cookie.name == name && cookie.path == path).then_some(span)
+        })
+    }
+
+    /// Puts `cookie` where another one, or nothing, was. A value of the same length needs no new memory.
+    fn replace(&mut self, span: Range<usize>, cookie: Cookie<'_>) {
+        let len = cookie.packed_len();
+        if span.len() == len {
+            let mut rest = &mut self.bytes[span];
+            return cookie.pack(&mut |part| {
+                let (place, after) = std::mem::take(&mut rest).split_at_mut(part.len());
+                place.copy_from_slice(part);
+                rest = after;
+            });
         }
+        let mut bytes = Vec::with_capacity(self.bytes.len() - span.len() + len);
+        bytes.extend_from_slice(&self.bytes[..span.start]);
+        cookie.pack(&mut |part| bytes.extend_from_slice(part));
+        bytes.extend_from_slice(&self.bytes[span.end..]);
+        self.bytes = bytes.into_boxed_slice();
     }
 }
 
-impl RecordedCookie {
+impl<'a> RecordedCookies<'a> {
+    /// Appends one cookie to a packed list.
+    pub(crate) fn push(packed: &mut Vec<u8>, cookie: RecordedCookie<'_>) {
+        packed.push(u8::from(cookie.issued));
+        packed.extend_from_slice(&(cookie.name.len() as u32).to_le_bytes());
+        packed.extend_from_slice(&(cookie.value.len() as u32).to_le_bytes());
+        packed.extend_from_slice(cookie.name);
+        packed.extend_from_slice(cookie.value);
+    }
+
+    fn iter(self) -> impl Iterator<Item = RecordedCookie<'a>> {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let (issued, after) = rest.split_first()?;
+            let (name_len, after) = after.split_first_chunk()?;
+            let (value_len, after) = after.split_first_chunk()?;
+            let (name, after) = after.split_at_checked(u32::from_le_bytes(*name_len) as usize)?;
+            let (value, after) = after.split_at_checked(u32::from_le_bytes(*value_len) as usize)?;
+            rest = after;
+            Some(RecordedCookie { name, value, issued: *issued == 1 })
+        })
+    }
+}
+
+impl RecordedCookie<'_> {
     /// The pairs of a recorded `Cookie` header.
     pub(crate) fn split(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
         header.split(|b| *b == b';').filter_map(|pair| {
@@ -94,6 +160,38 @@ impl RecordedCookie {
             let equals = pair.iter().position(|b| *b == b'=')?;
             Some((pair[..equals].trim_ascii(), pair[equals + 1..].trim_ascii()))
         })
+    }
+}
+
+impl Cookie<'_> {
+    fn packed_len(&self) -> usize {
+        PACKED_HEAD + self.name.len() + self.path.len() + self.value.map_or(0, <[u8]>::len)
+    }
+
+    fn pack(&self, put: &mut dyn FnMut(&[u8])) {
+        let lengths = [self.name.len(), self.path.len(), self.value.map_or(DELETED, <[u8]>::len)];
+        for length in lengths {
+            // COOKIE_BYTES bounds all three
+            put(&(length as u16).to_le_bytes());
+        }
+        put(self.name);
+        put(self.path);
+        put(self.value.unwrap_or_default());
+    }
+}
+
+impl<'a> Iterator for Cookies<'a> {
+    type Item = Cookie<'a>;
+
+    fn next(&mut self) -> Option<Cookie<'a>> {
+        let (head, rest) = self.0.split_first_chunk::<PACKED_HEAD>()?;
+        let length = |place: usize| usize::from(u16::from_le_bytes([head[place], head[place + 1]]));
+        let deleted = length(4) == DELETED;
+        let (name, rest) = rest.split_at(length(0));
+        let (path, rest) = rest.split_at(length(2));
+        let (value, rest) = rest.split_at(if deleted { 0 } else { length(4) });
+        self.0 = rest;
+        Some(Cookie { name, path, value: (!deleted).then_some(value) })
     }
 }
 
@@ -153,10 +251,10 @@ fn unix_time(value: &[u8]) -> Option<i64> {
     parser.parse_timestamp(date.as_bytes()).ok().map(jiff::Timestamp::as_second)
 }
 
-fn lookup<'a>(cookies: &'a [Cookie], name: &[u8], path: &[u8]) -> Option<&'a Cookie> {
-    let named = || cookies.iter().filter(|cookie| *cookie.name == *name);
-    let fitting = named().filter(|cookie| path_matches(&cookie.path, path));
-    fitting.max_by_key(|cookie| cookie.path.len()).or_else(|| named().next_back())
+fn lookup<'a>(packed: &'a [u8], name: &[u8], path: &[u8]) -> Option<Cookie<'a>> {
+    let named = || Cookies(packed).filter(|cookie| cookie.name == name);
+    let fitting = named().filter(|cookie| path_matches(cookie.path, path));
+    fitting.max_by_key(|cookie| cookie.path.len()).or_else(|| named().last())
 }
 
 fn push_pair(out: &mut Vec<u8>, empty: usize, name: &[u8], value: &[u8]) {
@@ -181,21 +279,23 @@ fn path_matches(cookie: &[u8], request: &[u8]) -> bool {
         && (request.len() == cookie.len() || cookie.ends_with(b"/") || request[cookie.len()] == b'/')
 }
 
+/// The three lengths before a packed cookie.
+const PACKED_HEAD: usize = 6;
+/// In place of the length of a value: the cookie was deleted.
+const DELETED: usize = u16::MAX as usize;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn header(jar: Option<&Jar>, recorded: &[(&str, &str, bool)], path: &str) -> String {
-        let recorded: Vec<RecordedCookie> = recorded
-            .iter()
-            .map(|(name, value, issued)| RecordedCookie {
-                name: name.as_bytes().into(),
-                value: value.as_bytes().into(),
-                issued: *issued,
-            })
-            .collect();
+        let mut packed = Vec::new();
+        for (name, value, issued) in recorded {
+            let (name, value) = (name.as_bytes(), value.as_bytes());
+            RecordedCookies::push(&mut packed, RecordedCookie { name, value, issued: *issued });
+        }
         let mut out = Vec::new();
-        Jar::push_header(jar, &recorded, path.as_bytes(), &mut out);
+        Jar::push_pairs(jar, RecordedCookies(&packed), path.as_bytes(), &mut out);
         String::from_utf8(out).expect("test cookies are text")
     }
 
@@ -210,19 +310,13 @@ mod tests {
     #[test]
     fn recorded_names_carry_the_clones_own_values() {
         let own = jar(&["sid=mine; Path=/; HttpOnly", "theme=dark; path=/"]);
-        assert_eq!(header(Some(&own), &[("sid", "theirs", true)], "/x"), "Cookie: sid=mine; theme=dark\r\n");
-        assert_eq!(
-            header(Some(&own), &[("lang", "de", false)], "/"),
-            "Cookie: lang=de; sid=mine; theme=dark\r\n"
-        );
+        assert_eq!(header(Some(&own), &[("sid", "theirs", true)], "/x"), "sid=mine; theme=dark");
+        assert_eq!(header(Some(&own), &[("lang", "de", false)], "/"), "lang=de; sid=mine; theme=dark");
     }
 
     #[test]
     fn a_cookie_the_server_gave_somebody_else_is_not_sent() {
-        assert_eq!(
-            header(None, &[("sid", "theirs", true), ("lang", "de", false)], "/"),
-            "Cookie: lang=de\r\n"
-        );
+        assert_eq!(header(None, &[("sid", "theirs", true), ("lang", "de", false)], "/"), "lang=de");
         assert_eq!(header(None, &[("sid", "theirs", true)], "/"), "");
         assert_eq!(header(None, &[], "/"), "");
     }
@@ -234,20 +328,35 @@ mod tests {
             assert_eq!(header(Some(&own), &[("sid", "theirs", false)], "/"), "", "{gone}");
         }
         let late = jar(&["sid=mine; path=/; expires=Wed, 21-Oct-2065 07:28:00 GMT"]);
-        assert_eq!(header(Some(&late), &[], "/"), "Cookie: sid=mine\r\n");
+        assert_eq!(header(Some(&late), &[], "/"), "sid=mine");
         let own = jar(&["a=1; Path=/api", "b=2"]); // default path of /api/login is /api
-        assert_eq!(header(Some(&own), &[], "/api/cart"), "Cookie: a=1; b=2\r\n");
+        assert_eq!(header(Some(&own), &[], "/api/cart"), "a=1; b=2");
         assert_eq!(header(Some(&own), &[], "/apiary"), "");
     }
 
     #[test]
     fn a_jar_is_bounded_and_junk_is_ignored() {
         let mut own = jar(&["", "=x", "novalue", ";;;", "ok=1"]);
-        assert_eq!(own.cookies.len(), 1);
+        assert_eq!(own.cookies().count(), 1);
         for i in 0..1000 {
             own.set(format!("c{i}=v").as_bytes(), b"/", 0);
         }
         own.set(format!("big={}", "x".repeat(5000)).as_bytes(), b"/", 0);
-        assert_eq!((own.cookies.len(), own.refused), (limits::JAR_COOKIES, 1000 - 63 + 1));
+        assert_eq!((own.cookies().count(), own.refused), (limits::JAR_COOKIES, 1000 - 63 + 1));
+    }
+
+    #[test]
+    fn a_token_of_one_kibibyte_costs_little_more_and_is_replaced_in_place() {
+        let token = "t".repeat(1024);
+        let mut own = jar(&[&format!("sid={token}; Path=/")]);
+        assert!(size_of::<Jar>() + own.heap_bytes() < 1100, "{}", own.heap_bytes());
+        own.set(format!("sid={}; Path=/", "u".repeat(1024)).as_bytes(), b"/", 0);
+        own.set(b"theme=dark; Path=/", b"/", 0);
+        own.set(b"sid=short; Path=/", b"/", 0);
+        assert_eq!(header(Some(&own), &[], "/"), "sid=short; theme=dark");
+        assert_eq!(own.heap_bytes(), 2 * PACKED_HEAD + "sid/shorttheme/dark".len());
+        own.set(b"sid=; Max-Age=0; Path=/", b"/", 0);
+        own.set(format!("theme={}; Path=/", "x".repeat(5000)).as_bytes(), b"/", 0);
+        assert_eq!((header(Some(&own), &[], "/").as_str(), own.refused), ("theme=dark", 1));
     }
 }

@@ -15,13 +15,16 @@ pub enum Error {
     /// The machine refused something that every run needs (a thread, a timer).
     #[error("cannot start the engine: {0}")]
     System(#[from] std::io::Error),
+    /// The temporary files of a large capture cannot be written or read.
+    #[error("cannot hold the plan in a temporary file (in $TMPDIR or /tmp): {0}")]
+    Disk(std::io::Error),
 }
 
 impl Error {
     /// The exit code of a program that ends with this error.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Usage(_) | Error::Capture(_) | Error::System(_) => 104,
+            Error::Usage(_) | Error::Capture(_) | Error::System(_) | Error::Disk(_) => 104,
             Error::Safety(_) => 112,
         }
     }

@@ -77,6 +77,17 @@ pub(crate) enum KeyShape {
     Hex,
 }
 
+impl KeyShape {
+    /// How many bytes a key of this shape takes.
+    pub(crate) const fn len(self) -> usize {
+        match self {
+            KeyShape::Uuid => 36,
+            KeyShape::Trace => 55,
+            KeyShape::Hex => 32,
+        }
+    }
+}
+
 /// A recorded value that must differ from clone to clone, and stay equal where it was equal within a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Key {

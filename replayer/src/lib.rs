@@ -42,6 +42,8 @@ mod stop;
 mod stream;
 mod sys;
 mod tally;
+#[cfg(test)]
+mod testing;
 mod threshold;
 mod tls;
 pub mod units;

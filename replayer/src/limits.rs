@@ -42,6 +42,15 @@ pub(crate) const LATENCY_MAX_US: u64 = 3_600_000_000;
 pub(crate) const AMPLIFY_MAX: f64 = 10_000_000.0;
 /// Most sessions in one plan: their start times are held in memory, 16 bytes each.
 pub(crate) const SESSIONS: u64 = 500_000_000;
+/// Decoded bytes of a capture that are held while it is compiled; more goes through temporary files.
+pub(crate) const PLAN_MEMORY_BYTES: usize = 256 * 1024 * 1024;
+/// Parts that a large capture is divided into by session; each is held whole, so this times the above is compiled
+/// in constant memory.
+pub(crate) const PLAN_PARTITIONS: usize = 256;
+/// What is collected of a part before it is written.
+pub(crate) const PLAN_SPILL_BYTES: usize = 64 * 1024;
+/// Route names that are counted to find the most frequent; later ones count as `(other)`.
+pub(crate) const ROUTE_NAMES: usize = 1_000_000;
 /// Events that one turn of a thread's driver releases before it looks at its sockets again.
 pub(crate) const RELEASES_A_TURN: usize = 64;
 /// Descriptors that are left to the rest of the process.

@@ -8,7 +8,7 @@ pub use crate::bind::Cidr;
 pub use crate::guard::AbortOn;
 pub use crate::late::LatePolicy;
 pub use crate::misbehave::Misbehaviour;
-pub use crate::plan::Substitution;
+pub use crate::plan::{Pattern, Substitution};
 pub use crate::population::{Arrivals, Boost, Profile, Shard, Stage};
 pub use crate::reconnect::Reconnect;
 pub use crate::retry::Retry;
@@ -47,9 +47,9 @@ pub struct Options {
     /// What becomes of a step whose predecessor answered late.
     pub late_policy: LatePolicy,
     /// Only these routes or sessions.
-    pub only: Vec<String>,
+    pub only: Vec<Pattern>,
     /// None of these.
-    pub exclude: Vec<String>,
+    pub exclude: Vec<Pattern>,
     /// How fast time passes.
     pub speed: Speed,
     /// Picks the speed so that the plan fits in this time; never slower than recorded.

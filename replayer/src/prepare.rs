@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use captures::reader::Capture;
+use captures::Reader;
+use captures::damage::Damage;
 
 use crate::admin::Admin;
 use crate::engine::Target;
 use crate::error::Error;
 use crate::limits;
 use crate::options::{Options, Speed};
-use crate::plan::{Plan, Rewrite, Summary, Wanted};
+use crate::plan::{self, Compiled, Plan, Program, Rewrite, Summary, Wanted};
 use crate::safety::{Allowed, Peer, is_loopback};
 use crate::{sys, tls};
 
@@ -41,9 +42,8 @@ impl Prepared {
             Some(url) => Some((allowed.check(url, "proxy")?, true)),
             None => None,
         };
-        let capture =
-            captures::reader::load(&options.capture).map_err(|err| Error::Capture(err.to_string()))?;
-        let edge = capture.header.edges.first();
+        let reader = Reader::open(&options.capture).map_err(|err| Error::Capture(err.to_string()))?;
+        let edge = reader.header().edges.first();
         let peer = match (named, edge) {
             (Some(peer), _) => peer,
             (None, Some(edge)) if is_loopback(&edge.listen_url) => {
@@ -74,9 +74,10 @@ impl Prepared {
         if let (None, Some(url)) = (&proxy, edge.and_then(|edge| edge.admin_url.as_deref())) {
             proxy = allowed.check(url, "proxy").ok().map(|peer| (peer, false));
         }
-        let plan = plan(&capture, options, &peer)?;
+        let Compiled { plan, damage, .. } = plan(options, &peer)?;
+        let plan = Arc::new(plan);
         let threads = options.threads.unwrap_or_else(cores).max(1);
-        let (connections, mut warnings) = connections(options, &plan, &capture);
+        let (connections, mut warnings) = connections(options, &plan, &damage);
         let summary = Summary::new(&plan, connections);
         warnings.extend(too_few_sockets(&summary, connections));
         let scheme = if peer.tls { "https" } else { "http" };
@@ -134,10 +135,12 @@ fn only_a_host(peer: &Peer) -> Result<(), Error> {
     Err(Error::Usage(format!("{}{}: {words}", peer.authority, peer.path)))
 }
 
-fn plan(capture: &Capture, options: &Options, peer: &Peer) -> Result<Arc<Plan>, Error> {
+fn plan(options: &Options, peer: &Peer) -> Result<Compiled, Error> {
     let path = options.capture.display();
-    if capture.sessions.is_empty() {
-        let why = match capture.damage.len() {
+    let compiled = plan::compile(&[&options.capture], &wanted(options, peer))?;
+    let plan = &compiled.plan;
+    if compiled.sessions == 0 {
+        let why = match compiled.damage.len() {
             0 => "it holds no session".to_owned(),
             count => format!(
                 "nothing in it can be read ({count} damaged places); try squall captures repair {path}"
@@ -145,28 +148,10 @@ fn plan(capture: &Capture, options: &Options, peer: &Peer) -> Result<Arc<Plan>, 
         };
         return Err(Error::Capture(format!("{path}: {why}")));
     }
-    let planned = capture.sessions.len() as f64 * options.amplify;
-    if planned > limits::SESSIONS as f64 {
-        let most = limits::SESSIONS;
-        return Err(Error::Usage(format!(
-            "{planned:.0} sessions are more than one process can plan ({most})"
-        )));
+    let (planned, most) = (plan.sessions(), limits::SESSIONS);
+    if planned > most {
+        return Err(Error::Usage(format!("{planned} sessions are more than one process can plan ({most})")));
     }
-    let plan = Plan::build(
-        &capture.sessions,
-        &Wanted {
-            amplify: options.amplify,
-            speed: options.speed,
-            within_us: options.within.map(|within| within.as_micros() as u64),
-            connections: options.connections,
-            seed: options.seed_number(),
-            rewrite: Rewrite {
-                host: peer.authority.clone(),
-                keep_host: options.keep_host,
-                headers: options.headers.clone(),
-            },
-        },
-    );
     if plan.requests() == 0 {
         let skipped: Vec<String> = plan.skipped.iter().map(|(why, count)| format!("{count} {why}")).collect();
         let why = match (skipped.is_empty(), options.amplify < 1.0) {
@@ -176,18 +161,40 @@ fn plan(capture: &Capture, options: &Options, peer: &Peer) -> Result<Arc<Plan>, 
         };
         return Err(Error::Capture(format!("{path}: {why}")));
     }
-    Ok(Arc::new(plan))
+    Ok(compiled)
+}
+
+fn wanted(options: &Options, peer: &Peer) -> Wanted {
+    Wanted {
+        amplify: options.amplify,
+        speed: options.speed,
+        within_us: options.within.map(|within| within.as_micros() as u64),
+        connections: options.connections,
+        http2: false,
+        max_gap_us: None,
+        only: Vec::new(),
+        exclude: Vec::new(),
+        substitutions: Vec::new(),
+        columns: Vec::new(),
+        seed: options.seed_number(),
+        rewrite: Rewrite {
+            host: peer.authority.clone(),
+            https: peer.tls,
+            keep_host: options.keep_host,
+            headers: options.headers.clone(),
+        },
+    }
 }
 
 /// How many connections there may be, and what the user should know about it and about the capture.
-fn connections(options: &Options, plan: &Plan, capture: &Capture) -> (usize, Vec<String>) {
+fn connections(options: &Options, plan: &Plan, damage: &[Damage]) -> (usize, Vec<String>) {
     let mut warnings: Vec<String> =
-        capture.damage.iter().take(3).map(|damage| format!("damaged: {damage}")).collect();
-    if capture.damage.len() > 3 {
-        warnings.push(format!("damaged: {} more places", capture.damage.len() - 3));
+        damage.iter().take(3).map(|damage| format!("damaged: {damage}")).collect();
+    if damage.len() > 3 {
+        warnings.push(format!("damaged: {} more places", damage.len() - 3));
     }
     let limit = sys::raise_open_files().saturating_sub(limits::SPARE_DESCRIPTORS).max(1);
-    let owned = plan.programs.iter().flat_map(|program| &program.steps).any(|step| step.lane.is_some());
+    let owned = plan.programs().flat_map(Program::steps).any(|step| step.lane().is_some());
     let default = match (options.speed, owned) {
         (Speed::Max, _) => limits::FULL_SPEED_CONNECTIONS,
         (_, false) => limits::POOL_CONNECTIONS,

@@ -2,7 +2,7 @@
 //! start and the next session's, so the curve of arrivals keeps its shape.
 
 use crate::identity::{Lane, prf, unit};
-use crate::plan::Program;
+use crate::plan::store::Row;
 
 /// One session of the run: 16 bytes until it starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,7 +16,7 @@ pub(crate) struct Start {
 }
 
 /// Gives each program (ordered by start) its number of clones and the window they start in.
-pub(crate) fn assign(programs: &mut [Program], amplify: f64, seed: u64) {
+pub(crate) fn assign(programs: &mut [Row], amplify: f64, seed: u64) {
     let count = programs.len();
     let last_start = programs.last().map_or(0, |program| program.start_us);
     for index in 0..count {
@@ -33,7 +33,7 @@ pub(crate) fn assign(programs: &mut [Program], amplify: f64, seed: u64) {
 }
 
 /// When a clone starts, in microseconds of recorded time.
-pub(crate) fn start_us(program: &Program, clone: u32, seed: u64) -> u64 {
+pub(crate) fn start_us(program: &Row, clone: u32, seed: u64) -> u64 {
     if clone == 0 {
         return program.start_us;
     }

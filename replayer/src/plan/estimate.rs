@@ -30,6 +30,8 @@ pub struct Summary {
     pub sockets: u64,
     /// Bytes that plan, sessions and sockets take, roughly.
     pub memory: u64,
+    /// Bytes of the plan in a temporary file, where the capture was too large for memory.
+    pub mapped: u64,
     /// Requests whose body was not recorded whole and is filled up with spaces.
     pub body_filled: u64,
     /// Recorded exchanges that are not replayed, by reason.
@@ -47,16 +49,16 @@ impl Summary {
         };
         let span_us = paced.map_or(0, |times| (plan.recorded_span_us() as f64 / times) as u64);
         let peaks = if paced.is_some() { Peaks::of(plan, span_us) } else { Peaks::default() };
-        let pooled = plan.programs.iter().flat_map(|p| &p.steps).any(|step| step.lane.is_none());
+        let pooled = plan.programs().flat_map(Program::steps).any(|step| step.lane().is_none());
         let sockets = match (paced, pooled) {
             (None, _) => (connections as u64).min(plan.sessions()),
             (_, true) => peaks.sockets.saturating_add(peaks.rate.min(connections as u64)),
             (_, false) => peaks.sockets,
         };
-        let programs: usize = plan.programs.iter().map(memory_of).sum();
+        let footprint = plan.footprint();
         Summary {
             sessions: plan.sessions(),
-            recorded_sessions: plan.programs.len() as u64,
+            recorded_sessions: plan.programs().len() as u64,
             requests: plan.requests(),
             amplify: plan.amplify,
             speed: paced.unwrap_or(0.0),
@@ -64,8 +66,9 @@ impl Summary {
             peak_rate: peaks.rate,
             peak_sessions: peaks.sessions,
             sockets,
-            memory: programs as u64 + plan.sessions() * 16 + peaks.sessions * 64 + sockets * SOCKET_BYTES,
-            body_filled: plan.programs.iter().map(filled).sum(),
+            memory: footprint.memory + plan.sessions() * 16 + peaks.sessions * 64 + sockets * SOCKET_BYTES,
+            mapped: footprint.mapped,
+            body_filled: plan.programs().map(filled).sum(),
             skipped: plan.skipped.iter().map(|(why, n)| ((*why).to_owned(), *n)).collect(),
             plan_hash: format!("{:016x}", plan.hash),
         }
@@ -100,10 +103,10 @@ impl Peaks {
         };
         // Beyond this many requests clone 0 stands for all its clones: their windows cover one another.
         let every = plan.requests() <= COUNTED_REQUESTS;
-        for program in &plan.programs {
-            let (clones, weight) = if every { (program.clones, 1) } else { (1, i64::from(program.clones)) };
+        for (program, row) in plan.programs().zip(&plan.store.rows) {
+            let (clones, weight) = if every { (row.clones, 1) } else { (1, i64::from(row.clones)) };
             for clone in 0..clones {
-                slots.add(plan, program, arrivals::start_us(program, clone, plan.seed), weight);
+                slots.add(plan, program, arrivals::start_us(row, clone, plan.seed), weight);
             }
         }
         Peaks {
@@ -115,20 +118,20 @@ impl Peaks {
 }
 
 impl Slots {
-    fn add(&mut self, plan: &Plan, program: &Program, start_us: u64, weight: i64) {
+    fn add(&mut self, plan: &Plan, program: Program<'_>, start_us: u64, weight: i64) {
         let slot = |width_us: u64, us: u64| (plan.due_ns(start_us + us) / 1000 / width_us) as usize;
         let last = self.requests.len() - 1;
         let at = |us: u64| slot(self.width_us, us).min(last);
         let mut open: Vec<u16> = Vec::new();
-        for step in &program.steps {
-            self.requests[at(step.offset_us)] += weight as u64;
-            let Some(lane) = step.lane else { continue };
+        for step in program.steps() {
+            self.requests[at(step.offset_us())] += weight as u64;
+            let Some(lane) = step.lane() else { continue };
             if !open.contains(&lane) {
                 open.push(lane);
-                self.lanes[at(step.offset_us)] += weight;
+                self.lanes[at(step.offset_us())] += weight;
             }
-            if step.last_on_lane {
-                self.lanes[at(step.end_us.max(step.offset_us)) + 1] -= weight;
+            if step.is_last_on_lane() {
+                self.lanes[at(step.end_us().max(step.offset_us())) + 1] -= weight;
             }
         }
         self.sessions[at(0)] += weight;
@@ -148,14 +151,9 @@ fn highest(changes: &[i64]) -> u64 {
         .map_or(0, |most| most.max(0) as u64)
 }
 
-fn memory_of(program: &Program) -> usize {
-    let templates: usize = program.steps.iter().map(|step| step.template.bytes() + 80).sum();
-    size_of::<Program>() + templates
-}
-
-fn filled(program: &Program) -> u64 {
-    let steps = program.steps.iter().filter(|step| step.template.filler > 0).count() as u64;
-    steps * u64::from(program.clones)
+fn filled(program: Program<'_>) -> u64 {
+    let steps = program.steps().filter(|step| step.filler() > 0).count() as u64;
+    steps * u64::from(program.clones())
 }
 
 const SECOND_US: u64 = 1_000_000;

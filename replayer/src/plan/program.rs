@@ -1,304 +1,282 @@
-//! A recorded session as steps: when each is due, what it waits for, which connection it uses.
+//! Views of what the store holds: a recorded session as steps, when each is due, what it waits for, which connection
+//! it uses.
 //!
 //! A step waits for every earlier step that had (nearly) ended in the recording when it began. Because both are
 //! intervals on one time line, what step n waits for contains what step n-1 waits for: steps are released in
 //! order, and "may it go?" is one comparison for each request of the session still in flight.
 
-use std::collections::BTreeMap;
+use std::fmt;
 
-use captures::exchange::Protocol;
-use captures::notes::Notes;
-use captures::{Exchange, Session};
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use zerocopy::FromBytes;
 
-use crate::cookies;
-use crate::identity::{Lane, prf, unit};
-use crate::options::Connections;
-use crate::plan::template::{self, Template};
-use crate::plan::{Wanted, routes};
+use crate::cookies::{Jar, RecordedCookies};
+use crate::plan::store::{HTTP2, IS_HEAD, KeyRecord, LAST_ON_LANE, NO_LANE, Row, StepRecord, Store};
+use crate::plan::substitute::{self, Composed, Outgoing};
+use crate::plan::template::{Sender, write};
 
 /// A recorded session, ready to be sent by any number of clones.
-#[derive(Debug)]
-pub(crate) struct Program {
-    /// The recorded session.
-    pub(crate) session: u64,
-    /// Start, in microseconds from the first session's start.
-    pub(crate) start_us: u64,
-    /// Clones start within this time after the recording.
-    pub(crate) window_us: u64,
-    /// How many sessions follow this program, the recording included.
-    pub(crate) clones: u32,
-    /// At least one, by offset.
-    pub(crate) steps: Vec<Step>,
+#[derive(Clone, Copy)]
+pub(crate) struct Program<'a> {
+    store: &'a Store,
+    row: &'a Row,
 }
 
 /// One request of a program.
-#[derive(Debug)]
-pub(crate) struct Step {
-    /// Due, in microseconds after the session's start.
-    pub(crate) offset_us: u64,
-    /// When it counts as ended in the recording: steps that begin then or later wait for it.
-    pub(crate) end_us: u64,
-    /// Number of the exchange within the recorded session: skipped ones leave gaps.
-    pub(crate) index: u32,
-    /// Connection of its own session; `None`: any of the pool.
-    pub(crate) lane: Option<u16>,
-    /// No later step uses that lane.
-    pub(crate) last_on_lane: bool,
-    /// Index into the plan's routes.
-    pub(crate) route: u16,
-    /// Recorded status; 0 where no answer was seen.
-    pub(crate) status: u16,
-    /// The answer has no body whatever its header says.
-    pub(crate) is_head: bool,
-    /// What the recorded answer took, for streams that outlast any patience.
-    pub(crate) duration_us: u64,
-    /// Hash of method, target and length of body.
-    pub(crate) what: u64,
-    /// Route before it has a number.
-    pub(crate) route_name: String,
-    /// The bytes to send.
-    pub(crate) template: Template,
+#[derive(Clone, Copy)]
+pub(crate) struct Step<'a> {
+    store: &'a Store,
+    record: &'a StepRecord,
 }
 
-impl Program {
-    /// The program of a session; `None` when nothing of it can be replayed.
-    pub(crate) fn from_session(
-        session: &Session,
-        wanted: &Wanted,
-        skipped: &mut BTreeMap<&'static str, u64>,
-    ) -> Option<Program> {
-        let starts = spread(session, wanted.seed);
-        let mut kept: Vec<(u32, u64, &Exchange)> = Vec::with_capacity(session.exchanges.len());
-        for (index, (exchange, start)) in session.exchanges.iter().zip(starts).enumerate() {
-            match why_not(exchange) {
-                Some(why) => *skipped.entry(why).or_default() += 1,
-                None => kept.push((index as u32, start, exchange)),
-            }
-        }
-        kept.sort_by_key(|(index, start, _)| (*start, *index));
-        let begin = kept.first()?.1;
-        let ends = ends(&kept);
-        let mut issued: Vec<Vec<u8>> = Vec::new();
-        let mut steps: Vec<Step> = Vec::with_capacity(kept.len());
-        for ((index, start, exchange), end) in kept.iter().zip(ends) {
-            let template = Template::new(exchange, &issued, &wanted.rewrite);
-            steps.push(Step {
-                offset_us: start - begin,
-                end_us: end - begin,
-                index: *index,
-                lane: None,
-                last_on_lane: false,
-                route: 0,
-                status: exchange.response.as_ref().map_or(0, |response| response.status),
-                is_head: exchange.request.method == "HEAD",
-                duration_us: exchange.duration_us.unwrap_or(0),
-                what: what(exchange),
-                route_name: routes::name(&exchange.request.method, exchange.request.path()),
-                template,
-            });
-            note_issued(exchange, &mut issued);
-        }
-        if wanted.connections == Connections::Recorded {
-            let connections: Vec<Option<u64>> =
-                kept.iter().map(|(_, _, exchange)| exchange.connection).collect();
-            assign_lanes(&mut steps, &connections);
-        }
-        Some(Program { session: session.id.0, start_us: begin, window_us: 0, clones: 1, steps })
+/// What a step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// A request and its answer.
+    Exchange = 0,
+    /// A request whose answer is a stream of events or messages.
+    Stream = 1,
+}
+
+impl<'a> Program<'a> {
+    pub(crate) fn new(store: &'a Store, row: &'a Row) -> Program<'a> {
+        Program { store, row }
+    }
+
+    /// The recorded session; for all captures but the first, a hash of it and the capture's number.
+    pub(crate) fn session(self) -> u64 {
+        self.row.session
+    }
+
+    /// Number of the capture that it comes from.
+    pub(crate) fn source(self) -> u16 {
+        self.row.source()
+    }
+
+    /// Start, in microseconds from the first start of its capture.
+    pub(crate) fn start_us(self) -> u64 {
+        self.row.start_us
     }
 
     /// From its start to the end of its last answer, in microseconds.
-    pub(crate) fn length_us(&self) -> u64 {
-        self.steps.iter().map(|step| step.end_us.max(step.offset_us)).max().unwrap_or(0)
+    pub(crate) fn length_us(self) -> u64 {
+        self.row.length_us()
     }
 
-    /// The recorded session.
-    pub(crate) fn session(&self) -> u64 {
-        self.session
+    /// How many sessions follow this program, the recording included.
+    pub(crate) fn clones(self) -> u32 {
+        self.row.clones
     }
 
-    /// How many steps it has.
-    pub(crate) fn len(&self) -> u32 {
-        self.steps.len() as u32
+    /// How many steps it has; at least one.
+    pub(crate) fn len(self) -> u32 {
+        self.row.len()
     }
 
     /// The step `index`, below [`Program::len`].
-    pub(crate) fn step(&self, index: u32) -> &Step {
-        &self.steps[index as usize]
+    pub(crate) fn step(self, index: u32) -> Step<'a> {
+        Step { store: self.store, record: self.store.step(self.row, index) }
+    }
+
+    /// All steps, by offset.
+    pub(crate) fn steps(self) -> impl Iterator<Item = Step<'a>> {
+        (0..self.len()).map(move |index| self.step(index))
     }
 
     /// Whether step `next` must wait for `flying`, an earlier step that is still in flight.
-    pub(crate) fn waits_for(&self, next: u32, flying: u32) -> bool {
-        self.step(flying).end_us <= self.step(next).offset_us
+    pub(crate) fn waits_for(self, next: u32, flying: u32) -> bool {
+        self.step(flying).end_us() <= self.step(next).offset_us()
     }
 }
 
-impl Step {
+impl<'a> Step<'a> {
     /// Due, in microseconds after the session's start.
-    pub(crate) fn offset_us(&self) -> u64 {
-        self.offset_us
+    pub(crate) fn offset_us(self) -> u64 {
+        self.record.offset_us.get()
     }
 
-    /// Number of the exchange within the recorded session.
-    pub(crate) fn index(&self) -> u32 {
-        self.index
+    /// When it counts as ended in the recording: steps that begin then or later wait for it.
+    pub(crate) fn end_us(self) -> u64 {
+        self.record.end_us.get()
+    }
+
+    /// Number of the exchange within the recorded session: skipped ones leave gaps.
+    pub(crate) fn index(self) -> u32 {
+        self.record.index.get()
     }
 
     /// Connection of its own session; `None`: any of the pool.
-    pub(crate) fn lane(&self) -> Option<u16> {
-        self.lane
+    pub(crate) fn lane(self) -> Option<u16> {
+        Some(self.record.lane.get()).filter(|lane| *lane != NO_LANE)
     }
 
-    /// Whether no later step uses its lane.
-    pub(crate) fn is_last_on_lane(&self) -> bool {
-        self.last_on_lane
+    /// Whether no later step uses its lane. Over HTTP/2 earlier ones may still be in flight on it.
+    pub(crate) fn is_last_on_lane(self) -> bool {
+        self.has(LAST_ON_LANE)
     }
 
     /// Index into the plan's routes.
-    pub(crate) fn route(&self) -> u16 {
-        self.route
+    pub(crate) fn route(self) -> u16 {
+        self.store.route(self.name())
+    }
+
+    /// Number of the name of its route, before routes are chosen.
+    pub(crate) fn name(self) -> u32 {
+        self.record.name.get()
     }
 
     /// Recorded status; 0 where no answer was seen.
-    pub(crate) fn status(&self) -> u16 {
-        self.status
+    pub(crate) fn status(self) -> u16 {
+        self.record.status.get()
     }
 
     /// Whether the answer has no body whatever its header says.
-    pub(crate) fn is_head(&self) -> bool {
-        self.is_head
+    pub(crate) fn is_head(self) -> bool {
+        self.has(IS_HEAD)
     }
 
-    /// What the recorded answer took, in microseconds.
-    pub(crate) fn duration_us(&self) -> u64 {
-        self.duration_us
+    /// What the recorded answer took, in microseconds: some streams outlast any patience.
+    pub(crate) fn duration_us(self) -> u64 {
+        self.record.duration_us.get()
+    }
+
+    /// Hash of method, target and length of body.
+    pub(crate) fn what(self) -> u64 {
+        self.record.what.get()
+    }
+
+    /// What kind of exchange it is.
+    pub(crate) fn kind(self) -> Kind {
+        match self.record.kind {
+            0 => Kind::Exchange,
+            _ => Kind::Stream,
+        }
+    }
+
+    /// What the recording knows of the messages of a stream.
+    pub(crate) fn stream(self) -> &'a [u8] {
+        let at = self.pieces_at() + u64::from(self.record.pieces.get());
+        self.store.blob(at, self.record.stream.get())
     }
 
     /// Path of the request, without its query.
-    pub(crate) fn path(&self) -> &[u8] {
-        self.template.path()
+    pub(crate) fn path(self) -> &'a [u8] {
+        let [start, end] = self.record.path;
+        &self.head()[start.get() as usize..end.get() as usize]
     }
 
     /// What was recorded of the body.
-    pub(crate) fn body(&self) -> &bytes::Bytes {
-        &self.template.body
+    pub(crate) fn body(self) -> &'a [u8] {
+        let at = self.pieces_at() + u64::from(self.record.pieces.get()) + u64::from(self.record.stream.get());
+        self.store.blob(at, self.record.body.get())
     }
 
     /// Bytes of the body that were not recorded, sent as spaces.
-    pub(crate) fn filler(&self) -> u64 {
-        self.template.filler
+    pub(crate) fn filler(self) -> u64 {
+        self.record.filler.get()
     }
 
-    /// Writes the whole head for one attempt.
-    pub(crate) fn write_head(
-        &self,
+    /// Whether `--set` changes something of it: then only [`Step::compose`] writes it.
+    pub(crate) fn is_substituted(self) -> bool {
+        self.record.pieces.get() > 0
+    }
+
+    /// Writes the whole HTTP/1.1 head for one attempt, up to the empty line.
+    pub(crate) fn write_head(self, out: &mut Vec<u8>, sender: Sender<'_>, jar: Option<&Jar>, attempt: u32) {
+        debug_assert!(!self.has(HTTP2) && !self.is_substituted());
+        self.write_static(out, sender);
+        write::tail(out, &self.tail(sender, jar, attempt));
+    }
+
+    /// Writes the complete HTTP/2 header block for one attempt.
+    pub(crate) fn write_head_h2(
+        self,
         out: &mut Vec<u8>,
-        sender: template::Sender<'_>,
-        jar: Option<&cookies::Jar>,
+        sender: Sender<'_>,
+        jar: Option<&Jar>,
         attempt: u32,
     ) {
-        self.template.write_head(out, sender, jar, attempt);
+        debug_assert!(self.has(HTTP2) && !self.is_substituted());
+        self.write_static(out, sender);
+        write::tail_h2(out, &self.tail(sender, jar, attempt));
     }
-}
 
-/// Why an exchange is not replayed as organic traffic.
-fn why_not(exchange: &Exchange) -> Option<&'static str> {
-    let switched = exchange.response.as_ref().is_some_and(|response| response.status == 101);
-    if exchange.request.method == "CONNECT" {
-        Some("connect")
-    } else if !template::is_token(exchange.request.method.as_bytes()) {
-        Some("bad_method")
-    } else if switched
-        || exchange.notes.contains(Notes::UPGRADED)
-        || exchange.notes.contains(Notes::WEBSOCKET)
+    /// Writes head and body together, in the flavour of the plan, whether or not anything is substituted.
+    pub(crate) fn compose(self, head: &mut Vec<u8>, body: &mut Vec<u8>, outgoing: &Outgoing<'_>) -> Composed {
+        let composed = match self.is_substituted() {
+            true => substitute::compose(self.pieces(), head, body, outgoing),
+            false => {
+                self.write_static(head, outgoing.sender);
+                Composed::Recorded
+            }
+        };
+        let tail = self.tail(outgoing.sender, outgoing.jar, outgoing.attempt);
+        match self.has(HTTP2) {
+            true => write::tail_h2(head, &tail),
+            false => write::tail(head, &tail),
+        }
+        composed
+    }
+
+    fn tail<'t>(self, sender: Sender<'t>, jar: Option<&'t Jar>, attempt: u32) -> write::Tail<'t>
+    where
+        'a: 't,
     {
-        Some("upgrade")
-    } else if exchange.notes.contains(Notes::REPLAYED) {
-        Some("replayed")
-    } else if !exchange.faults.is_empty() {
-        Some("faulted")
-    } else if exchange.notes.contains(Notes::FROM_CACHE) {
-        Some("from_cache")
-    } else {
-        None
+        write::Tail { sender, jar, attempt, path: self.path(), cookies: RecordedCookies(self.cookies()) }
     }
-}
 
-/// Start times; those that are only known to the second are spread within it, in order, by the seed.
-fn spread(session: &Session, seed: u64) -> Vec<u64> {
-    let exchanges = &session.exchanges;
-    let mut starts: Vec<u64> = exchanges.iter().map(|exchange| exchange.start_us).collect();
-    let coarse = |exchange: &Exchange| {
-        exchange.duration_us.is_none()
-            && (exchange.notes.contains(Notes::COARSE_TIME) || exchange.start_us.is_multiple_of(SECOND_US))
-    };
-    let mut from = 0;
-    while from < exchanges.len() {
-        let second = exchanges[from].start_us;
-        let same = exchanges[from..].iter().take_while(|e| e.start_us == second && coarse(e)).count();
-        for place in 0..same {
-            let jitter = unit(prf(seed, Lane::Spread, [session.id.0, (from + place) as u64, 0]));
-            starts[from + place] += ((place as f64 + jitter) / same as f64 * SECOND_US as f64) as u64;
+    /// The head with this clone's keys in its holes.
+    fn write_static(self, out: &mut Vec<u8>, sender: Sender<'_>) {
+        let head = self.head();
+        let mut from = 0;
+        for record in self.keys() {
+            let place = record.place.get() as usize;
+            out.extend_from_slice(&head[from..place]);
+            record.key().push(out, sender.seed, sender.session, sender.clone);
+            from = place;
         }
-        from += same.max(1);
+        out.extend_from_slice(&head[from..]);
     }
-    starts
-}
 
-/// When each exchange counts as ended. Without a duration it ends when the next begins: such a log is serial.
-fn ends(kept: &[(u32, u64, &Exchange)]) -> Vec<u64> {
-    let mut ends: Vec<u64> = Vec::with_capacity(kept.len());
-    let mut last_on: BTreeMap<u64, usize> = BTreeMap::new();
-    for (place, (_, start, exchange)) in kept.iter().enumerate() {
-        let next = kept.get(place + 1).map_or(*start, |next| next.1);
-        let known = exchange.duration_us.filter(|_| exchange.response.is_some());
-        // The recorder notes an end a little after the client has seen it and gone on.
-        ends.push(known.map_or(next, |duration| start.saturating_add(duration - SLACK_US.min(duration / 4))));
-        let one_at_a_time = matches!(exchange.protocol, Protocol::Http10 | Protocol::Http11);
-        if let (Some(connection), true) = (exchange.connection, one_at_a_time)
-            && let Some(before) = last_on.insert(connection, place)
-        {
-            ends[before] = ends[before].min(*start);
-        }
+    fn has(self, flag: u8) -> bool {
+        self.record.flags & flag != 0
     }
-    ends
-}
 
-/// One lane for each recorded connection, and one more wherever a multiplexed one carried several at once.
-fn assign_lanes(steps: &mut [Step], connections: &[Option<u64>]) {
-    let mut lanes: Vec<(u64, u64, usize)> = Vec::new(); // connection, busy until, last step
-    for (place, connection) in connections.iter().enumerate() {
-        let Some(connection) = *connection else { continue };
-        let (start, end) = (steps[place].offset_us, steps[place].end_us);
-        let free = lanes.iter().position(|(owner, until, _)| *owner == connection && *until <= start);
-        let lane = free.unwrap_or(lanes.len());
-        let Ok(number) = u16::try_from(lane) else { continue };
-        if free.is_none() {
-            lanes.push((connection, end, place));
-        } else {
-            lanes[lane] = (connection, end, place);
-        }
-        steps[place].lane = Some(number);
+    fn head(self) -> &'a [u8] {
+        self.store.blob(self.record.blob.get(), self.record.head.get())
     }
-    for (_, _, last) in lanes {
-        steps[last].last_on_lane = true;
+
+    fn keys(self) -> &'a [KeyRecord] {
+        let at = self.record.blob.get() + u64::from(self.record.head.get());
+        let bytes = self.store.blob(at, self.record.keys.get());
+        <[KeyRecord]>::ref_from_bytes(bytes).expect("whole records were stored")
+    }
+
+    fn cookies(self) -> &'a [u8] {
+        let before = u64::from(self.record.head.get()) + u64::from(self.record.keys.get());
+        self.store.blob(self.record.blob.get() + before, self.record.cookies.get())
+    }
+
+    fn pieces(self) -> &'a [u8] {
+        self.store.blob(self.pieces_at(), self.record.pieces.get())
+    }
+
+    fn pieces_at(self) -> u64 {
+        let lengths = [self.record.head, self.record.keys, self.record.cookies];
+        self.record.blob.get() + lengths.iter().map(|length| u64::from(length.get())).sum::<u64>()
     }
 }
 
-fn what(exchange: &Exchange) -> u64 {
-    let target = xxh3_64_with_seed(exchange.request.target.as_bytes(), exchange.request.body.len);
-    xxh3_64_with_seed(exchange.request.method.as_bytes(), target)
-}
-
-fn note_issued(exchange: &Exchange, issued: &mut Vec<Vec<u8>>) {
-    let Some(response) = &exchange.response else { return };
-    for name in response.headers.get_all("set-cookie").filter_map(cookies::set_name) {
-        if !issued.iter().any(|known| known == name) {
-            issued.push(name.to_vec());
-        }
+impl fmt::Debug for Program<'_> {
+    /// Without the bytes that it sends.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.row.fmt(f)
     }
 }
 
-const SECOND_US: u64 = 1_000_000;
-/// How much later than the client a recorder may note the end of an answer.
-const SLACK_US: u64 = 1_000;
+impl fmt::Debug for Step<'_> {
+    /// Without the bytes that it sends.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.record.fmt(f)
+    }
+}

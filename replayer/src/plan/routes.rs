@@ -1,9 +1,8 @@
 //! Routes: paths with their changing parts named, so that a million URLs give a bounded number of rows.
 
-use std::collections::HashMap;
-
 use crate::limits;
 use crate::plan::Program;
+use crate::plan::store::{OTHER, Store};
 
 /// `GET /cart/{id}`: numbers, UUIDs and other machine-made segments become `{id}`.
 pub(crate) fn name(method: &str, path: &str) -> String {
@@ -24,30 +23,28 @@ pub(crate) fn name(method: &str, path: &str) -> String {
     out
 }
 
-/// Numbers the routes of all steps; the rarest share one number where there are too many.
-pub(crate) fn assign(programs: &mut [Program]) -> Vec<String> {
-    let mut counts: HashMap<&str, u64> = HashMap::new();
-    for program in programs.iter() {
-        for step in &program.steps {
-            *counts.entry(&step.route_name).or_default() += u64::from(program.clones);
+/// Chooses the routes of a store whose steps bear `names`; the rarest share one where there are too many.
+pub(crate) fn assign(store: &mut Store, names: &[String]) -> Vec<String> {
+    let mut counts = vec![0_u64; names.len()];
+    for row in &store.rows {
+        for step in Program::new(store, row).steps() {
+            counts[step.name() as usize] += u64::from(row.clones);
         }
     }
-    let mut names: Vec<(u64, String)> = counts.into_iter().map(|(name, n)| (n, name.to_owned())).collect();
-    names.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-    let crowded = names.len() > limits::ROUTES;
-    names.truncate(if crowded { limits::ROUTES - 1 } else { limits::ROUTES });
-    let mut routes: Vec<String> = names.into_iter().map(|(_, name)| name).collect();
-    let numbers: HashMap<String, u16> =
-        routes.iter().enumerate().map(|(number, name)| (name.clone(), number as u16)).collect();
-    let other = routes.len() as u16;
-    if crowded {
-        routes.push("(other)".to_owned());
+    let mut order: Vec<usize> =
+        (0..names.len()).filter(|name| counts[*name] > 0 && names[*name] != OTHER).collect();
+    order.sort_unstable_by(|a, b| counts[*b].cmp(&counts[*a]).then_with(|| names[*a].cmp(&names[*b])));
+    let unnamed = counts.iter().zip(names).any(|(count, name)| *count > 0 && name == OTHER);
+    let crowded = unnamed || limits::ROUTES < order.len();
+    order.truncate(limits::ROUTES - usize::from(crowded));
+    let mut routes = vec![order.len() as u16; names.len()];
+    for (route, name) in order.iter().enumerate() {
+        routes[*name] = route as u16;
     }
-    for step in programs.iter_mut().flat_map(|program| &mut program.steps) {
-        step.route = numbers.get(&step.route_name).copied().unwrap_or(other);
-        step.route_name = String::new(); // a million steps must not hold a million names
-    }
-    routes
+    store.set_routes(routes);
+    let mut chosen: Vec<String> = order.into_iter().map(|name| names[name].clone()).collect();
+    chosen.extend(crowded.then(|| OTHER.to_owned()));
+    chosen
 }
 
 /// Numbers, UUIDs, hashes and tokens: what differs from user to user.

@@ -1,0 +1,184 @@
+//! A recorded session as the steps of a program.
+
+use std::collections::BTreeMap;
+
+use captures::exchange::Protocol;
+use captures::notes::Notes;
+use captures::{Exchange, Session};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::cookies;
+use crate::identity::{Lane, prf, unit};
+use crate::plan::compile::gaps::Cuts;
+use crate::plan::compile::select::{self, Subject};
+use crate::plan::compile::{Draft, Skipped, StepDraft, lanes};
+use crate::plan::program::Kind;
+use crate::plan::template::{self, Style, Template};
+use crate::plan::{Wanted, routes};
+
+/// An exchange that is replayed: its number in the session, its start, what was recorded.
+type Kept<'a> = (u32, u64, &'a Exchange);
+
+/// The program of a session; `None` when nothing of it can be replayed.
+pub(super) fn draft(
+    session: &Session,
+    source: u16,
+    (wanted, style): (&Wanted, Style<'_>),
+    skipped: &mut Skipped,
+) -> Option<Draft> {
+    let kept = kept(session, wanted, skipped);
+    let begin = kept.first()?.1;
+    let ends = ends(&kept);
+    let cuts = cuts(&kept, wanted.max_gap_us);
+    let mut issued: Vec<Vec<u8>> = Vec::new();
+    let mut steps: Vec<StepDraft> = Vec::with_capacity(kept.len());
+    for ((index, start, exchange), end) in kept.iter().zip(ends) {
+        let template = Template::new(exchange, &issued, style);
+        skipped.unreadable += u64::from(template.unreadable);
+        steps.push(StepDraft {
+            offset_us: cuts.moved(*start) - begin,
+            end_us: cuts.moved(end) - begin,
+            index: *index,
+            lane: None,
+            last_on_lane: false,
+            status: exchange.response.as_ref().map_or(0, |response| response.status),
+            is_head: exchange.request.method == "HEAD",
+            duration_us: exchange.duration_us.unwrap_or(0),
+            kind: kind(exchange),
+            what: what(exchange),
+            route_name: routes::name(&exchange.request.method, exchange.request.path()),
+            stream: Vec::new(),
+            template,
+        });
+        note_issued(exchange, &mut issued);
+    }
+    let connections: Vec<Option<u64>> = kept.iter().map(|(_, _, exchange)| exchange.connection).collect();
+    lanes::assign(&mut steps, &connections, wanted.connections, wanted.http2);
+    let id = session.id.0;
+    let session = if source == 0 { id } else { xxh3_64_with_seed(&id.to_le_bytes(), source.into()) };
+    Some(Draft { session, source, start_us: begin, http2: wanted.http2, steps })
+}
+
+/// What is replayed of a session, by start.
+fn kept<'a>(session: &'a Session, wanted: &Wanted, skipped: &mut Skipped) -> Vec<Kept<'a>> {
+    let mut kept: Vec<Kept<'a>> = Vec::with_capacity(session.exchanges.len());
+    let starts = spread(session, wanted.seed);
+    for (index, (exchange, start)) in session.exchanges.iter().zip(starts).enumerate() {
+        match why_not(exchange).or_else(|| not_selected(exchange, wanted)) {
+            Some(why) => *skipped.reasons.entry(why).or_default() += 1,
+            None => kept.push((index as u32, start, exchange)),
+        }
+    }
+    kept.sort_by_key(|(index, start, _)| (*start, *index));
+    kept
+}
+
+fn not_selected(exchange: &Exchange, wanted: &Wanted) -> Option<&'static str> {
+    if wanted.only.is_empty() && wanted.exclude.is_empty() {
+        return None;
+    }
+    let (method, path) = (exchange.request.method.as_str(), exchange.request.path());
+    let route = routes::name(method, path);
+    let subject = Subject { session: exchange.session.0, route: &route, method, path };
+    (!select::is_wanted(&wanted.only, &wanted.exclude, subject)).then_some("not_selected")
+}
+
+/// Why an exchange is not replayed as organic traffic.
+fn why_not(exchange: &Exchange) -> Option<&'static str> {
+    let switched = exchange.response.as_ref().is_some_and(|response| response.status == 101);
+    if exchange.request.method == "CONNECT" {
+        Some("connect")
+    } else if !template::is_token(exchange.request.method.as_bytes()) {
+        Some("bad_method")
+    } else if switched
+        || exchange.notes.contains(Notes::UPGRADED)
+        || exchange.notes.contains(Notes::WEBSOCKET)
+    {
+        Some("upgrade")
+    } else if exchange.notes.contains(Notes::REPLAYED) {
+        Some("replayed")
+    } else if !exchange.faults.is_empty() {
+        Some("faulted")
+    } else if exchange.notes.contains(Notes::FROM_CACHE) {
+        Some("from_cache")
+    } else {
+        None
+    }
+}
+
+/// Start times; those that are only known to the second are spread within it, in order, by the seed.
+fn spread(session: &Session, seed: u64) -> Vec<u64> {
+    let exchanges = &session.exchanges;
+    let mut starts: Vec<u64> = exchanges.iter().map(|exchange| exchange.start_us).collect();
+    let coarse = |exchange: &Exchange| {
+        exchange.duration_us.is_none()
+            && (exchange.notes.contains(Notes::COARSE_TIME) || exchange.start_us.is_multiple_of(SECOND_US))
+    };
+    let mut from = 0;
+    while from < exchanges.len() {
+        let second = exchanges[from].start_us;
+        let same = exchanges[from..].iter().take_while(|e| e.start_us == second && coarse(e)).count();
+        for place in 0..same {
+            let jitter = unit(prf(seed, Lane::Spread, [session.id.0, (from + place) as u64, 0]));
+            starts[from + place] += ((place as f64 + jitter) / same as f64 * SECOND_US as f64) as u64;
+        }
+        from += same.max(1);
+    }
+    starts
+}
+
+/// When each exchange counts as ended. Without a duration it ends when the next begins: such a log is serial.
+fn ends(kept: &[Kept<'_>]) -> Vec<u64> {
+    let mut ends: Vec<u64> = Vec::with_capacity(kept.len());
+    let mut last_on: BTreeMap<u64, usize> = BTreeMap::new();
+    for (place, (_, start, exchange)) in kept.iter().enumerate() {
+        let next = kept.get(place + 1).map_or(*start, |next| next.1);
+        ends.push(known_end(*start, exchange).unwrap_or(next));
+        let one_at_a_time = matches!(exchange.protocol, Protocol::Http10 | Protocol::Http11);
+        if let (Some(connection), true) = (exchange.connection, one_at_a_time)
+            && let Some(before) = last_on.insert(connection, place)
+        {
+            ends[before] = ends[before].min(*start);
+        }
+    }
+    ends
+}
+
+/// The recorder notes an end a little after the client has seen it and gone on.
+fn known_end(start: u64, exchange: &Exchange) -> Option<u64> {
+    let duration = exchange.duration_us.filter(|_| exchange.response.is_some())?;
+    Some(start.saturating_add(duration - SLACK_US.min(duration / 4)))
+}
+
+fn cuts(kept: &[Kept<'_>], max_gap_us: Option<u64>) -> Cuts {
+    let Some(most) = max_gap_us else { return Cuts::default() };
+    let end = |start: u64, exchange: &Exchange| start.saturating_add(exchange.duration_us.unwrap_or(0));
+    let interval = |(_, start, exchange): &Kept<'_>| (*start, end(*start, exchange));
+    Cuts::new(kept.iter().map(interval), most)
+}
+
+fn kind(exchange: &Exchange) -> Kind {
+    let answer = exchange.response.as_ref().and_then(|response| response.headers.get("content-type"));
+    let is = |known: &[u8]| answer.is_some_and(|kind| kind.starts_with(known));
+    let stream =
+        exchange.notes.contains(Notes::STREAM) || is(b"text/event-stream") || is(b"application/grpc");
+    if stream { Kind::Stream } else { Kind::Exchange }
+}
+
+fn what(exchange: &Exchange) -> u64 {
+    let target = xxh3_64_with_seed(exchange.request.target.as_bytes(), exchange.request.body.len);
+    xxh3_64_with_seed(exchange.request.method.as_bytes(), target)
+}
+
+fn note_issued(exchange: &Exchange, issued: &mut Vec<Vec<u8>>) {
+    let Some(response) = &exchange.response else { return };
+    for name in response.headers.get_all("set-cookie").filter_map(cookies::set_name) {
+        if !issued.iter().any(|known| known == name) {
+            issued.push(name.to_vec());
+        }
+    }
+}
+
+const SECOND_US: u64 = 1_000_000;
+/// How much later than the client a recorder may note the end of an answer.
+const SLACK_US: u64 = 1_000;

@@ -1,0 +1,241 @@
+//! The parts of a capture that does not fit in memory: one file without a name, in which each part's chunks are
+//! strung together. All exchanges of a session are in one part, in the order they were read.
+
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use captures::exchange::{Protocol, Request, Response};
+use captures::notes::Notes;
+use captures::{Body, Exchange, Headers, SessionId};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::limits;
+use crate::plan::store::unnamed_file;
+
+/// Exchanges being divided.
+pub(super) struct Spill {
+    file: File,
+    len: u64,
+    parts: Vec<Part>,
+}
+
+/// Exchanges that were divided.
+pub(super) struct Spilled {
+    file: Arc<File>,
+    parts: std::vec::IntoIter<Part>,
+}
+
+/// One part, to be read.
+pub(super) struct PartReader {
+    file: Arc<File>,
+    chunks: Vec<(u64, usize)>,
+}
+
+#[derive(Default)]
+struct Part {
+    /// What is not yet written.
+    buffer: Vec<u8>,
+    /// Where the rest is; no exchange lies in two chunks.
+    chunks: Vec<(u64, usize)>,
+}
+
+impl Spill {
+    pub(super) fn new() -> io::Result<Spill> {
+        let parts = (0..limits::PLAN_PARTITIONS).map(|_| Part::default()).collect();
+        Ok(Spill { file: unnamed_file()?, len: 0, parts })
+    }
+
+    pub(super) fn push(&mut self, exchange: &Exchange) -> io::Result<()> {
+        let hash = xxh3_64(&exchange.session.0.to_le_bytes());
+        let part = (hash % self.parts.len() as u64) as usize;
+        encode(exchange, &mut self.parts[part].buffer);
+        if limits::PLAN_SPILL_BYTES <= self.parts[part].buffer.len() {
+            self.write(part)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self) -> io::Result<Spilled> {
+        for part in 0..self.parts.len() {
+            self.write(part)?;
+        }
+        Ok(Spilled { file: Arc::new(self.file), parts: self.parts.into_iter() })
+    }
+
+    fn write(&mut self, part: usize) -> io::Result<()> {
+        let Part { buffer, chunks } = &mut self.parts[part];
+        self.file.seek(SeekFrom::Start(self.len))?;
+        self.file.write_all(buffer)?;
+        chunks.push((self.len, buffer.len()));
+        self.len += buffer.len() as u64;
+        // a large body must not stay allocated in each of the parts
+        buffer.clear();
+        buffer.shrink_to(limits::PLAN_SPILL_BYTES);
+        Ok(())
+    }
+}
+
+impl Spilled {
+    pub(super) fn next_part(&mut self) -> Option<PartReader> {
+        let part = self.parts.next()?;
+        Some(PartReader { file: Arc::clone(&self.file), chunks: part.chunks })
+    }
+}
+
+impl PartReader {
+    /// Gives every exchange of the part, in order.
+    pub(super) fn read(self, mut take: impl FnMut(Exchange)) -> io::Result<()> {
+        let mut chunk = Vec::new();
+        for (at, len) in self.chunks {
+            chunk.resize(len, 0);
+            self.file.read_exact_at(&mut chunk, at)?;
+            let mut cursor = Cursor(&chunk);
+            while !cursor.0.is_empty() {
+                let torn = || io::Error::new(io::ErrorKind::InvalidData, "a temporary file changed");
+                take(decode(&mut cursor).ok_or_else(torn)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// All of an exchange that a plan looks at.
+fn encode(exchange: &Exchange, out: &mut Vec<u8>) {
+    let request = &exchange.request;
+    put_number(out, exchange.session.0);
+    put_optional(out, exchange.connection);
+    put_number(out, exchange.start_us);
+    out.push(exchange.protocol as u8);
+    put_bytes(out, request.method.as_bytes());
+    put_bytes(out, request.authority.as_bytes());
+    put_bytes(out, request.target.as_bytes());
+    put_headers(out, &request.headers);
+    put_number(out, request.body.len);
+    out.push(u8::from(request.body.data.is_some()));
+    put_bytes(out, request.body.data.as_deref().unwrap_or_default());
+    put_optional(out, exchange.response.as_ref().map(|response| response.status.into()));
+    if let Some(response) = &exchange.response {
+        put_headers(out, &response.headers);
+    }
+    put_optional(out, exchange.duration_us);
+    put_number(out, exchange.faults.len() as u64);
+    for fault in &exchange.faults {
+        put_bytes(out, fault.as_bytes());
+    }
+    put_number(out, exchange.notes.bits().into());
+}
+
+fn decode(cursor: &mut Cursor<'_>) -> Option<Exchange> {
+    let session = SessionId(cursor.number()?);
+    let connection = cursor.optional()?;
+    let start_us = cursor.number()?;
+    let protocol = *PROTOCOLS.get(usize::from(cursor.byte()?))?;
+    let request = Request {
+        method: cursor.text()?,
+        scheme: String::new(),
+        authority: cursor.text()?,
+        target: cursor.text()?,
+        headers: cursor.headers()?,
+        body: cursor.body()?,
+    };
+    let response = match cursor.optional()? {
+        None => None,
+        Some(status) => {
+            let headers = cursor.headers()?;
+            Some(Response { status: status.try_into().ok()?, headers, body: Body::default() })
+        }
+    };
+    let duration_us = cursor.optional()?;
+    let faults = (0..cursor.number()?).map(|_| cursor.text()).collect::<Option<_>>()?;
+    let notes = Notes::from_bits(cursor.number()?.try_into().ok()?);
+    Some(Exchange {
+        session,
+        connection,
+        start_us,
+        protocol,
+        request,
+        response,
+        duration_us,
+        faults,
+        notes,
+        ..Exchange::default()
+    })
+}
+
+fn put_number(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(&number.to_le_bytes());
+}
+
+fn put_optional(out: &mut Vec<u8>, number: Option<u64>) {
+    out.push(u8::from(number.is_some()));
+    number.into_iter().for_each(|number| put_number(out, number));
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_number(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+fn put_headers(out: &mut Vec<u8>, headers: &Headers) {
+    put_number(out, headers.len() as u64);
+    for (name, value) in headers.iter() {
+        put_bytes(out, name.as_bytes());
+        put_bytes(out, value);
+    }
+}
+
+struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    fn byte(&mut self) -> Option<u8> {
+        let (byte, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*byte)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        let (number, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(u64::from_le_bytes(*number))
+    }
+
+    fn optional(&mut self) -> Option<Option<u64>> {
+        match self.byte()? {
+            0 => Some(None),
+            _ => self.number().map(Some),
+        }
+    }
+
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let len = self.number()?.try_into().ok()?;
+        let (bytes, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+
+    fn text(&mut self) -> Option<String> {
+        String::from_utf8(self.bytes()?.to_vec()).ok()
+    }
+
+    fn headers(&mut self) -> Option<Headers> {
+        let count = self.number()?;
+        let mut headers = Headers::new();
+        for _ in 0..count {
+            let name = std::str::from_utf8(self.bytes()?).ok()?;
+            headers.push(name, self.bytes()?);
+        }
+        Some(headers)
+    }
+
+    fn body(&mut self) -> Option<Body> {
+        let len = self.number()?;
+        let recorded = self.byte()? == 1;
+        let data = self.bytes()?;
+        Some(Body { len, hash: None, data: recorded.then(|| Bytes::copy_from_slice(data)) })
+    }
+}
+
+const PROTOCOLS: [Protocol; 4] = [Protocol::Http10, Protocol::Http11, Protocol::Http2, Protocol::Http3];
