@@ -130,7 +130,6 @@ pub(crate) const PROFILE_PARTS: usize = 1000;
 /// Boosts of one run: each may split the curve of the load in two.
 pub(crate) const BOOSTS: usize = 16;
 /// Most shards of one plan.
-pub(crate) const SHARDS: u32 = 65_536;
 /// Clones of one window that are placed in memory at once; a larger window is halved first.
 pub(crate) const LEAF_CLONES: u32 = 4096;
 /// Slots of time in an estimate of a plan: a day in seconds, a longer span has wider ones.
@@ -161,3 +160,5 @@ pub(crate) const H2_UNREAD_ANSWERS: u32 = 10_000;
 pub(crate) const H2_FORGIVEN: usize = 256;
 /// Streams that are opened before the peer has told its limit: the least that the standard recommends.
 pub(crate) const H2_STREAMS_AT_FIRST: u32 = 100;
+/// Requests of a capture that are looked at to see what was spoken.
+pub(crate) const PROTOCOL_SAMPLE: usize = 1000;

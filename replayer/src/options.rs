@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use crate::limits;
 pub use crate::bind::Cidr;
 pub use crate::guard::AbortOn;
 pub use crate::late::LatePolicy;
+use crate::limits;
 pub use crate::misbehave::Misbehaviour;
 pub use crate::plan::{Pattern, Substitution};
 pub use crate::population::{Arrivals, Boost, Profile, Shard, Stage};
@@ -204,7 +204,7 @@ impl Options {
             thresholds: Vec::new(),
             baseline: None,
             abort_on: Vec::new(),
-            shard: Shard::default(),
+            shard: Shard::WHOLE,
             start_at: None,
             seed: "1".to_owned(),
             allow_targets: Vec::new(),
@@ -215,6 +215,13 @@ impl Options {
             argv: Vec::new(),
             stop: Stop::new(),
         }
+    }
+
+    /// The captures, for people.
+    pub(crate) fn capture_names(&self) -> String {
+        let names: Vec<String> =
+            self.captures.iter().map(|source| source.path.display().to_string()).collect();
+        names.join(", ")
     }
 
     /// The seed as a number: itself when it is one, else a hash of the text.

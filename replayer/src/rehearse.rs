@@ -17,7 +17,8 @@ use crate::tally::Heard;
 
 /// Whether a run is worth a rehearsal: one that sends more than was recorded.
 pub(crate) fn is_wanted(options: &Options, prepared: &Prepared) -> bool {
-    let amplified = prepared.summary.sessions > prepared.summary.recorded_sessions || prepared.plan.is_endless();
+    let amplified =
+        prepared.summary.sessions > prepared.summary.recorded_sessions || prepared.summary.open_ended;
     options.rehearsal && amplified
 }
 
@@ -58,7 +59,7 @@ pub(crate) fn rehearse(options: &Options, prepared: &Prepared, target: &Target) 
 
 /// Clones that no run has, of sessions from all over the capture.
 fn cast(prepared: &Prepared) -> Vec<Start> {
-    let programs = prepared.plan.programs_len();
+    let programs = prepared.plan.programs().len() as u32;
     let count = programs.min(limits::REHEARSAL_SESSIONS);
     let nth = |place: u32| u64::from(place) * u64::from(programs) / u64::from(count.max(1));
     let start = |place: u32| Start {

@@ -5,17 +5,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::admin::Admin;
 use crate::books::{Books, Facts};
-use crate::engine::{self, Job};
+use crate::engine::{self, Job, Target};
 use crate::error::Error;
+use crate::guard::Guard;
 use crate::join::{self, Findings, Proxy};
-use crate::options::{Options, Speed};
-use crate::pacing::RateGate;
+use crate::options::{self, AbortOn, Options, Speed};
+
 use crate::plan::Summary;
 use crate::prepare::Prepared;
+use crate::rehearsal::Advice;
 use crate::report::series::Series;
 use crate::report::{Generator, PlanPart, Report, Rule, Second, Source, build};
-use crate::tally::Tally;
-use crate::{sys, verdict};
+use crate::tally::{Interval, Tally};
+use crate::{rehearse, sys, verdict};
 
 /// What a replay tells while it goes on.
 #[derive(Clone, Debug)]
@@ -46,6 +48,8 @@ pub struct Outline {
     pub threads: usize,
     /// Most connections at once.
     pub connections: usize,
+    /// What the plan needs and what this machine has, a line each.
+    pub preflight: String,
     /// What the user should know.
     pub warnings: Vec<String>,
 }
@@ -54,6 +58,7 @@ pub struct Outline {
 struct Pieces<'a> {
     options: &'a Options,
     prepared: &'a Prepared,
+    baseline: Option<Report>,
     run: String,
     started: SystemTime,
     elapsed: Duration,
@@ -82,41 +87,38 @@ pub fn preview(options: &Options) -> Result<Outline, Error> {
 /// When the run cannot start: bad options, a capture that cannot be replayed, a peer that is not allowed.
 pub fn replay(options: &Options, events: &mut dyn FnMut(Progress)) -> Result<Report, Error> {
     let prepared = Prepared::new(options)?;
+    let baseline = judged_by(options, &prepared)?;
     events(Progress::Planned(Box::new(outline(&prepared))));
     let target = prepared.target(options)?;
+    let rehearsed = rehearsed(options, &prepared, &target, events)?;
     let run = run_tag();
     let mut notes = Vec::new();
     let (proxy, why_unknown) = meet_proxy(options, &prepared, &run, &mut notes)?;
     let counter = prepared.counter.clone().map(Admin::new).transpose()?;
     let before = counter.as_ref().map(count).transpose().map_err(Error::Usage)?;
+    if let Rehearsed::Remark(words) = &rehearsed {
+        notes.push(words.clone());
+    }
     for note in &notes {
         events(Progress::Note(note.clone()));
     }
-    let job = Arc::new(Job {
-        plan: Arc::clone(&prepared.plan),
-        target,
-        run: run.clone(),
-        threads: prepared.threads,
-        connections: prepared.connections,
-        gate: options.max_rate.map(RateGate::new),
-        duration: options.duration,
-        timeout: options.timeout,
-        stop: options.stop.clone(),
-        count_ops: proxy.is_some(),
-    });
+    let job = Arc::new(Job { count_ops: proxy.is_some(), ..prepared.job(options, target, run.clone()) });
     let watch = proxy.as_ref().map(|proxy| proxy.watch(&options.stop)).transpose()?;
     let (started, cpu_before) = (SystemTime::now(), sys::cpu_time());
-    let (mut series, mut sent) = (Series::new(), 0);
-    let planned = prepared.summary.requests;
-    let outcome = engine::run(&job, &mut |interval| {
-        sent += interval.sent;
-        events(Progress::Second { second: series.push(interval), sent, planned });
-    })?;
+    let mut seconds = Seconds::new(options, baseline.as_ref(), prepared.summary.requests);
+    let outcome = match rehearsed {
+        Rehearsed::Stop(words) => {
+            options.stop.guard(words);
+            engine::Outcome::nothing(&job)
+        }
+        Rehearsed::Go | Rehearsed::Remark(_) => {
+            engine::run(&job, &mut |interval| seconds.push(interval, options, events))?
+        }
+    };
     let cpu = sys::cpu_time().saturating_sub(cpu_before);
     drop(watch);
-    let tally = outcome.tally;
     let announced = proxy.is_some();
-    let findings = proxy.map_or_else(Findings::default, |proxy| proxy.find(&tally));
+    let findings = proxy.map_or_else(Findings::default, |proxy| proxy.find(&outcome.tally));
     let origin = match (&counter, before) {
         (Some(counter), Some(before)) => match count(counter) {
             Ok(after) => Some(after.saturating_sub(before)),
@@ -127,15 +129,15 @@ pub fn replay(options: &Options, events: &mut dyn FnMut(Progress)) -> Result<Rep
         },
         _ => None,
     };
-    let elapsed = outcome.elapsed;
     let pieces = Pieces {
         options,
         prepared: &prepared,
+        baseline,
         run,
         started,
-        elapsed,
-        tally,
-        series,
+        elapsed: outcome.elapsed,
+        tally: outcome.tally,
+        series: seconds.series,
         findings,
         origin,
         why_unknown,
@@ -146,12 +148,83 @@ pub fn replay(options: &Options, events: &mut dyn FnMut(Progress)) -> Result<Rep
     Ok(pieces.report())
 }
 
+/// The seconds of a run as they end.
+struct Seconds {
+    guards: Vec<Guard>,
+    series: Series,
+    sent: u64,
+    planned: u64,
+}
+
+impl Seconds {
+    fn new(options: &Options, baseline: Option<&Report>, planned: u64) -> Seconds {
+        let guard = |abort_on: &AbortOn| Guard::new(abort_on.clone(), baseline);
+        let guards = options.abort_on.iter().map(guard).collect();
+        Seconds { guards, series: Series::new(), sent: 0, planned }
+    }
+
+    fn push(&mut self, interval: &Interval, options: &Options, events: &mut dyn FnMut(Progress)) {
+        self.sent += interval.sent;
+        for guard in &mut self.guards {
+            if let Some(reason) = guard.push(interval) {
+                options.stop.guard(reason);
+            }
+        }
+        let (sent, planned) = (self.sent, self.planned);
+        events(Progress::Second { second: self.series.push(interval), sent, planned });
+    }
+}
+
+/// Checks what the run is judged by; the baseline, if there is one.
+fn judged_by(options: &Options, prepared: &Prepared) -> Result<Option<Report>, Error> {
+    let read = |path: &std::path::PathBuf| {
+        let wrong = |err: String| Error::Usage(format!("baseline {}: {err}", path.display()));
+        let text = std::fs::read(path).map_err(|err| wrong(err.to_string()))?;
+        serde_json::from_slice::<Report>(&text).map_err(|err| wrong(format!("not a run.json: {err}")))
+    };
+    let baseline = options.baseline.as_ref().map(read).transpose()?;
+    for threshold in &options.thresholds {
+        let plan = &prepared.plan;
+        threshold.check(&plan.routes, &plan.cohorts, baseline.as_ref()).map_err(Error::Usage)?;
+    }
+    for abort_on in &options.abort_on {
+        abort_on.check(baseline.as_ref()).map_err(Error::Usage)?;
+    }
+    Ok(baseline)
+}
+
+/// What a rehearsal came to.
+enum Rehearsed {
+    Go,
+    Remark(String),
+    Stop(String),
+}
+
+fn rehearsed(
+    options: &Options,
+    prepared: &Prepared,
+    target: &Target,
+    events: &mut dyn FnMut(Progress),
+) -> Result<Rehearsed, Error> {
+    if !rehearse::is_wanted(options, prepared) {
+        return Ok(Rehearsed::Go);
+    }
+    let words = "rehearsal: ten sessions alone before the run (--no-rehearsal skips them)";
+    events(Progress::Note(words.to_owned()));
+    Ok(match rehearse::rehearse(options, prepared, target)? {
+        Advice::Go => Rehearsed::Go,
+        Advice::GoWith(words) => Rehearsed::Remark(words),
+        Advice::Stop(words) => Rehearsed::Stop(words),
+    })
+}
+
 fn outline(prepared: &Prepared) -> Outline {
     Outline {
         plan: prepared.summary.clone(),
         target: prepared.target_url.clone(),
         threads: prepared.threads,
         connections: prepared.connections,
+        preflight: prepared.preflight.to_string(),
         warnings: prepared.warnings.clone(),
     }
 }
@@ -189,7 +262,7 @@ fn count(counter: &Admin) -> Result<u64, String> {
 }
 
 /// A tag that no other run has: 8 hex digits of the time and the process.
-fn run_tag() -> String {
+pub(crate) fn run_tag() -> String {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
     let bytes = (nanos, std::process::id());
     let hash = xxhash_rust::xxh3::xxh3_64(format!("{bytes:?}").as_bytes());
@@ -211,13 +284,13 @@ impl Pieces<'_> {
             seed: self.options.seed.clone(),
             run: self.run.clone(),
             plan_hash: summary.plan_hash.clone(),
-            shard: "1/1".to_owned(),
+            shard: self.options.shard.to_string(),
             verdict: String::new(),
             exit_code: 0,
             reason: String::new(),
             plan: self.plan_part(),
             sessions: build::sessions(tally),
-            requests: build::requests(tally, summary.requests),
+            requests: build::requests(tally, self.planned()),
             warmup: build::warmup(tally),
             failures,
             latency,
@@ -225,14 +298,14 @@ impl Pieces<'_> {
             streams: build::streams(tally),
             shape: None,
             routes: build::routes(&self.prepared.plan.routes, tally),
-            cohorts: build::cohorts(&[], tally),
+            cohorts: build::cohorts(&self.prepared.plan.cohorts, tally),
             rules: self.rules(),
             series: Vec::new(),
             books,
             thresholds: Vec::new(),
             generator,
         };
-        report.thresholds = build::thresholds(&self.options.thresholds, &report, None);
+        report.thresholds = build::thresholds(&self.options.thresholds, &report, self.baseline.as_ref());
         let missed = verdict::missed_targets(&report.rules);
         let found = verdict::judge(&report, &missed, self.options.stop.cause().as_ref());
         report.series = self.series.into_entries();
@@ -242,9 +315,23 @@ impl Pieces<'_> {
         report
     }
 
+    /// Requests of our share of the plan. What depends on the answers is counted as it is planned.
+    fn planned(&self) -> u64 {
+        let plan = &self.prepared.summary;
+        let whole = self.options.shard.count == 1 && !plan.open_ended;
+        if whole { plan.requests } else { self.tally.planned }
+    }
+
+    fn source_part(&self, source: &options::Source) -> Source {
+        Source {
+            capture: source.path.display().to_string(),
+            amplify: source.amplify.unwrap_or(self.options.amplify),
+        }
+    }
+
     fn facts(&self) -> Facts {
         Facts {
-            planned: self.prepared.summary.requests,
+            planned: self.planned(),
             retries: self.tally.retries,
             sent: self.tally.sent,
             never_sent: self.tally.never_sent.iter().sum(),
@@ -260,7 +347,7 @@ impl Pieces<'_> {
     fn plan_part(&self) -> PlanPart {
         let summary = &self.prepared.summary;
         PlanPart {
-            capture: self.options.capture.display().to_string(),
+            capture: self.options.capture_names(),
             target: self.prepared.target_url.clone(),
             sessions: summary.sessions,
             requests: summary.requests,
@@ -270,12 +357,9 @@ impl Pieces<'_> {
             skipped: summary.skipped.clone(),
             body_filled: summary.body_filled,
             exact: true,
-            captures: vec![Source {
-                capture: self.options.capture.display().to_string(),
-                amplify: summary.amplify,
-            }],
-            arrivals: "recorded".to_owned(),
-            profile: String::new(),
+            captures: self.options.captures.iter().map(|source| self.source_part(source)).collect(),
+            arrivals: format!("{:?}", self.options.arrivals).to_lowercase(),
+            profile: self.options.profile.as_ref().map_or_else(String::new, ToString::to_string),
         }
     }
 

@@ -10,8 +10,8 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use crate::engine::Tls;
 use crate::error::Error;
 
-/// TLS for `host`; `insecure` takes any certificate.
-pub(crate) fn client(host: &str, insecure: bool) -> Result<Tls, Error> {
+/// TLS for `host`; `insecure` takes any certificate, and `http2` says what is to be spoken.
+pub(crate) fn client(host: &str, insecure: bool, http2: bool) -> Result<Tls, Error> {
     let usage = |why: String| Error::Usage(format!("TLS to {host}: {why}"));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -31,7 +31,7 @@ pub(crate) fn client(host: &str, insecure: bool) -> Result<Tls, Error> {
         }
         builder.with_root_certificates(roots).with_no_client_auth()
     };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![if http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
     let name = ServerName::try_from(host.to_owned()).map_err(|err| usage(err.to_string()))?;
     Ok(Tls { config: Arc::new(config), name })
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use clap::Parser;
 
 use crate::options::{
-    AbortOn, Arrivals, Boost, Cidr, Connections, Http, LatePolicy, Misbehaviour, Options, Profile, Reconnect,
-    Retry, Shard, Source, Speed, Stage, Substitution,
+    AbortOn, Arrivals, Boost, Cidr, Connections, Http, LatePolicy, Misbehaviour, Options, Pattern, Profile,
+    Reconnect, Retry, Shard, Source, Speed, Stage, Substitution,
 };
 use crate::threshold::Threshold;
 use crate::{Stop, units};
@@ -83,10 +83,10 @@ pub struct Args {
     pub max_rate: Option<Rate>,
     /// Only this route or session: 'GET /cart/{id}', 'GET /api/*', session:1f
     #[arg(long, value_name = "WHAT", help_heading = "How much")]
-    pub only: Vec<String>,
+    pub only: Vec<Pattern>,
     /// Neither this route nor this session
     #[arg(long, value_name = "WHAT", help_heading = "How much")]
-    pub exclude: Vec<String>,
+    pub exclude: Vec<Pattern>,
     /// Decides everything that chance decides
     #[arg(long, value_name = "SEED", default_value = "1", help_heading = "How much")]
     pub seed: String,
@@ -188,13 +188,15 @@ impl Args {
     /// # Errors
     /// Words for the user.
     pub fn into_options(self) -> Result<Options, String> {
-        let start_at = self.start_at.as_deref().map(|text| units::start_at(text, SystemTime::now())).transpose()?;
+        let start_at =
+            self.start_at.as_deref().map(|text| units::start_at(text, SystemTime::now())).transpose()?;
         let http = match (self.http1, self.http2) {
             (true, _) => Http::One,
             (_, true) => Http::Two,
             _ => Http::Recorded,
         };
-        let streams = self.streams.map_or(crate::limits::STREAMS, |streams| u32::try_from(streams).unwrap_or(u32::MAX));
+        let streams =
+            self.streams.map_or(crate::limits::STREAMS, |streams| u32::try_from(streams).unwrap_or(u32::MAX));
         Ok(Options {
             captures: self.captures,
             target: self.target,

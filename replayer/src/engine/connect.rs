@@ -102,11 +102,7 @@ async fn room(me: &Rc<RefCell<Engine>>, link: &Throttle) -> usize {
     }
 }
 
-async fn connect(
-    addresses: &[SocketAddr],
-    source: Option<IpAddr>,
-    slow: bool,
-) -> std::io::Result<TcpStream> {
+async fn connect(addresses: &[SocketAddr], source: Option<IpAddr>, slow: bool) -> std::io::Result<TcpStream> {
     let mut last = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
     for address in addresses {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;

@@ -170,7 +170,11 @@ impl Engine {
         let mut at = self.sessions[session].ops;
         while at != NONE {
             let record = &self.ops[at];
-            if record.sent_ns > 0 { sent.push(at) } else { unsent.push(at) }
+            if record.sent_ns > 0 {
+                sent.push(at)
+            } else {
+                unsent.push(at)
+            }
             at = record.next;
         }
         for op in unsent {

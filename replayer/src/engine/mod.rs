@@ -22,6 +22,7 @@ use std::sync::{Arc, Barrier, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::engine::starts::Starts;
 use crate::error::Error;
 use crate::late::LatePolicy;
 use crate::limits;
@@ -30,9 +31,11 @@ use crate::options::Speed;
 use crate::pacing::RateGate;
 use crate::plan::Plan;
 use crate::population::Start;
+use crate::reconnect::Reconnect;
 use crate::retry::Retry;
 use crate::stop::{Stop, Wish};
-use crate::tally::{Interval, Tally};
+use crate::tally::{Interval, Tally, Why};
+use crate::users::Users;
 
 /// What the threads are to do.
 #[derive(Debug)]
@@ -55,10 +58,13 @@ pub(crate) struct Job {
     pub(crate) late_policy: LatePolicy,
     pub(crate) retry: Retry,
     pub(crate) misbehaviours: Vec<Misbehaviour>,
+    pub(crate) reconnect: Reconnect,
     /// Sessions that are replayed alone, in place of the plan's; what comes back to them is kept.
     pub(crate) rehearsal: Option<Vec<Start>>,
     /// How fast time passes.
     pub(crate) speed: Speed,
+    /// Identities, a row for each session.
+    pub(crate) users: Option<Arc<Users>>,
     /// Local addresses to open connections from.
     pub(crate) bind: Arc<[IpAddr]>,
     /// When the run begins; `None`: now.
@@ -69,7 +75,7 @@ pub(crate) struct Job {
 }
 
 /// Whom the threads speak to.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) tls: Option<Tls>,
@@ -88,6 +94,18 @@ pub(crate) struct Outcome {
     pub(crate) tally: Tally,
     /// From the first due time to the last event.
     pub(crate) elapsed: Duration,
+}
+
+impl Outcome {
+    /// What comes out of a run that was called off.
+    pub(crate) fn nothing(job: &Job) -> Outcome {
+        let mut tally = job.tally();
+        for worker in 0..job.threads {
+            tally.planned += Starts::planned(&job.plan.population, worker, job.threads).drop_rest();
+        }
+        tally.never_sent[Why::Guard as usize] = tally.planned;
+        Outcome { tally, elapsed: Duration::ZERO }
+    }
 }
 
 /// What the threads share to begin at the same instant.

@@ -136,9 +136,10 @@ impl Engine {
         }
         for _ in 0..=self.conns.slots() {
             self.hand = (self.hand + 1) % self.conns.slots().max(1);
-            let idle = self.conns.get(self.hand).is_some_and(|conn| {
-                conn.stage == Stage::Idle && conn.owner != NONE && conn.streams() == 0
-            });
+            let idle = self
+                .conns
+                .get(self.hand)
+                .is_some_and(|conn| conn.stage == Stage::Idle && conn.owner != NONE && conn.streams() == 0);
             if idle {
                 self.tally.conns_evicted += 1;
                 self.close(self.hand);

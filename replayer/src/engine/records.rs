@@ -19,12 +19,12 @@ use tokio::task::AbortHandle;
 use crate::bind::Sources;
 use crate::cookies::Jar;
 use crate::engine::mux::{End, Mux};
+use crate::engine::starts::Starts;
 use crate::engine::wire::Wire;
 use crate::engine::{Job, Message};
 use crate::http::Reader;
 use crate::limits;
 use crate::misbehave::{Behaviour, behaviour_of};
-use crate::engine::starts::Starts;
 use crate::population::Start;
 use crate::retry::Budget;
 use crate::slab::{NONE, Slab};
@@ -261,6 +261,8 @@ pub(crate) struct Engine {
     pub(crate) read_buffer: Vec<u8>,
     pub(crate) plain_buffer: Vec<u8>,
     pub(crate) scratch: Vec<u8>,
+    /// The body of a request that values go into.
+    pub(crate) body: Vec<u8>,
 }
 
 impl Engine {

@@ -214,7 +214,7 @@ impl Engine {
         let (program, clone) = (self.job.plan.program(record.program), record.clone);
         let step = program.step(step_number);
         let id = identity::operation(self.job.plan.seed, program.session(), clone, step.index());
-        let doubles = step.is_unsafe() && self.behaviour(&self.sessions[session]).doubles;
+        let doubles = step.submits() && self.behaviour(&self.sessions[session]).doubles;
         let mut op = Op::new(session, step_number, id);
         op.intended_ns = due_ns;
         op.ready_ns = ready_ns;
@@ -326,7 +326,7 @@ impl Engine {
         }
         let Some(record) = self.sessions.remove(session) else { return };
         if let Some(jar) = self.jars.remove(record.jar) {
-            self.tally.cookies_refused += jar.refused();
+            self.tally.cookies_refused += jar.refused;
         }
         if record.cut {
             self.tally.sessions_aborted += 1;

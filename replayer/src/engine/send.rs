@@ -9,7 +9,7 @@ use crate::engine::pool::Found;
 use crate::engine::records::{ConnId, Engine, NOT_SENT, Speaks, Stage};
 use crate::engine::wire::Written;
 use crate::engine::{connect, settle};
-use crate::plan::Sender;
+use crate::plan::{Composed, Outgoing, Sender};
 use crate::slab::NONE;
 use crate::tally::Failure;
 
@@ -141,20 +141,41 @@ impl Engine {
     /// Writes the head of the request of `op` into the scratch buffer; its body comes back, and how many bytes of it
     /// were not recorded.
     pub(crate) fn render(&mut self, op: u32) -> (Bytes, u64) {
-        let record = &self.ops[op];
-        let session = &self.sessions[record.session];
-        let program = self.job.plan.program(session.program);
+        let Engine { ops, sessions, jars, job, scratch, body, .. } = self;
+        let record = &ops[op];
+        let session = &sessions[record.session];
+        let program = job.plan.program(session.program);
         let step = program.step(record.step);
         let sender = Sender {
-            seed: self.job.plan.seed,
-            run: &self.job.run,
+            seed: job.plan.seed,
+            run: &job.run,
             session: program.session(),
             clone: session.clone,
             operation: record.id,
         };
-        self.scratch.clear();
-        step.write_head(&mut self.scratch, sender, self.jars.get(session.jar), record.attempt);
-        (step.body().clone(), step.filler())
+        let jar = jars.get(session.jar);
+        scratch.clear();
+        body.clear();
+        let composed = match (step.is_substituted(), job.http2) {
+            (true, _) => {
+                let users = job.users.as_deref().map(|users| (users, users.row_of(session.user.into())));
+                let cell = |column: usize| users.map_or(&[][..], |(users, row)| users.cell(row, column));
+                let outgoing = Outgoing { sender, jar, attempt: record.attempt, user: Some(&cell) };
+                step.compose(scratch, body, &outgoing)
+            }
+            (false, true) => {
+                step.write_head_h2(scratch, sender, jar, record.attempt);
+                Composed::Recorded
+            }
+            (false, false) => {
+                step.write_head(scratch, sender, jar, record.attempt);
+                Composed::Recorded
+            }
+        };
+        match composed {
+            Composed::Written => (Bytes::copy_from_slice(body), 0),
+            Composed::Recorded => (Bytes::copy_from_slice(step.body()), step.filler()),
+        }
     }
 
     pub(crate) fn after_write(&mut self, slot: u32, written: std::io::Result<Written>) {

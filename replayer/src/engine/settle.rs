@@ -91,6 +91,7 @@ pub(crate) fn failed(engine: &mut Engine, op: u32, failure: Failure, now: u64) {
     engine.tally.failed[failure as usize] += 1;
     engine.tally.warmup.failed += u64::from(warms_up);
     engine.interval.failed += 1;
+    engine.interval.unanswered += 1;
     if !warms_up {
         engine.tally.routes[usize::from(route)].fail();
         engine.tally.cohorts[cohort].fail();
@@ -187,7 +188,12 @@ fn feed(engine: &mut Engine, slot: u32, op: u32, bytes: &[u8]) -> Result<Progres
     reader.feed(bytes, &mut |head| {
         record.status = head.status;
         for field in head.headers {
-            note_field(record, &mut Own { jar: &mut session.jar, jars, path: step.path() }, field.name.as_bytes(), field.value);
+            note_field(
+                record,
+                &mut Own { jar: &mut session.jar, jars, path: step.path() },
+                field.name.as_bytes(),
+                field.value,
+            );
         }
     })
 }
@@ -245,7 +251,7 @@ impl Engine {
         let step = self.step_of(op);
         let replayable = step.is_replayable();
         // The number after the first belongs to the second of a double submit.
-        let doubled = step.is_unsafe() && self.behaviour(&self.sessions[record.session]).doubles;
+        let doubled = step.submits() && self.behaviour(&self.sessions[record.session]).doubles;
         let attempt = record.attempt - u32::from(doubled && record.attempt > 1);
         let ended = Ended { attempt, outcome, replayable, now_ns: now };
         let decided = self.job.retry.decide(&ended, random, &mut self.budget);
@@ -273,7 +279,7 @@ impl Engine {
         self.tally.heard.push(Heard { program, step, status, injected, failure });
     }
 
-    pub(crate) fn step_of(&self, op: u32) -> &Step {
+    pub(crate) fn step_of(&self, op: u32) -> Step<'_> {
         let record = &self.ops[op];
         self.job.plan.step(self.sessions[record.session].program, record.step)
     }

@@ -9,14 +9,14 @@ use std::time::Instant;
 
 use tokio::io::unix::AsyncFd;
 
+use crate::bind::Sources;
 use crate::engine::records::{Engine, Phase};
 use crate::engine::schedule::Next;
-use crate::engine::{Gun, Job, Message};
-use crate::bind::Sources;
-use crate::limits;
 use crate::engine::starts::Starts;
-use crate::retry::Budget;
+use crate::engine::{Gun, Job, Message};
+use crate::limits;
 use crate::options::Speed;
+use crate::retry::Budget;
 use crate::slab::Slab;
 use crate::sys;
 use crate::tally::{Interval, Tally};
@@ -142,6 +142,7 @@ impl Engine {
             read_buffer: vec![0; limits::READ_BYTES],
             plain_buffer: vec![0; limits::READ_BYTES],
             scratch: Vec::with_capacity(4096),
+            body: Vec::new(),
         }
     }
 }

@@ -48,7 +48,14 @@ struct Rest {
 
 impl Wire {
     pub(crate) fn new(socket: OwnedWriteHalf, transport: Transport) -> Wire {
-        Wire { socket: Some(socket), transport, rest: Rest::default(), touched: false, took: 0, is_flushing: false }
+        Wire {
+            socket: Some(socket),
+            transport,
+            rest: Rest::default(),
+            touched: false,
+            took: 0,
+            is_flushing: false,
+        }
     }
 
     /// The same socket, spoken to through TLS.

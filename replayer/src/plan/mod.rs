@@ -3,7 +3,6 @@
 //! A recorded session becomes one [`Program`], shared by all its clones; a clone is a start time and a number. The
 //! plan knows nothing of threads, sockets or clocks, so any worker can compute its share of it.
 
-mod arrivals;
 mod compile;
 mod estimate;
 mod program;
@@ -13,11 +12,10 @@ mod substitute;
 mod template;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use captures::Session;
 use xxhash_rust::xxh3::Xxh3;
 
-pub(crate) use arrivals::Start;
 pub use compile::select::Pattern;
 pub(crate) use compile::{Compiled, compile};
 pub use estimate::Summary;
@@ -27,14 +25,25 @@ pub use substitute::Substitution;
 pub(crate) use substitute::{Composed, Outgoing};
 pub(crate) use template::{Rewrite, Sender};
 
+use crate::error::Error;
 use crate::options::{Connections, Speed};
 use crate::plan::compile::{Programs, Skipped};
 use crate::plan::store::{Row, Store};
+use crate::population::{self, Arrivals, Boost, Boosted, Cast, Load, Population, Shard};
 
 /// What is asked of a plan, apart from the capture.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
-    pub(crate) amplify: f64,
+    /// Names of the captures, and how many sessions for each recorded one of them.
+    pub(crate) sources: Vec<(String, f64)>,
+    pub(crate) load: Load,
+    pub(crate) arrivals: Arrivals,
+    pub(crate) boosts: Vec<Boost>,
+    /// One pass of each capture after another.
+    pub(crate) looped: bool,
+    /// Where looped load ends, in microseconds of run time.
+    pub(crate) duration_us: Option<u64>,
+    pub(crate) shard: Shard,
     pub(crate) speed: Speed,
     /// Fit into this many microseconds, never slower than recorded.
     pub(crate) within_us: Option<u64>,
@@ -59,47 +68,68 @@ pub(crate) struct Wanted {
 #[derive(Debug)]
 pub(crate) struct Plan {
     store: Store,
+    pub(crate) population: Arc<Population>,
     pub(crate) seed: u64,
-    pub(crate) amplify: f64,
     pub(crate) speed: Speed,
+    /// Names of the captures.
+    pub(crate) cohorts: Vec<String>,
     /// Names of the routes that steps refer to.
     pub(crate) routes: Vec<String>,
     /// Recorded exchanges that are not replayed, by reason.
     pub(crate) skipped: BTreeMap<&'static str, u64>,
     /// Requests whose body substitutions leave alone, as it was not recorded whole and in the clear.
     pub(crate) unreadable: u64,
-    /// The same for the same capture, amplification, speed, connections and seed, whatever the thread count.
+    /// The same for the same captures, load and seed, whatever the shard and the thread count.
     pub(crate) hash: u64,
 }
 
 impl Plan {
     /// Plans the replay of `sessions`, which are in memory. Sessions without a step to replay vanish.
-    pub(crate) fn build(sessions: &[Session], wanted: &Wanted) -> Plan {
+    ///
+    /// # Errors
+    /// When flags do not go together, or a boosted route is not there.
+    #[cfg(test)]
+    pub(crate) fn build(sessions: &[captures::Session], wanted: &Wanted) -> Result<Plan, Error> {
         Plan::new(compile::programs(sessions, wanted), wanted)
     }
 
     /// Says who starts when.
-    fn new(programs: Programs, wanted: &Wanted) -> Plan {
+    fn new(programs: Programs, wanted: &Wanted) -> Result<Plan, Error> {
         let Programs { mut store, names, skipped: Skipped { reasons, unreadable } } = programs;
-        arrivals::assign(&mut store.rows, wanted.amplify, wanted.seed);
-        store.rows.retain(|row| row.clones > 0);
         let routes = routes::assign(&mut store, &names);
+        let boosts = wanted.boosts.iter().map(|boost| boost.resolve(&routes));
+        let boosts: Vec<Boosted> = boosts.collect::<Result<_, _>>().map_err(Error::Usage)?;
+        let casts = casts(&store, !boosts.is_empty());
+        let mut people = population::Wanted {
+            seed: wanted.seed,
+            speed: wanted.speed,
+            load: wanted.load.clone(),
+            arrivals: wanted.arrivals,
+            amplify: wanted.sources.iter().map(|(_, amplify)| *amplify).collect(),
+            boosts,
+            looped: wanted.looped,
+            duration_us: wanted.duration_us,
+            shard: wanted.shard,
+        };
+        let mut population = Population::new(&casts, &people).map_err(Error::Usage)?;
+        if let Some(within_us) = wanted.within_us {
+            let span = population.estimate().span_us.unwrap_or(0);
+            people.speed = Speed::Times((span as f64 / within_us.max(1) as f64).max(1.0));
+            population = Population::new(&casts, &people).map_err(Error::Usage)?;
+        }
         let mut plan = Plan {
             store,
+            population: Arc::new(population),
             seed: wanted.seed,
-            amplify: wanted.amplify,
-            speed: wanted.speed,
+            speed: people.speed,
+            cohorts: wanted.sources.iter().map(|(name, _)| name.clone()).collect(),
             routes,
             skipped: reasons,
             unreadable,
             hash: 0,
         };
-        if let Some(within_us) = wanted.within_us {
-            let span = plan.recorded_span_us();
-            plan.speed = Speed::Times((span as f64 / within_us.max(1) as f64).max(1.0));
-        }
         plan.hash = plan.digest(wanted);
-        plan
+        Ok(plan)
     }
 
     /// The program `index`.
@@ -117,69 +147,33 @@ impl Plan {
         self.store.rows.iter().map(|row| Program::new(&self.store, row))
     }
 
+    /// Which of the captures a program comes from.
+    pub(crate) fn cohort(&self, program: u32) -> usize {
+        usize::from(self.store.rows[program as usize].source())
+    }
+
     /// What the programs take.
     pub(crate) fn footprint(&self) -> Footprint {
         self.store.footprint()
     }
 
-    /// Sessions of the plan, clones included.
-    pub(crate) fn sessions(&self) -> u64 {
-        self.store.rows.iter().map(|row| u64::from(row.clones)).sum()
-    }
-
-    /// Requests of the plan.
-    pub(crate) fn requests(&self) -> u64 {
-        self.store.rows.iter().map(|row| u64::from(row.clones) * u64::from(row.len())).sum()
-    }
-
     /// When a moment `us` microseconds into the recording is due, in nanoseconds from the start of the run.
     pub(crate) fn due_ns(&self, us: u64) -> u64 {
         match self.speed {
+            Speed::Times(1.0) => us * 1000,
             Speed::Times(times) => (us as f64 * 1000.0 / times) as u64,
             Speed::Max => 0,
         }
     }
 
-    /// From the first start to the last end at recorded speed, in microseconds.
-    pub(crate) fn recorded_span_us(&self) -> u64 {
-        let end = |row: &Row| {
-            let window = if row.clones > 1 { row.window_us } else { 0 };
-            row.start_us + window + row.length_us()
-        };
-        self.store.rows.iter().map(end).max().unwrap_or(0)
-    }
-
-    /// The share of worker `index` of `workers`, by start time. The shares of all workers are the whole.
-    pub(crate) fn share(&self, index: usize, workers: usize) -> Vec<Start> {
-        let mut starts = Vec::with_capacity(self.sessions() as usize / workers.max(1) + 16);
-        for (number, row) in self.store.rows.iter().enumerate() {
-            for clone in 0..row.clones {
-                if (number + clone as usize) % workers == index {
-                    starts.push(Start {
-                        at_us: arrivals::start_us(row, clone, self.seed),
-                        program: number as u32,
-                        clone,
-                    });
-                }
-            }
-        }
-        starts.sort_unstable();
-        starts
-    }
-
     fn digest(&self, wanted: &Wanted) -> u64 {
         let mut hash = Xxh3::with_seed(self.seed);
-        let speed = match self.speed {
-            Speed::Times(times) => times.to_bits(),
-            Speed::Max => 0,
-        };
         let mut word = |value: u64| hash.update(&value.to_le_bytes());
-        word(2); // version of this digest
-        word(self.amplify.to_bits());
-        word(speed);
+        word(3); // version of this digest
+        word(self.population.hash());
         word(u64::from(wanted.http2));
         for row in &self.store.rows {
-            for value in [row.session, row.start_us, row.window_us, u64::from(row.clones)] {
+            for value in [row.session, row.start_us, u64::from(row.source())] {
                 word(value);
             }
             for step in Program::new(&self.store, row).steps() {
@@ -194,6 +188,25 @@ impl Plan {
         }
         hash.digest()
     }
+}
+
+/// What the population is to know of each program.
+fn casts(store: &Store, with_routes: bool) -> Vec<Cast> {
+    let routes = |row: &Row| {
+        let mut routes: Vec<u16> = Program::new(store, row).steps().map(Step::route).collect();
+        routes.sort_unstable();
+        routes.dedup();
+        routes
+    };
+    let cast = |row: &Row| Cast {
+        session: row.session,
+        start_us: row.start_us,
+        length_us: row.length_us(),
+        steps: row.len(),
+        routes: if with_routes { routes(row) } else { Vec::new() },
+        source: row.source(),
+    };
+    store.rows.iter().map(cast).collect()
 }
 
 /// Whether `name: value` can stand in a request.

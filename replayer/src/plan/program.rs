@@ -10,7 +10,9 @@ use std::fmt;
 use zerocopy::FromBytes;
 
 use crate::cookies::{Jar, RecordedCookies};
-use crate::plan::store::{HTTP2, IS_HEAD, KeyRecord, LAST_ON_LANE, NO_LANE, Row, StepRecord, Store};
+use crate::plan::store::{
+    HTTP2, IS_HEAD, KeyRecord, LAST_ON_LANE, NO_LANE, REPLAYABLE, Row, SUBMITS, StepRecord, Store,
+};
 use crate::plan::substitute::{self, Composed, Outgoing};
 use crate::plan::template::{Sender, write};
 
@@ -61,11 +63,6 @@ impl<'a> Program<'a> {
     /// From its start to the end of its last answer, in microseconds.
     pub(crate) fn length_us(self) -> u64 {
         self.row.length_us()
-    }
-
-    /// How many sessions follow this program, the recording included.
-    pub(crate) fn clones(self) -> u32 {
-        self.row.clones
     }
 
     /// How many steps it has; at least one.
@@ -133,6 +130,16 @@ impl<'a> Step<'a> {
     /// Whether the answer has no body whatever its header says.
     pub(crate) fn is_head(self) -> bool {
         self.has(IS_HEAD)
+    }
+
+    /// Whether a careful client sends it again when it failed.
+    pub(crate) fn is_replayable(self) -> bool {
+        self.has(REPLAYABLE)
+    }
+
+    /// Whether an impatient user sends it twice.
+    pub(crate) fn submits(self) -> bool {
+        self.has(SUBMITS)
     }
 
     /// What the recorded answer took, in microseconds: some streams outlast any patience.

@@ -28,7 +28,7 @@ pub(crate) fn assign(store: &mut Store, names: &[String]) -> Vec<String> {
     let mut counts = vec![0_u64; names.len()];
     for row in &store.rows {
         for step in Program::new(store, row).steps() {
-            counts[step.name() as usize] += u64::from(row.clones);
+            counts[step.name() as usize] += 1;
         }
     }
     let mut order: Vec<usize> =

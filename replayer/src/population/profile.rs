@@ -1,5 +1,6 @@
 //! `ramp:0..100x/2m, hold/10m, spike:300x/30s, step:-50x/1m`: how the load changes over run time.
 
+use std::fmt;
 use std::str::FromStr;
 
 use crate::limits;
@@ -89,6 +90,16 @@ impl Profile {
             return Err("the profile never rises above nothing: it would replay nothing".to_owned());
         }
         Ok(curve)
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, part) in self.parts.iter().enumerate() {
+            let comma = if place == 0 { "" } else { ", " };
+            write!(f, "{comma}{}", part.text)?;
+        }
+        Ok(())
     }
 }
 

@@ -294,7 +294,7 @@ impl Tally {
         }
     }
 
-    fn sums_with(&mut self, other: &Tally) -> [(&mut u64, u64); 35] {
+    fn sums_with(&mut self, other: &Tally) -> [(&mut u64, u64); 36] {
         [
             (&mut self.planned, other.planned),
             (&mut self.sent, other.sent),

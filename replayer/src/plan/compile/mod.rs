@@ -49,6 +49,8 @@ pub(crate) struct StepDraft {
     pub(crate) last_on_lane: bool,
     pub(crate) status: u16,
     pub(crate) is_head: bool,
+    pub(crate) is_replayable: bool,
+    pub(crate) submits: bool,
     pub(crate) duration_us: u64,
     pub(crate) kind: Kind,
     pub(crate) what: u64,
@@ -135,7 +137,7 @@ pub(crate) fn compile_within(
     }
     let sessions = compiler.sessions;
     let programs = compiler.finish().map_err(Error::Disk)?;
-    Ok(Compiled { plan: Plan::new(programs, wanted), sessions, damage, shed })
+    Ok(Compiled { plan: Plan::new(programs, wanted)?, sessions, damage, shed })
 }
 
 /// The programs of sessions that are in memory.

@@ -15,6 +15,7 @@ use crate::plan::compile::{Draft, Skipped, StepDraft, lanes};
 use crate::plan::program::Kind;
 use crate::plan::template::{self, Style, Template};
 use crate::plan::{Wanted, routes};
+use crate::{misbehave, retry};
 
 /// An exchange that is replayed: its number in the session, its start, what was recorded.
 type Kept<'a> = (u32, u64, &'a Exchange);
@@ -43,6 +44,8 @@ pub(super) fn draft(
             last_on_lane: false,
             status: exchange.response.as_ref().map_or(0, |response| response.status),
             is_head: exchange.request.method == "HEAD",
+            is_replayable: is_replayable(exchange),
+            submits: misbehave::submits(&exchange.request.method),
             duration_us: exchange.duration_us.unwrap_or(0),
             kind: kind(exchange),
             what: what(exchange),
@@ -155,6 +158,13 @@ fn cuts(kept: &[Kept<'_>], max_gap_us: Option<u64>) -> Cuts {
     let end = |start: u64, exchange: &Exchange| start.saturating_add(exchange.duration_us.unwrap_or(0));
     let interval = |(_, start, exchange): &Kept<'_>| (*start, end(*start, exchange));
     Cuts::new(kept.iter().map(interval), most)
+}
+
+/// Whether a careful client sends the request again (RFC 9110, 9.2.2, and the usual idempotency keys).
+fn is_replayable(exchange: &Exchange) -> bool {
+    let keyed = ["idempotency-key", "x-idempotency-key"];
+    retry::is_idempotent(&exchange.request.method)
+        || keyed.iter().any(|name| exchange.request.headers.get(name).is_some())
 }
 
 fn kind(exchange: &Exchange) -> Kind {

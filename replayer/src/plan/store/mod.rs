@@ -14,19 +14,17 @@ use crate::limits;
 use crate::plan::compile::{Draft, StepDraft};
 use crate::plan::store::area::{Area, AreaWriter};
 pub(crate) use crate::plan::store::mapped::unnamed_file;
-pub(crate) use crate::plan::store::record::{HTTP2, IS_HEAD, KeyRecord, LAST_ON_LANE, NO_LANE, StepRecord};
+pub(crate) use crate::plan::store::record::{
+    HTTP2, IS_HEAD, KeyRecord, LAST_ON_LANE, NO_LANE, REPLAYABLE, SUBMITS, StepRecord,
+};
 
-/// One recorded session: 48 bytes.
+/// One recorded session: 40 bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
     /// The recorded session; for all captures but the first, a hash of it and the capture's number.
     pub(crate) session: u64,
     /// Start, in microseconds from the start of the first session of its capture.
     pub(crate) start_us: u64,
-    /// Clones start within this time after the recording.
-    pub(crate) window_us: u64,
-    /// How many sessions follow this program, the recording included.
-    pub(crate) clones: u32,
     /// At least one.
     steps: u32,
     /// From its start to the end of its last answer.
@@ -137,8 +135,6 @@ impl Builder {
         self.rows.push(Row {
             session: draft.session,
             start_us: draft.start_us,
-            window_us: 0,
-            clones: 1,
             steps: draft.steps.len() as u32,
             length_us,
             place: u64::from(draft.source) << SOURCE_SHIFT | first,
@@ -175,7 +171,13 @@ impl Builder {
     fn record(&mut self, step: &StepDraft, http2: bool) -> StepRecord {
         let template = &step.template;
         let length = |part: &[u8]| (part.len() as u32).into();
-        let flags = [(step.last_on_lane, LAST_ON_LANE), (step.is_head, IS_HEAD), (http2, HTTP2)];
+        let flags = [
+            (step.last_on_lane, LAST_ON_LANE),
+            (step.is_head, IS_HEAD),
+            (http2, HTTP2),
+            (step.is_replayable, REPLAYABLE),
+            (step.submits, SUBMITS),
+        ];
         StepRecord {
             offset_us: step.offset_us.into(),
             end_us: step.end_us.into(),

@@ -75,6 +75,10 @@ pub(crate) const LAST_ON_LANE: u8 = 1;
 pub(crate) const IS_HEAD: u8 = 1 << 1;
 /// The head is an HTTP/2 header block.
 pub(crate) const HTTP2: u8 = 1 << 2;
+/// It may be sent again: its method is idempotent, or it carries an idempotency key.
+pub(crate) const REPLAYABLE: u8 = 1 << 3;
+/// Its method changes something: an impatient user sends it twice.
+pub(crate) const SUBMITS: u8 = 1 << 4;
 
 const SHAPES: [KeyShape; 3] = [KeyShape::Hex, KeyShape::Uuid, KeyShape::Trace];
 

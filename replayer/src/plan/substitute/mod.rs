@@ -73,6 +73,15 @@ pub(crate) enum BodyWork<'a> {
 }
 
 impl Substitution {
+    /// Columns whose values go into header fields.
+    pub(crate) fn header_columns(&self) -> impl Iterator<Item = &str> {
+        let parts = if matches!(self.place, Place::Header(_)) { &self.parts[..] } else { &[] };
+        parts.iter().filter_map(|part| match part {
+            Part::Column(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
     /// Refuses a `{column}` that the users file does not have.
     ///
     /// # Errors

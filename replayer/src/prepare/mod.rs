@@ -1,18 +1,24 @@
 //! Everything that can be refused is refused here, before the first packet.
 
+mod compile;
+mod needs;
+
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use captures::Reader;
-use captures::damage::Damage;
 
 use crate::admin::Admin;
-use crate::engine::Target;
+use crate::engine::{Job, Target};
 use crate::error::Error;
-use crate::limits;
 use crate::options::{Options, Speed};
-use crate::plan::{self, Compiled, Plan, Program, Rewrite, Summary, Wanted};
+use crate::pacing::RateGate;
+use crate::plan::{self, Plan, Summary};
+use crate::preflight::{Destination, Identities, Machine, Needs, Preflight};
 use crate::safety::{Allowed, Peer, is_loopback};
-use crate::{sys, tls};
+use crate::users::Users;
+use crate::{limits, misbehave, tls};
 
 /// A replay that may begin.
 #[derive(Debug)]
@@ -22,8 +28,14 @@ pub(crate) struct Prepared {
     pub(crate) peer: Peer,
     /// URL of the target, for people.
     pub(crate) target_url: String,
+    /// Requests go as streams of HTTP/2 connections.
+    pub(crate) http2: bool,
     pub(crate) threads: usize,
     pub(crate) connections: usize,
+    pub(crate) users: Option<Arc<Users>>,
+    /// Addresses to open connections from; empty: the kernel chooses.
+    pub(crate) sources: Arc<[IpAddr]>,
+    pub(crate) preflight: Preflight,
     /// Admin URL of the proxy, and whether the user named it.
     pub(crate) proxy: Option<(Peer, bool)>,
     pub(crate) counter: Option<Peer>,
@@ -42,7 +54,9 @@ impl Prepared {
             Some(url) => Some((allowed.check(url, "proxy")?, true)),
             None => None,
         };
-        let reader = Reader::open(&options.capture).map_err(|err| Error::Capture(err.to_string()))?;
+        let first =
+            options.captures.first().ok_or_else(|| Error::Usage("no capture was named".to_owned()))?;
+        let reader = Reader::open(&first.path).map_err(|err| Error::Capture(err.to_string()))?;
         let edge = reader.header().edges.first();
         let peer = match (named, edge) {
             (Some(peer), _) => peer,
@@ -74,21 +88,95 @@ impl Prepared {
         if let (None, Some(url)) = (&proxy, edge.and_then(|edge| edge.admin_url.as_deref())) {
             proxy = allowed.check(url, "proxy").ok().map(|peer| (peer, false));
         }
-        let Compiled { plan, damage, .. } = plan(options, &peer)?;
-        let plan = Arc::new(plan);
-        let threads = options.threads.unwrap_or_else(cores).max(1);
-        let (connections, mut warnings) = connections(options, &plan, &damage);
-        let summary = Summary::new(&plan, connections);
-        warnings.extend(too_few_sockets(&summary, connections));
+        drop(reader);
+        let http2 = compile::speaks_http2(options)?;
+        let users = options.users.as_deref().map(Users::load).transpose().map_err(Error::Usage)?;
+        check_headers(options, users.as_ref())?;
+        let (plan, mut warnings) = compile::plan(options, &peer, http2, users.as_ref())?;
+        let connections = needs::connections(options, &plan);
+        let threads = options.threads.unwrap_or_else(cores).clamp(1, connections.count);
+        let summary = Summary::new(&plan, options.amplify, connections.count);
+        let sources: Arc<[IpAddr]> =
+            options.bind.map_or_else(Vec::new, |bind| bind.addresses().collect()).into();
+        let needs = Needs {
+            threads: threads as u64,
+            target: Destination { listeners: 1, loopback: peer.loopback, ipv6: peer.host.contains(':') },
+            sources: sources.to_vec(),
+            identities: users.as_ref().map(|users| Identities {
+                rows: users.rows(),
+                sessions: plan.population.users_needed(),
+                wrap: options.users_wrap,
+            }),
+            memory: summary.memory + users.as_ref().map_or(0, Users::memory),
+            ..needs::of(options, &summary, connections)
+        };
+        let preflight = Preflight::new(&needs, &Machine::read(&sources));
+        if let Some(words) = preflight.refusal() {
+            return Err(Error::Usage(words));
+        }
+        warnings.extend(preflight.warnings().map(str::to_owned));
         let scheme = if peer.tls { "https" } else { "http" };
         let target_url = format!("{scheme}://{}", peer.authority);
-        let threads = threads.min(connections);
-        Ok(Prepared { plan, summary, peer, target_url, threads, connections, proxy, counter, warnings })
+        Ok(Prepared {
+            plan: Arc::new(plan),
+            summary,
+            peer,
+            target_url,
+            http2,
+            threads,
+            connections: connections.count,
+            users: users.map(Arc::new),
+            sources,
+            preflight,
+            proxy,
+            counter,
+            warnings,
+        })
+    }
+
+    /// What the engine is to do for the run with that tag.
+    pub(crate) fn job(&self, options: &Options, target: Target, run: String) -> Job {
+        Job {
+            plan: Arc::clone(&self.plan),
+            target,
+            run,
+            threads: self.threads,
+            connections: self.connections,
+            gate: options.max_rate.map(RateGate::new),
+            duration: self.ends_after(options),
+            warmup: options.warmup,
+            timeout: options.timeout,
+            http2: self.http2,
+            streams: options.streams,
+            late_policy: options.late_policy,
+            retry: options.retry,
+            misbehaviours: options.misbehaviours.clone(),
+            reconnect: options.reconnect,
+            rehearsal: None,
+            speed: self.plan.speed,
+            users: self.users.clone(),
+            bind: Arc::clone(&self.sources),
+            start_at: options.start_at,
+            stop: options.stop.clone(),
+            count_ops: false,
+        }
+    }
+
+    /// When what is not yet due is given up: as the user says, or when the profile or the stages are over.
+    fn ends_after(&self, options: &Options) -> Option<Duration> {
+        let own = self.plan.population.end_ns().map(Duration::from_nanos);
+        match (options.duration, own) {
+            (Some(asked), Some(own)) => Some(asked.min(own)),
+            (asked, own) => asked.or(own),
+        }
     }
 
     /// Looks up the target; only called once all checks have passed.
     pub(crate) fn target(&self, options: &Options) -> Result<Target, Error> {
-        let tls = if self.peer.tls { Some(tls::client(&self.peer.host, options.insecure)?) } else { None };
+        let tls = match self.peer.tls {
+            true => Some(tls::client(&self.peer.host, options.insecure, self.http2)?),
+            false => None,
+        };
         Ok(Target { addresses: self.peer.resolve()?, tls })
     }
 
@@ -116,6 +204,10 @@ fn check_values(options: &Options) -> Result<(), Error> {
     if options.max_rate.is_some_and(|rate| rate <= 0.0) {
         return usage("the rate must be above 0".to_owned());
     }
+    misbehave::check(&options.misbehaviours).map_err(Error::Usage)?;
+    if options.sessions == Some(0) || options.rate.is_some_and(|rate| rate <= 0.0) || options.streams == 0 {
+        return usage("sessions, rate and streams must be above 0".to_owned());
+    }
     if options.timeout.is_zero() || options.threads == Some(0) || options.max_connections == Some(0) {
         return usage("timeout, threads and connections must be above 0".to_owned());
     }
@@ -135,91 +227,14 @@ fn only_a_host(peer: &Peer) -> Result<(), Error> {
     Err(Error::Usage(format!("{}{}: {words}", peer.authority, peer.path)))
 }
 
-fn plan(options: &Options, peer: &Peer) -> Result<Compiled, Error> {
-    let path = options.capture.display();
-    let compiled = plan::compile(&[&options.capture], &wanted(options, peer))?;
-    let plan = &compiled.plan;
-    if compiled.sessions == 0 {
-        let why = match compiled.damage.len() {
-            0 => "it holds no session".to_owned(),
-            count => format!(
-                "nothing in it can be read ({count} damaged places); try squall captures repair {path}"
-            ),
-        };
-        return Err(Error::Capture(format!("{path}: {why}")));
+/// A value of the users file must not end a header field early.
+fn check_headers(options: &Options, users: Option<&Users>) -> Result<(), Error> {
+    let Some(users) = users else { return Ok(()) };
+    for column in options.substitutions.iter().flat_map(plan::Substitution::header_columns) {
+        let number = users.column(column).map_err(Error::Usage)?;
+        users.check_header(number).map_err(Error::Usage)?;
     }
-    let (planned, most) = (plan.sessions(), limits::SESSIONS);
-    if planned > most {
-        return Err(Error::Usage(format!("{planned} sessions are more than one process can plan ({most})")));
-    }
-    if plan.requests() == 0 {
-        let skipped: Vec<String> = plan.skipped.iter().map(|(why, count)| format!("{count} {why}")).collect();
-        let why = match (skipped.is_empty(), options.amplify < 1.0) {
-            (false, _) => format!("none of its exchanges is organic traffic ({})", skipped.join(", ")),
-            (true, true) => format!("{}x of it leaves no session; amplify more", options.amplify),
-            (true, false) => "it holds no request".to_owned(),
-        };
-        return Err(Error::Capture(format!("{path}: {why}")));
-    }
-    Ok(compiled)
-}
-
-fn wanted(options: &Options, peer: &Peer) -> Wanted {
-    Wanted {
-        amplify: options.amplify,
-        speed: options.speed,
-        within_us: options.within.map(|within| within.as_micros() as u64),
-        connections: options.connections,
-        http2: false,
-        max_gap_us: None,
-        only: Vec::new(),
-        exclude: Vec::new(),
-        substitutions: Vec::new(),
-        columns: Vec::new(),
-        seed: options.seed_number(),
-        rewrite: Rewrite {
-            host: peer.authority.clone(),
-            https: peer.tls,
-            keep_host: options.keep_host,
-            headers: options.headers.clone(),
-        },
-    }
-}
-
-/// How many connections there may be, and what the user should know about it and about the capture.
-fn connections(options: &Options, plan: &Plan, damage: &[Damage]) -> (usize, Vec<String>) {
-    let mut warnings: Vec<String> =
-        damage.iter().take(3).map(|damage| format!("damaged: {damage}")).collect();
-    if damage.len() > 3 {
-        warnings.push(format!("damaged: {} more places", damage.len() - 3));
-    }
-    let limit = sys::raise_open_files().saturating_sub(limits::SPARE_DESCRIPTORS).max(1);
-    let owned = plan.programs().flat_map(Program::steps).any(|step| step.lane().is_some());
-    let default = match (options.speed, owned) {
-        (Speed::Max, _) => limits::FULL_SPEED_CONNECTIONS,
-        (_, false) => limits::POOL_CONNECTIONS,
-        // A proxy and a target in the same process (squall demo) need theirs too.
-        (_, true) => limit / 4,
-    };
-    let connections = options.max_connections.unwrap_or(default.min(limit));
-    if connections > limit {
-        let have = limit + limits::SPARE_DESCRIPTORS;
-        warnings.push(format!(
-            "{connections} connections need more open files than the {have} allowed (ulimit -n)"
-        ));
-    }
-    (connections.min(limit).max(1), warnings)
-}
-
-/// What it means that the recorded connections do not all fit.
-fn too_few_sockets(summary: &Summary, connections: usize) -> Option<String> {
-    (summary.sockets > connections as u64).then(|| {
-        format!(
-            "the plan needs about {} sockets and {connections} are allowed: idle ones will be closed early and the run \
-             is degraded; raise --max-connections (and ulimit -n), or use --connections shared",
-            summary.sockets
-        )
-    })
+    Ok(())
 }
 
 fn cores() -> usize {
