@@ -48,6 +48,8 @@ pub struct Outline {
     pub threads: usize,
     /// Most connections at once.
     pub connections: usize,
+    /// Requests go over HTTP/2.
+    pub http2: bool,
     /// What the plan needs and what this machine has, a line each.
     pub preflight: String,
     /// What the user should know.
@@ -224,6 +226,7 @@ fn outline(prepared: &Prepared) -> Outline {
         target: prepared.target_url.clone(),
         threads: prepared.threads,
         connections: prepared.connections,
+        http2: prepared.http2,
         preflight: prepared.preflight.to_string(),
         warnings: prepared.warnings.clone(),
     }

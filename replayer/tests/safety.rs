@@ -120,7 +120,7 @@ fn bad_input_is_refused_in_words() {
     check(&|options| options.amplify = 0.0, "above 0");
     check(&|options| options.amplify = f64::NAN, "above 0");
     check(&|options| options.amplify = 9e9, "above 0");
-    check(&|options| options.capture = "no such file".into(), "no such file");
+    check(&|options| options.captures[0].path = "no such file".into(), "no such file");
     check(
         &|options| options.target = Some("http://127.0.0.1:9/api".to_owned()),
         "paths come from the recording",

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::report::Second;
-use crate::report::text::{bytes, number, time};
+use crate::report::text::{number, time};
 use crate::run::Outline;
 
 /// The plan, as it is printed before the first packet.
@@ -17,14 +17,15 @@ pub(crate) fn outline(outline: &Outline) -> String {
     // Writing to a string cannot fail.
     let _ = writeln!(
         out,
-        "plan       {} sessions ({} recorded, {}x), {} requests, {speed}, to {}",
+        "plan       {} sessions{} ({} recorded), {} requests, {speed}, {} to {}",
         number(plan.sessions),
+        if plan.open_ended { " at once" } else { "" },
         number(plan.recorded_sessions),
-        plan.amplify,
-        number(plan.requests),
+        if plan.open_ended { "as many as there is time for".to_owned() } else { number(plan.requests) },
+        if outline.http2 { "HTTP/2" } else { "HTTP/1.1" },
         outline.target
     );
-    if plan.speed > 0.0 {
+    if plan.speed > 0.0 && plan.span_us > 0 {
         let _ = writeln!(
             out,
             "           over {}, at most {} requests/s and {} sessions at once",
@@ -35,13 +36,14 @@ pub(crate) fn outline(outline: &Outline) -> String {
     }
     let _ = writeln!(
         out,
-        "           about {} sockets of {} allowed, {} of memory, {} threads, plan {}",
-        number(plan.sockets),
+        "           at most {} connections, {} threads, plan {}",
         number(outline.connections as u64),
-        bytes(plan.memory),
         outline.threads,
         plan.plan_hash
     );
+    for row in outline.preflight.lines() {
+        let _ = writeln!(out, "           {row}");
+    }
     if !plan.skipped.is_empty() {
         let skipped: Vec<String> =
             plan.skipped.iter().map(|(why, count)| format!("{why}: {}", number(*count))).collect();
@@ -50,7 +52,7 @@ pub(crate) fn outline(outline: &Outline) -> String {
     if plan.body_filled > 0 {
         let _ = writeln!(
             out,
-            "           {} bodies were not recorded whole and are filled up",
+            "           {} recorded bodies are not whole and are filled up",
             number(plan.body_filled)
         );
     }
@@ -62,9 +64,12 @@ pub(crate) fn outline(outline: &Outline) -> String {
 
 /// One second of a run in one line.
 pub(crate) fn second(second: &Second, sent: u64, planned: u64) -> String {
-    let share = if planned == 0 { 0.0 } else { sent as f64 * 100.0 / planned as f64 };
+    let share = match planned {
+        0 => number(sent), // nobody knows how many there will be
+        _ => format!("{:>3.0} %", sent as f64 * 100.0 / planned as f64),
+    };
     format!(
-        "{:>5} s  {:>3.0} %  {}/s  {} failed, {} injected  p50 {}  p99 {}  {} sessions",
+        "{:>5} s  {}  {}/s  {} failed, {} injected  p50 {}  p99 {}  {} sessions",
         second.t_us / 1_000_000,
         share,
         number(second.sent),
