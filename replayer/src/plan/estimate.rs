@@ -36,6 +36,8 @@ pub struct Summary {
     pub mapped: u64,
     /// Recorded requests whose body is not whole and is filled up with spaces.
     pub body_filled: u64,
+    /// Recorded requests whose body `--set` leaves alone, as it was not recorded whole and in the clear.
+    pub unsubstituted: u64,
     /// Recorded exchanges that are not replayed, by reason.
     pub skipped: BTreeMap<String, u64>,
     /// Hash of the whole plan, 16 hex digits.
@@ -74,6 +76,7 @@ impl Summary {
             memory: footprint.memory + alive * SESSION_BYTES + sockets * SOCKET_BYTES,
             mapped: footprint.mapped,
             body_filled: plan.programs().map(filled).sum(),
+            unsubstituted: plan.unreadable,
             skipped: plan.skipped.iter().map(|(why, n)| ((*why).to_owned(), *n)).collect(),
             plan_hash: format!("{:016x}", plan.hash),
         }

@@ -142,7 +142,7 @@ impl Plan {
         self.program(program).step(step)
     }
 
-    /// All programs, by start.
+    /// All programs, by capture and start.
     pub(crate) fn programs(&self) -> impl ExactSizeIterator<Item = Program<'_>> {
         self.store.rows.iter().map(|row| Program::new(&self.store, row))
     }

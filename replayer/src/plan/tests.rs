@@ -265,4 +265,31 @@ fn a_plan_says_what_it_takes() {
     assert_eq!(footprint.mapped, 0);
     assert!((100 * (48 + 96 + 20)..100 * 300).contains(&footprint.memory), "{footprint:?}");
     assert_eq!(size_of::<Row>(), 48);
+    let same: Vec<Session> = (0..100).map(|id| session(id, &[(0, Some(1), None)])).collect();
+    let shared = Plan::build(&same, &wanted(1.0, 1)).footprint();
+    assert!(shared.memory < 100 * (48 + 96) + 200, "equal requests are held once: {shared:?}");
+}
+
+#[test]
+fn a_million_routes_are_a_bounded_number_and_the_rarest_share_one() {
+    let letters = |number: u64| -> String {
+        number.to_string().bytes().map(|digit| char::from(digit - b'0' + b'a')).collect()
+    };
+    let visit = |id: u64| {
+        let mut session = session(id, &[(id, Some(1), None), (id + 1, Some(1), None)]);
+        session.exchanges[0].request.target = format!("/{}", letters(id % 1000));
+        session.exchanges[1].request.target = "/often".to_owned();
+        session
+    };
+    let sessions: Vec<Session> = (0..1200).map(visit).collect();
+    let plan = Plan::build(&sessions, &wanted(1.0, 1));
+    assert_eq!((plan.routes.len(), plan.routes[0].as_str()), (crate::limits::ROUTES, "GET /often"));
+    assert_eq!(plan.routes[crate::limits::ROUTES - 1], "(other)");
+    let mut counts = vec![0; plan.routes.len()];
+    for step in plan.programs().flat_map(Program::steps) {
+        counts[usize::from(step.route())] += 1;
+    }
+    assert_eq!((counts[0], counts.iter().sum::<u64>()), (1200, 2400));
+    assert!(counts[1..=200].iter().all(|count| *count == 2), "{counts:?}");
+    assert_eq!(counts[crate::limits::ROUTES - 1], 1200 - 400 - 54);
 }

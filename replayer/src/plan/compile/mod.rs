@@ -107,7 +107,7 @@ struct Groups {
 }
 
 /// Plans the replay of captures, each of which starts at the start of the run. Holds at most about
-/// [`limits::PLAN_MEMORY_BYTES`] of what it reads, twice, while it compiles.
+/// [`limits::PLAN_MEMORY_BYTES`] of what it reads, twice, while it compiles; a single session is held whole.
 ///
 /// # Errors
 /// When a capture cannot be read (damage is no error), a substitution names no column, or the disk is full.
@@ -141,6 +141,7 @@ pub(crate) fn compile_within(
 }
 
 /// The programs of sessions that are in memory.
+#[cfg(test)]
 pub(crate) fn programs(sessions: &[Session], wanted: &Wanted) -> Programs {
     let mut compiler = Compiler::new(wanted);
     let all = sessions.iter().try_for_each(|session| compiler.push(session));
@@ -254,7 +255,7 @@ fn slim(exchange: &mut Exchange) {
 fn weight(exchange: &Exchange) -> usize {
     let request = &exchange.request;
     let answer = exchange.response.as_ref().map_or(0, |response| response.headers.byte_len());
-    let body = request.body.data.as_ref().map_or(0, |data| data.len());
+    let body = request.body.data.as_ref().map_or(0, bytes::Bytes::len);
     size_of::<Exchange>() + ALLOCATIONS + request.target.len() + request.headers.byte_len() + answer + body
 }
 

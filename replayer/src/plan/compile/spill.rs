@@ -239,3 +239,108 @@ impl<'a> Cursor<'a> {
 }
 
 const PROTOCOLS: [Protocol; 4] = [Protocol::Http10, Protocol::Http11, Protocol::Http2, Protocol::Http3];
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn headers() -> impl Strategy<Value = Headers> {
+        proptest::collection::vec(("[a-z]{0,4}", any::<Vec<u8>>()), 0..4)
+            .prop_map(|fields| fields.into_iter().collect())
+    }
+
+    fn body() -> impl Strategy<Value = Body> {
+        let data = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..40_000));
+        (any::<u64>(), data).prop_map(|(len, data)| Body { len, hash: None, data: data.map(Bytes::from) })
+    }
+
+    fn exchange() -> impl Strategy<Value = Exchange> {
+        let request = (".{0,4}", ".{0,9}", ".{0,9}", headers(), body()).prop_map(
+            |(method, authority, target, headers, body)| Request {
+                method,
+                authority,
+                target,
+                headers,
+                body,
+                ..Request::default()
+            },
+        );
+        let response = (any::<u16>(), headers()).prop_map(|(status, headers)| Response {
+            status,
+            headers,
+            body: Body::default(),
+        });
+        let about = (any::<u64>(), any::<Option<u64>>(), any::<u64>(), any::<Option<u64>>());
+        let marks = (0..PROTOCOLS.len(), proptest::collection::vec(".{0,3}", 0..3), any::<u32>());
+        (about, request, proptest::option::of(response), marks).prop_map(
+            |((session, connection, start_us, duration_us), request, response, (protocol, faults, notes))| {
+                Exchange {
+                    session: SessionId(session),
+                    connection,
+                    start_us,
+                    protocol: PROTOCOLS[protocol],
+                    request,
+                    response,
+                    duration_us,
+                    faults,
+                    notes: Notes::from_bits(notes),
+                    ..Exchange::default()
+                }
+            },
+        )
+    }
+
+    fn by_start(mut exchanges: Vec<Exchange>) -> Vec<Exchange> {
+        exchanges.sort_by_key(|exchange| (exchange.session, exchange.start_us));
+        exchanges
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn all_that_was_divided_comes_back(exchanges in proptest::collection::vec(exchange(), 0..12)) {
+            let mut spill = Spill::new().unwrap();
+            for exchange in &exchanges {
+                spill.push(exchange).unwrap();
+            }
+            let mut spilled = spill.finish().unwrap();
+            let mut back = Vec::new();
+            while let Some(part) = spilled.next_part() {
+                part.read(|exchange| back.push(exchange)).unwrap();
+            }
+            prop_assert_eq!(by_start(back), by_start(exchanges));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes: Vec<u8>) {
+            let mut cursor = Cursor(&bytes);
+            while !cursor.0.is_empty() && decode(&mut cursor).is_some() {}
+        }
+    }
+
+    #[test]
+    fn a_session_comes_back_in_the_order_it_went() {
+        let mut spill = Spill::new().unwrap();
+        let large = Body::whole(vec![7; 30_000]);
+        for number in 0..100_u64 {
+            let request = Request { body: large.clone(), ..Request::default() };
+            let session = SessionId(number % 3);
+            spill.push(&Exchange { session, start_us: number, request, ..Exchange::default() }).unwrap();
+        }
+        let mut spilled = spill.finish().unwrap();
+        let mut last = [None; 3];
+        let mut count = 0;
+        while let Some(part) = spilled.next_part() {
+            assert!(part.chunks.iter().all(|(_, len)| *len < limits::PLAN_SPILL_BYTES + 40_000));
+            let check = |exchange: Exchange| {
+                let last = &mut last[exchange.session.0 as usize];
+                assert!(last.replace(exchange.start_us) < Some(exchange.start_us));
+                count += 1;
+            };
+            part.read(check).unwrap();
+        }
+        assert_eq!(count, 100);
+    }
+}

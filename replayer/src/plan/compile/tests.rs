@@ -103,7 +103,7 @@ fn several_captures_start_together_and_keep_their_sessions_apart() {
             compiled.plan.programs().map(|program| (program.source(), program.start_us())).collect();
         assert_eq!(programs.len(), 4);
         assert!([(0, 0), (0, 1), (1, 0), (1, 1)].iter().all(|one| programs.contains(one)), "{programs:?}");
-        let mut ids: Vec<u64> = compiled.plan.programs().map(|program| program.session()).collect();
+        let mut ids: Vec<u64> = compiled.plan.programs().map(crate::plan::Program::session).collect();
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), 4);

@@ -8,6 +8,7 @@ mod record;
 use std::collections::HashMap;
 use std::io;
 
+use xxhash_rust::xxh3::Xxh3;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::limits;
@@ -50,6 +51,8 @@ pub(crate) struct Builder {
     steps: AreaWriter,
     blobs: AreaWriter,
     names: HashMap<String, u32>,
+    /// Where the variable parts with a certain hash are: many sessions ask for the same.
+    shared: HashMap<u128, u64>,
 }
 
 /// What a store takes.
@@ -123,13 +126,9 @@ impl Builder {
     pub(crate) fn push(&mut self, draft: &Draft) -> io::Result<()> {
         let first = self.steps.len() / size_of::<StepRecord>() as u64;
         for step in &draft.steps {
-            let record = self.record(step, draft.http2);
+            let blob = self.push_blob(step)?;
+            let record = self.record(step, draft.http2, blob);
             self.steps.write(record.as_bytes())?;
-            let template = &step.template;
-            for part in [&template.head, &template.keys, &template.cookies, &template.pieces, &step.stream] {
-                self.blobs.write(part)?;
-            }
-            self.blobs.write(&template.body)?;
         }
         let length_us = draft.steps.iter().map(|step| step.end_us.max(step.offset_us)).max().unwrap_or(0);
         self.rows.push(Row {
@@ -156,9 +155,9 @@ impl Builder {
         self.rows.len()
     }
 
-    /// Ends the writing: sessions by start, then by id. The names of routes come along, by their number.
+    /// Ends the writing: sessions by capture, start and id. The names of routes come along, by their number.
     pub(crate) fn finish(mut self) -> io::Result<(Store, Vec<String>)> {
-        self.rows.sort_unstable_by_key(|row| (row.start_us, row.session));
+        self.rows.sort_unstable_by_key(|row| (row.source(), row.start_us, row.session));
         self.rows.shrink_to_fit();
         let mut names = vec![String::new(); self.names.len()];
         for (name, number) in self.names {
@@ -168,7 +167,35 @@ impl Builder {
         Ok((Store { rows: self.rows, steps, blobs, routes: Vec::new() }, names))
     }
 
-    fn record(&mut self, step: &StepDraft, http2: bool) -> StepRecord {
+    /// Where the step's variable parts are: written now, or before for a step of the same bytes.
+    fn push_blob(&mut self, step: &StepDraft) -> io::Result<u64> {
+        let template = &step.template;
+        let parts: [&[u8]; 6] = [
+            &template.head,
+            &template.keys,
+            &template.cookies,
+            &template.pieces,
+            &step.stream,
+            &template.body,
+        ];
+        let mut hash = Xxh3::new();
+        for part in parts {
+            hash.update(&(part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        let hash = hash.digest128();
+        if let Some(at) = self.shared.get(&hash) {
+            return Ok(*at);
+        }
+        let at = self.blobs.len();
+        parts.into_iter().try_for_each(|part| self.blobs.write(part))?;
+        if self.shared.len() < limits::SHARED_STEPS {
+            self.shared.insert(hash, at);
+        }
+        Ok(at)
+    }
+
+    fn record(&mut self, step: &StepDraft, http2: bool, blob: u64) -> StepRecord {
         let template = &step.template;
         let length = |part: &[u8]| (part.len() as u32).into();
         let flags = [
@@ -184,7 +211,7 @@ impl Builder {
             duration_us: step.duration_us.into(),
             what: step.what.into(),
             filler: template.filler.into(),
-            blob: self.blobs.len().into(),
+            blob: blob.into(),
             index: step.index.into(),
             name: self.name(&step.route_name).into(),
             path: [template.path.0.into(), template.path.1.into()],

@@ -87,10 +87,8 @@ impl Substitution {
     /// # Errors
     /// In words, with the columns that there are.
     pub(crate) fn check(&self, columns: &[String]) -> Result<(), String> {
-        for part in &self.parts {
-            if let Part::Column(name) = part
-                && !columns.contains(name)
-            {
+        for name in self.columns() {
+            if !columns.iter().any(|known| known == name) {
                 let known = match columns.is_empty() {
                     true => "name one with --users FILE".to_owned(),
                     false => format!("it has {}", columns.join(", ")),

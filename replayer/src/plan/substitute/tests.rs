@@ -1,5 +1,6 @@
 use captures::exchange::Request;
 use captures::{Body, Exchange, Headers, Session, SessionId};
+use proptest::prelude::*;
 
 use super::*;
 use crate::plan::{self, Plan, Sender, Step, Wanted};
@@ -155,6 +156,40 @@ fn a_column_that_is_not_there_is_named() {
         assert!(why.contains("{mail}") && why.contains(words), "{why}");
     };
     check(&[], "--users FILE");
+    let header: Substitution = "header:X-A={a}-{uuid}{b}".parse().unwrap();
+    assert_eq!((header.columns().collect::<Vec<_>>(), header.is_header()), (vec!["a", "b"], true));
+    assert!(!set.is_header());
     check(&["name", "age"], "it has name, age");
     assert_eq!(set.check(&["mail".to_owned()]), Ok(()));
+}
+
+/// Head and body with one value for every column.
+fn with_value(exchange: &Exchange, set: &[&str], value: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let (mut head, mut body) = (Vec::new(), Vec::new());
+    let user = |_: usize| value;
+    let outgoing = Outgoing { sender: SENDER, jar: None, attempt: 1, user: Some(&user) };
+    with_step(exchange, &wanted(set, false), |step| step.compose(&mut head, &mut body, &outgoing));
+    (head, body)
+}
+
+proptest! {
+    #[test]
+    fn no_value_breaks_what_it_goes_into(value: Vec<u8>, recorded_value: String) {
+        let set = ["header:X-User={name}", "query:q={name}", "json:a.0={name}", "json:n={name}", "form:f={name}"];
+        let json = serde_json::json!({ "a": [recorded_value], "n": 7, "z": true }).to_string();
+        let (head, body) = with_value(&recorded("/x?q=1&z", "application/json", &json), &set, &value);
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        prop_assert_eq!(&body["a"][0], &String::from_utf8_lossy(&value).into_owned());
+        prop_assert!((body["n"].is_string() || body["n"].is_number()) && body["z"] == true);
+        let lines = head.split(|b| *b == b'\n').count();
+        let (plain, _) = with_value(&recorded("/x?q=1&z", "application/json", &json), &set, b"");
+        prop_assert_eq!(lines, plain.split(|b| *b == b'\n').count());
+        prop_assert_eq!(head.iter().filter(|b| **b == b'?' || **b == b'&').count(), 2 + value.trim_ascii().iter()
+            .filter(|b| **b == b'?' || **b == b'&').count());
+        let kind = "application/x-www-form-urlencoded";
+        let (_, body) = with_value(&recorded("/x", kind, "e=1&f=2&g=3"), &set, &value);
+        let fields: Vec<_> = url::form_urlencoded::parse(&body).collect();
+        prop_assert_eq!(fields.len(), 3);
+        prop_assert_eq!(&fields[1].1, &String::from_utf8_lossy(&value));
+    }
 }

@@ -35,10 +35,10 @@ pub(crate) fn name(out: &mut Vec<u8>, name: &str) {
 
 /// Puts the length of what was appended from `start` on before it, which makes a string of it.
 pub(crate) fn close_string(out: &mut Vec<u8>, start: usize) {
-    let len = out.len() - start;
-    let mut prefix = Vec::with_capacity(6);
-    integer(&mut prefix, 0, 7, len);
-    out.splice(start..start, prefix);
+    let end = out.len();
+    integer(out, 0, 7, end - start);
+    let prefix_len = out.len() - end;
+    out[start..].rotate_right(prefix_len);
 }
 
 /// `:method` in full where the static table has it.

@@ -248,6 +248,7 @@ fn cookies(exchange: &Exchange, issued: &[Vec<u8>]) -> Vec<u8> {
         for (name, value) in RecordedCookie::split(header) {
             if is_clean(name) && is_clean(value) {
                 let issued = issued.iter().any(|known| known == name);
+                let value = if issued { b"" } else { value }; // it is never sent
                 RecordedCookies::push(&mut packed, RecordedCookie { name, value, issued });
             }
         }
