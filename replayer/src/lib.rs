@@ -14,6 +14,7 @@ pub mod cli;
 mod cookies;
 mod engine;
 mod error;
+mod h2;
 mod http;
 mod identity;
 mod join;

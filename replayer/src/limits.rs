@@ -64,3 +64,21 @@ pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 pub(crate) const RETRY_WINDOW_S: usize = 10;
 /// Retries in that window which a budget always allows, or a client with few requests could never retry.
 pub(crate) const RETRY_MINIMUM: u64 = 30;
+/// What a peer may index of the header fields it sends on one HTTP/2 connection: the standard's default.
+pub(crate) const H2_TABLE_BYTES: usize = 4096;
+/// Answers that one HTTP/2 connection may send ahead in all; as good as no limit, since bodies are only counted.
+pub(crate) const H2_CONNECTION_WINDOW: u32 = 1 << 30;
+/// DATA is written while less than this waits for the socket.
+pub(crate) const H2_OUT_BYTES: usize = 256 * 1024;
+/// Largest DATA frame that we send, however large the peer allows: other streams take turns.
+pub(crate) const H2_FRAME_BYTES: usize = 64 * 1024;
+/// CONTINUATION frames of one header block; 16 KiB each would be 4 for the largest block.
+pub(crate) const H2_CONTINUATIONS: u32 = 64;
+/// Frames in a row that bring nothing (empty DATA, interim answers, unknown types), before it is a flood.
+pub(crate) const H2_IDLE_FRAMES: u32 = 10_000;
+/// Answers to PING and SETTINGS that wait for a peer which does not read them.
+pub(crate) const H2_UNREAD_ANSWERS: u32 = 10_000;
+/// Streams that we reset and whose late frames are not held against the peer.
+pub(crate) const H2_FORGIVEN: usize = 256;
+/// Streams that are opened before the peer has told its limit: the least that the standard recommends.
+pub(crate) const H2_STREAMS_AT_FIRST: u32 = 100;
