@@ -153,17 +153,19 @@ fn check_fields(fields: &Fields, skipped: usize) -> Result<u32, &'static str> {
     }
     let mut length = None;
     for (name, value) in fields.all().skip(skipped) {
-        match name {
-            [b':', ..] => return Err("a pseudo-header field that has no place there"),
-            b"connection" | b"keep-alive" | b"proxy-connection" | b"transfer-encoding" | b"upgrade" => {
-                return Err("a field that is about a connection of HTTP/1");
-            }
-            b"content-length" => {
+        if name.first() == Some(&b':') {
+            return Err("a pseudo-header field that has no place there");
+        }
+        match name.len() {
+            14 if name == b"content-length" => {
                 let told = content_length(value).ok_or("a Content-Length that is no number")?;
                 if length.is_some_and(|before| before != told) {
                     return Err("two different Content-Lengths");
                 }
                 length = Some(told);
+            }
+            7 | 10 | 16 | 17 if is_about_connections(name) => {
+                return Err("a field that is about a connection of HTTP/1");
             }
             _ => {}
         }
@@ -171,11 +173,20 @@ fn check_fields(fields: &Fields, skipped: usize) -> Result<u32, &'static str> {
     Ok(length.map_or(UNKNOWN, |length| u32::try_from(length).unwrap_or(UNKNOWN)))
 }
 
+fn is_about_connections(name: &[u8]) -> bool {
+    let names: [&[u8]; 5] =
+        [b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"];
+    names.contains(&name)
+}
+
 fn content_length(value: &[u8]) -> Option<u64> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+    if value.is_empty() {
         return None;
     }
-    std::str::from_utf8(value).ok()?.parse().ok()
+    value.iter().try_fold(0u64, |length, digit| {
+        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        length.checked_mul(10)?.checked_add(u64::from(digit))
+    })
 }
 
 fn malformed(why: &'static str) -> Offence {

@@ -42,7 +42,8 @@ pub(crate) struct Config {
 
 /// Something came for a stream (`tag` is what the caller called it) or for the connection.
 ///
-/// The last event of a stream is one with `end`, [`Event::Trailers`] or [`Event::Reset`].
+/// The last event of a stream is one with `end`, [`Event::Trailers`] or [`Event::Reset`]. An answer may be complete
+/// before its request is: then the caller goes on with the request or resets the stream, which stays open till then.
 #[derive(Debug)]
 pub(crate) enum Event<'a> {
     /// The head of the final answer.

@@ -3,6 +3,8 @@
 //! Numbers of streams are ours and count up, so no peer can choose them to collide, and multiplying by the golden
 //! ratio spreads consecutive numbers evenly. The table is kept between 64 and 80 % full (30 to 38 bytes a stream).
 
+use std::cell::Cell;
+
 /// One open stream.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Stream {
@@ -36,6 +38,8 @@ impl Stream {
 pub(super) struct Streams {
     places: Vec<Stream>,
     count: usize,
+    /// Where the last one was found: the steps of one frame ask for the same stream several times.
+    last: Cell<usize>,
 }
 
 impl Streams {
@@ -88,13 +92,17 @@ impl Streams {
     }
 
     fn find(&self, id: u32) -> Option<usize> {
-        if self.places.is_empty() {
+        if self.places.is_empty() || id == 0 {
             return None;
+        }
+        if self.places.get(self.last.get()).is_some_and(|stream| stream.id == id) {
+            return Some(self.last.get());
         }
         let mut place = self.home(id);
         loop {
             let found = self.places[place].id;
-            if found == id && id != 0 {
+            if found == id {
+                self.last.set(place);
                 return Some(place);
             }
             if found == 0 {

@@ -58,14 +58,21 @@ impl Decoder {
     /// A field with its value spelled out; one with six bits of prefix is kept in the table.
     fn literal(&mut self, rest: &mut &[u8], prefix_bits: u32, fields: &mut Fields) -> Result<(), Garbage> {
         let start = fields.text().len();
-        match integer(rest, prefix_bits)? {
-            0 => string(rest, fields.text())?,
-            index => fields.text().extend_from_slice(self.name(index)?),
-        }
+        let is_name = match integer(rest, prefix_bits)? {
+            0 => {
+                string(rest, fields.text())?;
+                fields::is_name(&fields.text()[start..])
+            }
+            index => {
+                let (name, is_sound) = self.name(index)?;
+                fields.text().extend_from_slice(name);
+                is_sound
+            }
+        };
         let name = fields.text().len() - start;
         string(rest, fields.text())?;
         let text = &fields.text()[start..];
-        let is_sound = fields::is_sound(&text[..name], &text[name..]);
+        let is_sound = is_name && fields::is_value(&text[name..]);
         if prefix_bits == 6 {
             self.table.insert(text, name, is_sound);
         }
@@ -73,12 +80,13 @@ impl Decoder {
         Ok(())
     }
 
-    fn name(&self, index: usize) -> Result<&[u8], Garbage> {
+    /// A name by number, and whether it is (or its field was) sound.
+    fn name(&self, index: usize) -> Result<(&[u8], bool), Garbage> {
         if let Some((name, _)) = statics::get(index) {
-            return Ok(name);
+            return Ok((name, true));
         }
         let known = self.table.get(index.checked_sub(FIRST_DYNAMIC).ok_or(Garbage)?);
-        known.map(|known| known.name).ok_or(Garbage)
+        known.map(|known| (known.name, known.is_sound)).ok_or(Garbage)
     }
 }
 

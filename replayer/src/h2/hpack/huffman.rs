@@ -10,23 +10,25 @@ use super::Garbage;
 /// # Errors
 /// A code that ends in the middle, padding of a byte or more or not of ones, and the end-of-string code.
 pub(super) fn decode(coded: &[u8], out: &mut Vec<u8>) -> Result<(), Garbage> {
-    out.reserve(coded.len() * 8 / 5 + 1);
+    let start = out.len();
+    out.resize(start + coded.len() * 8 / 5 + 1, 0);
+    let text = &mut out[start..];
     let mut input = Bits { bits: 0, have: 0, rest: coded };
+    let mut count = 0;
     loop {
         input.refill();
         let entry = SHORT[(input.bits >> (64 - SHORT_BITS)) as usize];
-        let length = u32::from(entry & 0xff);
-        if length != 0 && length <= input.have {
-            out.push((entry >> 8) as u8);
-            input.drop(length);
-        } else if input.is_padding() {
-            return Ok(());
-        } else {
-            let (symbol, length) = long_symbol(&input)?;
-            out.push(symbol);
-            input.drop(length);
-        }
+        let (symbol, length) = match u32::from(entry & 0xff) {
+            length if length != 0 && length <= input.have => ((entry >> 8) as u8, length),
+            _ if input.is_padding() => break,
+            _ => long_symbol(&input)?,
+        };
+        text[count] = symbol; // there is room: no code is shorter than five bits
+        count += 1;
+        input.drop(length);
     }
+    out.truncate(start + count);
+    Ok(())
 }
 
 /// The next bits, the first one highest.

@@ -128,7 +128,7 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) 
     }
     if path == "/early" {
         respond.send_response(Response::builder().status(413).body(()).unwrap(), true).unwrap();
-        return respond.send_reset(Reason::NO_ERROR);
+        return; // dropping the unread request makes the server reset it with NO_ERROR
     }
     let mut body = request.into_body();
     let mut received = 0;
@@ -204,14 +204,14 @@ fn one_stream_at_a_time() {
 #[test]
 fn great_bodies_through_tiny_windows() {
     let mut builder = h2::server::Builder::new();
-    builder.initial_window_size(100).initial_connection_window_size(70_000).max_frame_size(20_000);
-    let orders = [Order { path: "/100000", body: 50_000 }, Order { path: "/5", body: 1 }].repeat(10);
+    builder.initial_window_size(100).initial_connection_window_size(65_600).max_frame_size(20_000);
+    let orders = [Order { path: "/60000", body: 30_000 }, Order { path: "/5", body: 1 }].repeat(10);
     for window in [1, 700, 1 << 20] {
         let outcomes =
             run(Config { max_streams: 20, window }, &builder, 0, &orders[..if window == 1 { 2 } else { 20 }]);
         assert_eq!(
             outcomes,
-            alternating([complete(200, 100_000), complete(200, 5)], outcomes.len()),
+            alternating([complete(200, 60_000), complete(200, 5)], outcomes.len()),
             "{window}"
         );
     }
@@ -265,7 +265,9 @@ fn header_fields_are_the_same_on_both_sides() {
             let mut chunk = [0; 1000];
             let length = ours.read(&mut chunk).await.unwrap();
             let keep = &mut |event: Event<'_>| {
-                heads.extend(matches!(event, Event::Head { .. }).then(|| Seen::of(&event)))
+                if matches!(event, Event::Head { .. }) {
+                    heads.push(Seen::of(&event));
+                }
             };
             connection.feed(&chunk[..length], &mut out, keep).unwrap();
         }
