@@ -151,3 +151,106 @@ fn pick(sums: &[f64], part: f64) -> usize {
 
 /// How long `--sessions` may take until all are alive.
 const SETTLE_US: f64 = 5e6;
+
+#[cfg(test)]
+mod tests {
+    use std::cmp::Reverse;
+    use std::collections::{BTreeSet, BinaryHeap};
+
+    use crate::options::Speed;
+    use crate::population::{Arrivals, Load, Shard, Stage, stage};
+
+    use super::*;
+
+    /// Short and long sessions, 7 s on average.
+    fn casts() -> Vec<Cast> {
+        let lengths = [1, 2, 3, 4, 5, 6, 28];
+        let cast = |(session, seconds): (usize, &u64)| Cast {
+            session: session as u64,
+            start_us: 0,
+            length_us: seconds * 1_000_000,
+            steps: 1,
+            routes: Vec::new(),
+            source: 0,
+        };
+        lengths.iter().enumerate().map(cast).collect()
+    }
+
+    fn closed(target: Curve) -> Closed {
+        let wanted = Wanted {
+            seed: 3,
+            speed: Speed::Times(1.0),
+            load: Load::Recorded,
+            arrivals: Arrivals::Recorded,
+            amplify: vec![1.0],
+            boosts: Vec::new(),
+            looped: false,
+            duration_us: None,
+            shard: Shard::WHOLE,
+        };
+        Closed::new(&casts(), &wanted, target).expect("it has sessions")
+    }
+
+    /// Sessions alive and sessions ended in each second, when answers take as long as recorded.
+    fn simulate(closed: &Closed, seconds: usize) -> (Vec<f64>, Vec<u32>) {
+        let casts = casts();
+        let end =
+            |start: &Start| start.at_ns + (casts[start.program as usize].length_us - start.skip_us) * 1000;
+        let mut running: BinaryHeap<_> = (0..closed.slots())
+            .filter_map(|slot| closed.entry(slot))
+            .map(|s| Reverse((end(&s), s)))
+            .collect();
+        let (mut alive, mut ended) = (vec![0.0; seconds], vec![0; seconds]);
+        let mut names = BTreeSet::new();
+        while let Some(Reverse((end_ns, start))) = running.pop() {
+            assert!(names.insert((start.program, start.clone)), "a name comes twice");
+            for (second, alive) in alive.iter_mut().enumerate() {
+                let (from, to) = (second as u64 * SECOND, (second as u64 + 1) * SECOND);
+                *alive += end_ns.min(to).saturating_sub(start.at_ns.max(from)) as f64 / SECOND as f64;
+            }
+            if let Some(ended) = ended.get_mut((end_ns / SECOND) as usize) {
+                *ended += 1;
+                if let Some(next) = closed.replacement(start.user, start.clone, end_ns) {
+                    running.push(Reverse((end(&next), next)));
+                }
+            }
+        }
+        (alive, ended)
+    }
+
+    #[test]
+    fn as_many_are_alive_and_they_end_as_evenly_as_ever() {
+        let (alive, ended) = simulate(&closed(settling(7000)), 40);
+        assert!(alive[5..].iter().all(|alive| (alive / 7000.0 - 1.0).abs() < 0.01), "{alive:?}");
+        // 7,000 sessions of 7 s: 1,000 end each second, from the first full second on.
+        for (second, ended) in ended.iter().enumerate().skip(5) {
+            assert!(ended.abs_diff(1000) < 150, "second {second}: {ended} ended");
+        }
+        let mean = ended[5..].iter().sum::<u32>() / 35;
+        assert!(mean.abs_diff(1000) < 20, "{mean} end each second");
+    }
+
+    #[test]
+    fn stages_are_followed_up_and_down() {
+        let stages =
+            Stage::list("10s:1000, 20s:1000, 0s:100, 60s:100, 10s:500, 10s:500").expect("they are stages");
+        let closed = closed(stage::target(&stages));
+        let (alive, _) = simulate(&closed, 110);
+        let check = |second: usize, expect: f64| {
+            assert!((alive[second] / expect - 1.0).abs() < 0.05, "second {second}: {} alive", alive[second]);
+        };
+        check(4, 450.0);
+        check(15, 1000.0);
+        check(29, 1000.0);
+        check(80, 100.0); // whoever is too many ends in his own time
+        check(95, 320.0);
+        check(105, 500.0);
+        assert_eq!(closed.target_at(40 * SECOND), 100);
+        assert!(closed.is_wanted(99, 40 * SECOND) && !closed.is_wanted(100, 40 * SECOND));
+        assert!(closed.replacement(300, 300, 40 * SECOND).is_some_and(|next| next.at_ns > 90 * SECOND));
+        assert_eq!(closed.replacement(700, 700, 40 * SECOND), None);
+        assert_eq!(closed.end_us(), Some(110e6));
+    }
+
+    const SECOND: u64 = 1_000_000_000;
+}

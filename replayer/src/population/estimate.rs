@@ -2,6 +2,8 @@
 //! clones. Requests of a session are taken as evenly spread over its length, sessions as alive in every slot of time
 //! that they touch.
 
+use std::collections::VecDeque;
+
 use crate::limits;
 use crate::population::Arrivals;
 use crate::population::open::{Open, Source};
@@ -30,6 +32,8 @@ struct Slots {
     alive: Vec<f64>,
     /// Changes of the requests in a slot.
     requests: Vec<f64>,
+    /// Most places at which the clones of one window are taken to start.
+    places: f64,
 }
 
 /// Sessions that start in a stretch of time.
@@ -53,8 +57,8 @@ impl Estimate {
         let per_second = 1e6 / slots.width_us;
         Estimate {
             span_us: (!open.is_endless()).then_some(span as u64),
-            peak_sessions: highest(&slots.alive).ceil() as u64,
-            peak_rate: Some((highest(&slots.requests) * per_second).ceil() as u64),
+            peak_sessions: whole(highest(&slots.alive)),
+            peak_rate: Some(slots.peak_rate()),
             arrivals: slots.starts.iter().map(|starts| starts * per_second).collect(),
             width_us: slots.width_us,
         }
@@ -63,14 +67,33 @@ impl Estimate {
 
 impl Slots {
     fn new(span_us: f64) -> Slots {
-        let width_us = (span_us / limits::ESTIMATE_SLOTS as f64).max(SECOND_US);
+        let width_us = (span_us / limits::ESTIMATE_SLOTS as f64).max(SLOT_US);
         let count = (span_us / width_us) as usize + 1;
+        let zeros = |count: usize| vec![0.0; count];
         Slots {
             width_us,
-            starts: vec![0.0; count],
-            alive: vec![0.0; count + 1],
-            requests: vec![0.0; count + 1],
+            starts: zeros(count),
+            alive: zeros(count + 1),
+            requests: zeros(count + 1),
+            places: 1.0,
         }
+    }
+
+    /// Most requests in any second (or slot, where slots are longer), as requests a second.
+    fn peak_rate(&self) -> u64 {
+        let width = ((SECOND_US / self.width_us).round() as usize).max(1);
+        let (mut now, mut sum, mut most) = (0.0, 0.0, 0.0_f64);
+        let mut second = VecDeque::with_capacity(width + 1);
+        for change in &self.requests {
+            now += change;
+            sum += now;
+            second.push_back(now);
+            if width < second.len() {
+                sum -= second.pop_front().unwrap_or(0.0);
+            }
+            most = most.max(sum);
+        }
+        whole(most * SECOND_US / (width as f64 * self.width_us))
     }
 
     fn add_source(&mut self, open: &Open, source: &Source) {
@@ -80,6 +103,7 @@ impl Slots {
             self.add_passes(open, source, span);
             return;
         }
+        self.places = (PLACES_IN_ALL / (passes * source.members.len() as f64)).max(PLACES);
         for (_, window) in open.windows(source).take_while(|(_, window)| window.from < span) {
             let member = &source.members[window.member];
             let crowd = match open.arrivals {
@@ -101,6 +125,7 @@ impl Slots {
     /// Many short passes at once: their members are alike over time.
     fn add_passes(&mut self, open: &Open, source: &Source, span: f64) {
         let block = period(open, source).max(self.width_us);
+        self.places = (PLACES_IN_ALL * block / span).max(PLACES);
         let mut from = 0.0;
         while from < span {
             let to = (from + block).min(span);
@@ -116,7 +141,8 @@ impl Slots {
         if crowd.sessions <= 0.0 {
             return;
         }
-        let places = ((to - from) / self.width_us).ceil().clamp(1.0, PLACES);
+        let places = ((to - from) / self.width_us * EVEN).ceil().clamp(1.0, self.places);
+        let places = places.min(crowd.sessions.ceil()); // not more places than sessions
         let last = self.starts.len() - 1;
         let slot = |us: f64| ((us / self.width_us) as usize).min(last);
         for number in 0..places as u32 {
@@ -171,10 +197,20 @@ fn highest(changes: &[f64]) -> f64 {
         now += change;
         now
     });
-    let most = sums.fold(0.0, f64::max);
-    (most * 1e6).round() / 1e6 // what sums of fractions leave over is no session
+    sums.fold(0.0, f64::max)
+}
+
+/// Rounded up; what sums of fractions leave over is no session.
+fn whole(value: f64) -> u64 {
+    (value - 1e-6).ceil().max(0.0) as u64
 }
 
 const SECOND_US: f64 = 1e6;
-/// Places at which the clones of one window are taken to start.
+/// Narrowest slot: finer than the sessions of most captures are long.
+const SLOT_US: f64 = 1e4;
+/// Places at which the clones of one window are taken to start, whatever the number of windows.
 const PLACES: f64 = 16.0;
+/// Places in each slot: one more or less must not matter.
+const EVEN: f64 = 8.0;
+/// Places in all (about a tenth of a second), where few windows may have more.
+const PLACES_IN_ALL: f64 = 1e7;

@@ -37,7 +37,7 @@ pub(crate) use estimate::Estimate;
 pub use profile::Profile;
 pub use shard::Shard;
 pub use stage::Stage;
-pub(crate) use starts::{Remaining, Starts};
+pub(crate) use starts::Starts;
 
 use crate::options::Speed;
 use closed::Closed;

@@ -174,6 +174,11 @@ impl Open {
         if end < to { (mean * (end - from) / (to - from), end) } else { (mean, end) }
     }
 
+    /// Passes of a source that begin before its horizon; infinite without one.
+    fn passes(&self, source: &Source) -> f64 {
+        if source.looped { (source.horizon * self.pace / source.period_us as f64).ceil() } else { 1.0 }
+    }
+
     /// Where looped load or a profile ends, in microseconds of run time.
     pub(crate) fn end_us(&self) -> Option<f64> {
         self.sources.iter().map(|source| source.horizon).reduce(f64::max).filter(|end| end.is_finite())
@@ -212,21 +217,31 @@ impl Open {
         let mut totals = Totals::default();
         for source in &self.sources {
             let mut own = Totals::default();
+            if limits::WINDOWS < self.passes(source) * source.members.len() as f64 {
+                return Err(
+                    "the capture is so short that the plan would loop it for ages: lower the duration"
+                        .to_owned(),
+                );
+            }
             for (_, window) in self.windows(source) {
+                if u64::from(u32::MAX) < own.sessions {
+                    break;
+                }
                 own.sessions += u64::from(window.clones);
                 own.requests += u64::from(window.clones) * u64::from(source.members[window.member].steps);
             }
-            if self.arrivals == Arrivals::Poisson {
+            if self.arrivals == Arrivals::Poisson && own.sessions <= u64::from(u32::MAX) {
                 own.requests = identities::steps(self, source, own.sessions);
             }
             totals.sessions += own.sessions;
             totals.requests += own.requests;
         }
         if u64::from(u32::MAX) < totals.sessions {
-            return Err(format!(
-                "{} sessions are more than one plan can number (4,294,967,295): lower the load or the duration",
-                totals.sessions
-            ));
+            return Err(
+                "the plan has more sessions than one plan can number (4,294,967,295): lower the load or \
+                        the duration"
+                    .to_owned(),
+            );
         }
         self.totals = Some(totals);
         Ok(())
@@ -339,7 +354,7 @@ impl Source {
         // The mean gap stands in for the next session; a lone moment has none, and spreads over its own length.
         let gap = [if 1 < count { last / (count - 1) } else { 0 }, longest, LONE_US];
         let gap = gap.into_iter().find(|gap| 0 < *gap).unwrap_or(LONE_US);
-        self.period_us = last + gap;
+        self.period_us = (last + gap).max(PERIOD_US);
         let mut next = self.period_us;
         let mut here = last;
         for member in self.members.iter_mut().rev() {
@@ -354,5 +369,7 @@ impl Source {
 
 /// Over what the clones of a capture with nothing but one moment spread.
 const LONE_US: u64 = 1_000_000;
+/// Shortest pass: a capture of one moment is not looped a million times a second.
+const PERIOD_US: u64 = 1000;
 /// Sessions in a window below which an endless plan is taken for a mistake.
 const LEAST: f64 = 1e-6;
