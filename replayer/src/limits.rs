@@ -64,3 +64,13 @@ pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 pub(crate) const RETRY_WINDOW_S: usize = 10;
 /// Retries in that window which a budget always allows, or a client with few requests could never retry.
 pub(crate) const RETRY_MINIMUM: u64 = 30;
+/// Largest run.json that is read back; one of 256 routes and an hour of seconds has about 2 MB.
+pub(crate) const RUN_JSON_BYTES: u64 = 256 * 1024 * 1024;
+/// Share of the time of its threads above which a paced run that is late counts as saturated.
+pub(crate) const CPU_SHARE: f64 = 0.95;
+/// Fewest requests that a guard judges: below it a single failure would be a share.
+pub(crate) const GUARD_SAMPLE: u64 = 20;
+/// Longest window of a guard, in seconds: each is held in memory with its latencies.
+pub(crate) const GUARD_WINDOW_S: u64 = 600;
+/// Most shards of a plan whose runs are merged.
+pub(crate) const SHARDS: u32 = 1_000_000;

@@ -13,7 +13,7 @@ use crate::pacing::RateGate;
 use crate::plan::Summary;
 use crate::prepare::Prepared;
 use crate::report::series::Series;
-use crate::report::{Generator, PlanPart, Report, Rule, Second, build};
+use crate::report::{Generator, PlanPart, Report, Rule, Second, Source, build};
 use crate::tally::Tally;
 use crate::{sys, verdict};
 
@@ -62,6 +62,8 @@ struct Pieces<'a> {
     findings: Findings,
     origin: Option<u64>,
     why_unknown: String,
+    /// A proxy took the announcement of the run: its books are owed.
+    announced: bool,
     notes: Vec<String>,
     cpu: Duration,
 }
@@ -113,6 +115,7 @@ pub fn replay(options: &Options, events: &mut dyn FnMut(Progress)) -> Result<Rep
     let cpu = sys::cpu_time().saturating_sub(cpu_before);
     drop(watch);
     let tally = outcome.tally;
+    let announced = proxy.is_some();
     let findings = proxy.map_or_else(Findings::default, |proxy| proxy.find(&tally));
     let origin = match (&counter, before) {
         (Some(counter), Some(before)) => match count(counter) {
@@ -136,6 +139,7 @@ pub fn replay(options: &Options, events: &mut dyn FnMut(Progress)) -> Result<Rep
         findings,
         origin,
         why_unknown,
+        announced,
         notes,
         cpu,
     };
@@ -214,17 +218,22 @@ impl Pieces<'_> {
             plan: self.plan_part(),
             sessions: build::sessions(tally),
             requests: build::requests(tally, summary.requests),
+            warmup: build::warmup(tally),
             failures,
             latency,
             connections: build::connections(tally),
+            streams: build::streams(tally),
+            shape: None,
             routes: build::routes(&self.prepared.plan.routes, tally),
-            rules: self.rules().into_iter().map(|(rule, _)| rule).collect(),
+            cohorts: build::cohorts(&[], tally),
+            rules: self.rules(),
             series: Vec::new(),
             books,
-            thresholds: build::thresholds(&self.options.thresholds, tally),
+            thresholds: Vec::new(),
             generator,
         };
-        let missed = verdict::missed_targets(&self.rules());
+        report.thresholds = build::thresholds(&self.options.thresholds, &report, None);
+        let missed = verdict::missed_targets(&report.rules);
         let found = verdict::judge(&report, &missed, self.options.stop.cause().as_ref());
         report.series = self.series.into_entries();
         report.verdict = found.word.to_owned();
@@ -236,7 +245,7 @@ impl Pieces<'_> {
     fn facts(&self) -> Facts {
         Facts {
             planned: self.prepared.summary.requests,
-            retries: 0,
+            retries: self.tally.retries,
             sent: self.tally.sent,
             never_sent: self.tally.never_sent.iter().sum(),
             answered: self.tally.answered,
@@ -260,18 +269,25 @@ impl Pieces<'_> {
             span_us: summary.span_us,
             skipped: summary.skipped.clone(),
             body_filled: summary.body_filled,
+            exact: true,
+            captures: vec![Source {
+                capture: self.options.capture.display().to_string(),
+                amplify: summary.amplify,
+            }],
+            arrivals: "recorded".to_owned(),
+            profile: String::new(),
         }
     }
 
     /// The proxy's rules, each with the number of different keys it selected among, as far as that is known.
-    fn rules(&self) -> Vec<(Rule, Option<u64>)> {
+    fn rules(&self) -> Vec<Rule> {
         let of = |books: &crate::admin::types::RuleBooks| {
             let units = match books.by.as_str() {
                 "request" | "operation" => Some(books.eligible),
                 "session" | "" => Some(books.eligible.min(self.tally.sessions_started)),
                 _ => None, // how many different values a header has is not known here
             };
-            let rule = Rule {
+            Rule {
                 id: books.id.clone(),
                 eligible: books.eligible,
                 selected: books.selected,
@@ -279,17 +295,19 @@ impl Pieces<'_> {
                 applied: books.applied,
                 asked_rate: books.asked_rate,
                 realised_rate: books.realised_rate,
-            };
-            (rule, units)
+                units,
+            }
         };
         self.findings.books.rules.iter().map(of).collect()
     }
 
     fn generator(&mut self, latency: &crate::report::LatencyPart) -> Generator {
         let tally = &self.tally;
+        let available = self.elapsed.as_micros() as f64 * self.prepared.threads as f64;
         let mut generator = Generator {
             rss_peak: sys::peak_memory(),
             cpu_us: self.cpu.as_micros() as u64,
+            cpu_share: if available > 0.0 { tally.cpu_us as f64 / available } else { 0.0 },
             sockets_peak: tally.conns_peak,
             threads: self.prepared.threads as u64,
             held_back: tally.held_back,
@@ -297,12 +315,15 @@ impl Pieces<'_> {
             notes: std::mem::take(&mut self.notes),
         };
         let paced = self.prepared.plan.speed != Speed::Max;
-        if let (true, Some(words)) = (paced, verdict::late(&latency.lateness, &latency.response)) {
-            generator.degraded.push(words);
+        if paced {
+            generator.degraded.extend(verdict::late(&latency.lateness, &latency.response));
+            generator.degraded.extend(verdict::saturated(generator.cpu_share, &latency.lateness));
         }
-        // At full speed nobody planned how many sockets there are.
-        let evicted = if paced { tally.conns_evicted } else { 0 };
-        verdict::shortages(&mut generator, tally.no_ports, tally.no_files, evicted);
+        verdict::shortages(&mut generator, tally, paced);
+        if self.announced && self.findings.edge.is_none() {
+            let words = "the proxy took the run and did not give its books: it ended, or cannot be reached";
+            generator.degraded.push(words.to_owned());
+        }
         let mut note = |count: u64, words: &str| {
             if count > 0 {
                 generator.notes.push(format!("{count} {words}"));

@@ -75,6 +75,16 @@ pub(crate) fn cpu_time() -> Duration {
     part(usage.ru_utime) + part(usage.ru_stime)
 }
 
+/// Processor time of the calling thread so far, user and system; zero where the system does not tell.
+pub(crate) fn thread_cpu_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` lives across the call.
+    if unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) } != 0 {
+        return Duration::ZERO;
+    }
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
 /// Highest resident memory of this process so far, in bytes; 0 where the system does not tell.
 pub(crate) fn peak_memory() -> u64 {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return 0 };

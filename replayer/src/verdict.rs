@@ -9,8 +9,10 @@
 //! | 99 | fail | a threshold does not hold, or nothing was answered |
 //! | 0 | pass | none of these |
 
+use crate::limits;
 use crate::report::{Generator, Latency, Report, Rule};
 use crate::stop::Cause;
+use crate::tally::Tally;
 
 /// What a run comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,12 +58,12 @@ pub(crate) fn judge(report: &Report, missed: &[String], cause: Option<&Cause>) -
 
 /// The rules whose selection is far from what they ask for, in words.
 ///
-/// `units` is how many different keys the rule selected among: the exchanges themselves where it selects by
+/// A rule's `units` is how many different keys it selected among: the exchanges themselves where it selects by
 /// request or operation, at least the sessions otherwise. Six standard deviations of the binomial distribution and
 /// one unit are granted; fewer than 30 units say nothing.
-pub(crate) fn missed_targets(rules: &[(Rule, Option<u64>)]) -> Vec<String> {
-    let missed = |(rule, units): &(Rule, Option<u64>)| {
-        let units = units.filter(|units| *units >= 30)? as f64;
+pub(crate) fn missed_targets(rules: &[Rule]) -> Vec<String> {
+    let missed = |rule: &Rule| {
+        let units = rule.units.filter(|units| *units >= 30)? as f64;
         let asked = rule.asked_rate.clamp(0.0, 1.0);
         let spread = 6.0 * (asked * (1.0 - asked) / units).sqrt() + 1.0 / units;
         let far = (rule.realised_rate - asked).abs() > spread;
@@ -72,12 +74,11 @@ pub(crate) fn missed_targets(rules: &[(Rule, Option<u64>)]) -> Vec<String> {
     rules.iter().filter_map(missed).collect()
 }
 
-/// Whether our own lateness is large against what was measured: at least [`crate::limits::LATENESS_FLOOR`] at the
+/// Whether our own lateness is large against what was measured: at least [`limits::LATENESS_FLOOR`] at the
 /// 99th percentile, and at least a quarter of the 99th percentile of the response.
 pub(crate) fn late(lateness: &Latency, response: &Latency) -> Option<String> {
-    let floor = crate::limits::LATENESS_FLOOR.as_micros() as u64;
-    let large = lateness.p99 >= floor && lateness.p99 * 4 >= response.p99;
-    (large && lateness.count > 0).then(|| {
+    let large = above_floor(lateness) && lateness.p99 * 4 >= response.p99;
+    large.then(|| {
         format!(
             "the generator was late: {:.1} ms at the 99th percentile, against a response of {:.1} ms",
             lateness.p99 as f64 / 1000.0,
@@ -86,23 +87,45 @@ pub(crate) fn late(lateness: &Latency, response: &Latency) -> Option<String> {
     })
 }
 
-/// What the generator lacked, in words.
-pub(crate) fn shortages(generator: &mut Generator, no_ports: u64, no_files: u64, evicted: u64) {
+/// Whether the engine's threads had no time left and were late for it: at full speed that is what is wanted, in a paced
+/// run the load was another than planned.
+pub(crate) fn saturated(cpu_share: f64, lateness: &Latency) -> Option<String> {
+    (cpu_share > limits::CPU_SHARE && above_floor(lateness)).then(|| {
+        format!(
+            "the generator was saturated: its threads were busy {:.0} % of the time, and {:.1} ms late at the 99th \
+             percentile",
+            cpu_share * 100.0,
+            lateness.p99 as f64 / 1000.0
+        )
+    })
+}
+
+/// What the generator lacked, in words. At full speed nobody planned how many sockets there are.
+pub(crate) fn shortages(generator: &mut Generator, tally: &Tally, paced: bool) {
     let mut say = |count: u64, words: &str| {
         if count > 0 {
             generator.degraded.push(format!("{count} {words}"));
         }
     };
-    say(no_ports, "connections failed because no local port was free (EADDRNOTAVAIL)");
-    say(no_files, "connections failed because too many files are open (raise `ulimit -n`)");
+    let evicted = if paced { tally.conns_evicted } else { 0 };
+    say(tally.no_ports, "connections failed because no local port was free (EADDRNOTAVAIL; see --bind)");
+    say(tally.no_files, "connections failed because too many files are open (EMFILE; raise `ulimit -n`)");
     say(evicted, "idle connections were closed early: fewer sockets than planned (raise --max-connections)");
+    say(
+        tally.unanswered_lost,
+        "attempts without an answer found no room in the list: whose failures they are is not known",
+    );
+}
+
+fn above_floor(lateness: &Latency) -> bool {
+    lateness.count > 0 && limits::LATENESS_FLOOR.as_micros() as u64 <= lateness.p99
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn rule(asked: f64, realised: f64) -> Rule {
+    fn rule(asked: f64, realised: f64, units: Option<u64>) -> Rule {
         Rule {
             id: "r".to_owned(),
             eligible: 0,
@@ -111,6 +134,7 @@ mod tests {
             applied: 0,
             asked_rate: asked,
             realised_rate: realised,
+            units,
         }
     }
 
@@ -118,7 +142,7 @@ mod tests {
     fn only_what_chance_does_not_explain_is_a_miss() {
         let check = |asked, realised, units, expect: usize| {
             assert_eq!(
-                missed_targets(&[(rule(asked, realised), units)]).len(),
+                missed_targets(&[rule(asked, realised, units)]).len(),
                 expect,
                 "{asked} {realised} {units:?}"
             );
@@ -131,5 +155,17 @@ mod tests {
         check(1.0, 0.9, Some(1000), 1);
         check(0.5, 0.0, Some(10), 0);
         check(0.5, 0.0, None, 0);
+    }
+
+    #[test]
+    fn busy_alone_is_no_fault() {
+        let late = |p99| Latency { count: 1, p99, ..Latency::default() };
+        let check = |share, p99, expect: bool| {
+            assert_eq!(saturated(share, &late(p99)).is_some(), expect, "{share} {p99}");
+        };
+        check(0.99, 30_000, true);
+        check(0.99, 5_000, false);
+        check(0.90, 30_000, false);
+        assert_eq!(saturated(1.0, &Latency { p99: 30_000, ..Latency::default() }), None);
     }
 }

@@ -6,9 +6,11 @@ use base64::Engine as _;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 
-use crate::report::{ConnectionsPart, Failures, Latency, LatencyPart, Requests, Route, Sessions, Threshold};
-use crate::tally::{Failure, RouteTally, Tally, Why};
-use crate::threshold::{self, Measured, Share};
+use crate::report::{
+    Cohort, ConnectionsPart, Failures, Latency, LatencyPart, Report, Requests, Route, Sessions, StreamsPart,
+    Threshold, WarmupPart,
+};
+use crate::tally::{Failure, RouteTally, Tally, Warmup, Why};
 
 /// The figures of a histogram of microseconds.
 pub(crate) fn latency(all: &Histogram<u64>) -> Latency {
@@ -36,6 +38,9 @@ pub(crate) fn latencies(tally: &Tally) -> LatencyPart {
         service: latency(&tally.latencies.service),
         ttfb: latency(&tally.latencies.ttfb),
         lateness: latency(&tally.latencies.lateness),
+        wait: latency(&tally.latencies.wait),
+        gap_error: latency(&tally.latencies.gap_error),
+        start_spread: latency(&tally.latencies.session_starts),
     }
 }
 
@@ -44,6 +49,7 @@ pub(crate) fn sessions(tally: &Tally) -> Sessions {
         started: tally.sessions_started,
         completed: tally.sessions_completed,
         aborted: tally.sessions_aborted,
+        abandoned: tally.sessions_abandoned,
         peak: tally.sessions_peak,
     }
 }
@@ -55,7 +61,9 @@ pub(crate) fn requests(tally: &Tally, planned: u64) -> Requests {
     let status = tally.status.iter().enumerate().filter(|(_, count)| **count > 0);
     Requests {
         planned,
-        retries: 0,
+        retries: tally.retries,
+        doubles: tally.doubles,
+        retries_denied: tally.retries_denied,
         sent: tally.sent,
         never_sent: never.filter(|(_, count)| *count > 0).collect(),
         answered: tally.answered,
@@ -78,9 +86,35 @@ pub(crate) fn connections(tally: &Tally) -> ConnectionsPart {
         tls_full: tally.tls_full,
         tls_resumed: tally.tls_resumed,
         evicted: tally.conns_evicted,
+        h2_streams_peak: tally.h2_streams_peak,
+        goaways: tally.goaways,
+        refused_streams: tally.refused_streams,
         waited: wait.len(),
         wait_p99: if wait.is_empty() { 0 } else { wait.value_at_quantile(0.99).min(wait.max()) },
     }
+}
+
+/// `None`: there was no warm-up.
+pub(crate) fn warmup(tally: &Tally) -> Option<WarmupPart> {
+    let Warmup { sent, answered, failed } = tally.warmup;
+    (sent > 0).then_some(WarmupPart { sent, answered, failed })
+}
+
+/// `None`: no stream was opened.
+pub(crate) fn streams(tally: &Tally) -> Option<StreamsPart> {
+    let streams = &tally.streams;
+    (streams.opened > 0).then(|| StreamsPart {
+        opened: streams.opened,
+        ended: streams.ended,
+        broken: streams.broken,
+        messages_in: streams.messages_in,
+        messages_out: streams.messages_out,
+        peak_open: streams.peak_open,
+        reconnects: streams.reconnects,
+        stalls: streams.stalls,
+        first_event: latency(&streams.first_event),
+        event_gap: latency(&streams.event_gap),
+    })
 }
 
 pub(crate) fn routes(names: &[String], tally: &Tally) -> Vec<Route> {
@@ -93,8 +127,32 @@ pub(crate) fn routes(names: &[String], tally: &Tally) -> Vec<Route> {
     };
     let all = names.iter().zip(&tally.routes);
     let mut routes: Vec<Route> = all.filter(|(_, figures)| figures.requests > 0).map(route).collect();
-    routes.sort_by(|a, b| b.requests.cmp(&a.requests).then_with(|| a.route.cmp(&b.route)));
+    sort_routes(&mut routes);
     routes
+}
+
+pub(crate) fn cohorts(names: &[String], tally: &Tally) -> Vec<Cohort> {
+    let cohort = |(name, figures): (&String, &RouteTally)| Cohort {
+        cohort: name.clone(),
+        requests: figures.requests,
+        failed: figures.failed,
+        injected: figures.injected,
+        response: latency(&figures.response),
+    };
+    let all = names.iter().zip(&tally.cohorts);
+    let mut cohorts: Vec<Cohort> = all.filter(|(_, figures)| figures.requests > 0).map(cohort).collect();
+    sort_cohorts(&mut cohorts);
+    cohorts
+}
+
+/// Most requests first.
+pub(crate) fn sort_routes(routes: &mut [Route]) {
+    routes.sort_by(|a, b| b.requests.cmp(&a.requests).then_with(|| a.route.cmp(&b.route)));
+}
+
+/// Most requests first.
+pub(crate) fn sort_cohorts(cohorts: &mut [Cohort]) {
+    cohorts.sort_by(|a, b| b.requests.cmp(&a.requests).then_with(|| a.cohort.cmp(&b.cohort)));
 }
 
 /// Where failures came from. `ended` is what the proxy's ledger says of attempts without an answer; `lost` how
@@ -130,28 +188,11 @@ pub(crate) fn attribute(tally: &mut Tally, ended: &BTreeMap<(u64, u32), String>,
     failures
 }
 
-pub(crate) fn thresholds(wanted: &[crate::Threshold], tally: &Tally) -> Vec<Threshold> {
-    let judged = wanted.iter().map(|threshold| threshold.judge(tally));
-    judged.map(|judged| Threshold { expr: judged.expr, value: judged.value, ok: judged.ok }).collect()
-}
-
-impl Measured for Tally {
-    fn latency(&self, kind: threshold::Latency) -> &Histogram<u64> {
-        match kind {
-            threshold::Latency::Response => &self.latencies.response,
-            threshold::Latency::Service => &self.latencies.service,
-            threshold::Latency::Ttfb => &self.latencies.ttfb,
-            threshold::Latency::Lateness => &self.latencies.lateness,
-        }
-    }
-
-    fn share(&self, kind: Share) -> Option<f64> {
-        let errors = self.injected_errors + self.proxy_failures + self.origin_errors;
-        let part = match kind {
-            Share::Errors => errors + self.failures(),
-            Share::Answered => self.answered,
-            Share::Failed => self.failures(),
-        };
-        (self.sent > 0).then(|| part as f64 / self.sent as f64)
-    }
+/// Judges a report that is complete but for them.
+pub(crate) fn thresholds(
+    wanted: &[crate::Threshold],
+    report: &Report,
+    baseline: Option<&Report>,
+) -> Vec<Threshold> {
+    wanted.iter().map(|threshold| threshold.judge(report, threshold.bound(baseline))).collect()
 }

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use captures::opset::OpSet;
-use hdrhistogram::Histogram;
 
 use crate::limits;
+
+mod measures;
+
+pub(crate) use measures::{Interval, Latencies, RouteTally, StreamTally, histogram};
 
 /// Why an attempt got no complete answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +40,10 @@ pub(crate) enum Why {
     Interrupted,
     /// A guard or a cap stopped the run.
     Guard,
+    /// It was later than its successor's time, and `--late-policy skip` drops such requests.
+    Skipped,
+    /// Its user had left (`--misbehave abandon`).
+    Abandoned,
 }
 
 /// An attempt without an answer, for the join with the proxy's ledger.
@@ -48,34 +55,27 @@ pub(crate) struct Unanswered {
     pub(crate) failure: Failure,
 }
 
-/// Figures of one route.
-#[derive(Debug)]
-pub(crate) struct RouteTally {
-    pub(crate) requests: u64,
+/// Requests of the warm-up: counted in the books, and in no latency, route, cohort or threshold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Warmup {
+    pub(crate) sent: u64,
+    pub(crate) answered: u64,
+    /// Answered 429 or 5xx, or not answered.
     pub(crate) failed: u64,
-    pub(crate) injected: u64,
-    pub(crate) response: Histogram<u64>,
-}
-
-/// The latencies of answered requests, in microseconds.
-#[derive(Debug)]
-pub(crate) struct Latencies {
-    /// Intended to last byte.
-    pub(crate) response: Histogram<u64>,
-    /// Sent to last byte.
-    pub(crate) service: Histogram<u64>,
-    /// Sent to first byte.
-    pub(crate) ttfb: Histogram<u64>,
-    /// Intended (or released by its predecessor) to sent, waits that are not ours taken off; of every request sent.
-    pub(crate) lateness: Histogram<u64>,
-    /// Waits for a connection, opening included; of the requests that waited.
-    pub(crate) wait: Histogram<u64>,
 }
 
 /// Everything that a thread counted.
 #[derive(Debug)]
 pub(crate) struct Tally {
+    /// Attempts, those of the warm-up and retries included.
     pub(crate) sent: u64,
+    /// Attempts beyond the first of their operation that were sent.
+    pub(crate) retries: u64,
+    /// Those of `retries` that are double submits: nobody waited for the first answer.
+    pub(crate) doubles: u64,
+    /// Retries that the budget did not allow.
+    pub(crate) retries_denied: u64,
+    pub(crate) warmup: Warmup,
     pub(crate) answered: u64,
     /// By [`Failure`].
     pub(crate) failed: [u64; Failure::ALL.len()],
@@ -97,12 +97,20 @@ pub(crate) struct Tally {
     pub(crate) sessions_started: u64,
     pub(crate) sessions_completed: u64,
     pub(crate) sessions_aborted: u64,
+    /// Sessions whose user left on purpose.
+    pub(crate) sessions_abandoned: u64,
     pub(crate) sessions_peak: u64,
     pub(crate) conns_opened: u64,
     pub(crate) conns_reused: u64,
     pub(crate) conns_peak: u64,
     /// Connections of thinking sessions that were closed to make room.
     pub(crate) conns_evicted: u64,
+    /// Streams of HTTP/2 that were open at once.
+    pub(crate) h2_streams_peak: u64,
+    /// Connections that the peer ended with GOAWAY.
+    pub(crate) goaways: u64,
+    /// Streams that the peer refused before it looked at them.
+    pub(crate) refused_streams: u64,
     pub(crate) tls_full: u64,
     pub(crate) tls_resumed: u64,
     pub(crate) no_ports: u64,
@@ -110,24 +118,17 @@ pub(crate) struct Tally {
     pub(crate) cookies_refused: u64,
     /// Requests that the cap on the rate held back.
     pub(crate) held_back: u64,
+    /// Processor time of the engine's threads ([`crate::sys::thread_cpu_time`]), in microseconds.
+    pub(crate) cpu_us: u64,
     pub(crate) unanswered: Vec<Unanswered>,
     /// Those that found no room in `unanswered`.
     pub(crate) unanswered_lost: u64,
     pub(crate) latencies: Latencies,
     pub(crate) routes: Vec<RouteTally>,
+    /// One for each source capture; see [`Tally::with_cohorts`].
+    pub(crate) cohorts: Vec<RouteTally>,
+    pub(crate) streams: StreamTally,
     pub(crate) ops: Option<OpSet>,
-}
-
-/// One second of one thread, or of all.
-#[derive(Clone, Debug)]
-pub(crate) struct Interval {
-    pub(crate) second: u64,
-    pub(crate) active: u64,
-    pub(crate) sent: u64,
-    pub(crate) answered: u64,
-    pub(crate) failed: u64,
-    pub(crate) injected: u64,
-    pub(crate) response: Histogram<u64>,
 }
 
 impl Failure {
@@ -155,7 +156,8 @@ impl Failure {
 }
 
 impl Why {
-    pub(crate) const ALL: [Why; 4] = [Why::Duration, Why::Late, Why::Interrupted, Why::Guard];
+    pub(crate) const ALL: [Why; 6] =
+        [Why::Duration, Why::Late, Why::Interrupted, Why::Guard, Why::Skipped, Why::Abandoned];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -163,6 +165,8 @@ impl Why {
             Why::Late => "late",
             Why::Interrupted => "interrupted",
             Why::Guard => "guard",
+            Why::Skipped => "skipped_late",
+            Why::Abandoned => "abandoned",
         }
     }
 }
@@ -171,6 +175,10 @@ impl Tally {
     pub(crate) fn new(routes: usize, count_ops: bool) -> Tally {
         Tally {
             sent: 0,
+            retries: 0,
+            doubles: 0,
+            retries_denied: 0,
+            warmup: Warmup::default(),
             answered: 0,
             failed: [0; Failure::ALL.len()],
             never_sent: [0; Why::ALL.len()],
@@ -186,23 +194,36 @@ impl Tally {
             sessions_started: 0,
             sessions_completed: 0,
             sessions_aborted: 0,
+            sessions_abandoned: 0,
             sessions_peak: 0,
             conns_opened: 0,
             conns_reused: 0,
             conns_peak: 0,
             conns_evicted: 0,
+            h2_streams_peak: 0,
+            goaways: 0,
+            refused_streams: 0,
             tls_full: 0,
             tls_resumed: 0,
             no_ports: 0,
             no_files: 0,
             cookies_refused: 0,
             held_back: 0,
+            cpu_us: 0,
             unanswered: Vec::new(),
             unanswered_lost: 0,
             latencies: Latencies::new(),
             routes: (0..routes).map(|_| RouteTally::new()).collect(),
+            cohorts: Vec::new(),
+            streams: StreamTally::new(),
             ops: count_ops.then(OpSet::new),
         }
+    }
+
+    /// The same with figures for each of `count` cohorts.
+    pub(crate) fn with_cohorts(mut self, count: usize) -> Tally {
+        self.cohorts = (0..count).map(|_| RouteTally::new()).collect();
+        self
     }
 
     pub(crate) fn failures(&self) -> u64 {
@@ -232,33 +253,7 @@ impl Tally {
 
     /// Adds what another thread counted. Peaks add up: they bound the peak of the whole from above.
     pub(crate) fn merge(&mut self, other: Tally) {
-        let pairs = [
-            (&mut self.sent, other.sent),
-            (&mut self.answered, other.answered),
-            (&mut self.injected_errors, other.injected_errors),
-            (&mut self.proxy_failures, other.proxy_failures),
-            (&mut self.origin_errors, other.origin_errors),
-            (&mut self.proxy_errors, other.proxy_errors),
-            (&mut self.mismatched, other.mismatched),
-            (&mut self.bytes_out, other.bytes_out),
-            (&mut self.bytes_in, other.bytes_in),
-            (&mut self.sessions_started, other.sessions_started),
-            (&mut self.sessions_completed, other.sessions_completed),
-            (&mut self.sessions_aborted, other.sessions_aborted),
-            (&mut self.sessions_peak, other.sessions_peak),
-            (&mut self.conns_opened, other.conns_opened),
-            (&mut self.conns_reused, other.conns_reused),
-            (&mut self.conns_peak, other.conns_peak),
-            (&mut self.conns_evicted, other.conns_evicted),
-            (&mut self.tls_full, other.tls_full),
-            (&mut self.tls_resumed, other.tls_resumed),
-            (&mut self.no_ports, other.no_ports),
-            (&mut self.no_files, other.no_files),
-            (&mut self.cookies_refused, other.cookies_refused),
-            (&mut self.held_back, other.held_back),
-            (&mut self.unanswered_lost, other.unanswered_lost),
-        ];
-        for (sum, more) in pairs {
+        for (sum, more) in self.sums_with(&other) {
             *sum += more;
         }
         add_all(&mut self.failed, &other.failed);
@@ -272,73 +267,59 @@ impl Tally {
         for (route, more) in self.routes.iter_mut().zip(&other.routes) {
             route.merge(more);
         }
+        for (cohort, more) in self.cohorts.iter_mut().zip(&other.cohorts) {
+            cohort.merge(more);
+        }
+        self.streams.merge(&other.streams);
         if let (Some(ops), Some(more)) = (&mut self.ops, &other.ops) {
             ops.merge(more);
         }
     }
-}
 
-impl Latencies {
-    fn new() -> Latencies {
-        Latencies {
-            response: histogram(),
-            service: histogram(),
-            ttfb: histogram(),
-            lateness: histogram(),
-            wait: histogram(),
-        }
+    fn sums_with(&mut self, other: &Tally) -> [(&mut u64, u64); 35] {
+        [
+            (&mut self.sent, other.sent),
+            (&mut self.retries, other.retries),
+            (&mut self.doubles, other.doubles),
+            (&mut self.retries_denied, other.retries_denied),
+            (&mut self.warmup.sent, other.warmup.sent),
+            (&mut self.warmup.answered, other.warmup.answered),
+            (&mut self.warmup.failed, other.warmup.failed),
+            (&mut self.answered, other.answered),
+            (&mut self.injected_errors, other.injected_errors),
+            (&mut self.proxy_failures, other.proxy_failures),
+            (&mut self.origin_errors, other.origin_errors),
+            (&mut self.proxy_errors, other.proxy_errors),
+            (&mut self.mismatched, other.mismatched),
+            (&mut self.bytes_out, other.bytes_out),
+            (&mut self.bytes_in, other.bytes_in),
+            (&mut self.sessions_started, other.sessions_started),
+            (&mut self.sessions_completed, other.sessions_completed),
+            (&mut self.sessions_aborted, other.sessions_aborted),
+            (&mut self.sessions_abandoned, other.sessions_abandoned),
+            (&mut self.sessions_peak, other.sessions_peak),
+            (&mut self.conns_opened, other.conns_opened),
+            (&mut self.conns_reused, other.conns_reused),
+            (&mut self.conns_peak, other.conns_peak),
+            (&mut self.conns_evicted, other.conns_evicted),
+            (&mut self.h2_streams_peak, other.h2_streams_peak),
+            (&mut self.goaways, other.goaways),
+            (&mut self.refused_streams, other.refused_streams),
+            (&mut self.tls_full, other.tls_full),
+            (&mut self.tls_resumed, other.tls_resumed),
+            (&mut self.no_ports, other.no_ports),
+            (&mut self.no_files, other.no_files),
+            (&mut self.cookies_refused, other.cookies_refused),
+            (&mut self.held_back, other.held_back),
+            (&mut self.cpu_us, other.cpu_us),
+            (&mut self.unanswered_lost, other.unanswered_lost),
+        ]
     }
-
-    fn merge(&mut self, other: &Latencies) {
-        add(&mut self.response, &other.response);
-        add(&mut self.service, &other.service);
-        add(&mut self.ttfb, &other.ttfb);
-        add(&mut self.lateness, &other.lateness);
-        add(&mut self.wait, &other.wait);
-    }
-}
-
-impl RouteTally {
-    fn new() -> RouteTally {
-        let response = Histogram::new(3).expect("three digits are within the library's bounds");
-        RouteTally { requests: 0, failed: 0, injected: 0, response }
-    }
-
-    fn merge(&mut self, other: &RouteTally) {
-        self.requests += other.requests;
-        self.failed += other.failed;
-        self.injected += other.injected;
-        add(&mut self.response, &other.response);
-    }
-}
-
-impl Interval {
-    pub(crate) fn new(second: u64) -> Interval {
-        Interval { second, active: 0, sent: 0, answered: 0, failed: 0, injected: 0, response: histogram() }
-    }
-
-    pub(crate) fn merge(&mut self, other: &Interval) {
-        self.active += other.active;
-        self.sent += other.sent;
-        self.answered += other.answered;
-        self.failed += other.failed;
-        self.injected += other.injected;
-        add(&mut self.response, &other.response);
-    }
-}
-
-/// An empty histogram of microseconds: three digits, up to [`limits::LATENCY_MAX_US`].
-pub(crate) fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, limits::LATENCY_MAX_US, 3).expect("constant bounds in the library's range")
 }
 
 /// Whether an answer of this status counts as an error: 429 and 5xx.
 pub(crate) fn is_error(status: u16) -> bool {
     status == 429 || status >= 500
-}
-
-fn add(sum: &mut Histogram<u64>, more: &Histogram<u64>) {
-    sum.add(more).expect("equal bounds, or a sum that grows by itself");
 }
 
 fn add_all(sums: &mut [u64], more: &[u64]) {
