@@ -18,6 +18,10 @@ pub(crate) const COOKIE_BYTES: usize = 4096;
 pub(crate) const ROUTES: usize = 256;
 /// Routes shown in the text report.
 pub(crate) const ROUTES_SHOWN: usize = 20;
+/// Notes, and reasons for a degraded run, shown in the text report.
+pub(crate) const LINES_SHOWN: usize = 20;
+/// Reasons that are joined in the one of the verdict.
+pub(crate) const REASONS: usize = 5;
 /// Rule ids that get a count of their own; further ones are summed as `(other)`.
 pub(crate) const RULES: usize = 1000;
 /// Attempts that ended without an answer and are remembered for the join with the proxy's ledger.

@@ -204,7 +204,8 @@ fn cause(all: &[Run]) -> Option<Cause> {
     }
 }
 
-const MISSING: &str = "the results lack";
+/// How the sentence on missing shards begins.
+pub(crate) const MISSING: &str = "the results lack";
 const PEAKS: &str = "peaks are sums over the shards: the peak of the whole was at most that";
 
 #[cfg(test)]
