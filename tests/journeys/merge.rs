@@ -105,9 +105,9 @@ fn what_is_no_part_of_the_run_is_refused() {
     refused(&[&one, &one], &["both are of shard 1 of 2"]);
     refused(&[&one, "/no/such/run.json"], &["/no/such/run.json"]);
     refused(&[&one, &two, "--json", &two], &["write over"]);
-    let capture = text(&shards.folder.path().join("broken.json"));
-    std::fs::write(&capture, "{\"squall\": 1").unwrap();
-    refused(&[&one, &capture], &["broken.json", "no run.json"]);
+    let broken = text(shards.folder.path().join("broken.json"));
+    std::fs::write(&broken, "{\"squall\": 1").unwrap();
+    refused(&[&one, &broken], &["broken.json", "no run.json"]);
     shards.change(1, |run| run["plan_hash"] = "0123456789abcdef".into());
     refused(&[&one, &two], &["1.json", "2.json", "0123456789abcdef", "not parts of one run"]);
     shards.change(1, |run| run["latency"]["response"]["hdr"] = "garbage".into());
