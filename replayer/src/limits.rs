@@ -70,6 +70,8 @@ pub(crate) const RETRY_WINDOW_S: usize = 10;
 pub(crate) const RETRY_MINIMUM: u64 = 30;
 /// Largest run.json that is read back; one of 256 routes and an hour of seconds has about 2 MB.
 pub(crate) const RUN_JSON_BYTES: u64 = 256 * 1024 * 1024;
+/// Largest histogram of a run.json, unpacked: one of three digits has at most 55,296 counts of up to 9 bytes.
+pub(crate) const HISTOGRAM_BYTES: u64 = 512 * 1024;
 /// Share of the time of its threads above which a paced run that is late counts as saturated.
 pub(crate) const CPU_SHARE: f64 = 0.95;
 /// Fewest requests that a guard judges: below it a single failure would be a share.
