@@ -104,23 +104,23 @@ proptest! {
 
 #[test]
 fn what_does_not_belong_together_is_refused() {
-    let refused = |change: &dyn Fn(&mut Vec<(String, Report)>), words: &str| {
+    fn refused(change: impl FnOnce(&mut Vec<(String, Report)>), words: &str) {
         let mut runs = four();
         change(&mut runs);
         let err = merge(runs).expect_err(words);
         assert!(err.contains(words), "{err}");
-    };
-    refused(&|runs| runs.clear(), "no run");
-    refused(&|runs| runs[1].1.plan_hash = "bb".to_owned(), "1.json of the plan bb");
-    refused(&|runs| runs[2].1.seed = "2".to_owned(), "of the seed 1 and 2.json of the seed 2");
-    refused(&|runs| runs[3].1.squall = "9.9".to_owned(), "written by Squall 9.9");
-    refused(&|runs| runs[3].1.shard = "5/5".to_owned(), "a part of 4 and 3.json a part of 5");
-    refused(&|runs| runs[3].1.shard = "2/4".to_owned(), "1.json and 3.json: both are of shard 2 of 4");
-    refused(&|runs| runs[3].1.shard = "much".to_owned(), "3.json: `much` is not a shard");
-    refused(&|runs| runs[0].1.latency.wait.hdr = "junk".to_owned(), "histogram");
-    refused(&|runs| runs[0].1.thresholds[0].bound = Some(5.0), "different baselines");
+    }
+    refused(Vec::clear, "no run");
+    refused(|runs| runs[1].1.plan_hash = "bb".to_owned(), "1.json of the plan bb");
+    refused(|runs| runs[2].1.seed = "2".to_owned(), "of the seed 1 and 2.json of the seed 2");
+    refused(|runs| runs[3].1.squall = "9.9".to_owned(), "written by Squall 9.9");
+    refused(|runs| runs[3].1.shard = "5/5".to_owned(), "a part of 4 and 3.json a part of 5");
+    refused(|runs| runs[3].1.shard = "2/4".to_owned(), "1.json and 3.json: both are of shard 2 of 4");
+    refused(|runs| runs[3].1.shard = "much".to_owned(), "3.json: `much` is not a shard");
+    refused(|runs| runs[0].1.latency.wait.hdr = "junk".to_owned(), "histogram");
+    refused(|runs| runs[0].1.thresholds[0].bound = Some(5.0), "different baselines");
     refused(
-        &|runs| runs.iter_mut().for_each(|(_, run)| run.thresholds[0].expr = "respons<1".to_owned()),
+        |runs| runs.iter_mut().for_each(|(_, run)| run.thresholds[0].expr = "respons<1".to_owned()),
         "did you mean",
     );
 }
