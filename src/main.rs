@@ -45,6 +45,9 @@ enum Command {
     /// Tell what a running proxy is doing.
     #[command(after_help = cli::admin::STATUS_EXAMPLES)]
     Status(cli::admin::AdminArgs),
+    /// Merge the runs of shards into one report, and judge the whole.
+    #[command(after_help = cli::merge::EXAMPLES)]
+    Merge(cli::merge::MergeArgs),
     /// All of it on an embedded shop: record, replay a hundredfold, inject, judge.
     #[command(after_help = cli::demo::EXAMPLES)]
     Demo(cli::demo::DemoArgs),
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Command::Arm(args) => cli::admin::arm(&args),
         Command::Lift(args) => cli::admin::lift(&args),
         Command::Status(args) => cli::admin::status(&args),
+        Command::Merge(args) => cli::merge::run(&args),
         Command::Demo(args) => cli::demo::run(args),
         Command::Shop(args) => cli::shop::run(&args),
     };

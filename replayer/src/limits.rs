@@ -18,6 +18,10 @@ pub(crate) const COOKIE_BYTES: usize = 4096;
 pub(crate) const ROUTES: usize = 256;
 /// Routes shown in the text report.
 pub(crate) const ROUTES_SHOWN: usize = 20;
+/// Notes, and reasons for a degraded run, shown in the text report.
+pub(crate) const LINES_SHOWN: usize = 20;
+/// Reasons that are joined in the one of the verdict.
+pub(crate) const REASONS: usize = 5;
 /// Rule ids that get a count of their own; further ones are summed as `(other)`.
 pub(crate) const RULES: usize = 1000;
 /// Attempts that ended without an answer and are remembered for the join with the proxy's ledger.
@@ -107,6 +111,10 @@ pub(crate) const START_AT_AHEAD: Duration = Duration::from_secs(24 * 3600);
 pub(crate) const START_AT_MISSED: Duration = Duration::from_secs(3600);
 /// Largest run.json that is read back; one of 256 routes and an hour of seconds has about 2 MB.
 pub(crate) const RUN_JSON_BYTES: u64 = 256 * 1024 * 1024;
+/// Largest run.json that is read back; one of 256 routes and an hour of seconds has about 2 MB.
+pub(crate) const RUN_JSON_BYTES: u64 = 256 * 1024 * 1024;
+/// Largest histogram of a run.json, unpacked: one of three digits has at most 55,296 counts of up to 9 bytes.
+pub(crate) const HISTOGRAM_BYTES: u64 = 512 * 1024;
 /// Share of the time of its threads above which a paced run that is late counts as saturated.
 pub(crate) const CPU_SHARE: f64 = 0.95;
 /// Fewest requests that a guard judges: below it a single failure would be a share.

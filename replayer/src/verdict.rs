@@ -38,7 +38,7 @@ pub(crate) fn judge(report: &Report, missed: &[String], cause: Option<&Cause>) -
         None => {}
     }
     if !report.generator.degraded.is_empty() {
-        return verdict("degraded", 111, report.generator.degraded.join("; "));
+        return verdict("degraded", 111, some(&report.generator.degraded));
     }
     if report.requests.answered == 0 {
         let reason = if report.requests.sent == 0 { "nothing was sent" } else { "nothing was answered" };
@@ -54,6 +54,15 @@ pub(crate) fn judge(report: &Report, missed: &[String], cause: Option<&Cause>) -
         count => format!("books {books}; {count} thresholds hold"),
     };
     verdict("pass", 0, reason)
+}
+
+/// The first reasons in one, and how many more there are.
+fn some(reasons: &[String]) -> String {
+    let shown = reasons[..reasons.len().min(limits::REASONS)].join("; ");
+    match reasons.len().saturating_sub(limits::REASONS) {
+        0 => shown,
+        more => format!("{shown}; and {more} more"),
+    }
 }
 
 /// The rules whose selection is far from what they ask for, in words.
@@ -92,7 +101,7 @@ pub(crate) fn late(lateness: &Latency, response: &Latency) -> Option<String> {
 pub(crate) fn saturated(cpu_share: f64, lateness: &Latency) -> Option<String> {
     (cpu_share > limits::CPU_SHARE && above_floor(lateness)).then(|| {
         format!(
-            "the generator was saturated: its threads were busy {:.0} % of the time, and {:.1} ms late at the 99th \
+            "the generator was late, being saturated: its threads were busy {:.0} % of the time; {:.1} ms at the 99th \
              percentile",
             cpu_share * 100.0,
             lateness.p99 as f64 / 1000.0

@@ -36,6 +36,8 @@ struct Seen {
     in_flight_polls: u64,
     /// The edge of the run stands first: nothing else tells it apart when the target is not its listener.
     front_first: bool,
+    /// The proxy ended before its books were read.
+    books_gone: bool,
 }
 
 impl FakeProxy {
@@ -99,6 +101,7 @@ fn admin_answer(seen: &mut Seen, method: &str, target: &str, listen: &str, body:
             assert_eq!(announced["plan_hash"].as_str().unwrap().len(), 16);
             text(json!({ "run": announced["run"], "started_us": 1 }))
         }
+        ("GET", "/books") if seen.books_gone => None,
         ("GET", "/books") => {
             let all = seen.ops.len() as u64;
             seen.in_flight_polls = seen.in_flight_polls.saturating_sub(1);
@@ -242,4 +245,14 @@ fn without_a_proxy_its_rows_are_unknown() {
     assert_eq!(states[..2], ["balanced", "balanced"].map(Value::from));
     assert!(states[2..].iter().all(|state| state == "unknown"), "{states:?}");
     assert_eq!(report.exit_code, 0);
+}
+
+#[test]
+fn a_proxy_that_took_the_run_owes_its_books() {
+    let proxy = FakeProxy::start(Seen { books_gone: true, ..Seen::default() });
+    let report = proxy.replay(20, |_| {});
+    assert_eq!((report.exit_code, report.verdict.as_str()), (111, "degraded"), "{}", report.reason);
+    assert!(report.reason.contains("did not give its books"), "{}", report.reason);
+    assert!(report.books.balanced);
+    assert!(report.generator.notes.iter().any(|note| note.contains("cannot be read")));
 }

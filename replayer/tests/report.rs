@@ -5,6 +5,7 @@ mod support;
 
 use base64::Engine;
 use hdrhistogram::serialization::Deserializer;
+use replayer::report::{Cohort, Rule, StreamsPart, WarmupPart};
 use serde_json::Value;
 use support::{Server, Then, answer, replay_on, step};
 
@@ -42,6 +43,57 @@ fn run_json_follows_its_schema() {
     broken["plan"].as_object_mut().unwrap().remove("sessions");
     check(&schema, &schema, &broken, "run", &mut wrong);
     assert_eq!(wrong.len(), 4, "{wrong:#?}");
+}
+
+#[test]
+fn the_rare_parts_follow_the_schema_too() {
+    let schema: Value = serde_json::from_str(include_str!("../run.schema.json")).unwrap();
+    let mut report = report();
+    report.warmup = Some(WarmupPart::default());
+    report.streams = Some(StreamsPart::default());
+    let response = report.latency.response.clone();
+    report.cohorts =
+        vec![Cohort { cohort: "users".to_owned(), requests: 1, failed: 0, injected: 0, response }];
+    report.thresholds[0].bound = None;
+    report.rules = vec![Rule {
+        id: "payday".to_owned(),
+        eligible: 1,
+        selected: 1,
+        suppressed: [].into(),
+        applied: 1,
+        asked_rate: 0.5,
+        realised_rate: 1.0,
+        units: None,
+    }];
+    let mut wrong = Vec::new();
+    check(&schema, &schema, &serde_json::to_value(report).unwrap(), "run", &mut wrong);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn a_run_of_an_earlier_version_still_reads() {
+    let mut json = serde_json::to_value(report()).unwrap();
+    for (part, names) in [
+        ("", &["cohorts"][..]),
+        ("/plan", &["exact", "captures", "arrivals", "profile"]),
+        ("/sessions", &["abandoned"]),
+        ("/requests", &["doubles", "retries_denied"]),
+        ("/latency", &["wait", "gap_error", "start_spread"]),
+        ("/connections", &["h2_streams_peak", "goaways", "refused_streams"]),
+        ("/thresholds/0", &["bound"]),
+        ("/generator", &["cpu_share"]),
+    ] {
+        let object = json.pointer_mut(part).unwrap().as_object_mut().unwrap();
+        names.iter().for_each(|name| assert!(object.remove(*name).is_some(), "{part}/{name}"));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.json");
+    std::fs::write(&path, json.to_string()).unwrap();
+    let report = replayer::Report::load(&path).unwrap();
+    assert_eq!((report.requests.answered, report.latency.wait.count), (200, 0));
+    // And it can be a baseline, or be merged.
+    let merged = replayer::merge::merge(vec![("run.json".to_owned(), report.clone())]).unwrap();
+    assert_eq!(merged.latency.response.p99, report.latency.response.p99);
 }
 
 #[test]

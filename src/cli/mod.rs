@@ -4,4 +4,5 @@ pub(crate) mod admin;
 pub(crate) mod captures;
 pub(crate) mod check;
 pub(crate) mod demo;
+pub(crate) mod merge;
 pub(crate) mod shop;

@@ -14,6 +14,7 @@ mod killing;
 mod kit;
 mod knobs;
 mod ledger;
+mod merge;
 mod misbehaviour;
 mod reload;
 mod safety;

@@ -11,7 +11,7 @@ use crate::support::{Proxy, Shop, http, replay};
 
 #[test]
 fn every_command_helps() {
-    let commands: [&[&str]; 16] = [
+    let commands: [&[&str]; 17] = [
         &[],
         &["proxy"],
         &["replay"],
@@ -19,6 +19,7 @@ fn every_command_helps() {
         &["arm"],
         &["lift"],
         &["status"],
+        &["merge"],
         &["demo"],
         &["shop"],
         &["captures"],

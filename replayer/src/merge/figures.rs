@@ -10,8 +10,6 @@ use crate::report::{
 };
 use crate::tally::histogram;
 
-type Counts = BTreeMap<String, u64>;
-
 pub(super) fn latencies(all: &[&Report]) -> Result<LatencyPart, String> {
     let sum = |part: fn(&LatencyPart) -> &Latency| latency(all.iter().map(|report| part(&report.latency)));
     Ok(LatencyPart {
@@ -57,7 +55,9 @@ pub(super) fn sessions(all: &[&Report]) -> Sessions {
 
 pub(super) fn requests(all: &[&Report]) -> Requests {
     let sum = |part: fn(&Requests) -> u64| all.iter().map(|report| part(&report.requests)).sum();
-    let counts = |part: fn(&Requests) -> &Counts| added(all.iter().map(|report| part(&report.requests)));
+    let counts = |part: fn(&Requests) -> &BTreeMap<String, u64>| {
+        added(all.iter().map(|report| part(&report.requests)))
+    };
     Requests {
         planned: sum(|requests| requests.planned),
         retries: sum(|requests| requests.retries),
@@ -76,8 +76,8 @@ pub(super) fn requests(all: &[&Report]) -> Requests {
     }
 }
 
-fn added<'r>(all: impl Iterator<Item = &'r Counts>) -> Counts {
-    let mut sum = Counts::new();
+fn added<'r>(all: impl Iterator<Item = &'r BTreeMap<String, u64>>) -> BTreeMap<String, u64> {
+    let mut sum = BTreeMap::new();
     for (name, count) in all.flatten() {
         *sum.entry(name.clone()).or_default() += count;
     }

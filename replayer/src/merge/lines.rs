@@ -25,6 +25,10 @@ impl Lines {
         Lines { said }
     }
 
+    pub(super) fn has(&self, words: &str) -> bool {
+        self.said.contains_key(words)
+    }
+
     pub(super) fn forget(&mut self, what: impl Fn(&str) -> bool) {
         self.said.retain(|words, _| !what(words));
     }

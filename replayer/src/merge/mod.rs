@@ -138,11 +138,15 @@ fn generator(all: &[Run], shards: &Shards) -> Generator {
     let mut degraded = Lines::of(all, |report| report.generator.degraded.clone());
     let mut notes = Lines::of(all, |report| report.generator.notes.clone());
     degraded.forget(|line| line.starts_with(MISSING));
-    notes.forget(|line| line == PEAKS);
+    let apart = notes.has(APART) || began_apart(all);
+    notes.forget(|line| line == PEAKS || line == APART);
     let mut degraded = degraded.into_words(shards);
     let mut notes = notes.into_words(shards);
     if let Some(missing) = shards.missing() {
         degraded.insert(0, format!("{MISSING} {}: these figures are not the whole", missing.in_words()));
+    }
+    if apart {
+        notes.insert(0, APART.to_owned());
     }
     if shards.count() > 1 {
         notes.insert(0, PEAKS.to_owned());
@@ -157,6 +161,13 @@ fn generator(all: &[Run], shards: &Shards) -> Generator {
         degraded,
         notes,
     }
+}
+
+/// Whether the runs were at work at other times: then their series do not belong to the same seconds.
+fn began_apart(all: &[Run]) -> bool {
+    let began = all.iter().filter_map(|run| run.report.started.parse::<jiff::Timestamp>().ok());
+    let (first, last) = (began.clone().min(), began.max());
+    first.zip(last).is_some_and(|(first, last)| APART_AFTER < last.duration_since(first))
 }
 
 /// The demands of all runs, each with its bound: in their order where all have the same, else sorted.
@@ -204,7 +215,11 @@ fn cause(all: &[Run]) -> Option<Cause> {
     }
 }
 
-const MISSING: &str = "the results lack";
+/// How the sentence on missing shards begins.
+pub(crate) const MISSING: &str = "the results lack";
+const APART: &str =
+    "the shards did not begin together (--start-at): the series adds up seconds of different times";
+const APART_AFTER: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
 const PEAKS: &str = "peaks are sums over the shards: the peak of the whole was at most that";
 
 #[cfg(test)]

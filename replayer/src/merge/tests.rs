@@ -6,13 +6,19 @@ use crate::limits;
 use crate::report::{Rule, sample};
 use crate::tally::Tally;
 
-/// An answer: shard, microseconds, whether it is an error, route, cohort.
-type Answer = (usize, u64, bool, usize, usize);
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    shard: usize,
+    us: u64,
+    failed: bool,
+    route: usize,
+    cohort: usize,
+}
 
 fn tally(answers: &[Answer], of: impl Fn(usize) -> bool) -> Tally {
     let mut tally = sample::tally();
-    for (_, us, failed, route, cohort) in answers.iter().filter(|answer| of(answer.0)) {
-        sample::answer(&mut tally, *us, *failed, *route, *cohort);
+    for answer in answers.iter().filter(|answer| of(answer.shard)) {
+        sample::answer(&mut tally, answer.us, answer.failed, answer.route, answer.cohort);
     }
     tally
 }
@@ -38,13 +44,17 @@ fn demand(expr: &str, report: &Report) -> Threshold {
 
 /// Four shards of one answer each.
 fn four() -> Vec<(String, Report)> {
-    let answers: Vec<Answer> = (0..4).map(|shard| (shard, 1000, false, 0, 0)).collect();
+    let answers: Vec<Answer> =
+        (0..4).map(|shard| Answer { shard, us: 1000, failed: false, route: 0, cohort: 0 }).collect();
     shards(&answers, 4)
 }
 
 fn answers(count: usize) -> impl Strategy<Value = Vec<Answer>> {
     let micros = prop_oneof![0..2000_u64, 0..limits::LATENCY_MAX_US, Just(3 * limits::LATENCY_MAX_US)];
-    proptest::collection::vec((0..count, micros, any::<bool>(), 0..3_usize, 0..2_usize), 1..200)
+    let parts = (0..count, micros, any::<bool>(), 0..3_usize, 0..2_usize);
+    let answer =
+        parts.prop_map(|(shard, us, failed, route, cohort)| Answer { shard, us, failed, route, cohort });
+    proptest::collection::vec(answer, 1..200)
 }
 
 proptest! {
@@ -94,23 +104,23 @@ proptest! {
 
 #[test]
 fn what_does_not_belong_together_is_refused() {
-    let refused = |change: &dyn Fn(&mut Vec<(String, Report)>), words: &str| {
+    fn refused(change: impl FnOnce(&mut Vec<(String, Report)>), words: &str) {
         let mut runs = four();
         change(&mut runs);
         let err = merge(runs).expect_err(words);
         assert!(err.contains(words), "{err}");
-    };
-    refused(&|runs| runs.clear(), "no run");
-    refused(&|runs| runs[1].1.plan_hash = "bb".to_owned(), "1.json of the plan bb");
-    refused(&|runs| runs[2].1.seed = "2".to_owned(), "of the seed 1 and 2.json of the seed 2");
-    refused(&|runs| runs[3].1.squall = "9.9".to_owned(), "written by Squall 9.9");
-    refused(&|runs| runs[3].1.shard = "5/5".to_owned(), "a part of 4 and 3.json a part of 5");
-    refused(&|runs| runs[3].1.shard = "2/4".to_owned(), "1.json and 3.json: both are of shard 2 of 4");
-    refused(&|runs| runs[3].1.shard = "much".to_owned(), "3.json: `much` is not a shard");
-    refused(&|runs| runs[0].1.latency.wait.hdr = "junk".to_owned(), "histogram");
-    refused(&|runs| runs[0].1.thresholds[0].bound = Some(5.0), "different baselines");
+    }
+    refused(Vec::clear, "no run");
+    refused(|runs| runs[1].1.plan_hash = "bb".to_owned(), "1.json of the plan bb");
+    refused(|runs| runs[2].1.seed = "2".to_owned(), "of the seed 1 and 2.json of the seed 2");
+    refused(|runs| runs[3].1.squall = "9.9".to_owned(), "written by Squall 9.9");
+    refused(|runs| runs[3].1.shard = "5/5".to_owned(), "a part of 4 and 3.json a part of 5");
+    refused(|runs| runs[3].1.shard = "2/4".to_owned(), "1.json and 3.json: both are of shard 2 of 4");
+    refused(|runs| runs[3].1.shard = "much".to_owned(), "3.json: `much` is not a shard");
+    refused(|runs| runs[0].1.latency.wait.hdr = "junk".to_owned(), "histogram");
+    refused(|runs| runs[0].1.thresholds[0].bound = Some(5.0), "different baselines");
     refused(
-        &|runs| runs.iter_mut().for_each(|(_, run)| run.thresholds[0].expr = "respons<1".to_owned()),
+        |runs| runs.iter_mut().for_each(|(_, run)| run.thresholds[0].expr = "respons<1".to_owned()),
         "did you mean",
     );
 }
@@ -221,4 +231,17 @@ fn what_ended_one_shard_ended_the_whole() {
     runs[1].1.generator.degraded.push("5 connections failed".to_owned());
     let whole = merge(runs).expect("they belong together");
     assert_eq!((whole.exit_code, whole.reason.as_str()), (111, "5 connections failed (shard 2 of 4)"));
+}
+
+#[test]
+fn shards_that_did_not_begin_together_are_told() {
+    let noted = |second: &str| {
+        let mut runs = four();
+        runs[3].1.started = format!("2026-01-01T00:00:{second}Z");
+        let some = merge(runs.split_off(2)).expect("they belong together");
+        runs.push(("some.json".to_owned(), some));
+        merge(runs).expect("they belong together").generator.notes.contains(&APART.to_owned())
+    };
+    assert!(!noted("00.9"));
+    assert!(noted("02.5"));
 }

@@ -47,10 +47,8 @@ impl Latency {
         let bytes = base64::engine::general_purpose::STANDARD
             .decode(&self.hdr)
             .map_err(|_| "a histogram is not base64".to_owned())?;
-        let read: Histogram<u64> = Deserializer::new()
-            .deserialize(&mut &bytes[..])
-            .map_err(|err| format!("a histogram cannot be read: {err}"))?;
-        let alike = read.sigfig() == all.sigfig() && read.low() == all.low();
+        let read = unpacked(&bytes)?;
+        let alike = read.low() == all.low();
         if !alike || read.len() != self.count {
             return Err("a histogram does not belong to its figures".to_owned());
         }
@@ -59,10 +57,85 @@ impl Latency {
     }
 }
 
+/// A histogram in the compressed form of HDR V2. Its own reader believes the lengths that it is told, up to 4 GiB: they
+/// are looked at first.
+fn unpacked(bytes: &[u8]) -> Result<Histogram<u64>, String> {
+    let broken = || "a histogram cannot be read".to_owned();
+    let body = bytes.get(HEAD_BYTES..).filter(|_| number(bytes, 0) == Some(COMPRESSED)).ok_or_else(broken)?;
+    let mut plain = Vec::new();
+    let most = limits::HISTOGRAM_BYTES;
+    flate2::read::ZlibDecoder::new(body).take(most + 1).read_to_end(&mut plain).map_err(|_| broken())?;
+    let length = number(&plain, 4).map(u64::from).filter(|length| *length <= plain.len() as u64);
+    if most < plain.len() as u64 || length.is_none() || number(&plain, 12) != Some(DIGITS) {
+        return Err(broken());
+    }
+    Deserializer::new().deserialize(&mut &plain[..]).map_err(|err| format!("{}: {err}", broken()))
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..at + 4)?.try_into().ok().map(u32::from_be_bytes)
+}
+
+/// Cookie and length before the compressed part.
+const HEAD_BYTES: usize = 8;
+/// Cookie of the compressed form of HDR V2.
+const COMPRESSED: u32 = 0x1c84_9314;
+/// Significant digits of all our histograms.
+const DIGITS: u32 = 3;
+
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
+    use proptest::prelude::*;
+
     use super::*;
     use crate::report::build;
+
+    /// The plain form of HDR V2 of a few values.
+    fn plain() -> Vec<u8> {
+        let mut all = Histogram::<u64>::new(3).expect("three digits");
+        (0..500).for_each(|value| all.record(value * value).expect("it grows"));
+        let mut plain = Vec::new();
+        let mut writer = hdrhistogram::serialization::V2Serializer::new();
+        hdrhistogram::serialization::Serializer::serialize(&mut writer, &all, &mut plain).expect("to memory");
+        plain
+    }
+
+    fn packed(plain: &[u8]) -> Vec<u8> {
+        let mut writer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        writer.write_all(plain).expect("to memory");
+        let body = writer.finish().expect("to memory");
+        let length = (body.len() as u32).to_be_bytes();
+        [&COMPRESSED.to_be_bytes()[..], &length, &body].concat()
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_histograms_are_read_or_refused(changes in proptest::collection::vec((0..800_usize, any::<u8>()), 0..8)) {
+            let mut plain = plain();
+            for (at, byte) in changes {
+                let at = at % plain.len();
+                plain[at] = byte;
+            }
+            let _ = unpacked(&packed(&plain));
+        }
+
+        #[test]
+        fn any_bytes_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            prop_assert!(unpacked(&bytes).is_err());
+            prop_assert!(unpacked(&packed(&bytes)).is_err());
+        }
+    }
+
+    #[test]
+    fn lengths_that_lie_cost_no_memory() {
+        let mut huge = plain();
+        assert!(unpacked(&packed(&huge)).is_ok());
+        huge[4..8].copy_from_slice(&u32::MAX.to_be_bytes());
+        assert!(unpacked(&packed(&huge)).is_err());
+        assert!(unpacked(&packed(&vec![0; 100 << 20])).is_err());
+    }
 
     #[test]
     fn a_histogram_comes_back_bucket_by_bucket() {

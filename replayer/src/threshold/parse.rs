@@ -70,7 +70,7 @@ fn metric(name: &str, figure: &str) -> Result<Metric, String> {
     let Some((_, latency)) = LATENCIES.iter().find(|(known, _)| *known == name) else {
         let names = || LATENCIES.iter().map(|(name, _)| *name).chain(SHARES.iter().map(|(name, _)| *name));
         let near = nearest(name, names()).unwrap_or_default();
-        return Err(format!("unknown metric `{name}`, did you mean `{near}`? Known are {KNOWN}"));
+        return Err(format!("unknown metric `{name}` (did you mean `{near}`?); known are {KNOWN}"));
     };
     let figure = figure.ok_or_else(|| format!("`{name}` of what? Write {name}:p(95)<300ms"))?;
     Ok(Metric::Latency(*latency, self::figure(figure)?))

@@ -1,11 +1,12 @@
 //! The report as a person reads it: the first line says whose failures these were.
 
+mod tables;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::books::State;
-use crate::limits;
-use crate::report::{Latency, Report};
+use crate::report::Report;
 
 pub(super) fn render(report: &Report) -> String {
     let mut out = String::with_capacity(4096);
@@ -19,11 +20,12 @@ fn sections(report: &Report, out: &mut String) -> std::fmt::Result {
     writeln!(out, "verdict: {} (exit code {}): {}", report.verdict, report.exit_code, report.reason)?;
     writeln!(out)?;
     requests(report, out)?;
-    latency(report, out)?;
-    routes(report, out)?;
-    rules(report, out)?;
-    thresholds(report, out)?;
-    books(report, out)?;
+    tables::latency(report, out)?;
+    tables::routes(report, out)?;
+    tables::cohorts(report, out)?;
+    tables::rules(report, out)?;
+    tables::thresholds(report, out)?;
+    tables::books(report, out)?;
     next(report, out)
 }
 
@@ -52,6 +54,9 @@ fn failures(report: &Report, out: &mut String) -> std::fmt::Result {
 
 fn requests(report: &Report, out: &mut String) -> std::fmt::Result {
     let requests = &report.requests;
+    if report.shard != "1/1" {
+        writeln!(out, "shard      {}", report.shard)?;
+    }
     let seconds = report.elapsed_us as f64 / 1e6;
     let rate = if seconds > 0.0 { requests.sent as f64 / seconds } else { 0.0 };
     writeln!(
@@ -64,6 +69,7 @@ fn requests(report: &Report, out: &mut String) -> std::fmt::Result {
         number(requests.answered),
         number(report.failed()),
     )?;
+    retries(report, out)?;
     list(out, "never sent", &requests.never_sent)?;
     list(out, "status", &requests.status)?;
     list(out, "no answer", &requests.failed)?;
@@ -79,14 +85,18 @@ fn requests(report: &Report, out: &mut String) -> std::fmt::Result {
         )?;
     }
     let sessions = &report.sessions;
-    writeln!(
+    write!(
         out,
-        "sessions   {} started, {} completed, {} cut short, at most {} at once",
+        "sessions   {} started, {} completed, {} cut short",
         number(sessions.started),
         number(sessions.completed),
         number(sessions.aborted),
-        number(sessions.peak)
     )?;
+    if sessions.abandoned > 0 {
+        write!(out, ", {} left on purpose", number(sessions.abandoned))?;
+    }
+    writeln!(out, ", at most {} at once", number(sessions.peak))?;
+    streams(report, out)?;
     let conns = &report.connections;
     writeln!(
         out,
@@ -101,113 +111,47 @@ fn requests(report: &Report, out: &mut String) -> std::fmt::Result {
     writeln!(out)
 }
 
-fn latency(report: &Report, out: &mut String) -> std::fmt::Result {
-    let head = ["", "p50", "p90", "p95", "p99", "p99.9", "max"];
-    writeln!(
-        out,
-        "{:<10} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
-        "latency", head[1], head[2], head[3], head[4], head[5], head[6]
-    )?;
-    let mut row = |name: &str, all: &Latency, what: &str| {
-        let [p50, p90, p95, p99, p99_9, max] =
-            [all.p50, all.p90, all.p95, all.p99, all.p99_9, all.max].map(time);
-        writeln!(out, "{name:<10} {p50:>9} {p90:>9} {p95:>9} {p99:>9} {p99_9:>9} {max:>9}  {what}")
-    };
-    let all = &report.latency;
-    row("response", &all.response, "due to last byte, nothing omitted")?;
-    row("service", &all.service, "sent to last byte")?;
-    row("ttfb", &all.ttfb, "sent to first byte")?;
-    row("lateness", &all.lateness, "our own: due to sent")?;
-    for note in &report.generator.notes {
-        writeln!(out, "note       {note}")?;
+/// Only where there is something to say: retries, and the warm-up.
+fn retries(report: &Report, out: &mut String) -> std::fmt::Result {
+    let requests = &report.requests;
+    if requests.retries > 0 || requests.retries_denied > 0 {
+        write!(out, "retries    {} sent", number(requests.retries))?;
+        if requests.doubles > 0 {
+            write!(out, ", {} of them double submits", number(requests.doubles))?;
+        }
+        if requests.retries_denied > 0 {
+            write!(out, ", {} more denied by the budget", number(requests.retries_denied))?;
+        }
+        writeln!(out)?;
     }
-    for reason in &report.generator.degraded {
-        writeln!(out, "DEGRADED   {reason}")?;
-    }
-    writeln!(out)
-}
-
-fn routes(report: &Report, out: &mut String) -> std::fmt::Result {
-    if report.routes.is_empty() {
-        return Ok(());
-    }
-    writeln!(out, "{:>11} {:>9} {:>9} {:>9} {:>9}  route", "requests", "failed", "injected", "p50", "p99")?;
-    for route in report.routes.iter().take(limits::ROUTES_SHOWN) {
+    if let Some(warmup) = &report.warmup {
         writeln!(
             out,
-            "{:>11} {:>9} {:>9} {:>9} {:>9}  {}",
-            number(route.requests),
-            number(route.failed),
-            number(route.injected),
-            time(route.response.p50),
-            time(route.response.p99),
-            route.route
+            "warm-up    {} of the requests, {} of them failed: in the books, not in latencies and thresholds",
+            number(warmup.sent),
+            number(warmup.failed)
         )?;
     }
-    let hidden = report.routes.len().saturating_sub(limits::ROUTES_SHOWN);
-    if hidden > 0 {
-        writeln!(out, "{hidden:>11} more routes are in the JSON")?;
-    }
-    writeln!(out)
+    Ok(())
 }
 
-fn rules(report: &Report, out: &mut String) -> std::fmt::Result {
-    if report.rules.is_empty() {
-        return Ok(());
-    }
-    writeln!(
+fn streams(report: &Report, out: &mut String) -> std::fmt::Result {
+    let Some(streams) = &report.streams else { return Ok(()) };
+    write!(
         out,
-        "{:>11} {:>10} {:>10} {:>9} {:>9}  rule",
-        "selected", "suppressed", "applied", "asked", "got"
+        "streams    {} opened, {} ended, {} broken, at most {} at once; {} messages in, {} out",
+        number(streams.opened),
+        number(streams.ended),
+        number(streams.broken),
+        number(streams.peak_open),
+        number(streams.messages_in),
+        number(streams.messages_out)
     )?;
-    for rule in &report.rules {
-        let suppressed: u64 = rule.suppressed.values().sum();
-        let percent = |rate: f64| format!("{:.2} %", rate * 100.0);
-        write!(
-            out,
-            "{:>11} {:>10} {:>10} {:>9} {:>9}  {}",
-            number(rule.selected),
-            number(suppressed),
-            number(rule.applied),
-            percent(rule.asked_rate),
-            percent(rule.realised_rate),
-            rule.id
-        )?;
-        writeln!(out, "{}", if rule.eligible == 0 { " (never matched)" } else { "" })?;
+    if streams.reconnects > 0 {
+        write!(out, ", {} reconnects", number(streams.reconnects))?;
     }
-    writeln!(out)
-}
-
-fn thresholds(report: &Report, out: &mut String) -> std::fmt::Result {
-    for threshold in &report.thresholds {
-        let word = if threshold.ok { "holds" } else { "BROKEN" };
-        let value = match threshold.value {
-            None => "nothing was measured".to_owned(),
-            Some(value) if is_share(&threshold.expr) => format!("{:.3} %", value * 100.0),
-            Some(value) => time(value as u64),
-        };
-        writeln!(out, "threshold  {}: {word} ({value})", threshold.expr)?;
-    }
-    if report.thresholds.is_empty() { Ok(()) } else { writeln!(out) }
-}
-
-fn books(report: &Report, out: &mut String) -> std::fmt::Result {
-    writeln!(out, "books      {}", report.books.in_words())?;
-    let mut said = None;
-    for row in &report.books.rows {
-        let side = |value: Option<u64>| value.map_or("?".to_owned(), number);
-        let (mark, sign) = match row.state {
-            State::Balanced => ("ok", "="),
-            State::Off => ("OFF", "/="),
-            State::Unknown => ("?", "~"),
-        };
-        let sides = format!("{} {sign} {}", side(row.left), side(row.right));
-        write!(out, "{mark:>4} {sides:>27}  {}", row.row)?;
-        match &row.note {
-            Some(note) if said != Some(note) => writeln!(out, " ({note})")?,
-            _ => writeln!(out)?,
-        }
-        said = row.note.as_ref();
+    if streams.stalls > 0 {
+        write!(out, ", {} stalls", number(streams.stalls))?;
     }
     writeln!(out)
 }
@@ -219,6 +163,9 @@ fn next(report: &Report, out: &mut String) -> std::fmt::Result {
             "the figures above cannot be trusted until the rows marked OFF, or the rule that missed, are explained"
         }
         105 | 108 => "the run is not complete: run it again to its end before drawing conclusions",
+        111 if report.generator.degraded.iter().any(|why| why.starts_with(crate::merge::MISSING)) => {
+            "merge again once the missing shards have written their run.json"
+        }
         111 => "the generator did not keep the plan: fewer sessions, a slower --speed, or more cores",
         99 if report.requests.answered == 0 => "see that the target is up: curl -v the URL above",
         99 => "start with the route that has the worst p99, and with the rules that were applied to it",
@@ -237,10 +184,6 @@ fn list(out: &mut String, name: &str, counts: &BTreeMap<String, u64>) -> std::fm
         .map(|(what, count)| format!("{what}: {}", number(*count)))
         .collect();
     if shown.is_empty() { Ok(()) } else { writeln!(out, "{name:<10} {}", shown.join(", ")) }
-}
-
-fn is_share(expr: &str) -> bool {
-    ["errors", "answered", "failed"].iter().any(|name| expr.trim_start().starts_with(name))
 }
 
 fn share(part: u64, whole: u64) -> String {
@@ -285,11 +228,61 @@ pub(crate) fn bytes(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::sample;
 
     #[test]
     fn figures_are_readable() {
         assert_eq!([0, 999, 1000, 1_234_567].map(number), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([0, 1500, 250_000, 1_500_000].map(time), ["0 us", "1.50 ms", "250 ms", "1.50 s"]);
         assert_eq!(bytes(123_456), "123.5 KB");
+    }
+
+    #[test]
+    fn a_plain_run_has_no_line_too_many() {
+        let mut tally = sample::tally();
+        sample::answer(&mut tally, 1000, false, 0, 0);
+        let text = sample::report(&tally, "1/1").text();
+        for word in ["retries", "warm-up", "streams", "shard", "wait", "gap error", "starts"] {
+            assert!(text.lines().all(|line| !line.starts_with(word)), "{word} is in\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_happened_is_said() {
+        let mut tally = sample::tally();
+        sample::answer(&mut tally, 1000, false, 0, 0);
+        sample::answer(&mut tally, 2000, true, 1, 1);
+        (tally.retries, tally.doubles, tally.retries_denied) = (1, 1, 3);
+        (tally.warmup.sent, tally.warmup.answered, tally.sessions_abandoned) = (1, 1, 4);
+        (tally.streams.opened, tally.streams.reconnects, tally.streams.stalls) = (1200, 5, 6);
+        tally.streams.first_event.saturating_record(1500);
+        tally.latencies.wait.saturating_record(5000);
+        tally.latencies.gap_error.saturating_record(2000);
+        let mut report = sample::report(&tally, "2/4");
+        report.plan.arrivals = "aligned".to_owned();
+        report.latency.start_spread = report.latency.wait.clone();
+        report.generator.degraded = (0..100).map(|number| format!("reason {number}")).collect();
+        let demand: crate::Threshold = "response:max<baseline+10%".parse().expect("it parses");
+        report.thresholds = vec![demand.judge(&report, demand.bound(Some(&report)))];
+        let text = report.text();
+        for words in [
+            "shard      2/4\n",
+            "retries    1 sent, 1 of them double submits, 3 more denied by the budget\n",
+            "warm-up    1 of the requests",
+            "4 left on purpose",
+            "streams    1,200 opened",
+            "5 reconnects, 6 stalls\n",
+            "1st event    1.50 ms",
+            "wait ",
+            "gap error ",
+            "starts ",
+            "  users\n",
+            "  jobs\n",
+            "DEGRADED   reason 0\n",
+            "80 more are in the JSON",
+            "holds (2.00 ms, below 2.20 ms)",
+        ] {
+            assert!(text.contains(words), "{words} is not in\n{text}");
+        }
     }
 }

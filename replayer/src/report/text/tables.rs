@@ -1,0 +1,175 @@
+//! The tables of the text, and what is said below them.
+
+use std::fmt::{Result, Write};
+
+use crate::books::State;
+use crate::limits;
+use crate::report::text::{number, time};
+use crate::report::{Latency, Report};
+
+pub(super) fn latency(report: &Report, out: &mut String) -> Result {
+    let head = ["", "p50", "p90", "p95", "p99", "p99.9", "max"];
+    writeln!(
+        out,
+        "{:<10} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "latency", head[1], head[2], head[3], head[4], head[5], head[6]
+    )?;
+    let mut row = |name: &str, all: &Latency, what: &str| {
+        let [p50, p90, p95, p99, p99_9, max] =
+            [all.p50, all.p90, all.p95, all.p99, all.p99_9, all.max].map(time);
+        writeln!(out, "{name:<10} {p50:>9} {p90:>9} {p95:>9} {p99:>9} {p99_9:>9} {max:>9}  {what}")
+    };
+    let (all, streams) = (&report.latency, report.streams.as_ref());
+    row("response", &all.response, "due to last byte, nothing omitted")?;
+    row("service", &all.service, "sent to last byte")?;
+    row("ttfb", &all.ttfb, "sent to first byte")?;
+    row("lateness", &all.lateness, "our own: due to sent")?;
+    // The rest is said where it is large enough to matter, or asked for.
+    if SMALL_US <= all.wait.p99 {
+        row("wait", &all.wait, "for a connection")?;
+    }
+    if SMALL_US <= all.gap_error.p99 {
+        row("gap error", &all.gap_error, "between the steps of a session, against the plan")?;
+    }
+    if report.plan.arrivals == "aligned" && all.start_spread.count > 0 {
+        row("starts", &all.start_spread, "of sessions, after the moment they share")?;
+    }
+    if let Some(streams) = streams {
+        row("1st event", &streams.first_event, "sent to first event")?;
+        row("event gap", &streams.event_gap, "between two events")?;
+    }
+    lines(out, "note", &report.generator.notes)?;
+    lines(out, "DEGRADED", &report.generator.degraded)?;
+    writeln!(out)
+}
+
+fn lines(out: &mut String, name: &str, all: &[String]) -> Result {
+    for line in all.iter().take(limits::LINES_SHOWN) {
+        writeln!(out, "{name:<10} {line}")?;
+    }
+    match all.len().saturating_sub(limits::LINES_SHOWN) {
+        0 => Ok(()),
+        hidden => writeln!(out, "{name:<10} {hidden} more are in the JSON"),
+    }
+}
+
+pub(super) fn routes(report: &Report, out: &mut String) -> Result {
+    if report.routes.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "{:>11} {:>9} {:>9} {:>9} {:>9}  route", "requests", "failed", "injected", "p50", "p99")?;
+    for route in report.routes.iter().take(limits::ROUTES_SHOWN) {
+        writeln!(
+            out,
+            "{:>11} {:>9} {:>9} {:>9} {:>9}  {}",
+            number(route.requests),
+            number(route.failed),
+            number(route.injected),
+            time(route.response.p50),
+            time(route.response.p99),
+            route.route
+        )?;
+    }
+    let hidden = report.routes.len().saturating_sub(limits::ROUTES_SHOWN);
+    if hidden > 0 {
+        writeln!(out, "{hidden:>11} more routes are in the JSON")?;
+    }
+    writeln!(out)
+}
+
+/// Only where there is more than one: all of them together are the run.
+pub(super) fn cohorts(report: &Report, out: &mut String) -> Result {
+    if report.cohorts.len() < 2 {
+        return Ok(());
+    }
+    writeln!(out, "{:>11} {:>9} {:>9} {:>9} {:>9}  cohort", "requests", "failed", "injected", "p50", "p99")?;
+    for cohort in report.cohorts.iter().take(limits::ROUTES_SHOWN) {
+        writeln!(
+            out,
+            "{:>11} {:>9} {:>9} {:>9} {:>9}  {}",
+            number(cohort.requests),
+            number(cohort.failed),
+            number(cohort.injected),
+            time(cohort.response.p50),
+            time(cohort.response.p99),
+            cohort.cohort
+        )?;
+    }
+    let hidden = report.cohorts.len().saturating_sub(limits::ROUTES_SHOWN);
+    if hidden > 0 {
+        writeln!(out, "{hidden:>11} more cohorts are in the JSON")?;
+    }
+    writeln!(out)
+}
+
+pub(super) fn rules(report: &Report, out: &mut String) -> Result {
+    if report.rules.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "{:>11} {:>10} {:>10} {:>9} {:>9}  rule",
+        "selected", "suppressed", "applied", "asked", "got"
+    )?;
+    for rule in &report.rules {
+        let suppressed: u64 = rule.suppressed.values().sum();
+        let percent = |rate: f64| format!("{:.2} %", rate * 100.0);
+        write!(
+            out,
+            "{:>11} {:>10} {:>10} {:>9} {:>9}  {}",
+            number(rule.selected),
+            number(suppressed),
+            number(rule.applied),
+            percent(rule.asked_rate),
+            percent(rule.realised_rate),
+            rule.id
+        )?;
+        writeln!(out, "{}", if rule.eligible == 0 { " (never matched)" } else { "" })?;
+    }
+    writeln!(out)
+}
+
+pub(super) fn thresholds(report: &Report, out: &mut String) -> Result {
+    for threshold in &report.thresholds {
+        let word = if threshold.ok { "holds" } else { "BROKEN" };
+        let figure = |value: f64| match is_share(&threshold.expr) {
+            true => format!("{:.3} %", value * 100.0),
+            false => time(value as u64),
+        };
+        let mut value = threshold.value.map_or_else(|| "nothing was measured".to_owned(), figure);
+        if let (Some(bound), true) = (threshold.bound, threshold.expr.contains("baseline")) {
+            let side = if threshold.expr.contains('<') { "below" } else { "above" };
+            value = format!("{value}, {side} {}", figure(bound));
+        }
+        writeln!(out, "threshold  {}: {word} ({value})", threshold.expr)?;
+    }
+    if report.thresholds.is_empty() { Ok(()) } else { writeln!(out) }
+}
+
+pub(super) fn books(report: &Report, out: &mut String) -> Result {
+    writeln!(out, "books      {}", report.books.in_words())?;
+    let mut said = None;
+    for row in &report.books.rows {
+        let side = |value: Option<u64>| value.map_or("?".to_owned(), number);
+        let (mark, sign) = match row.state {
+            State::Balanced => ("ok", "="),
+            State::Off => ("OFF", "/="),
+            State::Unknown => ("?", "~"),
+        };
+        let sides = format!("{} {sign} {}", side(row.left), side(row.right));
+        write!(out, "{mark:>4} {sides:>27}  {}", row.row)?;
+        match &row.note {
+            Some(note) if said != Some(note) => writeln!(out, " ({note})")?,
+            _ => writeln!(out)?,
+        }
+        said = row.note.as_ref();
+    }
+    writeln!(out)
+}
+
+fn is_share(expr: &str) -> bool {
+    ["errors", "answered", "failed"].iter().any(|name| expr.trim_start().starts_with(name))
+}
+
+/// A wait or an error of less is no news, in microseconds.
+const SMALL_US: u64 = 1000;
