@@ -47,7 +47,7 @@ pub(crate) const AMPLIFY_MAX: f64 = 10_000_000.0;
 /// Most sessions in one plan: their start times are held in memory, 16 bytes each.
 pub(crate) const SESSIONS: u64 = 500_000_000;
 /// Decoded bytes of a capture that are held while it is compiled; more goes through temporary files.
-pub(crate) const PLAN_MEMORY_BYTES: usize = 256 * 1024 * 1024;
+pub(crate) const PLAN_MEMORY_BYTES: usize = 64 * 1024 * 1024;
 /// Parts that a large capture is divided into by session; each is held whole, so this times the above is compiled
 /// in constant memory.
 pub(crate) const PLAN_PARTITIONS: usize = 256;
@@ -111,8 +111,6 @@ pub(crate) const START_AT_AHEAD: Duration = Duration::from_secs(24 * 3600);
 pub(crate) const START_AT_MISSED: Duration = Duration::from_secs(3600);
 /// Largest run.json that is read back; one of 256 routes and an hour of seconds has about 2 MB.
 pub(crate) const RUN_JSON_BYTES: u64 = 256 * 1024 * 1024;
-/// Largest run.json that is read back; one of 256 routes and an hour of seconds has about 2 MB.
-pub(crate) const RUN_JSON_BYTES: u64 = 256 * 1024 * 1024;
 /// Largest histogram of a run.json, unpacked: one of three digits has at most 55,296 counts of up to 9 bytes.
 pub(crate) const HISTOGRAM_BYTES: u64 = 512 * 1024;
 /// Share of the time of its threads above which a paced run that is late counts as saturated.
@@ -122,7 +120,7 @@ pub(crate) const GUARD_SAMPLE: u64 = 20;
 /// Longest window of a guard, in seconds: each is held in memory with its latencies.
 pub(crate) const GUARD_WINDOW_S: u64 = 600;
 /// Most shards of a plan whose runs are merged.
-pub(crate) const SHARDS: u32 = 1_000_000;
+pub(crate) const SHARDS: u32 = 65_536;
 /// How long a thread at full speed over HTTP/2 waits before it looks for answers.
 pub(crate) const FULL_SPEED_NAP: Duration = Duration::from_micros(200);
 /// The stretch of time for which a slow link takes bytes at once.
@@ -170,3 +168,7 @@ pub(crate) const H2_FORGIVEN: usize = 256;
 pub(crate) const H2_STREAMS_AT_FIRST: u32 = 100;
 /// Requests of a capture that are looked at to see what was spoken.
 pub(crate) const PROTOCOL_SAMPLE: usize = 1000;
+/// Different requests that are remembered while a capture is compiled, so that equal ones are held once.
+pub(crate) const SHARED_STEPS: usize = 200_000;
+/// Windows of one finite plan, which are counted before it starts: some seconds.
+pub(crate) const WINDOWS: f64 = 1e9;

@@ -85,12 +85,9 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Plans the replay of `sessions`, which are in memory. Sessions without a step to replay vanish.
-    ///
-    /// # Errors
-    /// When flags do not go together, or a boosted route is not there.
     #[cfg(test)]
-    pub(crate) fn build(sessions: &[captures::Session], wanted: &Wanted) -> Result<Plan, Error> {
-        Plan::new(compile::programs(sessions, wanted), wanted)
+    pub(crate) fn build(sessions: &[captures::Session], wanted: &Wanted) -> Plan {
+        Plan::new(compile::programs(sessions, wanted), wanted).expect("the test's flags go together")
     }
 
     /// Says who starts when.

@@ -8,7 +8,13 @@ use crate::options::{Connections, Speed};
 
 pub(super) fn wanted(amplify: f64, seed: u64) -> Wanted {
     Wanted {
-        amplify,
+        sources: ["first", "second"].map(|name| (name.to_owned(), amplify)).into(),
+        load: Load::Recorded,
+        arrivals: Arrivals::Recorded,
+        boosts: Vec::new(),
+        looped: false,
+        duration_us: None,
+        shard: Shard::WHOLE,
         speed: Speed::Times(1.0),
         within_us: None,
         connections: Connections::Recorded,
@@ -102,24 +108,7 @@ fn what_is_not_organic_traffic_is_skipped_by_name() {
     let plan = Plan::build(&[recorded], &wanted(2.0, 1));
     let skipped: Vec<_> = plan.skipped.iter().map(|(why, n)| (*why, *n)).collect();
     assert_eq!(skipped, [("bad_method", 1), ("connect", 1), ("faulted", 1), ("replayed", 1), ("upgrade", 2)]);
-    assert_eq!((plan.requests(), plan.step(0, 0).index()), (2, 6));
-}
-
-#[test]
-fn a_fraction_adds_hashed_clones_and_clone_0_is_the_recording() {
-    let sessions: Vec<Session> = (0..2000).map(|id| session(id, &[(id * 1000, Some(10), None)])).collect();
-    let count = |amplify| Plan::build(&sessions, &wanted(amplify, 9)).sessions();
-    assert_eq!(count(1.0), 2000);
-    assert_eq!(count(3.0), 6000);
-    assert!((4800..5200).contains(&count(2.5)), "{}", count(2.5));
-    assert!((400..600).contains(&count(0.25)), "{}", count(0.25));
-    let plan = Plan::build(&sessions, &wanted(3.0, 9));
-    for start in plan.share(0, 1) {
-        let program = &plan.store.rows[start.program as usize];
-        let window = program.start_us..=program.start_us + program.window_us;
-        assert!(window.contains(&start.at_us));
-        assert!(start.clone > 0 || start.at_us == program.start_us);
-    }
+    assert_eq!((plan.population.requests(), plan.step(0, 0).index()), (Some(2), 6));
 }
 
 #[test]
@@ -136,8 +125,8 @@ fn within_picks_the_speed_and_never_slows_down() {
 #[test]
 fn an_empty_capture_is_an_empty_plan() {
     let plan = Plan::build(&[], &wanted(100.0, 1));
-    assert_eq!((plan.sessions(), plan.requests(), plan.recorded_span_us()), (0, 0, 0));
-    let summary = Summary::new(&plan, 10);
+    assert_eq!((plan.population.sessions(), plan.population.requests()), (Some(0), Some(0)));
+    let summary = Summary::new(&plan, 100.0, 10);
     assert_eq!((summary.sessions, summary.peak_rate, summary.sockets), (0, 0, 0));
 }
 
@@ -162,10 +151,13 @@ proptest! {
         let again = Plan::build(&sessions, &wanted(amplify, seed));
         prop_assert_eq!(plan.hash, again.hash);
         prop_assert_ne!(plan.hash, Plan::build(&sessions, &wanted(amplify, seed ^ 1)).hash);
-        let mut union: Vec<Start> = (0..workers).flat_map(|index| plan.share(index, workers)).collect();
+        let share = |index| plan.population.starts(index, workers);
+        let mut union: Vec<_> = (0..workers).flat_map(share).collect();
         union.sort_unstable();
-        prop_assert_eq!(&union, &again.share(0, 1));
-        prop_assert_eq!(union.len() as u64, plan.sessions());
+        let mut whole: Vec<_> = again.population.starts(0, 1).collect();
+        whole.sort_unstable();
+        prop_assert_eq!(Some(union.len() as u64), plan.population.sessions());
+        prop_assert_eq!(union, whole);
     }
 
     #[test]
@@ -248,7 +240,7 @@ fn only_what_is_selected_is_replayed_and_the_rest_is_counted() {
         let wanted = Wanted { only: patterns(only), exclude: patterns(exclude), ..wanted(1.0, 1) };
         let plan = Plan::build(&sessions, &wanted);
         let counted = plan.skipped.get("not_selected").copied().unwrap_or(0);
-        assert_eq!((plan.requests(), counted), (requests, skipped), "{only:?} {exclude:?}");
+        assert_eq!((plan.population.requests().unwrap_or(0), counted), (requests, skipped), "{only:?} {exclude:?}");
     };
     check(&[], &[], 6, 0);
     check(&["GET /{id}"], &[], 6, 0);

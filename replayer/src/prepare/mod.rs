@@ -230,7 +230,8 @@ fn only_a_host(peer: &Peer) -> Result<(), Error> {
 /// A value of the users file must not end a header field early.
 fn check_headers(options: &Options, users: Option<&Users>) -> Result<(), Error> {
     let Some(users) = users else { return Ok(()) };
-    for column in options.substitutions.iter().flat_map(plan::Substitution::header_columns) {
+    let headers = options.substitutions.iter().filter(|substitution| substitution.is_header());
+    for column in headers.flat_map(plan::Substitution::columns) {
         let number = users.column(column).map_err(Error::Usage)?;
         users.check_header(number).map_err(Error::Usage)?;
     }

@@ -73,13 +73,17 @@ pub(crate) enum BodyWork<'a> {
 }
 
 impl Substitution {
-    /// Columns whose values go into header fields.
-    pub(crate) fn header_columns(&self) -> impl Iterator<Item = &str> {
-        let parts = if matches!(self.place, Place::Header(_)) { &self.parts[..] } else { &[] };
-        parts.iter().filter_map(|part| match part {
+    /// The columns of the users file that it needs.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
             Part::Column(name) => Some(name.as_str()),
             _ => None,
         })
+    }
+
+    /// Whether it sets a header field: its columns must not hold what ends a field.
+    pub(crate) fn is_header(&self) -> bool {
+        matches!(self.place, Place::Header(_))
     }
 
     /// Refuses a `{column}` that the users file does not have.
