@@ -2,6 +2,7 @@
 
 pub mod har;
 pub mod ndjson;
+mod streams;
 
 use std::io;
 
@@ -9,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::damage::Damage;
 use crate::error::Error;
+pub(crate) use streams::ExactStream;
+
 use crate::{Body, Exchange, Headers, Reader};
 
 /// What an export wrote, and what it could not read.

@@ -67,7 +67,7 @@ impl GrpcScanner {
 }
 
 /// Where the next message of `len` bytes stands in a body, `at` being where its prefix begins; `at` moves behind it.
-pub(super) fn next_in_body(at: &mut usize, len: u64) -> Option<Range<usize>> {
+pub(crate) fn next_in_body(at: &mut usize, len: u64) -> Option<Range<usize>> {
     let start = at.checked_add(PREFIX)?;
     let end = start.checked_add(usize::try_from(len).ok()?)?;
     *at = end;

@@ -17,8 +17,15 @@ use bytes::Bytes;
 use crate::Body;
 
 pub use grpc::GrpcScanner;
+pub(crate) use grpc::next_in_body;
 pub use sse::SseScanner;
 pub use websocket::WsScanner;
+
+/// Whether the type is that of a gRPC body whose messages can be told apart: `application/grpc-web-text` is base64.
+pub fn is_grpc(content_type: &str) -> bool {
+    let kind = content_type.trim_start().to_ascii_lowercase();
+    kind.starts_with("application/grpc") && !kind.starts_with("application/grpc-web-text")
+}
 
 /// What kind of stream an exchange was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -116,7 +123,7 @@ impl Stream {
         let (StreamKind::Grpc, Some(recorded)) = (self.kind, &body.data) else { return };
         let mut at = 0usize;
         for message in self.messages.iter_mut().filter(|message| message.from_client) {
-            let Some(range) = grpc::next_in_body(&mut at, message.len) else { return };
+            let Some(range) = next_in_body(&mut at, message.len) else { return };
             if recorded.len() < range.end {
                 return;
             }
@@ -215,6 +222,8 @@ mod tests {
             assert_eq!((name.parse(), kind.as_str()), (Ok(kind), name));
         }
         assert_eq!((MessageKind::from_number(0), MessageKind::from_number(7)), (None, None));
+        assert!(is_grpc("application/grpc") && is_grpc("Application/gRPC-Web+proto"));
+        assert!(!is_grpc("application/grpc-web-text") && !is_grpc("text/plain"));
         assert!("".parse::<StreamKind>().is_err() && "".parse::<MessageKind>().is_err());
     }
 

@@ -107,6 +107,7 @@ fn restore(
     if let Some(headers) = own.request_headers {
         exchange.request.headers = headers.into_headers().map_err(|_| wrong())?;
     }
+    exchange.stream = own.stream.map(|stream| stream.restore()).transpose().map_err(Unfit::Damaged)?;
     exchange.request.body = own.request_body.restore(&exchange.request.body, true).ok_or_else(wrong)?;
     exchange.response = match own.response {
         None => None,
