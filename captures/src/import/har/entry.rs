@@ -6,6 +6,7 @@ use super::super::ImportOptions;
 use super::super::time::iso_time;
 use super::parts;
 use crate::exchange::{Protocol, Request, Response};
+use crate::export::ExactStream;
 use crate::notes::Notes;
 use crate::{Exchange, SessionId};
 
@@ -107,7 +108,7 @@ fn restore(
     if let Some(headers) = own.request_headers {
         exchange.request.headers = headers.into_headers().map_err(|_| wrong())?;
     }
-    exchange.stream = own.stream.map(|stream| stream.restore()).transpose().map_err(Unfit::Damaged)?;
+    exchange.stream = own.stream.map(ExactStream::restore).transpose().map_err(Unfit::Damaged)?;
     exchange.request.body = own.request_body.restore(&exchange.request.body, true).ok_or_else(wrong)?;
     exchange.response = match own.response {
         None => None,
