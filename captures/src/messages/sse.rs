@@ -36,9 +36,17 @@ enum Mark {
 impl SseScanner {
     /// Takes the next bytes of the stream and names each event that ends in them, in order.
     pub fn feed(&mut self, bytes: &[u8], found: &mut dyn FnMut(Scanned)) {
-        for byte in bytes {
+        let mut rest = bytes;
+        while let Some((byte, behind)) = rest.split_first() {
+            rest = behind;
             if !self.passes_mark(*byte) {
                 self.step(*byte, found);
+            }
+            if self.line == Line::Begun {
+                // nothing happens before the line ends
+                let len = rest.iter().take_while(|byte| !matches!(**byte, b'\n' | b'\r')).count();
+                self.len += len as u64;
+                rest = &rest[len..];
             }
         }
     }
