@@ -123,7 +123,7 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
     base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes)
 }
 
-fn unbase64(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
+pub(crate) fn unbase64(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
     base64::Engine::decode(&base64::engine::general_purpose::STANDARD, text)
 }
 

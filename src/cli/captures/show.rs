@@ -182,7 +182,8 @@ fn streams(by_kind: &BTreeMap<&'static str, Streams>) -> String {
     let words = |(kind, streams): (&&str, &Streams)| {
         let Streams { requests, from_clients, from_servers, truncated } = *streams;
         let parts = [(from_clients, "sent"), (from_servers, "received"), (truncated, "not kept")];
-        let parts = parts.iter().filter(|(n, _)| *n != 0).map(|(n, word)| format!("{} {word}", thousands(*n)));
+        let parts =
+            parts.iter().filter(|(n, _)| *n != 0).map(|(n, word)| format!("{} {word}", thousands(*n)));
         let messages = parts.collect::<Vec<_>>().join(", ");
         match messages.as_str() {
             "" => format!("{kind} {} (no messages)", thousands(requests)),
