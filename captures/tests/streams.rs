@@ -18,7 +18,8 @@ use captures::{Exchange, Writer};
 use common::{capture, data, exchange, fill, header};
 
 fn read(path: &std::path::Path) -> Vec<Exchange> {
-    let mut all: Vec<_> = Reader::open(path).unwrap().exchanges().map(Result::unwrap).collect();
+    let mut all: Vec<_> =
+        Reader::open(path).expect("a capture").exchanges().map(|read| read.expect("undamaged")).collect();
     all.sort_by_key(|exchange| exchange.start_us);
     all
 }
@@ -35,7 +36,7 @@ fn import(har: bool, bytes: &[u8]) -> Vec<Exchange> {
         true => import::har::read(input, &options, &mut numbering, &mut sink),
         false => import::ndjson::read(input, &options, &mut numbering, &mut sink),
     };
-    assert_eq!(tally.unwrap().damaged, 0);
+    assert_eq!(tally.expect("readable").damaged, 0);
     all.sort_by_key(|exchange| exchange.start_us);
     all
 }
@@ -131,7 +132,7 @@ fn messages_in_an_archive_of_somebody_else() {
 /// Payload of each TCP segment of a capture of packets, in order, with the port that it came from. Enough for short
 /// recordings of one connection without losses.
 fn segments(pcap: &[u8]) -> Vec<(u16, Vec<u8>)> {
-    let u32_at = |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    let u32_at = |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four"));
     let link = match u32_at(pcap, 20) {
         0 => 4,
         1 => 14,
