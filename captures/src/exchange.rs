@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::messages::Stream;
 use crate::notes::Notes;
 use crate::{Body, Headers};
 
@@ -97,6 +98,8 @@ pub struct Exchange {
     pub faults: Vec<String>,
     /// What else is to be said.
     pub notes: Notes,
+    /// The messages of a stream; `None` where it was none, or its messages were not seen.
+    pub stream: Option<Stream>,
 }
 
 /// The request of an [`Exchange`].

@@ -48,6 +48,8 @@ pub struct Inspection {
     pub hosts: Vec<Count>,
     /// Requests by version of HTTP.
     pub protocols: BTreeMap<&'static str, u64>,
+    /// Streams by kind: `sse`, `websocket`, `grpc`.
+    pub streams: BTreeMap<&'static str, Streams>,
     /// Durations in microseconds, of requests whose duration is known.
     pub duration_us: Option<Durations>,
     /// Whether the capture was closed cleanly.
@@ -65,6 +67,19 @@ pub struct Count {
     pub name: String,
     /// How often.
     pub requests: u64,
+}
+
+/// Streams of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Streams {
+    /// Requests that were such a stream.
+    pub requests: u64,
+    /// Messages that clients sent.
+    pub from_clients: u64,
+    /// Messages that servers sent.
+    pub from_servers: u64,
+    /// Messages that were not kept.
+    pub truncated: u64,
 }
 
 /// Percentiles, exact to 3 %.
@@ -130,6 +145,13 @@ impl Inspection {
         match &exchange.response {
             Some(response) => *self.statuses.entry(response.status).or_default() += 1,
             None => self.unanswered += 1,
+        }
+        if let Some(stream) = &exchange.stream {
+            let streams = self.streams.entry(stream.kind.as_str()).or_default();
+            streams.requests += 1;
+            streams.from_clients += stream.count(true);
+            streams.from_servers += stream.count(false);
+            streams.truncated = streams.truncated.saturating_add(stream.truncated);
         }
     }
 }

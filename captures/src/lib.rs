@@ -17,6 +17,7 @@ pub mod import;
 pub mod inspect;
 mod layout;
 pub mod limits;
+pub mod messages;
 pub mod notes;
 pub mod opset;
 pub mod reader;

@@ -4,6 +4,8 @@
 pub const FORMAT_VERSION: u16 = 1;
 /// Version of the encoding inside a block.
 pub const ENCODING_VERSION: u16 = 1;
+/// The encoding of blocks that hold messages of streams.
+pub const ENCODING_STREAMS: u16 = 2;
 
 /// A block before compression. Refused above, so a hostile length or a decompression bomb costs no more.
 pub const MAX_BLOCK_RAW: usize = 64 << 20;
@@ -16,6 +18,9 @@ pub const MAX_EXCHANGE: usize = 40 << 20;
 /// All exchanges of a block, with every shared string counted where it is used: a small block must not
 /// unfold without end.
 pub const MAX_BLOCK_PLAIN: usize = 256 << 20;
+
+/// Messages that a recording keeps of one exchange; what comes after is counted.
+pub const MAX_MESSAGES: usize = 100_000;
 
 /// The frame at the head of the file.
 pub const MAX_FILE_HEADER: usize = 64 << 10;

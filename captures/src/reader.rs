@@ -8,7 +8,6 @@ use crate::damage::{Damage, DamageKind};
 use crate::error::Error;
 use crate::frame::{BlockHeader, checksum};
 use crate::header::FileHeader;
-use crate::limits::ENCODING_VERSION;
 use crate::scan::{Mode, Piece, Place, Scanner};
 use crate::{Exchange, Session, SessionId};
 
@@ -172,14 +171,14 @@ pub(crate) fn decode_block(
         exchanges: Some(header.records.into()),
         ..Damage::new(DamageKind::Block, place.offset, place.len, format!("block {}: {reason}", header.seq))
     };
-    if header.encoding != ENCODING_VERSION {
+    if !block::is_known(header.encoding) {
         return Err(damaged(format!(
             "its encoding {} is of a later version; use a newer squall",
             header.encoding
         )));
     }
     let raw = decompress(header, payload).map_err(damaged)?;
-    block::decode(&raw, header.records as usize).map_err(|err| damaged(err.to_string()))
+    block::decode(&raw, header.records as usize, header.encoding).map_err(|err| damaged(err.to_string()))
 }
 
 /// What a block holds before decompression, checked against its header.

@@ -85,7 +85,7 @@ fn write_copy(path: &Path, copy: &Path, header: &FileHeader) -> Result<(), Error
     while let Some(piece) = scanner.next_piece() {
         match piece {
             Piece::Capture { header, .. } => rewrite.capture(header)?,
-            Piece::Block { header, .. } if header.encoding != ENCODING_VERSION => {
+            Piece::Block { header, .. } if !crate::block::is_known(header.encoding) => {
                 let why = format!(
                     "{} holds blocks of a later version; repair it with a newer squall",
                     path.display()

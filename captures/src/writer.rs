@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::frame::{BlockHeader, Kind, SeekEntry, checksum, seal};
 use crate::header::{FileHeader, Options};
 use crate::layout::{Found, Layout};
-use crate::limits::{ENCODING_VERSION, MAX_BLOCK_BYTES, MAX_FILE_HEADER, MAX_SHED_REASON, MAX_SHED_REASONS};
+use crate::limits::{MAX_BLOCK_BYTES, MAX_FILE_HEADER, MAX_SHED_REASON, MAX_SHED_REASONS};
 
 /// Writes one capture. Holds no clock: `now_us` (microseconds since 1970-01-01 UTC) comes with each call.
 ///
@@ -257,7 +257,7 @@ impl Writer {
         let payload =
             self.compressor.compress(&block.raw).map_err(Error::io("compress a block for", &self.path))?;
         let header = BlockHeader {
-            encoding: ENCODING_VERSION,
+            encoding: block.encoding,
             seq: self.layout.next_seq,
             raw_len: block.raw.len() as u32,
             raw_xxh: checksum(&block.raw),

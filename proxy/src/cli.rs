@@ -32,7 +32,7 @@ pub struct ProxyArgs {
     /// Record replayed traffic as well.
     #[arg(long, requires = "record", help_heading = "Recording")]
     record_replays: bool,
-    /// Request bodies are recorded up to this size.
+    /// Request bodies and WebSocket messages are recorded up to this size.
     #[arg(long, value_name = "SIZE", default_value = "1MB", value_parser = size, help_heading = "Recording")]
     body_limit: usize,
     /// Rule file; saved changes are live within 100 ms.

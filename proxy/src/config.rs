@@ -20,7 +20,8 @@ pub struct Config {
     pub record: Option<PathBuf>,
     /// Record replayed traffic too.
     pub record_replays: bool,
-    /// Request bodies are kept, for the recording and for storms, up to this many bytes.
+    /// Request bodies are kept, for the recording and for storms, up to this many bytes; WebSocket messages of a client are
+    /// kept whole up to this size, of one socket eight times as much and at most 16 MiB.
     pub body_limit: usize,
     /// Key of the pseudonyms that secrets become; never written anywhere. Random unless two captures must share them.
     pub redaction_key: [u8; 32],

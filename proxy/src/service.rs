@@ -64,7 +64,7 @@ impl ProxyHttp for Service {
         let Some(open) = ctx.get() else {
             return Error::e_explain(ErrorType::InternalError, "an exchange that never began");
         };
-        open.request_body.restart();
+        open.restart();
         Ok(Box::new(open.peer(&shared).clone()))
     }
 
@@ -98,7 +98,7 @@ impl ProxyHttp for Service {
     ) -> Result<()> {
         let Some(open) = ctx.get() else { return Ok(()) };
         if let Some(chunk) = body {
-            open.request_body.push(chunk);
+            open.note_request_body(chunk);
         }
         if end {
             open.request_body.end();
@@ -119,7 +119,7 @@ impl ProxyHttp for Service {
         if let Some(open) = ctx.get() {
             open.answer.head(answer.status.as_u16(), &answer.headers, open.elapsed());
             if open.is_recorded(&self.shared) {
-                open.answer.keep(&answer.headers);
+                open.keep_answer(answer, &self.shared);
             }
             if let Some(identity) = &open.identity {
                 self.shared.sessions.learn(identity.session_id, &answer.headers);
@@ -158,7 +158,7 @@ impl ProxyHttp for Service {
         ctx: &mut Exchange,
     ) -> Result<Option<Duration>> {
         if let (Some(open), Some(chunk)) = (ctx.get(), body) {
-            open.answer.body(chunk);
+            open.note_answer_body(chunk);
         }
         Ok(None)
     }

@@ -3,7 +3,9 @@
 use std::fmt::Write;
 use std::process::Command;
 
-use crate::inline::{Certificate, Inline};
+use captures::messages::StreamKind;
+
+use crate::inline::{Certificate, Inline, messages};
 use crate::support::{Origin, Process, Shop};
 use crate::tools;
 
@@ -20,7 +22,8 @@ fn the_shops_events_arrive_whole_and_in_order() {
     let numbers: Vec<_> =
         reader.log().lines().filter(|line| line.starts_with("id: ")).map(str::to_owned).collect();
     assert_eq!(numbers, [1, 2, 3, 4, 5, 6].map(|number| format!("id: {number}")));
-    proxy.finish(1);
+    let recorded = proxy.finish(1);
+    assert_eq!(messages(&recorded[0], StreamKind::Sse), (0, 6));
 }
 
 #[test]
@@ -55,7 +58,8 @@ fn check_one_by_one(origin: Origin, mut reader: Process, proxy: Inline) {
     assert_eq!(proxy.books().in_flight(), 1, "the stream is still open");
     origin.write("0\r\n\r\n");
     assert!(reader.wait().success(), "curl got the stream's own end");
-    proxy.finish(1);
+    let recorded = proxy.finish(1);
+    assert_eq!(messages(&recorded[0], StreamKind::Sse), (0, 5));
 }
 
 fn curl() -> Option<String> {

@@ -2,7 +2,9 @@
 
 use std::process::Command;
 
-use crate::inline::Inline;
+use captures::messages::StreamKind;
+
+use crate::inline::{Inline, messages};
 use crate::support::Process;
 use crate::tools;
 
@@ -23,7 +25,13 @@ fn grpc_calls_of_every_kind() {
         CALLS,
         "the calls that the client made, each with what it saw"
     );
-    proxy.finish(CALLS.len() as u64);
+    let recorded = proxy.finish(CALLS.len() as u64);
+    let counts: Vec<_> = recorded.iter().map(|call| messages(call, StreamKind::Grpc)).collect();
+    // unary twice, server stream, client stream, both ways, refused, refused late
+    assert_eq!(counts, [(1, 1), (1, 1), (1, 10), (10, 1), (10, 10), (1, 0), (1, 3)]);
+    let said = |call: usize, at: usize| recorded[call].stream.as_ref().unwrap().messages[at].data.as_deref();
+    assert_eq!((said(0, 0), said(1, 0)), (Some(&[b'x'; 5][..]), Some(&[b'x'; 300_000][..])));
+    assert_eq!((said(3, 9), said(6, 0)), (Some(&b"9"[..]), Some(&b"3"[..])));
 }
 
 /// What `grpc_client.py` prints, a line for each call.

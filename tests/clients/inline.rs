@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use captures::Exchange;
+use captures::messages::StreamKind;
 use tempfile::TempDir;
 
 use crate::support::{Books, Proxy};
@@ -43,18 +45,33 @@ impl Inline {
     }
 
     /// Asserts that exactly `n` exchanges passed whole, that all of them were recorded, and that the capture is a
-    /// file that the zstd of the world accepts.
+    /// file that the zstd of the world accepts. What was recorded, by start.
     #[track_caller]
-    pub(crate) fn finish(self, n: u64) {
+    pub(crate) fn finish(self, n: u64) -> Vec<Exchange> {
         let books = self.proxy.expect_delivered(n);
         assert_eq!(books.total("recorded"), n, "recorded in {books}");
         let (status, said) = self.proxy.stop();
         assert!(status.success(), "the proxy ended with {status}:\n{said}");
-        let Some(zstd) = tools::program("zstd", "zstd") else { return };
-        let mut test = Command::new(zstd);
-        test.arg("-tq").arg(self.folder.path().join(CAPTURE));
-        tools::run(test);
+        let capture = self.folder.path().join(CAPTURE);
+        if let Some(zstd) = tools::program("zstd", "zstd") {
+            let mut test = Command::new(zstd);
+            test.arg("-tq").arg(&capture);
+            tools::run(test);
+        }
+        let mut exchanges: Vec<Exchange> =
+            captures::Reader::open(&capture).unwrap().exchanges().collect::<Result<_, _>>().unwrap();
+        exchanges.sort_by_key(|exchange| exchange.start_us);
+        exchanges
     }
+}
+
+/// How many messages a recorded stream has: from the client, from the server.
+#[track_caller]
+pub(crate) fn messages(exchange: &Exchange, kind: StreamKind) -> (u64, u64) {
+    let stream = exchange.stream.as_ref().expect("a stream");
+    assert_eq!((stream.kind, stream.truncated), (kind, 0));
+    assert!(stream.messages.is_sorted_by_key(|message| message.at_us));
+    (stream.count(true), stream.count(false))
 }
 
 /// A self-signed certificate for 127.0.0.1 and localhost, in files that live as long as this.

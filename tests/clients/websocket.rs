@@ -2,7 +2,9 @@
 
 use std::process::Command;
 
-use crate::inline::{Certificate, Inline};
+use captures::messages::{MessageKind, StreamKind};
+
+use crate::inline::{Certificate, Inline, messages};
 use crate::support::Process;
 use crate::tools;
 
@@ -43,7 +45,16 @@ fn check(python: &str, arguments: &[&str], proxy: Inline) {
     let said = tools::run(client);
     assert_eq!(said.lines().collect::<Vec<_>>(), SEEN, "what the client saw");
     // the visit that the server ends, and the one that the client ends
-    proxy.finish(2);
+    let recorded = proxy.finish(2);
+    // text, binary, ping or pong, 100 texts, the request to close, close; the server does not repeat the request
+    assert_eq!(messages(&recorded[0], StreamKind::WebSocket), (105, 104));
+    assert_eq!(messages(&recorded[1], StreamKind::WebSocket), (2, 2));
+    let visit = recorded[0].stream.as_ref().unwrap();
+    // this client compresses what it says, but for control frames
+    for message in visit.messages.iter().filter(|message| message.from_client) {
+        let control = matches!(message.kind, MessageKind::Ping | MessageKind::Pong | MessageKind::Close);
+        assert_eq!((message.compressed, message.data.is_some()), (!control, control), "{message:?}");
+    }
 }
 
 /// What `websocket_client.py` prints.

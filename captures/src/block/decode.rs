@@ -4,20 +4,25 @@ use bytes::Bytes;
 
 use super::*;
 use crate::exchange::{Protocol, Request, Response};
-use crate::limits::{MAX_BLOCK_PLAIN, MAX_EXCHANGE};
+use crate::limits::{ENCODING_STREAMS, MAX_BLOCK_PLAIN, MAX_EXCHANGE};
 use crate::notes::Notes;
 use crate::wire::{Cursor, Malformed};
 use crate::{Body, Exchange, Headers, SessionId};
 
-/// The exchanges of a block of encoding version 1, session by session.
+/// The exchanges of a block of that encoding, session by session.
 ///
 /// # Errors
 /// When the bytes are not a block of exactly `records` exchanges, or unfold beyond the limits.
-pub(crate) fn decode(raw: &[u8], records: usize) -> Result<Vec<Exchange>, Malformed> {
+pub(crate) fn decode(raw: &[u8], records: usize, encoding: u16) -> Result<Vec<Exchange>, Malformed> {
     let mut cursor = Cursor::new(raw);
     let strings = take_strings(&mut cursor)?;
     let places = take_directory(&mut cursor, records)?;
-    let mut decoder = Decoder { cursor, strings, budget: MAX_BLOCK_PLAIN, exchange_budget: 0 };
+    let mut decoder = Decoder {
+        cursor,
+        strings,
+        has_streams: encoding == ENCODING_STREAMS,
+        budget: Budget { block: MAX_BLOCK_PLAIN, exchange: 0 },
+    };
     let exchanges = places.into_iter().map(|place| decoder.exchange(place)).collect::<Result<_, _>>()?;
     match decoder.cursor.remaining() {
         0 => Ok(exchanges),
@@ -64,16 +69,22 @@ fn take_directory(cursor: &mut Cursor<'_>, records: usize) -> Result<Vec<(u64, u
 struct Decoder<'a> {
     cursor: Cursor<'a>,
     strings: Vec<&'a [u8]>,
+    /// Encoding 2: the messages of streams stand behind the records.
+    has_streams: bool,
     /// What the rest of the block may still unfold to.
-    budget: usize,
-    /// The same for the exchange at hand.
-    exchange_budget: usize,
+    budget: Budget,
+}
+
+/// What may still be taken, in bytes.
+pub(super) struct Budget {
+    block: usize,
+    exchange: usize,
 }
 
 impl<'a> Decoder<'a> {
     fn exchange(&mut self, (session, start_us): (u64, u64)) -> Result<Exchange, Malformed> {
-        self.exchange_budget = MAX_EXCHANGE;
-        self.spend(EXCHANGE_OVERHEAD)?;
+        self.budget.exchange = MAX_EXCHANGE;
+        self.budget.spend(EXCHANGE_OVERHEAD)?;
         let flags = self.cursor.byte()?;
         let edge = self.string()?;
         let request = self.request()?;
@@ -90,6 +101,10 @@ impl<'a> Decoder<'a> {
             0 => None,
             _ => Some(self.response()?),
         };
+        let stream = match self.has_streams {
+            true => streams::take(&mut self.cursor, &mut self.budget, &request.body)?,
+            false => None,
+        };
         Ok(Exchange {
             session: SessionId(session),
             connection,
@@ -102,6 +117,7 @@ impl<'a> Decoder<'a> {
             duration_us,
             faults,
             notes: Notes::from_bits(notes),
+            stream,
         })
     }
 
@@ -123,13 +139,13 @@ impl<'a> Decoder<'a> {
 
     fn faults(&mut self) -> Result<Vec<String>, Malformed> {
         let n = self.cursor.count()?;
-        self.spend(n.saturating_mul(FIELD_OVERHEAD))?;
+        self.budget.spend(n.saturating_mul(FIELD_OVERHEAD))?;
         (0..n).map(|_| self.string()).collect()
     }
 
     fn headers(&mut self) -> Result<Headers, Malformed> {
         let n = self.cursor.count()?;
-        self.spend(n.saturating_mul(FIELD_OVERHEAD))?;
+        self.budget.spend(n.saturating_mul(FIELD_OVERHEAD))?;
         let mut headers = if n == 0 { Headers::new() } else { Headers::with_capacity(n) };
         for _ in 0..n {
             let name = self.bytes()?;
@@ -152,7 +168,7 @@ impl<'a> Decoder<'a> {
             BODY_PART => self.cursor.length()?,
             _ => return Err(Malformed("a body is both whole and in part")),
         };
-        self.spend(n)?;
+        self.budget.spend(n)?;
         let data = Bytes::copy_from_slice(self.cursor.take(n)?);
         Ok(Body { len, hash, data: Some(data) })
     }
@@ -172,14 +188,16 @@ impl<'a> Decoder<'a> {
     fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
         let number = self.cursor.length()?;
         let bytes = *self.strings.get(number).ok_or(Malformed("a string that is not in the block"))?;
-        self.spend(bytes.len())?;
+        self.budget.spend(bytes.len())?;
         Ok(bytes)
     }
+}
 
-    fn spend(&mut self, n: usize) -> Result<(), Malformed> {
+impl Budget {
+    pub(super) fn spend(&mut self, n: usize) -> Result<(), Malformed> {
         let less = |budget: usize| budget.checked_sub(n).ok_or(Malformed("it unfolds beyond the limits"));
-        self.budget = less(self.budget)?;
-        self.exchange_budget = less(self.exchange_budget)?;
+        self.block = less(self.block)?;
+        self.exchange = less(self.exchange)?;
         Ok(())
     }
 }

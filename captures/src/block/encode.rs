@@ -3,7 +3,7 @@
 use super::interner::Interner;
 use super::*;
 use crate::exchange::Response;
-use crate::limits::{MAX_BLOCK_PLAIN, MAX_EXCHANGE};
+use crate::limits::{ENCODING_STREAMS, ENCODING_VERSION, MAX_BLOCK_PLAIN, MAX_EXCHANGE};
 use crate::wire::{put_bytes, put_varint};
 use crate::{Body, Exchange, Headers};
 
@@ -13,6 +13,8 @@ pub(crate) struct Builder {
     strings: Interner,
     /// Encoded records in the order of pushing.
     records: Vec<u8>,
+    /// Encoded streams of those exchanges that have one.
+    streams: Vec<u8>,
     entries: Vec<Entry>,
     /// What the exchanges take when decoded.
     plain: usize,
@@ -22,6 +24,8 @@ pub(crate) struct Builder {
 pub(crate) struct Encoded {
     pub(crate) raw: Vec<u8>,
     pub(crate) records: u32,
+    /// Version of the encoding that was needed.
+    pub(crate) encoding: u16,
     pub(crate) first_us: u64,
     pub(crate) last_us: u64,
     /// Each session of the block, ascending: id, start of its first exchange, number of exchanges.
@@ -32,6 +36,8 @@ struct Entry {
     session: u64,
     start_us: u64,
     place: std::ops::Range<usize>,
+    /// Empty: no stream.
+    stream: std::ops::Range<usize>,
 }
 
 impl Builder {
@@ -47,10 +53,15 @@ impl Builder {
         self.plain += plain;
         let start = self.records.len();
         self.put_exchange(exchange);
+        let stream_start = self.streams.len();
+        if let Some(stream) = &exchange.stream {
+            streams::put(&mut self.streams, stream, &exchange.request.body);
+        }
         self.entries.push(Entry {
             session: exchange.session.0,
             start_us: exchange.start_us,
             place: start..self.records.len(),
+            stream: stream_start..self.streams.len(),
         });
         Ok(())
     }
@@ -66,7 +77,7 @@ impl Builder {
 
     /// Whether it is time to close: `block_bytes` before compression, or near what a decoder accepts.
     pub(crate) fn is_full(&self, block_bytes: usize) -> bool {
-        let raw = self.records.len() + self.strings.bytes().len() + self.entries.len() * 8;
+        let raw = self.raw_len();
         block_bytes <= raw || MAX_BLOCK_PLAIN - MAX_EXCHANGE <= self.plain
     }
 
@@ -75,8 +86,8 @@ impl Builder {
         self.entries.sort_by_key(|entry| (entry.session, entry.start_us));
         let first_us = self.entries.iter().map(|entry| entry.start_us).min().unwrap_or(0);
         let last_us = self.entries.iter().map(|entry| entry.start_us).max().unwrap_or(0);
-        let mut raw =
-            Vec::with_capacity(self.records.len() + self.strings.bytes().len() + 8 * self.entries.len());
+        let mut raw = Vec::with_capacity(self.raw_len());
+        let encoding = if self.streams.is_empty() { ENCODING_VERSION } else { ENCODING_STREAMS };
         put_varint(&mut raw, self.strings.iter().len() as u64);
         for string in self.strings.iter() {
             put_varint(&mut raw, string.len() as u64);
@@ -85,10 +96,19 @@ impl Builder {
         let sessions = self.put_directory(&mut raw, first_us);
         for entry in &self.entries {
             raw.extend_from_slice(&self.records[entry.place.clone()]);
+            match encoding {
+                ENCODING_STREAMS if entry.stream.is_empty() => raw.push(streams::NONE),
+                _ => raw.extend_from_slice(&self.streams[entry.stream.clone()]),
+            }
         }
         let records = self.entries.len() as u32;
         self.clear();
-        Encoded { raw, records, first_us, last_us, sessions }
+        Encoded { raw, records, encoding, first_us, last_us, sessions }
+    }
+
+    /// About what the block takes before compression.
+    fn raw_len(&self) -> usize {
+        self.records.len() + self.streams.len() + self.strings.bytes().len() + self.entries.len() * 9
     }
 
     /// Sessions ascending, each with the starts of its exchanges as gaps.
@@ -118,6 +138,7 @@ impl Builder {
     fn clear(&mut self) {
         self.strings.clear();
         self.records.clear();
+        self.streams.clear();
         self.entries.clear();
         self.plain = 0;
     }
@@ -206,5 +227,6 @@ fn plain_size(exchange: &Exchange) -> usize {
         + request.target.len()
         + exchange.faults.iter().map(|fault| fault.len() + FIELD_OVERHEAD).sum::<usize>();
     let response = exchange.response.as_ref().map_or(0, |res| headers(&res.headers) + body(&res.body));
-    EXCHANGE_OVERHEAD + strings + headers(&request.headers) + body(&request.body) + response
+    let stream = exchange.stream.as_ref().map_or(0, |stream| streams::plain_size(stream, &request.body));
+    EXCHANGE_OVERHEAD + strings + headers(&request.headers) + body(&request.body) + response + stream
 }

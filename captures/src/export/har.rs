@@ -9,9 +9,10 @@ use std::io::{self, Write};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{ExactBody, ExactHeaders, ExportError, Exported, body_text, each, rfc3339};
+use super::{ExactBody, ExactHeaders, ExactStream, ExportError, Exported, body_text, each, rfc3339};
 use crate::exchange::{Request, Response};
 use crate::import::har::split_url;
+use crate::messages::{Message, MessageKind, Stream, StreamKind};
 use crate::{Exchange, Headers, Reader};
 
 /// What a capture knows and an archive has no field for.
@@ -36,6 +37,8 @@ pub(crate) struct Own {
     pub(crate) request_body: ExactBody,
     /// `null`: no answer was seen.
     pub(crate) response: Option<OwnResponse>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stream: Option<ExactStream>,
 }
 
 /// The same of a response.
@@ -90,7 +93,31 @@ fn entry(exchange: &Exchange) -> Value {
     if let Some(connection) = exchange.connection {
         entry["connection"] = connection.to_string().into();
     }
+    if let Some(stream) = exchange.stream.as_ref().filter(|stream| stream.kind == StreamKind::WebSocket) {
+        entry["_resourceType"] = "websocket".into();
+        entry["_webSocketMessages"] = web_socket_messages(exchange.start_us, stream);
+    }
     entry
+}
+
+/// The messages as Chrome writes them. Control frames are none of them; the bytes of what the server sent are unknown.
+fn web_socket_messages(start_us: u64, stream: &Stream) -> Value {
+    let message = |message: &Message| {
+        let data = message.data.as_deref().unwrap_or_default();
+        let (opcode, data) = match (message.kind, std::str::from_utf8(data)) {
+            (MessageKind::Text, Ok(text)) => (1, text.to_owned()),
+            (MessageKind::Text, Err(_)) => (1, String::from_utf8_lossy(data).into_owned()),
+            (MessageKind::Binary, _) => (2, super::base64(data)),
+            _ => return None,
+        };
+        Some(json!({
+            "type": if message.from_client { "send" } else { "receive" },
+            "time": start_us.saturating_add(message.at_us) as f64 / 1e6,
+            "opcode": opcode,
+            "data": data,
+        }))
+    };
+    stream.messages.iter().filter_map(message).collect()
 }
 
 fn request(exchange: &Exchange) -> Value {
@@ -162,6 +189,7 @@ fn own(exchange: &Exchange) -> Own {
             // the content field says text and bytes alike
             body: ExactBody::of(&response.body, response.body.data.as_deref()),
         }),
+        stream: exchange.stream.as_ref().map(ExactStream::of),
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod har;
 pub mod ndjson;
+mod streams;
 
 use std::io;
 
@@ -9,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::damage::Damage;
 use crate::error::Error;
+pub(crate) use streams::ExactStream;
+
 use crate::{Body, Exchange, Headers, Reader};
 
 /// What an export wrote, and what it could not read.
@@ -120,7 +123,7 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
     base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes)
 }
 
-fn unbase64(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
+pub(crate) fn unbase64(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
     base64::Engine::decode(&base64::engine::general_purpose::STANDARD, text)
 }
 

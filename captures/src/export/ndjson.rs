@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ExactBody, ExactHeaders, ExportError, Exported, body_text, each, rfc3339};
+use super::{ExactBody, ExactHeaders, ExactStream, ExportError, Exported, body_text, each, rfc3339};
 use crate::exchange::{Request, Response};
 use crate::notes::Notes;
 use crate::{Body, Exchange, Headers, Reader, SessionId};
@@ -42,6 +42,8 @@ pub(crate) struct Record {
     response_bytes: Option<u64>,
     response_body: Option<String>,
     response_body_exact: Option<ExactBody>,
+    #[serde(default)]
+    stream: Option<ExactStream>,
 }
 
 /// A header field.
@@ -105,6 +107,7 @@ impl Record {
             response_body: response_text.map(str::to_owned),
             response_body_exact: response
                 .map(|response| ExactBody::of(&response.body, response_text.map(str::as_bytes))),
+            stream: exchange.stream.as_ref().map(ExactStream::of),
         }
     }
 
@@ -152,6 +155,7 @@ impl Record {
             duration_us: self.duration_us,
             faults: self.faults,
             notes,
+            stream: self.stream.map(ExactStream::restore).transpose()?,
         })
     }
 }
@@ -198,7 +202,9 @@ mod tests {
         answered.request.body = Body { len: 9, hash: None, data: Some("part".into()) };
         answered.response =
             Some(Response { status: 204, headers: Headers::new(), body: Body::whole("text") });
-        for exchange in [exchange, answered] {
+        let mut streamed = answered.clone();
+        streamed.stream = Some(super::super::streams::example());
+        for exchange in [exchange, answered, streamed] {
             let mut line = Vec::new();
             write_line(&exchange, &mut line).unwrap();
             assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);

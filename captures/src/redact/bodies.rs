@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use super::echo::Echo;
 use super::secrets::Secrets;
-use super::{forms, json, text, urls};
+use super::{forms, json, streams, text, urls};
 use crate::{Body, Headers};
 
 /// Replaces the secrets of a body; `false` when it could not be looked into and was withheld.
@@ -13,12 +13,17 @@ pub(super) fn rewrite(body: &mut Body, headers: &mut Headers, secrets: &mut Secr
     change(body, headers, |plain| rewrite_plain(plain, &content_type, secrets))
 }
 
-/// Replaces what is echoed in a body.
-pub(super) fn echo(body: &mut Body, headers: &mut Headers, echo: &Echo) {
-    change(body, headers, |plain| echo.replace(plain));
+/// Replaces what is echoed in a body; `false` when it was withheld.
+pub(super) fn echo(body: &mut Body, headers: &mut Headers, echo: &Echo) -> bool {
+    change(body, headers, |plain| echo.replace(plain))
 }
 
-fn change(body: &mut Body, headers: &mut Headers, rewrite: impl FnOnce(&[u8]) -> Option<Vec<u8>>) -> bool {
+fn change(body: &mut Body, headers: &mut Headers, mut rewrite: impl FnMut(&[u8]) -> Option<Vec<u8>>) -> bool {
+    if let Some(data) = streams::grpc_data(body, &header(headers, "content-type")) {
+        let is_clean = streams::is_clean_grpc(data, headers, &mut rewrite);
+        body.data = body.data.take().filter(|_| is_clean);
+        return is_clean;
+    }
     let Some(data) = body.data.as_ref().filter(|data| !data.is_empty()) else { return true };
     if is_opaque(&header(headers, "content-type")) {
         return true;
@@ -52,7 +57,7 @@ fn change(body: &mut Body, headers: &mut Headers, rewrite: impl FnOnce(&[u8]) ->
     true
 }
 
-fn rewrite_plain(plain: &[u8], content_type: &str, secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
+pub(super) fn rewrite_plain(plain: &[u8], content_type: &str, secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
     if content_type.starts_with("multipart/") {
         let boundary = boundary(content_type)?;
         return forms::rewrite_multipart(plain, boundary, secrets);
@@ -89,14 +94,14 @@ fn is_opaque(content_type: &str) -> bool {
             .contains(&kind.as_str())
 }
 
-fn header(headers: &Headers, name: &str) -> String {
+pub(super) fn header(headers: &Headers, name: &str) -> String {
     let value =
         headers.get(name).map(|value| String::from_utf8_lossy(value).trim().to_owned()).unwrap_or_default();
-    if name == "content-encoding" { value.to_ascii_lowercase() } else { value }
+    if name.ends_with("-encoding") { value.to_ascii_lowercase() } else { value }
 }
 
 /// Undoes a content coding; `None` when it is unknown, broken, or unfolds beyond the limit.
-fn decode(coding: &str, data: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn decode(coding: &str, data: &[u8]) -> Option<Vec<u8>> {
     let reader: Box<dyn Read + '_> = match coding {
         "gzip" | "x-gzip" => Box::new(flate2::read::MultiGzDecoder::new(data)),
         "deflate" => Box::new(flate2::read::ZlibDecoder::new(data)),

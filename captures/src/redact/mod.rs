@@ -16,6 +16,7 @@ mod json;
 mod names;
 mod pseudonym;
 mod secrets;
+mod streams;
 mod text;
 mod urls;
 
@@ -53,27 +54,37 @@ impl Redactor {
             headers::rewrite(&mut response.headers, &mut secrets);
             bodies::rewrite(&mut response.body, &mut response.headers, &mut secrets)
         });
-        if !(request_done && response_done) {
-            exchange.notes.insert(crate::notes::Notes::BODY_WITHHELD);
-        }
+        let stream_done = exchange
+            .stream
+            .as_mut()
+            .is_none_or(|stream| streams::rewrite(stream, &request.headers, &mut secrets));
+        let mut done = request_done && response_done && stream_done;
         let found = secrets.into_found();
         if !found.is_empty() {
             self.known.remember(&found, &self.key);
-            self.echoes(exchange, &found);
+            done &= self.echoes(exchange, &found);
+        }
+        if !done {
+            exchange.notes.insert(crate::notes::Notes::BODY_WITHHELD);
         }
     }
 
-    /// The secrets of an exchange may stand in its other parts too, verbatim or encoded.
-    fn echoes(&self, exchange: &mut Exchange, found: &[Vec<u8>]) {
+    /// The secrets of an exchange may stand in its other parts too, verbatim or encoded; `false` when something was
+    /// withheld for it.
+    fn echoes(&self, exchange: &mut Exchange, found: &[Vec<u8>]) -> bool {
         let echo = echo::Echo::new(found, &self.known, &self.key);
         let request = &mut exchange.request;
         echo.in_query(&mut request.target);
         echo_headers(&echo, &mut request.headers);
-        bodies::echo(&mut request.body, &mut request.headers, &echo);
+        let mut done = bodies::echo(&mut request.body, &mut request.headers, &echo);
+        if let Some(stream) = &mut exchange.stream {
+            done &= streams::echo(stream, &request.headers, &echo);
+        }
         if let Some(response) = &mut exchange.response {
             echo_headers(&echo, &mut response.headers);
-            bodies::echo(&mut response.body, &mut response.headers, &echo);
+            done &= bodies::echo(&mut response.body, &mut response.headers, &echo);
         }
+        done
     }
 }
 

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use captures::exchange::{Protocol, Request, Response};
 use captures::header::{EdgeInfo, FileHeader, Options};
+use captures::messages::{Message, MessageKind, Stream, StreamKind};
 use captures::{Body, Exchange, Headers, SessionId, Writer};
 
 /// An exchange that differs from every other `n` in most of its parts.
@@ -34,7 +35,30 @@ pub(crate) fn exchange(n: u64) -> Exchange {
         }),
         ttfb_us: Some(n),
         duration_us: Some(n * 2),
+        stream: (n % 7 == 3).then(|| stream(n)),
         ..Exchange::default()
+    }
+}
+
+/// A stream of a few messages.
+pub(crate) fn stream(n: u64) -> Stream {
+    let said = format!("message of {n}");
+    let message = |at_us, from_client, kind, data: Option<&str>| Message {
+        at_us,
+        from_client,
+        kind,
+        compressed: false,
+        len: data.map_or(n, |data| data.len() as u64),
+        data: data.map(|data| data.to_owned().into()),
+    };
+    Stream {
+        kind: StreamKind::WebSocket,
+        messages: vec![
+            message(n, true, MessageKind::Text, Some(&said)),
+            message(n + 5, false, MessageKind::Binary, None),
+            message(n + 5, true, MessageKind::Close, Some("")),
+        ],
+        truncated: n % 2,
     }
 }
 

@@ -8,6 +8,7 @@ mod bodies;
 mod identity;
 mod plan;
 mod settle;
+mod streams;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use fault_rules::Facts;
 use fault_rules::decide::Why;
 use http::HeaderMap;
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_http::RequestHeader;
+use pingora_http::{RequestHeader, ResponseHeader};
 use smallvec::SmallVec;
 
 use crate::books::Scope;
@@ -31,6 +32,7 @@ pub(crate) use bodies::{Answer, AnswerDigest, BodyCopy};
 pub(crate) use identity::{ERROR, FAULT, Identity, OP, SESSION, SQUALL_HEADERS, Sessions, is_squall_header};
 pub(crate) use plan::{Became, Part, Plan, PlannedCut, Wish};
 pub(crate) use settle::{Ending, Recorded};
+pub(crate) use streams::{StreamBudget, StreamLog, is_event_stream};
 
 use identity::Asked;
 
@@ -68,6 +70,8 @@ pub(crate) struct Open {
     pub(crate) unanswered: u32,
     pub(crate) request_body: BodyCopy,
     pub(crate) answer: AnswerDigest,
+    /// The messages of a stream, where the exchange is one and is recorded.
+    pub(crate) stream: Option<Box<StreamLog>>,
     /// Payload bytes of an HTTP/2 answer that still go out before its cut.
     pub(crate) before_cut: Option<u64>,
     /// Whether it counts as affected is not known yet.
@@ -136,6 +140,7 @@ impl Exchange {
             unanswered: 0,
             request_body: BodyCopy::new(0),
             answer: AnswerDigest::default(),
+            stream: None,
             before_cut: None,
             share_open: false,
             active: None,
@@ -145,6 +150,9 @@ impl Exchange {
         open.consult(request, &shared);
         open.request_body =
             BodyCopy::new(if open.wants_body(&shared) { shared.config.body_limit } else { 0 });
+        if let Some(recorder) = shared.recorder.as_ref().filter(|_| open.is_recorded(&shared)) {
+            open.stream = StreamLog::of_request(&request.headers, recorder.stream_budget());
+        }
         if bodyless {
             open.ctl.request_over();
             open.request_body.end();
@@ -244,6 +252,50 @@ impl Open {
     /// The request header as it came, for the capture.
     pub(crate) fn keep_head(&mut self, head: Bytes) {
         self.head = Some(head);
+    }
+
+    /// The upstream's answer has begun, and is to be recorded: what will be wanted of it?
+    pub(crate) fn keep_answer(&mut self, answer: &ResponseHeader, shared: &Shared) {
+        self.answer.keep(&answer.headers);
+        if self.answer.is_upgraded() {
+            // what follows is no request body: it must not end up in the capture as one
+            self.request_body.end();
+        }
+        match (&mut self.stream, &shared.recorder) {
+            (Some(stream), _) => stream.answered(answer.status, &answer.headers),
+            (None, Some(recorder)) => {
+                let limit = shared.config.body_limit;
+                self.stream =
+                    StreamLog::of_answer(answer.status, &answer.headers, limit, recorder.stream_budget());
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// A piece of what the client sends.
+    pub(crate) fn note_request_body(&mut self, chunk: &Bytes) {
+        if !self.answer.is_upgraded() {
+            self.request_body.push(chunk);
+        }
+        if let Some(stream) = &mut self.stream {
+            stream.request(chunk, self.started.elapsed());
+        }
+    }
+
+    /// A piece of what the upstream sends.
+    pub(crate) fn note_answer_body(&mut self, chunk: &Bytes) {
+        self.answer.body(chunk);
+        if let Some(stream) = &mut self.stream {
+            stream.answer(chunk, self.started.elapsed());
+        }
+    }
+
+    /// The request is about to be sent, for the first time or again from its start.
+    pub(crate) fn restart(&mut self) {
+        self.request_body.restart();
+        if let Some(stream) = &mut self.stream {
+            stream.restart();
+        }
     }
 
     /// Will somebody ask for the request's body? The recording, or a storm.

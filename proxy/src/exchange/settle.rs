@@ -239,6 +239,7 @@ impl Open {
             http2: self.http2,
             request_body: self.request_body.clone(),
             answer: self.answer.summary(),
+            stream: self.stream.take(),
             ending,
             faults,
             scopes: self.scopes.clone(),

@@ -1,12 +1,13 @@
 //! From what the data path noted to what the capture holds.
 
 use captures::exchange::{Protocol, Request, Response};
+use captures::messages::StreamKind;
 use captures::notes::Notes;
 use captures::{Body, Exchange, Headers};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Item;
-use crate::exchange::{Ending, is_squall_header};
+use crate::exchange::{Ending, is_event_stream, is_squall_header};
 use crate::time::micros;
 
 /// An edge as the capture names it.
@@ -59,6 +60,7 @@ pub(super) fn exchange(item: &Item, edges: &[EdgeName]) -> Option<Exchange> {
         duration_us: Some(micros(item.duration)),
         faults: item.faults.iter().map(ToString::to_string).collect(),
         notes: notes_of(item),
+        stream: item.stream.as_ref().map(|log| log.stream().clone()),
     })
 }
 
@@ -96,10 +98,12 @@ fn notes_of(item: &Item) -> Notes {
     note(!item.request_body.is_whole(), Notes::REQUEST_TRUNCATED);
     note(matches!(item.ending, Ending::ClientGone | Ending::ClientGoneAfter), Notes::CLIENT_GONE);
     note(matches!(item.ending, Ending::UpstreamUnreachable | Ending::UpstreamFailed), Notes::UPSTREAM_FAILED);
-    note(
-        answer.content_type.as_ref().is_some_and(|kind| kind.starts_with(b"text/event-stream")),
-        Notes::STREAM,
-    );
+    note(answer.content_type.as_ref().is_some_and(|kind| is_event_stream(kind)), Notes::STREAM);
+    if let Some(stream) = item.stream.as_ref().map(|log| log.stream()) {
+        let is_call = stream.count(true) <= 1 && stream.count(false) <= 1;
+        note(stream.kind == StreamKind::WebSocket, Notes::WEBSOCKET);
+        note(stream.kind == StreamKind::Grpc && !is_call, Notes::STREAM);
+    }
     notes
 }
 

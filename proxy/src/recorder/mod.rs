@@ -25,7 +25,7 @@ use smallvec::SmallVec;
 use crate::Error;
 use crate::books::Scope;
 use crate::conn::ConnCtl;
-use crate::exchange::{Answer, BodyCopy, Ending, Recorded};
+use crate::exchange::{Answer, BodyCopy, Ending, Recorded, StreamBudget, StreamLog};
 use crate::sync::lock;
 
 /// An exchange on its way to the capture.
@@ -41,6 +41,7 @@ pub(crate) struct Item {
     pub(crate) http2: bool,
     pub(crate) request_body: BodyCopy,
     pub(crate) answer: Answer,
+    pub(crate) stream: Option<Box<StreamLog>>,
     pub(crate) ending: Ending,
     pub(crate) faults: SmallVec<[Arc<str>; 2]>,
     pub(crate) scopes: SmallVec<[Arc<Scope>; 2]>,
@@ -52,6 +53,7 @@ pub(crate) struct Recorder {
     queue: SyncSender<Message>,
     state: Arc<State>,
     path: PathBuf,
+    streams: Arc<StreamBudget>,
 }
 
 #[derive(Debug, Default)]
@@ -127,7 +129,7 @@ impl Recorder {
             .spawn(move || work.run(&items))
             .map_err(Error::Thread)?;
         let writing = Writing { queue: queue.clone(), thread: Some(thread) };
-        Ok((Recorder { queue, state, path: setup.path }, writing))
+        Ok((Recorder { queue, state, path: setup.path, streams: Arc::default() }, writing))
     }
 
     /// Offers an exchange; never waits.
@@ -151,6 +153,11 @@ impl Recorder {
                 Recorded::Not("stopped")
             }
         }
+    }
+
+    /// What the messages of streams may take, all together.
+    pub(crate) fn stream_budget(&self) -> &Arc<StreamBudget> {
+        &self.streams
     }
 
     pub(crate) fn status(&self) -> RecordingStatus {
@@ -201,7 +208,8 @@ impl Recorder {
 impl Item {
     /// Bytes it holds, roughly.
     fn weight(&self) -> usize {
-        self.head.len() + self.request_body.kept() + ITEM_BYTES
+        let messages = self.stream.as_ref().map_or(0, |stream| stream.held());
+        self.head.len() + self.request_body.kept() + messages + ITEM_BYTES
     }
 }
 

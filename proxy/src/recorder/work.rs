@@ -59,6 +59,9 @@ impl Work {
             return queued.shed("header");
         };
         self.redactor.exchange(&mut exchange);
+        if let Some(stream) = &mut exchange.stream {
+            stream.fill_from_body(&exchange.request.body);
+        }
         let (scopes, edge) = (queued.item.scopes.clone(), queued.item.edge);
         // booked first: a block that fails takes it back, with all that are in it
         let before = self.writer.exchanges();

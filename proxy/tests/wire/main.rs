@@ -16,4 +16,5 @@ mod reload;
 mod resets;
 mod robust;
 mod safety;
+mod streams;
 mod timing;

@@ -1,5 +1,6 @@
 //! `squall captures inspect`, `cat` and `export`.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
@@ -7,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use captures::export::{har, ndjson};
-use captures::inspect::{Count, Inspection};
+use captures::inspect::{Count, Inspection, Streams};
 use captures::{Reader, inspect};
 
 use super::{complain, count, thousands};
@@ -58,6 +59,7 @@ A capture that is still being written can be read.";
 
 pub(super) const CAT_EXAMPLES: &str = "Examples:
   squall captures cat capture.zst | jq -r '[.time, .method, .target, .status] | @tsv'
+  squall captures cat capture.zst | jq -c 'select(.stream) | .target, (.stream.messages[] | [.at_us, .from_client, .len])'
   squall captures cat capture.zst --session 1f";
 
 pub(super) const EXPORT_EXAMPLES: &str = "Examples:
@@ -155,6 +157,7 @@ fn in_words(figures: &Inspection) -> String {
             format!("p50 {}, p99 {}, max {}", span(durations.p50), span(durations.p99), span(durations.max)),
         );
     }
+    line("streams", streams(&figures.streams));
     for (name, n) in [("unanswered", figures.unanswered), ("faulted", figures.faulted)] {
         line(name, if n == 0 { String::new() } else { thousands(n) });
     }
@@ -172,6 +175,22 @@ fn in_words(figures: &Inspection) -> String {
 
 fn pairs<K: std::fmt::Display>(counts: impl Iterator<Item = (K, impl std::borrow::Borrow<u64>)>) -> String {
     counts.map(|(name, n)| format!("{name} {}", thousands(*n.borrow()))).collect::<Vec<_>>().join(", ")
+}
+
+/// `sse 3 (messages: 120 received); websocket 1 (messages: 4 sent, 9 received)`.
+fn streams(by_kind: &BTreeMap<&'static str, Streams>) -> String {
+    let words = |(kind, streams): (&&str, &Streams)| {
+        let Streams { requests, from_clients, from_servers, truncated } = *streams;
+        let parts = [(from_clients, "sent"), (from_servers, "received"), (truncated, "not kept")];
+        let parts =
+            parts.iter().filter(|(n, _)| *n != 0).map(|(n, word)| format!("{} {word}", thousands(*n)));
+        let messages = parts.collect::<Vec<_>>().join(", ");
+        match messages.as_str() {
+            "" => format!("{kind} {} (no messages)", thousands(requests)),
+            _ => format!("{kind} {} (messages: {messages})", thousands(requests)),
+        }
+    };
+    by_kind.iter().map(words).collect::<Vec<_>>().join("; ")
 }
 
 /// The most frequent of a list.

@@ -47,6 +47,7 @@ fn exchange((session, at_ms, took_ms, what, host): Step<'_>) -> Exchange {
         duration_us: Some(took_ms * 1000),
         faults: Vec::new(),
         notes: Notes::NONE,
+        stream: None,
     }
 }
 

@@ -4,8 +4,9 @@ use serde_json::Value;
 
 use super::super::ImportOptions;
 use super::super::time::iso_time;
-use super::parts;
+use super::{messages, parts};
 use crate::exchange::{Protocol, Request, Response};
+use crate::export::ExactStream;
 use crate::notes::Notes;
 use crate::{Exchange, SessionId};
 
@@ -62,6 +63,11 @@ pub(super) fn exchange(
         ..Exchange::default()
     };
     times(&mut exchange, entry);
+    exchange.stream = messages::web_socket(entry, start_us);
+    let has_all = exchange.stream.as_ref().is_some_and(|stream| stream.truncated == 0);
+    if exchange.notes.contains(Notes::WEBSOCKET) && !has_all {
+        exchange.notes.insert(Notes::LOSSY);
+    }
     finish_notes(&mut exchange);
     let connection = text(entry, "connection").filter(|name| !matches!(name.trim(), "" | "0")).map(|_| name);
     match entry.get("_squall") {
@@ -107,6 +113,7 @@ fn restore(
     if let Some(headers) = own.request_headers {
         exchange.request.headers = headers.into_headers().map_err(|_| wrong())?;
     }
+    exchange.stream = own.stream.map(ExactStream::restore).transpose().map_err(Unfit::Damaged)?;
     exchange.request.body = own.request_body.restore(&exchange.request.body, true).ok_or_else(wrong)?;
     exchange.response = match own.response {
         None => None,
@@ -166,7 +173,7 @@ fn protocol(request: &Value, response: &Value) -> Protocol {
 fn notes(entry: &Value, request: &Value, response: &Value) -> Notes {
     let mut notes = Notes::NONE;
     if entry.get("_webSocketMessages").is_some() {
-        notes.insert(Notes::WEBSOCKET.with(Notes::UPGRADED).with(Notes::LOSSY));
+        notes.insert(Notes::WEBSOCKET.with(Notes::UPGRADED));
     }
     let cached = |name: &str| match entry.get(name) {
         Some(Value::String(text)) => {

@@ -6,6 +6,7 @@
 
 mod clean;
 mod entry;
+mod messages;
 mod parts;
 
 use std::collections::{HashMap, HashSet};
