@@ -231,7 +231,7 @@ impl Demo<'_> {
             ),
         );
         let ending = Ending { options: self.options, narrator: self.narrator, folder: &self.folder };
-        ending.tell(&report, &options.capture, script, &complaints)
+        ending.tell(&report, &options.captures[0].path, script, &complaints)
     }
 }
 

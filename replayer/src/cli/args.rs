@@ -319,12 +319,12 @@ mod tests {
             let err = parse(line).expect_err(line).to_string();
             assert!(err.contains(words), "{line}: {err}");
         };
-        refused("replay", "<CAPTURE>");
+        refused("replay", "<CAPTURE[@N]>");
         refused("replay --amplify 0 x", "would replay nothing");
         refused("replay --duration 30 x", "no unit");
         refused("replay --speed 2x --within 10m x", "cannot be used with");
         refused("replay --threshold respons:p(95)<1s x", "known are response");
-        refused("replay --connections many x", "recorded, shared");
+        refused("replay --connections many x", "per-session, shared");
         refused("replay --max-rate 5/w x", "6k/m");
         refused("replay --amplfy 5 x", "--amplify");
     }

@@ -188,7 +188,18 @@ fn last_start_us(open: &Open, source: &Source) -> f64 {
 }
 
 fn end_us(open: &Open, source: &Source) -> f64 {
-    last_start_us(open, source) + longest(open, source)
+    let follows_recording =
+        !source.looped && source.horizon.is_infinite() && open.arrivals != Arrivals::Poisson;
+    if !follows_recording {
+        return last_start_us(open, source) + longest(open, source);
+    }
+    let end = |index: usize| {
+        let Some(window) = open.window(source, 0, index) else { return 0.0 };
+        // Where only the recording itself starts, nothing starts later in its window.
+        let last = if window.pinned && window.clones == 1 { window.from } else { window.to };
+        last + source.members[window.member].length_us as f64 / open.pace
+    };
+    (0..source.members.len()).map(end).fold(0.0, f64::max)
 }
 
 fn highest(changes: &[f64]) -> f64 {

@@ -193,6 +193,7 @@ pub(crate) fn options(path: &Path, server: &Server) -> Options {
         threads: Some(2),
         timeout: Duration::from_secs(10),
         speed: Speed::Max,
+        rehearsal: false, // most tests count what the server met
         ..Options::new(path)
     }
 }
