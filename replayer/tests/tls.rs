@@ -68,6 +68,7 @@ fn run(address: SocketAddr, insecure: bool) -> replayer::Report {
         threads: Some(1),
         max_connections: Some(1),
         speed: replayer::options::Speed::Max,
+        rehearsal: false,
         ..Options::new(path)
     };
     replay(&options)
