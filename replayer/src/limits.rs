@@ -121,8 +121,12 @@ pub(crate) const GUARD_SAMPLE: u64 = 20;
 pub(crate) const GUARD_WINDOW_S: u64 = 600;
 /// Most shards of a plan whose runs are merged.
 pub(crate) const SHARDS: u32 = 65_536;
-/// How long a thread at full speed over HTTP/2 waits before it looks for answers.
-pub(crate) const FULL_SPEED_NAP: Duration = Duration::from_micros(200);
+/// How long a thread at full speed waits before it looks for answers, where it has many requests in flight.
+pub(crate) const NAP: Duration = Duration::from_micros(50);
+/// The same over HTTP/2, whose answers come in one stream of bytes and are read by the dozen.
+pub(crate) const NAP_HTTP2: Duration = Duration::from_micros(200);
+/// From this many requests in flight on one thread a nap costs nobody anything.
+pub(crate) const CROWD: usize = 32;
 /// The stretch of time for which a slow link takes bytes at once.
 pub(crate) const LINK_QUANTUM: Duration = Duration::from_millis(50);
 /// Sessions that are replayed alone before an amplified run.

@@ -17,6 +17,11 @@ impl<T> Slab<T> {
         Slab { entries: Vec::new(), free: Vec::new() }
     }
 
+    /// Room for so many records, taken from the system only as they come.
+    pub(crate) fn with_capacity(records: usize) -> Slab<T> {
+        Slab { entries: Vec::with_capacity(records), free: Vec::new() }
+    }
+
     /// Keeps `value` and returns its number.
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         if let Some(number) = self.free.pop() {

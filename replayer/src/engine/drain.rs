@@ -19,7 +19,23 @@ impl Engine {
         self.after_event();
     }
 
+    /// The duration is over: those who think have nothing more to do.
+    fn expire(&mut self, now: u64) {
+        self.is_expired = true;
+        let mut thinking = Vec::with_capacity(self.wheel.len());
+        self.wheel.drain(&mut self.sessions, |_, session| thinking.push(session));
+        for session in thinking {
+            self.cut_session(session, Why::Duration);
+            if self.sessions[session].ops == NONE {
+                self.end_session(session, now);
+            }
+        }
+    }
+
     fn obey(&mut self, now: u64) {
+        if now >= self.duration_ns && !self.is_expired {
+            self.expire(now);
+        }
         let timeout = self.job.timeout.as_nanos() as u64;
         match (self.job.stop.wish(), self.phase) {
             (Wish::Run, Phase::Running) => {

@@ -63,6 +63,8 @@ pub(crate) struct Job {
     pub(crate) rehearsal: Option<Vec<Start>>,
     /// How fast time passes.
     pub(crate) speed: Speed,
+    /// Most sessions alive at once, roughly.
+    pub(crate) peak_sessions: u64,
     /// Identities, a row for each session.
     pub(crate) users: Option<Arc<Users>>,
     /// Local addresses to open connections from.

@@ -207,6 +207,8 @@ pub(crate) struct Engine {
     pub(crate) seconds: Sender<Message>,
     pub(crate) origin: Instant,
     pub(crate) duration_ns: u64,
+    /// The duration is over, and whoever thought has ended.
+    pub(crate) is_expired: bool,
     /// What is due before this is left out of the figures.
     pub(crate) warmup_ns: u64,
     pub(crate) phase: Phase,

@@ -157,7 +157,8 @@ impl Engine {
                 Speed::Times(_) => record.start_ns.wrapping_add(job.plan.due_ns(step.offset_us())),
                 Speed::Max => now,
             };
-            if due_ns >= self.duration_ns {
+            // Until the end it lives on, thinking of a step that will not come.
+            if due_ns >= self.duration_ns && now >= self.duration_ns {
                 self.cut_session(session, Why::Duration);
                 continue;
             }

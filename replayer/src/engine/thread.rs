@@ -1,6 +1,6 @@
 //! One engine thread: its runtime, its share of the plan, its driver.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BinaryHeap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -58,19 +58,34 @@ pub(crate) fn main(
 
 fn runtime(job: &Job) -> std::io::Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
-    if job.http2 && job.speed == Speed::Max {
-        // At full speed a server writes each answer by itself; reading them all a little later costs a fraction of
-        // reading each at once. Never where anything is paced: the nap would be in every latency.
-        builder.on_thread_park(|| std::thread::sleep(limits::FULL_SPEED_NAP));
+    if job.speed == Speed::Max {
+        let nap = if job.http2 { limits::NAP_HTTP2 } else { limits::NAP };
+        builder.on_thread_park(move || {
+            if IS_CROWDED.get() {
+                std::thread::sleep(nap);
+            }
+        });
     }
     builder.enable_all().build()
+}
+
+thread_local! {
+    /// At full speed, and with many requests in flight: a server writes each answer by itself, and reading several of
+    /// them a little later costs a fraction of reading each at once. Never where anything is paced: the nap would be
+    /// in every latency; and never with few in flight, who would wait for it.
+    static IS_CROWDED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Releases what is due, sleeps until the next due time, to the end of the run.
 async fn drive(engine: &Rc<RefCell<Engine>>) {
     let alarm = Rc::clone(&engine.borrow().alarm);
     loop {
-        let next = engine.borrow_mut().tick();
+        let next = {
+            let mut engine = engine.borrow_mut();
+            let next = engine.tick();
+            IS_CROWDED.set(limits::CROWD <= engine.ops.len());
+            next
+        };
         match next {
             Next::Again => tokio::task::yield_now().await,
             Next::Over => return,
@@ -99,6 +114,11 @@ impl Engine {
         let nanos = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let share = job.connections / job.threads + usize::from(index < job.connections % job.threads);
         let share = share.max(1);
+        let max_active = if job.http2 { share * job.streams as usize } else { share };
+        let sessions = match job.speed {
+            Speed::Times(_) => (job.peak_sessions as usize).div_ceil(job.threads),
+            Speed::Max => max_active,
+        };
         Engine {
             me: std::rc::Weak::new(),
             job: Rc::new(Arc::clone(job)),
@@ -106,13 +126,15 @@ impl Engine {
             origin: Instant::now(),
             duration_ns: job.duration.map_or(u64::MAX, nanos),
             phase: Phase::Running,
+            is_expired: false,
             warmup_ns: job.warmup.map_or(0, nanos),
             starts: match &job.rehearsal {
                 Some(list) => Starts::Listed(list.iter().copied().collect()),
                 None => Starts::planned(&job.plan.population, index, job.threads),
             },
             replacements: BinaryHeap::new(),
-            sessions: Slab::new(),
+            // Growing would copy what is there, and hold it twice meanwhile.
+            sessions: Slab::with_capacity(sessions),
             ops: Slab::new(),
             conns: Slab::new(),
             jars: Slab::new(),
@@ -130,7 +152,7 @@ impl Engine {
             idle_owned: 0,
             hand: 0,
             max_conns: share,
-            max_active: if job.http2 { share * job.streams as usize } else { share },
+            max_active,
             swept: 0,
             sources: Sources::of_worker(&job.bind, index, job.threads),
             generation: 0,

@@ -154,6 +154,7 @@ impl Prepared {
             reconnect: options.reconnect,
             rehearsal: None,
             speed: self.plan.speed,
+            peak_sessions: self.summary.peak_sessions,
             users: self.users.clone(),
             bind: Arc::clone(&self.sources),
             start_at: options.start_at,
