@@ -82,6 +82,15 @@ fn ports(needs: &Needs, machine: &Machine) -> Row {
     let has = tuples(needs, machine);
     let wanted = needs.sockets_wanted.max(needs.sockets_required);
     let fit = fit(needs.sockets_required, wanted, has);
+    if fit == Fit::Ok && has / 2 < wanted {
+        return Row {
+            what: "ports",
+            needs: number(wanted),
+            has: number(has),
+            fit: Fit::Tight,
+            help: slow_ports(needs, machine, wanted),
+        };
+    }
     let help = match fit {
         Fit::Ok => String::new(),
         Fit::Tight => format!(
@@ -103,6 +112,18 @@ fn ports(needs: &Needs, machine: &Machine) -> Row {
         ),
     };
     Row { what: "ports", needs: number(wanted), has: number(has), fit, help }
+}
+
+/// Linux looks for a free port among those of one parity first, and searches all of them in vain, once for each new
+/// connection, when they are used up: milliseconds each.
+fn slow_ports(needs: &Needs, machine: &Machine, wanted: u64) -> String {
+    format!(
+        "{} connections take more than half of the ports of {}, and the system needs milliseconds for each beyond \
+         that; {}",
+        number(wanted),
+        places(needs),
+        more_ports(needs, machine, wanted.saturating_mul(2))
+    )
 }
 
 /// New connections against ports that rest after use. Only a warning: whether a port rests here or at the target

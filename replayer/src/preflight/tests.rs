@@ -76,7 +76,7 @@ fn sockets_beyond_the_limit_are_refused_only_where_they_are_demanded() {
         sockets_required: required,
         sockets_wanted: wanted,
         because,
-        target: Destination { listeners: 100, loopback: true, ipv6: false },
+        target: Destination { listeners: 1000, loopback: true, ipv6: false },
         ..needs()
     };
     let fits = Preflight::new(&with(19_000, 19_000, Because::MaxConnections), &machine());
