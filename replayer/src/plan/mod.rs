@@ -6,6 +6,7 @@
 mod compile;
 mod estimate;
 mod program;
+mod recorded;
 mod routes;
 mod store;
 mod substitute;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use captures::opset::OpSet;
 
 use crate::limits;
+use crate::population::shape::Sample;
 
 mod measures;
 
@@ -126,6 +127,8 @@ pub(crate) struct Tally {
     /// Those that found no room in `unanswered`.
     pub(crate) unanswered_lost: u64,
     pub(crate) latencies: Latencies,
+    /// When sessions started, and with how many requests; of a paced run.
+    pub(crate) starts: Sample,
     pub(crate) routes: Vec<RouteTally>,
     /// One for each source capture; see [`Tally::with_cohorts`].
     pub(crate) cohorts: Vec<RouteTally>,
@@ -229,6 +232,7 @@ impl Tally {
             unanswered: Vec::new(),
             unanswered_lost: 0,
             latencies: Latencies::new(),
+            starts: Sample::default(),
             routes: (0..routes).map(|_| RouteTally::new()).collect(),
             cohorts: Vec::new(),
             streams: StreamTally::new(),
@@ -282,6 +286,7 @@ impl Tally {
         self.unanswered.extend(other.unanswered);
         self.heard.extend(other.heard);
         self.latencies.merge(&other.latencies);
+        self.starts.merge(&other.starts);
         for (route, more) in self.routes.iter_mut().zip(&other.routes) {
             route.merge(more);
         }
