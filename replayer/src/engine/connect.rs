@@ -51,19 +51,19 @@ pub(crate) fn spawn_flush(engine: &mut Engine, id: ConnId) {
     let Some(me) = engine.me.upgrade() else { return };
     let conn = &mut engine.conns[id.slot];
     let link = conn.link;
-    match &mut conn.wire {
-        Some(wire) if !wire.is_flushing => wire.is_flushing = true,
-        _ => return,
-    }
-    tokio::task::spawn_local(async move {
+    let Some(wire) = conn.wire.as_mut().filter(|wire| wire.flusher.is_none()) else { return };
+    let task = tokio::task::spawn_local(async move {
         match link {
             None => flush(&me, id).await,
             Some(rate) => trickle(&me, id, rate).await,
         }
-        if let Some(wire) = me.borrow_mut().wire_of(id) {
-            wire.is_flushing = false;
+        let mut engine = me.borrow_mut();
+        if let Some(wire) = engine.wire_of(id) {
+            wire.flusher = None;
         }
+        engine.flushed(id);
     });
+    wire.flusher = Some(task.abort_handle());
 }
 
 async fn flush(me: &Rc<RefCell<Engine>>, id: ConnId) {

@@ -3,6 +3,7 @@
 
 use crate::engine::records::{ConnId, Engine, Speaks, Stage};
 use crate::engine::settle::{self, Own, note_field};
+use crate::engine::wire::Written;
 use crate::h2::{self, Config, Connection, Event, Piece, Why};
 use crate::limits;
 use crate::slab::NONE;
@@ -32,6 +33,13 @@ impl Mux {
     /// One that is being opened for `op`.
     pub(crate) fn waiting(op: u32) -> Mux {
         Mux { codec: None, out: Vec::new(), queue: vec![op], dirty: false }
+    }
+
+    /// Goes on with bodies that wait for room. False: there is nothing to write.
+    fn resume(&mut self) -> bool {
+        let Mux { codec: Some(codec), out, .. } = self else { return false };
+        codec.resume(out);
+        !out.is_empty()
     }
 
     /// Open streams.
@@ -175,6 +183,13 @@ impl Engine {
             Event::GoAway { .. } => tally.goaways += 1,
             Event::Settled => {}
         });
+        for (op, _) in ended.iter() {
+            // An answer that came before the whole request: nobody reads the rest of it.
+            let stream = ops[*op].stream;
+            if codec.is_blocked(stream) {
+                codec.reset(out, stream, h2::CANCEL);
+            }
+        }
         if let Err(err) = &fed {
             tracing::debug!(error = %err, "HTTP/2 connection broken");
         }
@@ -260,12 +275,33 @@ impl Engine {
         let Speaks::Http2(mux) = &mut conn.speaks else { return };
         mux.dirty = false;
         let Some(wire) = &mut conn.wire else { return };
-        let written = wire.append(&mux.out);
-        mux.out.clear();
+        let written = loop {
+            let written = match conn.link {
+                None => wire.append(&mux.out),
+                Some(_) => Ok(wire.keep(&mux.out)),
+            };
+            mux.out.clear();
+            let went_on = matches!(written, Ok(Written::All)) && mux.resume();
+            if !went_on {
+                break written;
+            }
+        };
         if mux.out.capacity() > OUT_KEPT {
             mux.out.shrink_to(OUT_KEPT);
         }
         self.after_write(slot, written);
+    }
+
+    /// The socket took all that was written: bodies for which there was no room go on.
+    pub(crate) fn flushed(&mut self, id: ConnId) {
+        if !self.is_alive(id) {
+            return;
+        }
+        if let Speaks::Http2(mux) = &mut self.conns[id.slot].speaks {
+            mux.resume();
+            self.soil(id.slot);
+            self.flush_dirty();
+        }
     }
 }
 

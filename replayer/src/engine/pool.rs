@@ -80,7 +80,8 @@ impl Engine {
                 let opening = matches!(conn.stage, Stage::Connecting | Stage::Handshake);
                 conn.lane == lane && opening && joins(&self.conns, *slot)
             }),
-            None => self.opening.iter().copied().find(|slot| joins(&self.conns, *slot)),
+            // The last one is the one with room: the others were filled before it was opened.
+            None => self.opening.iter().rev().copied().find(|slot| joins(&self.conns, *slot)),
         };
         let Some(slot) = found else { return false };
         if let Speaks::Http2(mux) = &mut self.conns[slot].speaks {

@@ -88,6 +88,7 @@ impl Engine {
         record.waited_ns += place.saturating_sub(record.waiting_ns);
         record.waiting_ns = place;
         if record.conn == NONE {
+            record.waiting_ns = now.max(place); // how late we come is not a wait for a connection
             self.dispatch(op, now); // the peer closed its connection meanwhile
         } else {
             self.write(op);
