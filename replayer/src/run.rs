@@ -417,6 +417,7 @@ impl Pieces<'_> {
             }
         };
         note(tally.held_back, "requests were held back by --max-rate");
+        note(tally.no_http2, "connections failed because the target does not speak HTTP/2: use --http1");
         note(tally.cookies_refused, "cookies found no room in their clone's jar");
         note(
             self.prepared.summary.body_filled,

@@ -166,6 +166,12 @@ fn read_some(
     Poll::Ready(goes_on.then_some(count))
 }
 
+/// Whether the peer ended the handshake because it speaks no protocol that we offered.
+fn is_no_protocol(err: &std::io::Error) -> bool {
+    let alert = err.get_ref().and_then(|err| err.downcast_ref::<rustls::Error>());
+    matches!(alert, Some(rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol)))
+}
+
 /// Receive buffer of a connection whose user reads slowly, in bytes.
 const SLOW_BUFFER: u32 = 4096;
 
@@ -230,8 +236,9 @@ impl Engine {
         let mut goes_on = true;
         while goes_on && !cipher.is_empty() {
             let Some(wire) = &mut self.conns[id.slot].wire else { break };
-            if wire.take_in(&mut cipher).is_err() {
+            if let Err(err) = wire.take_in(&mut cipher) {
                 let _ = wire.push(); // the alert that tells the peer why
+                self.tally.no_http2 += u64::from(is_no_protocol(&err));
                 self.broken(id);
                 goes_on = false;
                 break;
@@ -256,6 +263,11 @@ impl Engine {
             self.tally.tls_resumed += 1;
         } else {
             self.tally.tls_full += 1;
+        }
+        if self.job.http2 && tls.alpn_protocol() != Some(b"h2") {
+            self.tally.no_http2 += 1;
+            self.connect_failed(id, None);
+            return false;
         }
         self.ready(id);
         self.is_alive(id)

@@ -134,6 +134,7 @@ impl Engine {
         let failure = match self.conns.get(op.conn)?.stage {
             Stage::Connecting => Failure::Connect,
             Stage::Handshake => Failure::Tls,
+            Stage::Greeting => Failure::Timeout,
             Stage::Idle | Stage::Busy => return None,
         };
         (now > op.waiting_ns + timeout).then_some(failure)

@@ -41,16 +41,31 @@ impl Mux {
 }
 
 impl Engine {
-    /// The connection is open: greets the peer and sends what waited for it.
+    /// The connection is open: greets the peer and sends the first of what waited for it.
     pub(crate) fn start_streams(&mut self, id: ConnId, now: u64) {
         let config = Config { max_streams: self.job.streams, window: limits::H2_STREAM_WINDOW };
-        let Speaks::Http2(mux) = &mut self.conns[id.slot].speaks else { return };
+        let conn = &mut self.conns[id.slot];
+        let Speaks::Http2(mux) = &mut conn.speaks else { return };
         mux.codec = Some(Connection::new(config, &mut mux.out));
-        let queue = std::mem::take(&mut mux.queue);
-        self.opening.retain(|slot| *slot != id.slot);
-        self.conns[id.slot].stage = Stage::Busy;
-        self.make_idle(id.slot);
+        conn.stage = Stage::Greeting;
+        let first = (!mux.queue.is_empty()).then(|| mux.queue.remove(0));
         self.soil(id.slot);
+        if let Some(op) = first {
+            self.send(op, id.slot, now);
+        }
+    }
+
+    /// Once the peer has told its limit, sends what waited for that.
+    fn greeted(&mut self, id: ConnId, now: u64) {
+        let conn = &mut self.conns[id.slot];
+        let Speaks::Http2(mux) = &mut conn.speaks else { return };
+        if conn.stage != Stage::Greeting || !mux.codec.as_ref().is_some_and(Connection::is_greeted) {
+            return;
+        }
+        let queue = std::mem::take(&mut mux.queue);
+        conn.stage = Stage::Busy;
+        self.opening.retain(|slot| *slot != id.slot);
+        self.mind_room(id.slot);
         for op in queue {
             if self.conns.get(id.slot).is_some_and(|conn| conn.stage == Stage::Idle) {
                 self.send(op, id.slot, now);
@@ -102,7 +117,10 @@ impl Engine {
         self.soil(id.slot);
         self.open_streams -= ended.len() as u64;
         if healthy {
+            self.greeted(id, now);
             self.mind_room(id.slot);
+        } else {
+            self.tally.no_http2 += u64::from(bytes.starts_with(b"HTTP/1."));
         }
         for (op, end) in ended.drain(..) {
             self.ops[op].stream = 0;
@@ -183,7 +201,11 @@ impl Engine {
 
     /// Keeps the list of connections with room true after frames came.
     fn mind_room(&mut self, slot: u32) {
-        let Speaks::Http2(mux) = &self.conns[slot].speaks else { return };
+        let conn = &self.conns[slot];
+        let Speaks::Http2(mux) = &conn.speaks else { return };
+        if conn.stage == Stage::Greeting {
+            return;
+        }
         if mux.codec.as_ref().is_some_and(Connection::can_open) {
             self.make_idle(slot);
         } else {

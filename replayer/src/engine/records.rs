@@ -141,10 +141,19 @@ pub(crate) enum Act {
 pub(crate) enum Stage {
     Connecting,
     Handshake,
+    /// Open, but the peer has not told its limit of streams: the first goes, the others wait.
+    Greeting,
     /// Open, and free for a request.
     Idle,
     /// Open, and carrying as much as it can.
     Busy,
+}
+
+impl Stage {
+    /// Whether operations may join those that wait for it.
+    pub(crate) fn is_opening(self) -> bool {
+        matches!(self, Stage::Connecting | Stage::Handshake | Stage::Greeting)
+    }
 }
 
 /// A connection.

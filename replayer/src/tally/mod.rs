@@ -115,6 +115,8 @@ pub(crate) struct Tally {
     pub(crate) refused_streams: u64,
     pub(crate) tls_full: u64,
     pub(crate) tls_resumed: u64,
+    /// Connections whose peer turned out not to speak HTTP/2.
+    pub(crate) no_http2: u64,
     pub(crate) no_ports: u64,
     pub(crate) no_files: u64,
     pub(crate) cookies_refused: u64,
@@ -221,6 +223,7 @@ impl Tally {
             refused_streams: 0,
             tls_full: 0,
             tls_resumed: 0,
+            no_http2: 0,
             no_ports: 0,
             no_files: 0,
             cookies_refused: 0,
@@ -294,7 +297,7 @@ impl Tally {
         }
     }
 
-    fn sums_with(&mut self, other: &Tally) -> [(&mut u64, u64); 36] {
+    fn sums_with(&mut self, other: &Tally) -> [(&mut u64, u64); 37] {
         [
             (&mut self.planned, other.planned),
             (&mut self.sent, other.sent),
@@ -326,6 +329,7 @@ impl Tally {
             (&mut self.refused_streams, other.refused_streams),
             (&mut self.tls_full, other.tls_full),
             (&mut self.tls_resumed, other.tls_resumed),
+            (&mut self.no_http2, other.no_http2),
             (&mut self.no_ports, other.no_ports),
             (&mut self.no_files, other.no_files),
             (&mut self.cookies_refused, other.cookies_refused),
