@@ -147,7 +147,7 @@ pub(crate) const ESTIMATE_SLOTS: usize = 100_000;
 /// Windows of a plan that an estimate looks at one by one (about a tenth of a second); beyond, it adds up passes.
 pub(crate) const ESTIMATE_WINDOWS: u64 = 1_000_000;
 /// Arrivals and lengths of sessions that the comparison of shapes looks at.
-pub(crate) const SHAPE_SAMPLE: usize = 100_000;
+pub(crate) const SHAPE_SAMPLE: usize = 65_536;
 /// Bins of 10 ms in which requests are counted for the comparison of shapes: the first eleven minutes.
 pub(crate) const SHAPE_BINS: usize = 65_536;
 /// Bytes of an answer that a server may send ahead on one stream: a page without a pause, not a download.

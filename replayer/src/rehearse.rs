@@ -12,7 +12,6 @@ use crate::population::Start;
 use crate::prepare::Prepared;
 use crate::rehearsal::{self, Advice, Got, Setting, Step};
 use crate::retry::Retry;
-use crate::stop::Stop;
 use crate::tally::Heard;
 
 /// Whether a run is worth a rehearsal: one that sends more than was recorded.
@@ -25,7 +24,6 @@ pub(crate) fn is_wanted(options: &Options, prepared: &Prepared) -> bool {
 /// Sends the sessions and judges what comes back.
 pub(crate) fn rehearse(options: &Options, prepared: &Prepared, target: &Target) -> Result<Advice, Error> {
     let starts = cast(prepared);
-    let own = Stop::new();
     let base = prepared.job(options, target.clone(), crate::run::run_tag());
     let job = Arc::new(Job {
         threads: 1,
@@ -38,15 +36,9 @@ pub(crate) fn rehearse(options: &Options, prepared: &Prepared, target: &Target) 
         misbehaviours: Vec::new(),
         rehearsal: Some(starts.clone()),
         speed: Speed::Max,
-        stop: own.clone(),
         ..base
     });
-    let outside = options.stop.clone();
-    let outcome = engine::run(&job, &mut |_| {
-        if outside.cause().is_some() {
-            own.interrupt();
-        }
-    })?;
+    let outcome = engine::run(&job, &mut |_| {})?;
     let heard = by_session(prepared, &starts, &outcome.tally.heard);
     let setting = Setting {
         target: &prepared.target_url,

@@ -12,6 +12,7 @@ use crate::join::{self, Findings, Proxy};
 use crate::options::{self, AbortOn, Options, Speed};
 
 use crate::plan::Summary;
+use crate::population::shape::{Bins, Shape};
 use crate::prepare::Prepared;
 use crate::rehearsal::Advice;
 use crate::report::series::Series;
@@ -66,6 +67,7 @@ struct Pieces<'a> {
     elapsed: Duration,
     tally: Tally,
     series: Series,
+    bins: Bins,
     findings: Findings,
     origin: Option<u64>,
     why_unknown: String,
@@ -140,6 +142,7 @@ pub fn replay(options: &Options, events: &mut dyn FnMut(Progress)) -> Result<Rep
         elapsed: outcome.elapsed,
         tally: outcome.tally,
         series: seconds.series,
+        bins: seconds.bins,
         findings,
         origin,
         why_unknown,
@@ -154,6 +157,8 @@ pub fn replay(options: &Options, events: &mut dyn FnMut(Progress)) -> Result<Rep
 struct Seconds {
     guards: Vec<Guard>,
     series: Series,
+    /// Requests sent in each 10 ms.
+    bins: Bins,
     sent: u64,
     planned: u64,
 }
@@ -162,11 +167,12 @@ impl Seconds {
     fn new(options: &Options, baseline: Option<&Report>, planned: u64) -> Seconds {
         let guard = |abort_on: &AbortOn| Guard::new(abort_on.clone(), baseline);
         let guards = options.abort_on.iter().map(guard).collect();
-        Seconds { guards, series: Series::new(), sent: 0, planned }
+        Seconds { guards, series: Series::new(), bins: Bins::default(), sent: 0, planned }
     }
 
     fn push(&mut self, interval: &Interval, options: &Options, events: &mut dyn FnMut(Progress)) {
         self.sent += interval.sent;
+        self.bins.add_second(interval.second, &interval.bins);
         for guard in &mut self.guards {
             if let Some(reason) = guard.push(interval) {
                 options.stop.guard(reason);
@@ -278,6 +284,7 @@ impl Pieces<'_> {
         let books = Books::new(&self.facts());
         let latency = build::latencies(&self.tally);
         let generator = self.generator(&latency);
+        let shape = self.shape();
         let (tally, summary) = (&self.tally, &self.prepared.summary);
         let mut report = Report {
             squall: env!("CARGO_PKG_VERSION").to_owned(),
@@ -299,7 +306,7 @@ impl Pieces<'_> {
             latency,
             connections: build::connections(tally),
             streams: build::streams(tally),
-            shape: None,
+            shape,
             routes: build::routes(&self.prepared.plan.routes, tally),
             cohorts: build::cohorts(&self.prepared.plan.cohorts, tally),
             rules: self.rules(),
@@ -316,6 +323,17 @@ impl Pieces<'_> {
         report.exit_code = found.code;
         report.reason = found.reason;
         report
+    }
+
+    /// How close the load came to the capture, where it was paced.
+    fn shape(&mut self) -> Option<Shape> {
+        if self.prepared.plan.speed == Speed::Max {
+            return None;
+        }
+        let mut replay = std::mem::take(&mut self.tally.starts);
+        let routes = self.tally.routes.iter().map(|route| route.requests).collect();
+        replay.set_requests(std::mem::take(&mut self.bins), routes);
+        Some(Shape::of(&self.prepared.plan.recorded_shape(), &replay))
     }
 
     /// Requests of our share of the plan. What depends on the answers is counted as it is planned.
@@ -417,6 +435,7 @@ impl Pieces<'_> {
             }
         };
         note(tally.held_back, "requests were held back by --max-rate");
+        note(tally.no_http2, "connections failed because the target does not speak HTTP/2: use --http1");
         note(tally.cookies_refused, "cookies found no room in their clone's jar");
         note(
             self.prepared.summary.body_filled,

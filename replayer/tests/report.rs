@@ -5,6 +5,7 @@ mod support;
 
 use base64::Engine;
 use hdrhistogram::serialization::Deserializer;
+use replayer::options::{Arrivals, Speed};
 use replayer::report::{Cohort, Rule, StreamsPart, WarmupPart};
 use serde_json::Value;
 use support::{Server, Then, answer, replay_on, step};
@@ -43,6 +44,54 @@ fn run_json_follows_its_schema() {
     broken["plan"].as_object_mut().unwrap().remove("sessions");
     check(&schema, &schema, &broken, "run", &mut wrong);
     assert_eq!(wrong.len(), 4, "{wrong:#?}");
+}
+
+#[test]
+fn a_paced_run_says_how_close_it_came_to_the_capture() {
+    let schema: Value = serde_json::from_str(include_str!("../run.schema.json")).unwrap();
+    // 120 sessions, one every 10 ms, of one, two or three requests.
+    let steps: Vec<_> = (0..120)
+        .flat_map(|n| {
+            (0..=n % 3).map(move |k| step(n, n * 10 + k * 25, 1, ["GET /a", "POST /b"][(k % 2) as usize]))
+        })
+        .collect();
+    let run = |amplify: f64, aligned: bool| {
+        let report = replay_on(&Server::plain(), &steps, |options| {
+            options.speed = Speed::Times(2.0);
+            options.amplify = amplify;
+            if aligned {
+                options.arrivals = Arrivals::Aligned;
+            }
+        });
+        let mut wrong = Vec::new();
+        check(&schema, &schema, &serde_json::to_value(&report).unwrap(), "run", &mut wrong);
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        report
+    };
+    let once = run(1.0, false);
+    let shape = once.shape.as_ref().unwrap();
+    assert_eq!((shape.capture.sessions, shape.replay.sessions), (120, 120));
+    assert_eq!((shape.mix_distance, shape.length_distance), (Some(0.0), Some(0.0)), "{shape:#?}");
+    assert_eq!((shape.capture.mean_steps, shape.replay.mean_steps), (2.0, 2.0));
+    assert!((shape.capture.mean_gap_us - 5000.0).abs() < 100.0, "{shape:#?}");
+    assert!((shape.replay.mean_gap_us / shape.capture.mean_gap_us - 1.0).abs() < 0.2, "{shape:#?}");
+    assert!(!once.text().contains("bursts "), "{}", once.text());
+
+    let (spread, together) = (run(20.0, false), run(20.0, true));
+    for report in [&spread, &together] {
+        let shape = report.shape.as_ref().unwrap();
+        assert_eq!((shape.mix_distance, shape.length_distance), (Some(0.0), Some(0.0)), "{shape:#?}");
+        assert_eq!(shape.replay.sessions, 2400);
+        assert!(report.text().contains("shape      gaps between session starts differ"), "{}", report.text());
+    }
+    let bursts = |report: &replayer::Report| report.shape.as_ref().unwrap().replay.local_dispersion.unwrap();
+    assert!(bursts(&spread) < bursts(&together), "{:#?} {:#?}", spread.shape, together.shape);
+    assert!(together.text().lines().any(|line| line.starts_with("starts ")), "{}", together.text());
+}
+
+#[test]
+fn at_full_speed_there_is_no_shape() {
+    assert_eq!(report().shape, None);
 }
 
 #[test]

@@ -51,19 +51,19 @@ pub(crate) fn spawn_flush(engine: &mut Engine, id: ConnId) {
     let Some(me) = engine.me.upgrade() else { return };
     let conn = &mut engine.conns[id.slot];
     let link = conn.link;
-    match &mut conn.wire {
-        Some(wire) if !wire.is_flushing => wire.is_flushing = true,
-        _ => return,
-    }
-    tokio::task::spawn_local(async move {
+    let Some(wire) = conn.wire.as_mut().filter(|wire| wire.flusher.is_none()) else { return };
+    let task = tokio::task::spawn_local(async move {
         match link {
             None => flush(&me, id).await,
             Some(rate) => trickle(&me, id, rate).await,
         }
-        if let Some(wire) = me.borrow_mut().wire_of(id) {
-            wire.is_flushing = false;
+        let mut engine = me.borrow_mut();
+        if let Some(wire) = engine.wire_of(id) {
+            wire.flusher = None;
         }
+        engine.flushed(id);
     });
+    wire.flusher = Some(task.abort_handle());
 }
 
 async fn flush(me: &Rc<RefCell<Engine>>, id: ConnId) {
@@ -166,6 +166,12 @@ fn read_some(
     Poll::Ready(goes_on.then_some(count))
 }
 
+/// Whether the peer ended the handshake because it speaks no protocol that we offered.
+fn is_no_protocol(err: &std::io::Error) -> bool {
+    let alert = err.get_ref().and_then(|err| err.downcast_ref::<rustls::Error>());
+    matches!(alert, Some(rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol)))
+}
+
 /// Receive buffer of a connection whose user reads slowly, in bytes.
 const SLOW_BUFFER: u32 = 4096;
 
@@ -230,8 +236,9 @@ impl Engine {
         let mut goes_on = true;
         while goes_on && !cipher.is_empty() {
             let Some(wire) = &mut self.conns[id.slot].wire else { break };
-            if wire.take_in(&mut cipher).is_err() {
+            if let Err(err) = wire.take_in(&mut cipher) {
                 let _ = wire.push(); // the alert that tells the peer why
+                self.tally.no_http2 += u64::from(is_no_protocol(&err));
                 self.broken(id);
                 goes_on = false;
                 break;
@@ -256,6 +263,11 @@ impl Engine {
             self.tally.tls_resumed += 1;
         } else {
             self.tally.tls_full += 1;
+        }
+        if self.job.http2 && tls.alpn_protocol() != Some(b"h2") {
+            self.tally.no_http2 += 1;
+            self.connect_failed(id, None);
+            return false;
         }
         self.ready(id);
         self.is_alive(id)

@@ -51,7 +51,11 @@ impl Engine {
             }
             (Wish::Abort, Phase::Running) => self.drain(self.why_stopped(), now),
             (Wish::Abort, Phase::Draining { .. }) => self.phase = Phase::Draining { until_ns: now },
-            (Wish::Run | Wish::Drain, Phase::Draining { .. }) => {}
+            (Wish::Drain, Phase::Draining { until_ns }) => {
+                let patience = self.job.timeout.min(limits::DRAIN).as_nanos() as u64;
+                self.phase = Phase::Draining { until_ns: until_ns.min(now + patience) };
+            }
+            (Wish::Run, Phase::Draining { .. }) => {}
         }
         if let Phase::Draining { until_ns } = self.phase
             && now >= until_ns
@@ -78,6 +82,7 @@ impl Engine {
         self.replacements.clear();
         let all: Vec<u32> = self.sessions.iter().map(|(number, _)| number).collect();
         for session in all.iter().copied() {
+            self.sessions[session].thinks = false;
             self.cut_session(session, why);
         }
         let unsent: Vec<u32> =
@@ -127,15 +132,18 @@ impl Engine {
     fn time_out(&mut self, now: u64) {
         let slots = self.ops.slots();
         let part = slots.div_ceil(SWEEPS).max(OPS_A_SWEEP).min(slots);
-        let late: Vec<(u32, Failure)> = (0..part)
+        let late: Vec<(u32, u32, Failure)> = (0..part)
             .filter_map(|step| {
                 let number = (self.swept + step) % slots;
-                self.overdue(number, now).map(|failure| (number, failure))
+                let failure = self.overdue(number, now)?;
+                Some((number, self.ops[number].serial, failure))
             })
             .collect();
         self.swept = if slots == 0 { 0 } else { (self.swept + part) % slots };
-        for (op, failure) in late {
-            self.fail(op, failure, now);
+        for (op, serial, failure) in late {
+            if self.is_current(op, serial) {
+                self.fail_late(op, failure, now);
+            }
         }
     }
 
@@ -144,22 +152,39 @@ impl Engine {
         let timeout = self.job.timeout.as_nanos() as u64;
         let op = self.ops.get(number)?;
         if op.sent_ns > 0 {
-            let patience = timeout + self.stream_ns(op.session, op.step, timeout);
-            return (now > op.sent_ns + patience).then_some(Failure::Timeout);
+            let took = now.saturating_sub(op.sent_ns);
+            // The plan is only asked about the few that are late: this looks at very many operations.
+            let is_late =
+                took > timeout && took > timeout.saturating_add(self.stream_ns(op.session, op.step, timeout));
+            return is_late.then_some(Failure::Timeout);
         }
         let failure = match self.conns.get(op.conn)?.stage {
             Stage::Connecting => Failure::Connect,
             Stage::Handshake => Failure::Tls,
+            Stage::Greeting => Failure::Timeout,
             Stage::Idle | Stage::Busy => return None,
         };
-        (now > op.waiting_ns + timeout).then_some(failure)
+        (now > op.waiting_ns.saturating_add(timeout)).then_some(failure)
     }
 
     /// What a recorded answer that outlasts the timeout by itself may take on top of it.
     fn stream_ns(&self, session: u32, step: u32, timeout: u64) -> u64 {
         let program = self.sessions[session].program;
-        let recorded = self.job.plan.step(program, step).duration_us() * 1000;
+        let recorded = self.job.plan.step(program, step).duration_us().saturating_mul(1000);
         if recorded < timeout { 0 } else { recorded }
+    }
+
+    /// Ends an operation that took too long. A connection that did not open in that time will not: everything that
+    /// waits for it has failed, and the next one tries anew.
+    fn fail_late(&mut self, op: u32, failure: Failure, now: u64) {
+        let record = &self.ops[op];
+        let slot = record.conn;
+        let waits = record.sent_ns == 0 && self.conns.get(slot).is_some();
+        if waits && matches!(self.conns[slot].speaks, Speaks::Http2(_)) {
+            self.connect_failed(self.id(slot), None);
+        } else {
+            self.fail(op, failure, now);
+        }
     }
 
     fn fail(&mut self, op: u32, failure: Failure, now: u64) {
@@ -200,7 +225,8 @@ impl Engine {
             self.fail(op, Failure::Aborted, now);
         }
         if self.sessions.get(session).is_some_and(|record| record.ops == NONE) {
-            self.end_session(session, now);
+            self.close_all_of(session);
+            self.advance(session, now); // ends it, unless its timer still has to
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::engine::records::{ConnId, Engine, Speaks, Stage};
 use crate::engine::settle::{self, Own, note_field};
+use crate::engine::wire::Written;
 use crate::h2::{self, Config, Connection, Event, Piece, Why};
 use crate::limits;
 use crate::slab::NONE;
@@ -34,6 +35,13 @@ impl Mux {
         Mux { codec: None, out: Vec::new(), queue: vec![op], dirty: false }
     }
 
+    /// Goes on with bodies that wait for room. False: there is nothing to write.
+    fn resume(&mut self) -> bool {
+        let Mux { codec: Some(codec), out, .. } = self else { return false };
+        codec.resume(out);
+        !out.is_empty()
+    }
+
     /// Open streams.
     pub(crate) fn streams(&self) -> usize {
         self.codec.as_ref().map_or(0, |codec| codec.open_streams() as usize) + self.queue.len()
@@ -41,16 +49,31 @@ impl Mux {
 }
 
 impl Engine {
-    /// The connection is open: greets the peer and sends what waited for it.
+    /// The connection is open: greets the peer and sends the first of what waited for it.
     pub(crate) fn start_streams(&mut self, id: ConnId, now: u64) {
         let config = Config { max_streams: self.job.streams, window: limits::H2_STREAM_WINDOW };
-        let Speaks::Http2(mux) = &mut self.conns[id.slot].speaks else { return };
+        let conn = &mut self.conns[id.slot];
+        let Speaks::Http2(mux) = &mut conn.speaks else { return };
         mux.codec = Some(Connection::new(config, &mut mux.out));
-        let queue = std::mem::take(&mut mux.queue);
-        self.opening.retain(|slot| *slot != id.slot);
-        self.conns[id.slot].stage = Stage::Busy;
-        self.make_idle(id.slot);
+        conn.stage = Stage::Greeting;
+        let first = (!mux.queue.is_empty()).then(|| mux.queue.remove(0));
         self.soil(id.slot);
+        if let Some(op) = first {
+            self.send(op, id.slot, now);
+        }
+    }
+
+    /// Once the peer has told its limit, sends what waited for that.
+    fn greeted(&mut self, id: ConnId, now: u64) {
+        let conn = &mut self.conns[id.slot];
+        let Speaks::Http2(mux) = &mut conn.speaks else { return };
+        if conn.stage != Stage::Greeting || !mux.codec.as_ref().is_some_and(Connection::is_greeted) {
+            return;
+        }
+        let queue = std::mem::take(&mut mux.queue);
+        conn.stage = Stage::Busy;
+        self.opening.retain(|slot| *slot != id.slot);
+        self.mind_room(id.slot);
         for op in queue {
             if self.conns.get(id.slot).is_some_and(|conn| conn.stage == Stage::Idle) {
                 self.send(op, id.slot, now);
@@ -102,7 +125,10 @@ impl Engine {
         self.soil(id.slot);
         self.open_streams -= ended.len() as u64;
         if healthy {
+            self.greeted(id, now);
             self.mind_room(id.slot);
+        } else {
+            self.tally.no_http2 += u64::from(bytes.starts_with(b"HTTP/1."));
         }
         for (op, end) in ended.drain(..) {
             self.ops[op].stream = 0;
@@ -175,6 +201,13 @@ impl Engine {
             Event::GoAway { .. } => tally.goaways += 1,
             Event::Settled => {}
         });
+        for (op, _) in ended.iter() {
+            // An answer that came before the whole request: nobody reads the rest of it.
+            let stream = ops[*op].stream;
+            if codec.is_blocked(stream) {
+                codec.reset(out, stream, h2::CANCEL);
+            }
+        }
         if let Err(err) = &fed {
             tracing::debug!(error = %err, "HTTP/2 connection broken");
         }
@@ -183,7 +216,11 @@ impl Engine {
 
     /// Keeps the list of connections with room true after frames came.
     fn mind_room(&mut self, slot: u32) {
-        let Speaks::Http2(mux) = &self.conns[slot].speaks else { return };
+        let conn = &self.conns[slot];
+        let Speaks::Http2(mux) = &conn.speaks else { return };
+        if conn.stage == Stage::Greeting {
+            return;
+        }
         if mux.codec.as_ref().is_some_and(Connection::can_open) {
             self.make_idle(slot);
         } else {
@@ -260,12 +297,33 @@ impl Engine {
         let Speaks::Http2(mux) = &mut conn.speaks else { return };
         mux.dirty = false;
         let Some(wire) = &mut conn.wire else { return };
-        let written = wire.append(&mux.out);
-        mux.out.clear();
+        let written = loop {
+            let written = match conn.link {
+                None => wire.append(&mux.out),
+                Some(_) => Ok(wire.keep(&mux.out)),
+            };
+            mux.out.clear();
+            let went_on = matches!(written, Ok(Written::All)) && mux.resume();
+            if !went_on {
+                break written;
+            }
+        };
         if mux.out.capacity() > OUT_KEPT {
             mux.out.shrink_to(OUT_KEPT);
         }
         self.after_write(slot, written);
+    }
+
+    /// The socket took all that was written: bodies for which there was no room go on.
+    pub(crate) fn flushed(&mut self, id: ConnId) {
+        if !self.is_alive(id) {
+            return;
+        }
+        if let Speaks::Http2(mux) = &mut self.conns[id.slot].speaks {
+            mux.resume();
+            self.soil(id.slot);
+            self.flush_dirty();
+        }
     }
 }
 

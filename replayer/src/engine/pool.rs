@@ -77,10 +77,10 @@ impl Engine {
         let found = match lane {
             Some(lane) => self.conns_of(self.ops[op].session).find(|slot| {
                 let conn = &self.conns[*slot];
-                let opening = matches!(conn.stage, Stage::Connecting | Stage::Handshake);
-                conn.lane == lane && opening && joins(&self.conns, *slot)
+                conn.lane == lane && conn.stage.is_opening() && joins(&self.conns, *slot)
             }),
-            None => self.opening.iter().copied().find(|slot| joins(&self.conns, *slot)),
+            // The last one is the one with room: the others were filled before it was opened.
+            None => self.opening.iter().rev().copied().find(|slot| joins(&self.conns, *slot)),
         };
         let Some(slot) = found else { return false };
         if let Speaks::Http2(mux) = &mut self.conns[slot].speaks {
@@ -186,7 +186,7 @@ impl Engine {
         }
         self.leave_idle(slot);
         let Some(conn) = self.conns.remove(slot) else { return };
-        if matches!(conn.stage, Stage::Connecting | Stage::Handshake) {
+        if conn.stage.is_opening() {
             self.opening.retain(|other| *other != slot);
         }
         if conn.owner != NONE {

@@ -36,7 +36,7 @@ use crate::wheel::{Links, Wheel};
 pub(crate) struct Session {
     /// Its due start, in nanoseconds of the run; later than planned where `--late-policy queue` shifted the rest.
     pub(crate) start_ns: u64,
-    /// While it thinks: when its next step is due. While it is blocked: when what it waited for had ended.
+    /// While it thinks: when its next step is due. Else the last time that it was held up to.
     pub(crate) due_ns: u64,
     pub(crate) program: u32,
     pub(crate) clone: u32,
@@ -60,6 +60,8 @@ pub(crate) struct Session {
     pub(crate) cut: bool,
     /// Its user has left: what is in flight ends, nothing follows.
     pub(crate) gone: bool,
+    /// It is in the timer wheel, which never gives up what it holds: until it comes out, the record stays.
+    pub(crate) thinks: bool,
 }
 
 /// [`Session::late_us`] before the first request.
@@ -141,10 +143,19 @@ pub(crate) enum Act {
 pub(crate) enum Stage {
     Connecting,
     Handshake,
+    /// Open, but the peer has not told its limit of streams: the first goes, the others wait.
+    Greeting,
     /// Open, and free for a request.
     Idle,
     /// Open, and carrying as much as it can.
     Busy,
+}
+
+impl Stage {
+    /// Whether operations may join those that wait for it.
+    pub(crate) fn is_opening(self) -> bool {
+        matches!(self, Stage::Connecting | Stage::Handshake | Stage::Greeting)
+    }
 }
 
 /// A connection.

@@ -64,6 +64,7 @@ impl Engine {
                 Due::Later => self.act(now),
                 Due::Timer => {
                     if let Some((_, session)) = self.wheel.pop(&mut self.sessions) {
+                        self.sessions[session].thinks = false;
                         self.advance(session, now);
                     }
                 }
@@ -98,9 +99,13 @@ impl Engine {
 
     /// Starts sessions that are waiting for nothing but room; used when room was made.
     pub(crate) fn admit(&mut self, now: u64) {
-        if !self.fully_paced() && self.may_start() && self.starts.peek().is_some() {
+        for _ in 0..limits::RELEASES_A_TURN {
+            if self.fully_paced() || !self.may_start() || self.starts.peek().is_none() {
+                return;
+            }
             self.start_next(now);
         }
+        self.wake_by(now); // one read may have made room for very many
     }
 
     fn start_next(&mut self, now: u64) {
@@ -133,6 +138,7 @@ impl Engine {
             blocked: false,
             cut: false,
             gone: false,
+            thinks: false,
         });
         self.tally.sessions_started += 1;
         self.tally.planned += u64::from(program.len() - next);
@@ -147,7 +153,7 @@ impl Engine {
             let record = &mut self.sessions[session];
             let program = job.plan.program(record.program);
             if record.next >= program.len() {
-                if record.ops == NONE {
+                if record.ops == NONE && !record.thinks {
                     self.end_session(session, now);
                 }
                 return;
@@ -169,11 +175,13 @@ impl Engine {
             let record = &mut self.sessions[session];
             if due_ns > now {
                 record.due_ns = due_ns;
+                record.thinks = true;
                 self.wheel.insert(session, &mut self.sessions);
                 self.wake_by(due_ns);
                 return;
             }
-            let ready_ns = std::mem::take(&mut record.due_ns).max(due_ns);
+            // What held it up may hold up the steps after it as well: that is nobody's lateness but the server's.
+            let ready_ns = record.due_ns.max(due_ns);
             if ready_ns > due_ns {
                 match self.held_up(session, due_ns, now) {
                     Held::Send => {}
@@ -225,6 +233,7 @@ impl Engine {
         if self.job.retry.has_budget() {
             self.budget.on_request(now);
         }
+        self.watch_patience(first, now);
         if doubles {
             let mut second = Op::new(session, step_number, id);
             (second.intended_ns, second.ready_ns, second.waiting_ns) = (due_ns, ready_ns, now);
@@ -237,7 +246,6 @@ impl Engine {
             }
             return;
         }
-        self.watch_patience(first, now);
         self.dispatch(first, now);
     }
 
@@ -250,7 +258,7 @@ impl Engine {
         let Some(patience) = behaviour.patience else { return };
         let recorded = std::time::Duration::from_micros(self.step_of(op).duration_us());
         let wait = u64::try_from(patience.lasts(recorded).as_nanos()).unwrap_or(u64::MAX / 2);
-        self.later(op, now + wait, Act::Abandon);
+        self.later(op, now.saturating_add(wait), Act::Abandon);
     }
 
     fn add_op(&mut self, mut op: Op) -> u32 {
@@ -322,9 +330,7 @@ impl Engine {
     /// Ends a session: its connections are closed, what the server set for it is forgotten. Where a number of
     /// sessions is held alive, another takes its place.
     pub(crate) fn end_session(&mut self, session: u32, now: u64) {
-        while let Some(conn) = Some(self.sessions[session].conns).filter(|conn| *conn != NONE) {
-            self.close(conn);
-        }
+        self.close_all_of(session);
         let Some(record) = self.sessions.remove(session) else { return };
         if let Some(jar) = self.jars.remove(record.jar) {
             self.tally.cookies_refused += jar.refused;
@@ -341,6 +347,13 @@ impl Engine {
             let due_ns = next.at_ns;
             self.replacements.push(Reverse(next));
             self.wake_by(due_ns);
+        }
+    }
+
+    /// Closes the connections of a session.
+    pub(crate) fn close_all_of(&mut self, session: u32) {
+        while let Some(conn) = Some(self.sessions[session].conns).filter(|conn| *conn != NONE) {
+            self.close(conn);
         }
     }
 

@@ -9,6 +9,7 @@ use crate::engine::pool::Found;
 use crate::engine::records::{ConnId, Engine, NOT_SENT, Speaks, Stage};
 use crate::engine::wire::Written;
 use crate::engine::{connect, settle};
+use crate::options::Speed;
 use crate::plan::{Composed, Outgoing, Sender};
 use crate::slab::NONE;
 use crate::tally::Failure;
@@ -87,6 +88,7 @@ impl Engine {
         record.waited_ns += place.saturating_sub(record.waiting_ns);
         record.waiting_ns = place;
         if record.conn == NONE {
+            record.waiting_ns = now.max(place); // how late we come is not a wait for a connection
             self.dispatch(op, now); // the peer closed its connection meanwhile
         } else {
             self.write(op);
@@ -191,14 +193,18 @@ impl Engine {
     pub(crate) fn count_sent(&mut self, op: u32, sent_ns: u64) {
         let record = &mut self.ops[op];
         record.sent_ns = sent_ns.max(1);
+        let bin = sent_ns / BIN_NS;
+        while bin / BINS > self.interval.second {
+            self.tell_second(); // the sweep that would tell it comes up to 50 ms after its end
+        }
+        let record = &self.ops[op];
         self.tally.sent += 1;
         self.interval.sent += 1;
         if record.attempt > 1 {
             self.tally.retries += 1;
             self.tally.doubles += u64::from(record.is_double);
         }
-        let bin = sent_ns / BIN_NS % self.interval.bins.len() as u64;
-        self.interval.bins[bin as usize] += 1;
+        self.interval.bins[(bin % BINS) as usize] += 1;
         if let Some(ops) = &mut self.tally.ops {
             ops.insert(record.id, record.attempt);
         }
@@ -210,19 +216,24 @@ impl Engine {
         let record = &self.ops[op];
         let late = record.sent_ns.saturating_sub(record.ready_ns).saturating_sub(record.waited_ns);
         let late_us = u32::try_from(late / 1000).unwrap_or(NOT_SENT - 1);
-        if self.is_warming_up(record.intended_ns) {
-            self.tally.warmup.sent += 1;
+        let warms_up = self.is_warming_up(record.intended_ns);
+        self.tally.warmup.sent += u64::from(warms_up);
+        if record.attempt > 1 {
             return;
         }
-        if record.attempt > 1 {
+        let session = &mut self.sessions[record.session];
+        let before = std::mem::replace(&mut session.late_us, late_us);
+        if before == NOT_SENT && matches!(self.job.speed, Speed::Times(_)) {
+            let steps = self.job.plan.program(session.program).len() - record.step;
+            self.tally.starts.start(record.sent_ns / 1000, steps);
+        }
+        if warms_up {
             return;
         }
         self.tally.latencies.lateness.saturating_record(u64::from(late_us));
         if record.conn_wait_ns > 0 {
             self.tally.latencies.wait.saturating_record(record.conn_wait_ns / 1000);
         }
-        let session = &mut self.sessions[record.session];
-        let before = std::mem::replace(&mut session.late_us, late_us);
         if before == NOT_SENT {
             self.tally.latencies.session_starts.saturating_record(u64::from(late_us));
         } else if !record.was_blocked {
@@ -265,3 +276,5 @@ impl Engine {
 const INLINE_BODY: usize = 16 * 1024;
 /// The bins in which requests are counted to see how evenly they leave: 10 ms.
 const BIN_NS: u64 = 10_000_000;
+/// Bins of a second.
+const BINS: u64 = 100;

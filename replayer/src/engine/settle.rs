@@ -64,7 +64,7 @@ pub(crate) fn connection_over(engine: &mut Engine, id: ConnId, reset: bool) {
     let at_end = match (&conn.speaks, stage) {
         (_, Stage::Connecting | Stage::Handshake) => return engine.connect_failed(id, None),
         (Speaks::Http2(_), _) => return engine.streams_over(id, reset),
-        (Speaks::Http1(_), Stage::Idle) => return engine.close(id.slot),
+        (Speaks::Http1(_), Stage::Idle | Stage::Greeting) => return engine.close(id.slot),
         (Speaks::Http1(reader), Stage::Busy) => reader.at_end(),
     };
     engine.close(id.slot);

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use rustls::ClientConnection;
 use tokio::net::tcp::OwnedWriteHalf;
+use tokio::task::AbortHandle;
 
 /// The writing side of a connection, and its TLS state.
 #[derive(Debug)]
@@ -19,8 +20,8 @@ pub(crate) struct Wire {
     touched: bool,
     /// Bytes that the socket took at the last push.
     took: usize,
-    /// A task writes the rest.
-    pub(crate) is_flushing: bool,
+    /// The task that writes the rest; it ends with the wire, since a socket that is gone wakes nobody.
+    pub(crate) flusher: Option<AbortHandle>,
 }
 
 /// How bytes become bytes on the socket.
@@ -54,7 +55,7 @@ impl Wire {
             rest: Rest::default(),
             touched: false,
             took: 0,
-            is_flushing: false,
+            flusher: None,
         }
     }
 
@@ -94,13 +95,17 @@ impl Wire {
     /// Writes bytes after what is still to be written.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<Written> {
         if self.has_rest() {
-            let mut all = Vec::with_capacity(self.rest.head.len() + bytes.len());
-            all.extend_from_slice(&self.rest.head);
-            all.extend_from_slice(bytes);
-            self.rest.head = all.into();
+            self.keep(bytes);
             return self.push();
         }
         self.send(bytes, Bytes::new(), 0)
+    }
+
+    /// Keeps bytes after what is still to be written, as [`Wire::queue`] does.
+    pub(crate) fn keep(&mut self, bytes: &[u8]) -> Written {
+        self.touched = true;
+        self.rest.head = Bytes::from([&self.rest.head, bytes].concat());
+        Written::Part
     }
 
     /// Writes as much of the rest as the socket takes.
@@ -190,6 +195,9 @@ impl Drop for Wire {
     fn drop(&mut self) {
         if let Some(socket) = self.socket.take() {
             socket.forget();
+        }
+        if let Some(task) = self.flusher.take() {
+            task.abort();
         }
     }
 }

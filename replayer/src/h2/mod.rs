@@ -177,6 +177,11 @@ impl Connection {
         self.open_streams() < self.config.max_streams.min(self.peer.max_streams) && !self.is_going_away()
     }
 
+    /// Whether the peer has told its limits.
+    pub(crate) fn is_greeted(&self) -> bool {
+        self.peer.is_known
+    }
+
     /// Streams that are open, those included whose answer is complete but whose request is not.
     pub(crate) fn open_streams(&self) -> u32 {
         self.streams.len() as u32

@@ -6,6 +6,7 @@
 mod compile;
 mod estimate;
 mod program;
+mod recorded;
 mod routes;
 mod store;
 mod substitute;
@@ -157,8 +158,8 @@ impl Plan {
     /// When a moment `us` microseconds into the recording is due, in nanoseconds from the start of the run.
     pub(crate) fn due_ns(&self, us: u64) -> u64 {
         match self.speed {
-            Speed::Times(1.0) => us * 1000,
-            Speed::Times(times) => (us as f64 * 1000.0 / times) as u64,
+            Speed::Times(1.0) => us.saturating_mul(1000).min(NEVER_NS),
+            Speed::Times(times) => ((us as f64 * 1000.0 / times) as u64).min(NEVER_NS),
             Speed::Max => 0,
         }
     }
@@ -210,6 +211,9 @@ fn casts(store: &Store, with_routes: bool) -> Vec<Cast> {
 pub(crate) fn is_field(name: &str, value: &str) -> bool {
     template::is_token(name.as_bytes()) && template::is_clean(value.as_bytes())
 }
+
+/// Later than any run lasts, and far enough from the end of the numbers to be added to.
+const NEVER_NS: u64 = 1 << 62;
 
 #[cfg(test)]
 mod tests;

@@ -22,25 +22,30 @@ pub struct Shape {
     pub replay: Figures,
     /// Largest difference between the distributions of normalised gaps between session starts, 0 to 1; `None`: one
     /// side has fewer than two starts or all at one moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inter_arrival_distance: Option<f64>,
     /// Share of the requests that would have to go to another route, 0 to 1; `None`: one side has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mix_distance: Option<f64>,
     /// Largest difference between the distributions of steps per session, 0 to 1; `None`: one side has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length_distance: Option<f64>,
 }
 
 /// One side.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
-    /// Session starts that were looked at: at most 100,000.
+    /// Session starts that were looked at: the first ones, at most 65,536, of the same stretch of time on both sides.
     pub sessions: u64,
     /// Mean microseconds between two of them.
     pub mean_gap_us: f64,
-    /// Mean requests of a session.
+    /// Mean requests of a session, as planned when it started.
     pub mean_steps: f64,
-    /// Variance / mean of the requests in bins of 10 ms; `None`: none were counted.
+    /// Variance / mean of the requests in bins of 10 ms, over the first eleven minutes; `None`: none were counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dispersion: Option<f64>,
     /// The same from one bin to the next only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local_dispersion: Option<f64>,
 }
 
@@ -71,7 +76,9 @@ pub(crate) struct Counts {
 impl Shape {
     /// Compares two sides.
     pub(crate) fn of(capture: &Sample, replay: &Sample) -> Shape {
-        let (first, second) = (capture.complete(), replay.complete());
+        // Only the beginning of a long run is remembered: it is held against the same stretch of the capture.
+        let until_us = [capture.until_us, replay.until_us].into_iter().flatten().min();
+        let (first, second) = (capture.complete(until_us), replay.complete(until_us));
         let steps = |starts: &[(u64, u32)]| sorted(starts.iter().map(|(_, steps)| f64::from(*steps)));
         Shape {
             capture: capture.figures(&first),
@@ -104,6 +111,12 @@ impl Sample {
         self.routes[route] += 1;
     }
 
+    /// What was counted elsewhere: requests in bins, and by route.
+    pub(crate) fn set_requests(&mut self, bins: Bins, routes: Vec<u64>) {
+        self.bins = bins;
+        self.routes = routes;
+    }
+
     /// Adds what another thread saw at the same time.
     pub(crate) fn merge(&mut self, other: &Sample) {
         self.starts.extend_from_slice(&other.starts);
@@ -122,8 +135,8 @@ impl Sample {
     }
 
     /// The starts up to where any thread forgot one: gaps among all of them are real.
-    fn complete(&self) -> Vec<(u64, u32)> {
-        let known = |start: &&(u64, u32)| self.until_us.is_none_or(|until| start.0 < until);
+    fn complete(&self, until_us: Option<u64>) -> Vec<(u64, u32)> {
+        let known = |start: &&(u64, u32)| until_us.is_none_or(|until| start.0 < until);
         let some: Vec<_> = self.starts.iter().filter(known).copied().collect();
         if some.is_empty() { self.starts.clone() } else { some }
     }
@@ -145,14 +158,26 @@ impl Sample {
 impl Bins {
     /// A request, in microseconds from the start of its side; later ones than fit are left out.
     pub(crate) fn add(&mut self, at_us: u64) {
-        let bin = (at_us / BIN_US) as usize;
-        if limits::SHAPE_BINS <= bin {
+        self.count(at_us / BIN_US, 1);
+    }
+
+    /// The requests of a whole second of all threads, by bin.
+    pub(crate) fn add_second(&mut self, second: u64, counts: &[u32]) {
+        let first = second.saturating_mul(counts.len() as u64);
+        for (bin, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            self.count(first.saturating_add(bin as u64), *count);
+        }
+    }
+
+    fn count(&mut self, bin: u64, count: u32) {
+        if limits::SHAPE_BINS as u64 <= bin {
             return;
         }
+        let bin = bin as usize;
         if self.0.len() <= bin {
             self.0.resize(bin + 1, 0);
         }
-        self.0[bin] = self.0[bin].saturating_add(1);
+        self.0[bin] = self.0[bin].saturating_add(count);
     }
 
     /// Adds the same bins of another thread.
@@ -301,7 +326,7 @@ mod tests {
         }
         first.merge(&second);
         assert!(first.starts.len() <= limits::SHAPE_SAMPLE);
-        let complete = first.complete();
+        let complete = first.complete(first.until_us);
         assert!(complete.last().is_some_and(|last| last.0 < limits::SHAPE_SAMPLE as u64 * 10));
         assert!((first.figures(&complete).mean_gap_us - 7.5).abs() < 0.01);
     }

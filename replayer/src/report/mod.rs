@@ -11,6 +11,7 @@ pub(crate) mod text;
 use serde::{Deserialize, Serialize};
 
 use crate::books::Books;
+use crate::population::shape::Shape;
 
 pub use parts::{
     Cohort, ConnectionsPart, Failures, Generator, Latency, LatencyPart, PlanPart, Requests, Route, Rule,
@@ -60,9 +61,10 @@ pub struct Report {
     /// What became of the streams; `None`: none was opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub streams: Option<StreamsPart>,
-    /// How close the load came to the shape of the capture; `None`: not measured, or runs were merged.
+    /// How close the load came to the shape of the capture; `None`: at full speed, where time has no shape, or runs
+    /// were merged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shape: Option<serde_json::Value>,
+    pub shape: Option<Shape>,
     /// By route, most requests first.
     pub routes: Vec<Route>,
     /// By source capture, most requests first.

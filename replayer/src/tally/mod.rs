@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use captures::opset::OpSet;
 
 use crate::limits;
+use crate::population::shape::Sample;
 
 mod measures;
 
@@ -115,6 +116,8 @@ pub(crate) struct Tally {
     pub(crate) refused_streams: u64,
     pub(crate) tls_full: u64,
     pub(crate) tls_resumed: u64,
+    /// Connections whose peer turned out not to speak HTTP/2.
+    pub(crate) no_http2: u64,
     pub(crate) no_ports: u64,
     pub(crate) no_files: u64,
     pub(crate) cookies_refused: u64,
@@ -126,6 +129,8 @@ pub(crate) struct Tally {
     /// Those that found no room in `unanswered`.
     pub(crate) unanswered_lost: u64,
     pub(crate) latencies: Latencies,
+    /// When sessions started, and with how many requests; of a paced run.
+    pub(crate) starts: Sample,
     pub(crate) routes: Vec<RouteTally>,
     /// One for each source capture; see [`Tally::with_cohorts`].
     pub(crate) cohorts: Vec<RouteTally>,
@@ -221,6 +226,7 @@ impl Tally {
             refused_streams: 0,
             tls_full: 0,
             tls_resumed: 0,
+            no_http2: 0,
             no_ports: 0,
             no_files: 0,
             cookies_refused: 0,
@@ -229,6 +235,7 @@ impl Tally {
             unanswered: Vec::new(),
             unanswered_lost: 0,
             latencies: Latencies::new(),
+            starts: Sample::default(),
             routes: (0..routes).map(|_| RouteTally::new()).collect(),
             cohorts: Vec::new(),
             streams: StreamTally::new(),
@@ -282,6 +289,7 @@ impl Tally {
         self.unanswered.extend(other.unanswered);
         self.heard.extend(other.heard);
         self.latencies.merge(&other.latencies);
+        self.starts.merge(&other.starts);
         for (route, more) in self.routes.iter_mut().zip(&other.routes) {
             route.merge(more);
         }
@@ -294,7 +302,7 @@ impl Tally {
         }
     }
 
-    fn sums_with(&mut self, other: &Tally) -> [(&mut u64, u64); 36] {
+    fn sums_with(&mut self, other: &Tally) -> [(&mut u64, u64); 37] {
         [
             (&mut self.planned, other.planned),
             (&mut self.sent, other.sent),
@@ -326,6 +334,7 @@ impl Tally {
             (&mut self.refused_streams, other.refused_streams),
             (&mut self.tls_full, other.tls_full),
             (&mut self.tls_resumed, other.tls_resumed),
+            (&mut self.no_http2, other.no_http2),
             (&mut self.no_ports, other.no_ports),
             (&mut self.no_files, other.no_files),
             (&mut self.cookies_refused, other.cookies_refused),

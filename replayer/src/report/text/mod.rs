@@ -21,6 +21,7 @@ fn sections(report: &Report, out: &mut String) -> std::fmt::Result {
     writeln!(out)?;
     requests(report, out)?;
     tables::latency(report, out)?;
+    tables::shape(report, out)?;
     tables::routes(report, out)?;
     tables::cohorts(report, out)?;
     tables::rules(report, out)?;

@@ -43,6 +43,34 @@ pub(super) fn latency(report: &Report, out: &mut String) -> Result {
     writeln!(out)
 }
 
+/// Only where the load is not the capture as it was.
+pub(super) fn shape(report: &Report, out: &mut String) -> Result {
+    let Some(shape) = &report.shape else { return Ok(()) };
+    let (capture, replay) = (&shape.capture, &shape.replay);
+    if capture.sessions == replay.sessions && report.plan.arrivals == "recorded" {
+        return Ok(());
+    }
+    let figure = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
+    writeln!(
+        out,
+        "shape      gaps between session starts differ from the capture's by {}, routes by {}, lengths of sessions \
+         by {} (0: the same, 1: nothing in common)",
+        figure(shape.inter_arrival_distance),
+        figure(shape.mix_distance),
+        figure(shape.length_distance)
+    )?;
+    writeln!(
+        out,
+        "bursts     requests in 10 ms, variance / mean: {} (capture {}), from one to the next {} (capture {}); 1: \
+         strangers, more: together",
+        figure(replay.dispersion),
+        figure(capture.dispersion),
+        figure(replay.local_dispersion),
+        figure(capture.local_dispersion)
+    )?;
+    writeln!(out)
+}
+
 fn lines(out: &mut String, name: &str, all: &[String]) -> Result {
     for line in all.iter().take(limits::LINES_SHOWN) {
         writeln!(out, "{name:<10} {line}")?;

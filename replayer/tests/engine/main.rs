@@ -1,0 +1,11 @@
+//! The engine at work against real sockets: what origins are met with, and what the books say of it.
+//!
+//! Origins count, note the order and hold answers back until a gate opens; nothing passes by timing alone.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod census;
+mod http2;
+#[path = "../support/mod.rs"]
+mod support;
+mod two;
+mod uniqueness;
