@@ -24,9 +24,10 @@ fn as_typed_against_the_proxy_that_still_runs() {
     }
     let plan = finished.out.find("plan ").unwrap();
     assert!(plan < finished.out.find("verdict").unwrap(), "the plan comes first");
-    let books = proxy.expect_delivered(RECORDED + SENT);
+    // the rehearsal sends every one of the few sessions once, outside the books of the run
+    let books = proxy.expect_delivered(RECORDED + RECORDED + SENT);
     assert_eq!(books.total("recorded"), RECORDED);
-    assert_eq!(shop.requests(), RECORDED + SENT);
+    assert_eq!(shop.requests(), RECORDED + RECORDED + SENT);
 }
 
 #[test]

@@ -117,7 +117,7 @@ fn a_target_behind_tls() {
     let (target, admin) = (format!("https://{}", proxy.addr()), format!("http://{}", proxy.admin()));
     let counter = format!("{}/_shop/count", shop.url());
     let to = ["--target", &target, "--proxy", &admin, "--origin-counter", &counter];
-    let run = Replayed::of(&capture, &[&to[..], &["-k", "--amplify", "4x"]].concat());
+    let run = Replayed::of(&capture, &[&to[..], &["-k", "--no-rehearsal", "--amplify", "4x"]].concat());
     let run = run.expect_passed().expect_answered(48).expect_balanced();
     assert_eq!(run.n("/connections/tls_full") + run.n("/connections/tls_resumed"), 12);
     proxy.expect_delivered(48);

@@ -52,7 +52,7 @@ fn victims(capture: &Path, threads: &str, lines: u64) -> BTreeSet<(String, Strin
     let (target, admin) = (format!("http://{}", proxy.addr()), format!("http://{}", proxy.admin()));
     let counter = format!("{}/_shop/count", shop.url());
     let to = ["--target", &target, "--proxy", &admin, "--origin-counter", &counter];
-    let how = ["--amplify", "5x", "--speed", "max", "--threads", threads, "--seed", "7"];
+    let how = ["--no-rehearsal", "--amplify", "5x", "--speed", "max", "--threads", threads, "--seed", "7"];
     let run = Replayed::of(capture, &[&to[..], &how].concat()).expect_code(0).expect_balanced();
     assert_eq!(run.n("/requests/sent"), 5 * lines, "everything is sent");
     assert_eq!(run.n("/requests/failed/reset"), run.n("/requests/injected/torn"));

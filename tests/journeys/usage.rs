@@ -57,7 +57,7 @@ fn mistakes_are_named_with_what_was_meant() {
         (&["replay", "--amplify", "lots", "x.zst"], "100x"),
         (&["replay", "--duration", "30", "x.zst"], "30s"),
         (&["replay", "--threshold", "respons:p(95)<1s", "x.zst"], "response"),
-        (&["replay", "--connections", "pooled", "x.zst"], "recorded, shared"),
+        (&["replay", "--connections", "pooled", "x.zst"], "per-session, shared"),
         (&["replay", "--speed", "warp", "x.zst"], "max"),
         (&["replay", "--max-rate", "5/w", "x.zst"], "6k/m"),
         (&["replay", "/no/such/capture.zst"], "/no/such/capture.zst"),

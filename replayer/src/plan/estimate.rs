@@ -46,7 +46,7 @@ pub struct Summary {
 
 impl Summary {
     /// The figures of `plan`, with at most `connections` sockets in a pool.
-    pub(crate) fn new(plan: &Plan, amplify: f64, connections: usize) -> Summary {
+    pub(crate) fn new(plan: &Plan, amplify: Option<f64>, connections: usize) -> Summary {
         let paced = match plan.speed {
             Speed::Times(times) => Some(times),
             Speed::Max => None,
@@ -67,7 +67,8 @@ impl Summary {
             recorded_sessions: plan.programs().len() as u64,
             requests: requests.unwrap_or(0),
             open_ended: requests.is_none(),
-            amplify,
+            amplify: amplify
+                .unwrap_or_else(|| sessions.unwrap_or(0) as f64 / plan.programs().len().max(1) as f64),
             speed: paced.unwrap_or(0.0),
             span_us: estimate.span_us.unwrap_or(0),
             peak_rate: rate,

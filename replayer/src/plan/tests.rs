@@ -126,7 +126,7 @@ fn within_picks_the_speed_and_never_slows_down() {
 fn an_empty_capture_is_an_empty_plan() {
     let plan = Plan::build(&[], &wanted(100.0, 1));
     assert_eq!((plan.population.sessions(), plan.population.requests()), (Some(0), Some(0)));
-    let summary = Summary::new(&plan, 100.0, 10);
+    let summary = Summary::new(&plan, Some(100.0), 10);
     assert_eq!((summary.sessions, summary.peak_rate, summary.sockets), (0, 0, 0));
 }
 

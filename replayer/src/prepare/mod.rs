@@ -95,7 +95,7 @@ impl Prepared {
         let (plan, mut warnings) = compile::plan(options, &peer, http2, users.as_ref())?;
         let connections = needs::connections(options, &plan);
         let threads = options.threads.unwrap_or_else(cores).clamp(1, connections.count);
-        let summary = Summary::new(&plan, options.amplify, connections.count);
+        let summary = Summary::new(&plan, amplification(options), connections.count);
         let sources: Arc<[IpAddr]> =
             options.bind.map_or_else(Vec::new, |bind| bind.addresses().collect()).into();
         let needs = Needs {
@@ -226,6 +226,13 @@ fn only_a_host(peer: &Peer) -> Result<(), Error> {
     }
     let words = "the target is scheme, host and port; paths come from the recording";
     Err(Error::Usage(format!("{}{}: {words}", peer.authority, peer.path)))
+}
+
+/// How many sessions for each recorded one, where that is one number.
+fn amplification(options: &Options) -> Option<f64> {
+    let alike = options.captures.iter().all(|source| source.amplify.is_none()) && options.boosts.is_empty();
+    let plain = options.rate.is_none() && options.profile.is_none();
+    (alike && plain).then_some(options.amplify)
 }
 
 /// A value of the users file must not end a header field early.
