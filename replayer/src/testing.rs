@@ -10,7 +10,7 @@ pub(crate) fn decode_block(mut block: &[u8]) -> Vec<(String, String)> {
             fields.push((name.to_owned(), value.to_owned()));
             continue;
         }
-        assert_eq!(first & 0xf0, 0, "a literal without indexing");
+        assert_eq!(first & 0xe0, 0, "a literal that no table keeps");
         let name = match integer(&mut block, 4) {
             0 => string(&mut block),
             index => STATIC[index].0.to_owned(),

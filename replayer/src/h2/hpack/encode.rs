@@ -37,12 +37,21 @@ pub(crate) fn push_value(out: &mut Vec<u8>, value: &[u8]) {
     out.extend_from_slice(value);
 }
 
+/// Puts the length of what was appended from `start` on before it, which makes a string of it.
+pub(crate) fn close_string(out: &mut Vec<u8>, start: usize) {
+    let end = out.len();
+    push_integer(out, 0, 7, end - start);
+    let prefix_len = out.len() - end;
+    out[start..].rotate_right(prefix_len);
+}
+
 /// Fields that no proxy on the way may compress either (RFC 7541, section 7.1.3).
 fn is_secret(name: &[u8]) -> bool {
     matches!(name, b"authorization" | b"cookie" | b"proxy-authorization")
 }
 
-fn push_integer(out: &mut Vec<u8>, kind: u8, prefix_bits: u32, value: usize) {
+/// Writes a number with a prefix of that many bits; `kind` holds what stands before the prefix.
+pub(crate) fn push_integer(out: &mut Vec<u8>, kind: u8, prefix_bits: u32, value: usize) {
     let most = (1 << prefix_bits) - 1;
     if value < most {
         out.push(kind | value as u8);

@@ -16,7 +16,7 @@ mod statics;
 mod table;
 
 pub(crate) use decode::Decoder;
-pub(crate) use encode::{push, push_name, push_value};
+pub(crate) use encode::{close_string, push, push_integer, push_name, push_value};
 pub(crate) use fields::Fields;
 
 /// A header block that nobody can decode: the connection is lost.

@@ -3,10 +3,11 @@
 use smallvec::SmallVec;
 
 use crate::cookies::Jar;
+use crate::h2::hpack;
 use crate::identity::{self, Key, KeyShape};
 use crate::plan::substitute::Part;
 use crate::plan::substitute::pieces::{Escape, Op, ops, take_block};
-use crate::plan::template::{Sender, hpack};
+use crate::plan::template::Sender;
 
 /// One attempt, as far as its bytes depend on who makes it.
 #[derive(Clone, Copy)]

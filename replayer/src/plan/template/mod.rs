@@ -4,13 +4,13 @@
 //! Only what a client means goes out again: hop-by-hop fields, what proxies added, and our own headers stay behind;
 //! no byte of a recording can end a line or a head early.
 
-pub(crate) mod hpack;
 pub(crate) mod write;
 
 use bytes::Bytes;
 use captures::Exchange;
 
 use crate::cookies::{RecordedCookie, RecordedCookies};
+use crate::h2::hpack;
 use crate::identity::Key;
 use crate::plan::substitute::{BodyWork, Escape, Pieces, Rules, Spot, push_with_spots};
 
@@ -142,14 +142,14 @@ impl Head {
             return self.field("Host", Value::Bytes(host));
         }
         let mut block = Vec::with_capacity(64 + target.len());
-        hpack::method(&mut block, method);
-        hpack::scheme(&mut block, https);
-        hpack::integer(&mut block, 0, 4, hpack::AUTHORITY);
-        hpack::string(&mut block, host);
-        hpack::integer(&mut block, 0, 4, hpack::PATH);
+        hpack::push(&mut block, b":method", method.as_bytes());
+        hpack::push(&mut block, b":scheme", if https { b"https" } else { b"http" });
+        hpack::push_name(&mut block, b":authority");
+        hpack::push_value(&mut block, host);
+        hpack::push_name(&mut block, b":path");
         if spots.is_empty() {
             // in full even where the static table has it: the path is read from here
-            hpack::string(&mut block, target);
+            hpack::push_value(&mut block, target);
             self.path_at = block.len() - target.len();
             return self.pieces.text(&block);
         }
@@ -176,14 +176,14 @@ impl Head {
 
     fn field_h2(&mut self, name: &str, value: Value<'_>) {
         let mut literal = Vec::with_capacity(name.len() + 8);
-        hpack::name(&mut literal, name);
+        hpack::push_name(&mut literal, name.to_ascii_lowercase().as_bytes());
         match value {
             Value::Bytes(value) => {
-                hpack::string(&mut literal, value.trim_ascii());
+                hpack::push_value(&mut literal, value.trim_ascii());
                 self.pieces.text(&literal);
             }
             Value::Key(key) => {
-                hpack::integer(&mut literal, 0, 7, key.shape.len());
+                hpack::push_integer(&mut literal, 0, 7, key.shape.len());
                 self.pieces.text(&literal);
                 self.pieces.key(&key);
             }

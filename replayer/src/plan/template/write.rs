@@ -1,8 +1,9 @@
 //! The end of every head: the clone's cookies, and who sends this.
 
 use crate::cookies::{Jar, RecordedCookies};
+use crate::h2::hpack;
 use crate::identity;
-use crate::plan::template::{Sender, hpack};
+use crate::plan::template::Sender;
 
 /// What the end of a head says.
 pub(crate) struct Tail<'a> {
@@ -45,7 +46,7 @@ pub(crate) fn tail(out: &mut Vec<u8>, tail: &Tail<'_>) {
 pub(crate) fn tail_h2(out: &mut Vec<u8>, tail: &Tail<'_>) {
     if tail.has_cookies() {
         let before = out.len();
-        hpack::name(out, "cookie");
+        hpack::push_name(out, b"cookie");
         let start = out.len();
         Jar::push_pairs(tail.jar, tail.cookies, tail.path, out);
         match out.len() == start {
@@ -64,7 +65,7 @@ pub(crate) fn tail_h2(out: &mut Vec<u8>, tail: &Tail<'_>) {
     identity::push_hex16(out, tail.sender.operation);
     out.extend_from_slice(b"\0\x0esquall-attempt");
     let mut digits = itoa::Buffer::new();
-    hpack::string(out, digits.format(tail.attempt).as_bytes());
+    hpack::push_value(out, digits.format(tail.attempt).as_bytes());
 }
 
 fn push_session(out: &mut Vec<u8>, sender: Sender<'_>) {
