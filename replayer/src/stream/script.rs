@@ -234,3 +234,122 @@ const ENDS_LATE: u8 = 1 << 2;
 const LONG: u8 = 1 << 3;
 /// Messages within this time went out together.
 const AT_ONCE_US: u64 = 5_000;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use captures::exchange::Response;
+    use captures::messages::Scanned;
+
+    use super::*;
+
+    fn message(at_ms: u64, from_client: bool, kind: MessageKind) -> Message {
+        let data = from_client.then(|| Bytes::from_static(b"abc"));
+        Message::new(Scanned { kind, compressed: false, len: 5, data }, at_ms * 1000, from_client)
+    }
+
+    fn exchange(kind: StreamKind, messages: Vec<Message>) -> Exchange {
+        let stream = Some(Stream { messages, ..Stream::new(kind) });
+        Exchange { stream, duration_us: Some(2_000_000), ..Exchange::default() }
+    }
+
+    fn lines(script: Script<'_>) -> Vec<(u64, MessageKind)> {
+        let lines = std::iter::successors(script.line(0), |line| script.line(line.next));
+        lines.map(|line| (line.at_us / 1000, line.kind)).collect()
+    }
+
+    #[test]
+    fn exchanges_have_no_script() {
+        let mut plain = Exchange::default();
+        assert_eq!(write(&plain, false), Written::default());
+        plain.response = Some(Response { status: 200, ..Response::default() });
+        assert_eq!(write(&plain, true), Written::default());
+        for (kind, expect) in [
+            ("text/html", None),
+            ("text/event-stream;charset=utf-8", Some(StreamKind::Sse)),
+            ("Text/Event-Stream", Some(StreamKind::Sse)),
+            ("application/grpc+proto", Some(StreamKind::Grpc)),
+        ] {
+            plain.response = Some(Response {
+                status: 200,
+                headers: [("content-type", kind.as_bytes())].into_iter().collect(),
+                ..Response::default()
+            });
+            let written = write(&plain, true);
+            assert_eq!(Script::read(&written.bytes).map(Script::kind), expect, "{kind}");
+            assert!(!written.is_paced);
+        }
+    }
+
+    #[test]
+    fn the_client_says_what_is_its_own_to_say() {
+        use MessageKind::{Close, Ping, Pong, Text};
+        let said = vec![
+            message(1, true, Text),
+            message(2, false, Ping),
+            message(3, true, Pong),
+            message(4, true, Ping),
+            message(5, false, Close),
+            message(6, true, Close),
+        ];
+        let mut socket = exchange(StreamKind::WebSocket, said);
+        let written = write(&socket, false);
+        let script = Script::read(&written.bytes).expect("it was a stream");
+        assert_eq!(lines(script), [(1, Text), (4, Ping)]);
+        let line = script.line(0).expect("a line");
+        assert_eq!((line.data, line.filler, line.compressed), (&b"abc"[..], 2, false));
+        assert!(written.is_paced && script.is_long() && !script.is_left());
+        socket.notes.insert(Notes::CLIENT_GONE);
+        assert!(Script::read(&write(&socket, false).bytes).is_some_and(Script::is_left));
+    }
+
+    #[test]
+    fn calls_are_paced_where_their_client_was() {
+        use MessageKind::Framed;
+        let check = |messages: &[(u64, bool)], http2, expect: (bool, bool, bool, usize)| {
+            let messages = messages.iter().map(|(at, client)| message(*at, *client, Framed)).collect();
+            let written = write(&exchange(StreamKind::Grpc, messages), http2);
+            let script = Script::read(&written.bytes).expect("it was a stream");
+            assert_eq!(written.is_paced, script.is_paced());
+            assert_eq!(
+                (script.is_paced(), script.ends_late(), script.is_long(), lines(script).len()),
+                expect
+            );
+        };
+        check(&[(0, true), (9, false)], true, (false, false, false, 0));
+        check(&[(0, true), (2, true), (9, false)], true, (false, false, false, 0));
+        check(&[(0, true), (9, false), (20, false)], true, (false, false, true, 0));
+        check(&[(0, true), (90, true), (99, false)], true, (true, false, true, 2));
+        check(&[(0, true), (9, false), (90, true)], true, (true, true, true, 2));
+        check(&[(0, true), (90, true), (99, false)], false, (false, false, false, 0));
+    }
+
+    #[test]
+    fn silence_is_compared_with_the_recorded() {
+        let check = |heard_ms: &[u64], stall_ms: u64, silence_ms: u64| {
+            let heard = heard_ms.iter().map(|at| message(*at, false, MessageKind::Event)).collect();
+            let written = write(&exchange(StreamKind::Sse, heard), false);
+            let script = Script::read(&written.bytes).expect("it was a stream");
+            assert_eq!(
+                (script.stall_ns(), script.silence_ns()),
+                (stall_ms * 1_000_000, silence_ms * 1_000_000)
+            );
+            assert_eq!(script.answers() as usize, heard_ms.len());
+        };
+        check(&[0, 200, 400, 1900], 2000, 2000);
+        check(&[0, 10, 20], 1000, 3960);
+        let none = write(&exchange(StreamKind::Sse, vec![message(1, false, MessageKind::Event)]), false);
+        assert_eq!(Script::read(&none.bytes).map(Script::stall_ns), Some(u64::MAX));
+    }
+
+    #[test]
+    fn torn_bytes_end_a_script() {
+        let written =
+            write(&exchange(StreamKind::WebSocket, vec![message(1, true, MessageKind::Text)]), false);
+        for length in 0..written.bytes.len() {
+            let script = Script::read(&written.bytes[..length]);
+            assert!(script.is_none_or(|script| script.line(0).is_none()), "{length}");
+        }
+        assert!(Script::read(&written.bytes).is_some_and(|script| script.line(u32::MAX).is_none()));
+    }
+}
