@@ -30,6 +30,8 @@ pub(crate) enum Lane {
     KeyLow = 6,
     /// How long a client waits before its next attempt.
     Retry = 7,
+    /// Keys and masks of a WebSocket.
+    Socket = 8,
     /// Whether a clone is on a slow link.
     SlowLink = 32,
     /// Whether a clone reads slowly.

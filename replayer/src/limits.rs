@@ -85,6 +85,10 @@ pub(crate) const RECONNECTS: u32 = 1000;
 pub(crate) const LINK_BYTES_PER_S: u64 = 10_000_000_000;
 /// Longest message that a client sends on a stream; recorded sizes beyond that are cut (servers accept 4 to 16 MiB).
 pub(crate) const MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+/// How long the peer of a WebSocket may take to answer our close, in nanoseconds: 5 s.
+pub(crate) const CLOSE_WAIT_NS: u64 = 5_000_000_000;
+/// How long a client waits with its next message when the server has not taken the last one, in nanoseconds: 5 ms.
+pub(crate) const SPEECH_PAUSE_NS: u64 = 5_000_000;
 /// A gap between messages longer than so many median gaps of the recording is a stall...
 pub(crate) const STALL_GAPS: u64 = 10;
 /// ...unless it is shorter than this.

@@ -13,7 +13,7 @@ use super::{MessageKind, Scanned};
 #[derive(Clone, Debug, Default)]
 pub struct GrpcScanner {
     prefix: [u8; PREFIX],
-    prefix_len: usize,
+    prefix_len: u8,
     /// Bytes of the message still to come, once its prefix is complete.
     left: u32,
     broken: bool,
@@ -25,7 +25,7 @@ impl GrpcScanner {
         let mut rest = bytes;
         while !rest.is_empty() && !self.broken {
             rest = &rest[self.step(rest)..];
-            if self.prefix_len == PREFIX && self.left == 0 && !self.broken {
+            if self.has_prefix() && self.left == 0 && !self.broken {
                 found(self.message());
                 self.prefix_len = 0;
             }
@@ -39,19 +39,24 @@ impl GrpcScanner {
 
     /// Consumes some of `bytes`, at least one.
     fn step(&mut self, bytes: &[u8]) -> usize {
-        if self.prefix_len == PREFIX {
+        if self.has_prefix() {
             let used = bytes.len().min(self.left as usize);
             self.left -= used as u32;
             return used;
         }
-        let used = bytes.len().min(PREFIX - self.prefix_len);
-        self.prefix[self.prefix_len..][..used].copy_from_slice(&bytes[..used]);
-        self.prefix_len += used;
+        let known = usize::from(self.prefix_len);
+        let used = bytes.len().min(PREFIX - known);
+        self.prefix[known..][..used].copy_from_slice(&bytes[..used]);
+        self.prefix_len += used as u8;
         self.broken = self.prefix[0] & !(COMPRESSED | TRAILERS) != 0;
-        if self.prefix_len == PREFIX {
+        if self.has_prefix() {
             self.left = self.len();
         }
         used
+    }
+
+    fn has_prefix(&self) -> bool {
+        usize::from(self.prefix_len) == PREFIX
     }
 
     fn message(&self) -> Scanned {

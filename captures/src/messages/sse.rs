@@ -29,7 +29,7 @@ enum Line {
 enum Mark {
     #[default]
     Possible,
-    Seen(usize),
+    Seen(u8),
     Over,
 }
 
@@ -91,20 +91,23 @@ impl SseScanner {
             Mark::Possible => 0,
             Mark::Seen(n) => n,
         };
-        if BYTE_ORDER_MARK[seen] != byte {
+        if BYTE_ORDER_MARK[usize::from(seen)] != byte {
             // what looked like one was the beginning of a line, which no field starts with: an event all the same
             if seen != 0 {
-                (self.len, self.line, self.is_event) = (seen as u64, Line::Begun, true);
+                (self.len, self.line, self.is_event) = (seen.into(), Line::Begun, true);
             }
             self.mark = Mark::Over;
             return false;
         }
-        self.mark = if seen + 1 == BYTE_ORDER_MARK.len() { Mark::Over } else { Mark::Seen(seen + 1) };
+        self.mark =
+            if usize::from(seen) + 1 == BYTE_ORDER_MARK.len() { Mark::Over } else { Mark::Seen(seen + 1) };
         true
     }
 }
 
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+
+const _: () = assert!(size_of::<SseScanner>() <= 16, "a million open streams hold one each");
 
 #[cfg(test)]
 mod tests {

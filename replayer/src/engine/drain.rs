@@ -1,6 +1,6 @@
 //! Timeouts, the end of the duration, and stopping: everything that looks at all operations at once.
 
-use crate::engine::records::{Engine, Phase, Speaks, Stage};
+use crate::engine::records::{Act, Engine, Op, Phase, Speaks, Stage};
 use crate::engine::settle;
 use crate::limits;
 use crate::slab::NONE;
@@ -76,7 +76,7 @@ impl Engine {
         self.phase = Phase::Draining { until_ns };
         self.drop_starts(why);
         self.wheel.clear();
-        self.later.clear();
+        self.later.retain(|later| matches!(later.0.what, Act::Message | Act::Close));
         self.waiting.clear();
         self.held.clear();
         self.replacements.clear();
@@ -96,12 +96,14 @@ impl Engine {
                 self.end_session(session, now);
             }
         }
+        self.leave_long_flows(until_ns, now);
     }
 
     /// Drops an operation that was released but not sent.
     pub(crate) fn give_up(&mut self, op: u32, why: Why) {
         self.leave_connection(op);
         let Some(record) = self.ops.remove(op) else { return };
+        self.flows.remove(record.flow);
         self.unlink_op(record.session, op, record.next);
         self.sessions[record.session].cut = true;
         // Further attempts are nobody's plan: one that is not sent is not missing.
@@ -109,7 +111,7 @@ impl Engine {
     }
 
     /// Takes an operation off its connection, which ends with it where it carries nothing else.
-    fn leave_connection(&mut self, op: u32) {
+    pub(crate) fn leave_connection(&mut self, op: u32) {
         let slot = self.ops[op].conn;
         if self.conns.get(slot).is_some_and(|conn| matches!(conn.speaks, Speaks::Http2(_))) {
             self.cancel_stream(op);
@@ -123,7 +125,7 @@ impl Engine {
         let all: Vec<u32> = self.ops.iter().map(|(number, _)| number).collect();
         for op in all {
             if self.ops.get(op).is_some() {
-                self.fail(op, Failure::Aborted, now);
+                self.hang_up(op, now);
             }
         }
     }
@@ -154,8 +156,7 @@ impl Engine {
         if op.sent_ns > 0 {
             let took = now.saturating_sub(op.sent_ns);
             // The plan is only asked about the few that are late: this looks at very many operations.
-            let is_late =
-                took > timeout && took > timeout.saturating_add(self.stream_ns(op.session, op.step, timeout));
+            let is_late = took > timeout && took > timeout.saturating_add(self.stream_ns(op, timeout));
             return is_late.then_some(Failure::Timeout);
         }
         let failure = match self.conns.get(op.conn)?.stage {
@@ -167,11 +168,21 @@ impl Engine {
         (now > op.waiting_ns.saturating_add(timeout)).then_some(failure)
     }
 
-    /// What a recorded answer that outlasts the timeout by itself may take on top of it.
-    fn stream_ns(&self, session: u32, step: u32, timeout: u64) -> u64 {
-        let program = self.sessions[session].program;
-        let recorded = self.job.plan.step(program, step).duration_us().saturating_mul(1000);
-        if recorded < timeout { 0 } else { recorded }
+    /// What an answer may take on top of the timeout: as long as the recorded one where that was a stream, or
+    /// outlasts the timeout by itself.
+    fn stream_ns(&self, op: &Op, timeout: u64) -> u64 {
+        let recorded_us = self.job.plan.step(self.sessions[op.session].program, op.step).duration_us();
+        let recorded = recorded_us.saturating_mul(1000).max(self.job.plan.due_ns(recorded_us));
+        if recorded < timeout && op.flow == NONE { 0 } else { recorded }
+    }
+
+    /// Ends an operation because nobody waits for it any longer; a stream that is open has been answered.
+    fn hang_up(&mut self, op: u32, now: u64) {
+        if self.is_open(op) {
+            self.leave(op, now);
+        } else {
+            self.fail(op, Failure::Aborted, now);
+        }
     }
 
     /// Ends an operation that took too long. A connection that did not open in that time will not: everything that
@@ -222,7 +233,7 @@ impl Engine {
             self.give_up(op, Why::Abandoned);
         }
         for op in sent {
-            self.fail(op, Failure::Aborted, now);
+            self.hang_up(op, now);
         }
         if self.sessions.get(session).is_some_and(|record| record.ops == NONE) {
             self.close_all_of(session);

@@ -5,6 +5,7 @@
 
 mod connect;
 mod drain;
+mod flow;
 mod mux;
 mod pool;
 mod records;

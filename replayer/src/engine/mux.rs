@@ -1,8 +1,9 @@
 //! HTTP/2 connections: operations as streams, what comes back for each, and what becomes of them when the
 //! connection ends. The frames themselves are `h2`'s business.
 
+use crate::engine::flow::{self, Seen, handshake};
 use crate::engine::records::{ConnId, Engine, Speaks, Stage};
-use crate::engine::settle::{self, Own, note_field};
+use crate::engine::settle::{self, Own, note_field, note_stream};
 use crate::engine::wire::Written;
 use crate::h2::{self, Config, Connection, Event, Piece, Why};
 use crate::limits;
@@ -40,6 +41,11 @@ impl Mux {
         let Mux { codec: Some(codec), out, .. } = self else { return false };
         codec.resume(out);
         !out.is_empty()
+    }
+
+    /// Whether some of the request of a stream waits to be written.
+    pub(crate) fn is_blocked(&self, stream: u32) -> bool {
+        self.codec.as_ref().is_some_and(|codec| codec.is_blocked(stream))
     }
 
     /// Open streams.
@@ -97,13 +103,14 @@ impl Engine {
             return;
         }
         let (body, filler) = self.render(op);
+        let goes_on = self.says_more(op);
         self.tally.bytes_out += self.scratch.len() as u64 + body.len() as u64 + filler;
         self.tally.conns_reused += u64::from(self.conns[slot].used);
         let Speaks::Http2(mux) = &mut self.conns[slot].speaks else { return };
         let Some(codec) = &mut mux.codec else { return };
-        let ends = body.is_empty() && filler == 0;
+        let ends = body.is_empty() && filler == 0 && !goes_on;
         let Some(stream) = codec.request(&mut mux.out, &self.scratch, ends, op) else { return };
-        if !ends {
+        if !ends && !goes_on {
             codec.send(&mut mux.out, stream, Piece { bytes: body, filler, end: true });
         }
         let is_full = !codec.can_open();
@@ -115,6 +122,29 @@ impl Engine {
         }
         self.soil(slot);
         self.count_sent(op, now);
+        self.arm_speech(op, now);
+    }
+
+    /// Sends a piece of a request's body.
+    pub(crate) fn push_piece(&mut self, slot: u32, stream: u32, piece: Piece) {
+        let Speaks::Http2(mux) = &mut self.conns[slot].speaks else { return };
+        let Some(codec) = &mut mux.codec else { return };
+        codec.send(&mut mux.out, stream, piece);
+        self.soil(slot);
+    }
+
+    /// Lets go of a stream whose answer is complete, but not what the client wanted to say.
+    fn cut_short(&mut self, op: u32) {
+        if !self.says_more(op) {
+            return;
+        }
+        let (slot, stream) = (self.ops[op].conn, self.ops[op].stream);
+        let Some(Speaks::Http2(mux)) = self.conns.get_mut(slot).map(|conn| &mut conn.speaks) else { return };
+        if let Some(codec) = &mut mux.codec {
+            codec.reset(&mut mux.out, stream, h2::NO_ERROR);
+            self.mind_room(slot);
+            self.soil(slot);
+        }
     }
 
     /// Bytes came on an HTTP/2 connection. False: it is closed.
@@ -131,6 +161,7 @@ impl Engine {
             self.tally.no_http2 += u64::from(bytes.starts_with(b"HTTP/1."));
         }
         for (op, end) in ended.drain(..) {
+            self.cut_short(op);
             self.ops[op].stream = 0;
             match end {
                 End::Answered => settle::answered(self, op, now),
@@ -138,6 +169,7 @@ impl Engine {
             }
         }
         self.ended = ended;
+        self.leave_flows(now);
         if !self.is_alive(id) {
             return false;
         }
@@ -157,7 +189,7 @@ impl Engine {
 
     /// Feeds the codec; notes what heads say and which streams ended. False: the peer breaks the protocol.
     fn read_frames(&mut self, id: ConnId, bytes: &[u8], now: u64, ended: &mut Vec<(u32, End)>) -> bool {
-        let Engine { conns, ops, sessions, jars, job, tally, .. } = self;
+        let Engine { conns, ops, sessions, jars, job, tally, flows, .. } = self;
         let conn = &mut conns[id.slot];
         let Speaks::Http2(mux) = &mut conn.speaks else { return false };
         let Mux { codec: Some(codec), out, .. } = &mut **mux else { return false };
@@ -171,14 +203,23 @@ impl Engine {
                 record.status = status;
                 let session = &mut sessions[record.session];
                 let path = job.plan.step(session.program, record.step).path();
+                let mut seen = Seen::default();
                 for (name, value) in fields.iter() {
                     note_field(record, &mut Own { jar: &mut session.jar, jars, path }, name, value);
+                    note_stream(&mut seen, name, value, || handshake(0, 0, 0)); // none is asked for here
                 }
+                flows.on_head((tag, record), seen, &mut tally.streams);
                 if end {
                     ended.push((tag, End::Answered));
                 }
             }
-            Event::Data { tag, end, .. } => {
+            Event::Data { tag, end, bytes } => {
+                let record = &ops[tag];
+                if record.flow != NONE {
+                    let step = || job.plan.step(sessions[record.session].program, record.step);
+                    let expected = || flow::expected(step(), job.speed);
+                    flows.on_bytes((tag, record), bytes, expected, (now, &mut tally.streams));
+                }
                 if end {
                     ended.push((tag, End::Answered));
                 }

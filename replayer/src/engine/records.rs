@@ -18,6 +18,7 @@ use tokio::task::AbortHandle;
 
 use crate::bind::Sources;
 use crate::cookies::Jar;
+use crate::engine::flow::Flows;
 use crate::engine::mux::{End, Mux};
 use crate::engine::starts::Starts;
 use crate::engine::wire::Wire;
@@ -232,6 +233,8 @@ pub(crate) struct Engine {
     pub(crate) ops: Slab<Op>,
     pub(crate) conns: Slab<Conn>,
     pub(crate) jars: Slab<Jar>,
+    /// Operations that are streams of messages.
+    pub(crate) flows: Flows,
     /// Sessions that think.
     pub(crate) wheel: Wheel,
     /// Operations that do something at a time of their own.

@@ -290,7 +290,8 @@ impl Engine {
                 self.dispatch(op, now);
             }
             Act::Abandon => self.abandon(op, now),
-            Act::Message | Act::Close => {}
+            Act::Message => self.speak(op, now),
+            Act::Close => self.close_flow(op, now),
         }
     }
 
@@ -312,6 +313,7 @@ impl Engine {
     /// Takes an ended operation out of its session and lets the session go on.
     pub(crate) fn op_ended(&mut self, op: u32, now: u64) {
         let Some(ended) = self.ops.remove(op) else { return };
+        self.flows.remove(ended.flow);
         let session = ended.session;
         self.unlink_op(session, op, ended.next);
         let record = &mut self.sessions[session];

@@ -96,6 +96,7 @@ impl Engine {
     }
 
     fn write(&mut self, op: u32) {
+        self.begin_flow(op);
         match self.conns[self.ops[op].conn].speaks {
             Speaks::Http1(_) => self.write_http1(op),
             Speaks::Http2(_) => self.write_stream(op),
@@ -105,6 +106,7 @@ impl Engine {
     fn write_http1(&mut self, op: u32) {
         let slot = self.ops[op].conn;
         let (mut body, filler) = self.render(op);
+        let is_socket = self.ask_for_socket(op);
         if filler == 0 && body.len() <= INLINE_BODY {
             self.scratch.extend_from_slice(&body);
             body.clear();
@@ -114,7 +116,7 @@ impl Engine {
         let sent_ns = self.now();
         let conn = &mut self.conns[slot];
         if let Speaks::Http1(reader) = &mut conn.speaks {
-            reader.start(is_head);
+            reader.start(is_head, is_socket);
         }
         let (used, link) = (conn.used, conn.link);
         let wire = conn.wire.as_mut().expect("a connection that is idle or connected has a wire");

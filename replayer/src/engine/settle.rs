@@ -3,13 +3,18 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use captures::messages::{StreamKind, is_grpc};
+
 use crate::cookies::Jar;
+use crate::engine::flow::{self, Seen, handshake};
 use crate::engine::records::{Act, ConnId, Engine, Op, Phase, Speaks, Stage};
-use crate::http::{AtEnd, Progress};
+use crate::http::{AtEnd, Part, Progress};
 use crate::limits;
 use crate::plan::Step;
 use crate::retry::{Ended, Outcome, Retry};
 use crate::slab::NONE;
+use crate::stream::script;
+use crate::stream::ws::Handshake;
 use crate::tally::{self, Failure, Heard, Unanswered};
 
 /// Bytes came on a connection. False: it is closed.
@@ -32,8 +37,8 @@ fn http1_came(engine: &mut Engine, id: ConnId, bytes: &[u8]) -> bool {
     if engine.ops[op].first_ns == 0 {
         engine.ops[op].first_ns = now;
     }
-    match feed(engine, id.slot, op, bytes) {
-        Ok(Progress::More) => true,
+    match feed(engine, id.slot, op, (bytes, now)) {
+        Ok(Progress::More) => engine.flow_goes_on(id, op, now),
         Ok(Progress::Done(used)) => {
             let conn = &mut engine.conns[id.slot];
             conn.used = true;
@@ -61,12 +66,14 @@ fn http1_came(engine: &mut Engine, id: ConnId, bytes: &[u8]) -> bool {
 pub(crate) fn connection_over(engine: &mut Engine, id: ConnId, reset: bool) {
     let conn = &engine.conns[id.slot];
     let (stage, op) = (conn.stage, conn.op);
-    let at_end = match (&conn.speaks, stage) {
+    let mut at_end = match (&conn.speaks, stage) {
         (_, Stage::Connecting | Stage::Handshake) => return engine.connect_failed(id, None),
         (Speaks::Http2(_), _) => return engine.streams_over(id, reset),
         (Speaks::Http1(_), Stage::Idle | Stage::Greeting) => return engine.close(id.slot),
         (Speaks::Http1(reader), Stage::Busy) => reader.at_end(),
     };
+    let mut reset = reset;
+    (at_end, reset) = engine.flow_at_end(op, at_end, reset);
     engine.close(id.slot);
     if engine.ops[op].sent_ns == 0 {
         engine.ops[op].conn = NONE; // it waits for its place in the rate, and will take another connection
@@ -82,6 +89,7 @@ pub(crate) fn connection_over(engine: &mut Engine, id: ConnId, reset: bool) {
 
 /// The attempt has no answer.
 pub(crate) fn failed(engine: &mut Engine, op: u32, failure: Failure, now: u64) {
+    engine.flow_over(op, false, now);
     engine.hear(op, Some(failure));
     let record = &engine.ops[op];
     let route = engine.step_of(op).route();
@@ -98,13 +106,14 @@ pub(crate) fn failed(engine: &mut Engine, op: u32, failure: Failure, now: u64) {
     }
     let room = limits::UNANSWERED / engine.job.threads;
     engine.tally.unanswered(unanswered, room);
-    if !engine.try_again(op, Outcome::Failure(failure), now) {
+    if !engine.reconnects(op, now) && !engine.try_again(op, Outcome::Failure(failure), now) {
         engine.op_ended(op, now);
     }
 }
 
 /// The attempt has its answer.
 pub(crate) fn answered(engine: &mut Engine, op: u32, now: u64) {
+    engine.flow_over(op, true, now);
     engine.hear(op, None);
     count_answer(engine, op, now);
     let record = &engine.ops[op];
@@ -125,7 +134,7 @@ fn count_answer(engine: &mut Engine, op: u32, now: u64) {
     let step = engine.step_of(op);
     let (route, expected) = (usize::from(step.route()), step.status());
     let cohort = engine.cohort_of(op);
-    let service = now.saturating_sub(record.sent_ns) / 1000;
+    let service = engine.answered_at(op, now).saturating_sub(record.sent_ns) / 1000;
     let ttfb = record.first_ns.saturating_sub(record.sent_ns) / 1000;
     let tally = &mut engine.tally;
     tally.answered += 1;
@@ -167,7 +176,7 @@ fn measure(engine: &mut Engine, op: u32, now: u64) {
     if engine.is_warming_up(record.intended_ns) {
         return;
     }
-    let response = now.saturating_sub(record.intended_ns) / 1000;
+    let response = engine.answered_at(op, now).saturating_sub(record.intended_ns) / 1000;
     let route = usize::from(engine.step_of(op).route());
     let cohort = engine.cohort_of(op);
     let tally = &mut engine.tally;
@@ -178,24 +187,57 @@ fn measure(engine: &mut Engine, op: u32, now: u64) {
     engine.interval.response.saturating_record(response);
 }
 
-/// Reads an answer on; what its head says is noted in the operation and in the clone's jar.
-fn feed(engine: &mut Engine, slot: u32, op: u32, bytes: &[u8]) -> Result<Progress, crate::http::Garbage> {
-    let Engine { conns, ops, sessions, jars, job, .. } = engine;
+/// Reads an answer on; what its head says is noted in the operation and in the clone's jar, what a stream says in its
+/// flow.
+fn feed(
+    engine: &mut Engine,
+    slot: u32,
+    op: u32,
+    (bytes, now): (&[u8], u64),
+) -> Result<Progress, crate::http::Garbage> {
+    let Engine { conns, ops, sessions, jars, job, flows, tally, .. } = engine;
     let Speaks::Http1(reader) = &mut conns[slot].speaks else { return Err(crate::http::Garbage) };
     let record = &mut ops[op];
     let session = &mut sessions[record.session];
     let step = job.plan.step(session.program, record.step);
-    reader.feed(bytes, &mut |head| {
-        record.status = head.status;
-        for field in head.headers {
-            note_field(
-                record,
-                &mut Own { jar: &mut session.jar, jars, path: step.path() },
-                field.name.as_bytes(),
-                field.value,
-            );
+    reader.feed(bytes, &mut |part| match part {
+        Part::Head(head) => {
+            record.status = head.status;
+            let mut seen = Seen::default();
+            for field in head.headers {
+                let name = field.name.as_bytes();
+                note_field(
+                    record,
+                    &mut Own { jar: &mut session.jar, jars, path: step.path() },
+                    name,
+                    field.value,
+                );
+                note_stream(&mut seen, name, field.value, || {
+                    handshake(job.plan.seed, record.id, record.attempt)
+                });
+            }
+            flows.on_head((op, record), seen, &mut tally.streams)
+        }
+        Part::Body(bytes) => {
+            let expected = || flow::expected(step, job.speed);
+            flows.on_bytes((op, record), bytes, expected, (now, &mut tally.streams));
+            true
         }
     })
+}
+
+/// Notes what one field says of a stream.
+pub(crate) fn note_stream(seen: &mut Seen, name: &[u8], value: &[u8], handshake: impl FnOnce() -> Handshake) {
+    let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+    match name.len() {
+        12 if is("content-type") && script::is_event_stream(value) => seen.kind = Some(StreamKind::Sse),
+        12 if is("content-type") && std::str::from_utf8(value).is_ok_and(is_grpc) => {
+            seen.kind = Some(StreamKind::Grpc);
+        }
+        16 if is("content-encoding") => seen.is_coded = !value.trim_ascii().eq_ignore_ascii_case(b"identity"),
+        20 if is("sec-websocket-accept") => seen.is_accepted = handshake().is_accepted(value),
+        _ => {}
+    }
 }
 
 /// Where the cookies of a clone go.
@@ -297,7 +339,7 @@ impl Engine {
 
 impl Op {
     /// Gets ready for its next attempt, which may go at `ready_ns`.
-    fn start_attempt(&mut self, ready_ns: u64) {
+    pub(crate) fn start_attempt(&mut self, ready_ns: u64) {
         self.conn = NONE;
         self.stream = 0;
         self.ready_ns = ready_ns;

@@ -10,6 +10,7 @@ use std::time::Instant;
 use tokio::io::unix::AsyncFd;
 
 use crate::bind::Sources;
+use crate::engine::flow::Flows;
 use crate::engine::records::{Engine, Phase};
 use crate::engine::schedule::Next;
 use crate::engine::starts::Starts;
@@ -138,6 +139,7 @@ impl Engine {
             ops: Slab::new(),
             conns: Slab::new(),
             jars: Slab::new(),
+            flows: Flows::new(),
             wheel: Wheel::new(),
             later: BinaryHeap::new(),
             held: VecDeque::new(),

@@ -31,12 +31,17 @@ impl Default for State {
 }
 
 impl Chunks {
-    /// Takes in `bytes`. `Some(n)`: the body ended after `n` of them.
-    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<Option<usize>, Garbage> {
+    /// Takes in `bytes`; `on_data` sees those that are no framing. `Some(n)`: the body ended after `n` of them.
+    pub(crate) fn feed(
+        &mut self,
+        bytes: &[u8],
+        on_data: &mut dyn FnMut(&[u8]),
+    ) -> Result<Option<usize>, Garbage> {
         let mut at = 0;
         while at < bytes.len() {
             if let State::Data(left) = self.state {
                 let here = (bytes.len() - at).min(usize::try_from(left).unwrap_or(usize::MAX));
+                on_data(&bytes[at..at + here]);
                 at += here;
                 let left = left - here as u64;
                 self.state = if left == 0 { State::DataEnd } else { State::Data(left) };

@@ -15,6 +15,10 @@ pub(crate) struct Reader {
     /// A head that came in pieces.
     partial: Vec<u8>,
     to_head_request: bool,
+    /// The request asks for another protocol.
+    may_switch: bool,
+    /// The body is wanted.
+    hands_on: bool,
     keep_alive: bool,
 }
 
@@ -23,6 +27,15 @@ pub(crate) struct Reader {
 pub(crate) struct Head<'a> {
     pub(crate) status: u16,
     pub(crate) headers: &'a [httparse::Header<'a>],
+}
+
+/// A part of an answer.
+#[derive(Debug)]
+pub(crate) enum Part<'a> {
+    /// The head of the final answer, or of the one that switches to the protocol that was asked for.
+    Head(&'a Head<'a>),
+    /// A piece of its body, or what comes in the other protocol.
+    Body(&'a [u8]),
 }
 
 /// How far the bytes went.
@@ -55,20 +68,31 @@ enum State {
     Length(u64),
     Chunked(Chunks),
     UntilClose,
+    /// Not HTTP any more, until the connection ends.
+    Switched,
 }
 
 impl Default for Reader {
     fn default() -> Reader {
-        Reader { state: State::Head, partial: Vec::new(), to_head_request: false, keep_alive: true }
+        Reader {
+            state: State::Head,
+            partial: Vec::new(),
+            to_head_request: false,
+            may_switch: false,
+            hands_on: false,
+            keep_alive: true,
+        }
     }
 }
 
 impl Reader {
-    /// Gets ready for the answer to a new request.
-    pub(crate) fn start(&mut self, to_head_request: bool) {
+    /// Gets ready for the answer to a new request, which may ask for another protocol.
+    pub(crate) fn start(&mut self, to_head_request: bool, may_switch: bool) {
         self.state = State::Head;
         self.partial.clear();
         self.to_head_request = to_head_request;
+        self.may_switch = may_switch;
+        self.hands_on = false;
         self.keep_alive = true;
     }
 
@@ -77,29 +101,41 @@ impl Reader {
         self.keep_alive
     }
 
-    /// Takes in `bytes`; `on_head` sees the head of the final answer once (not of 1xx).
+    /// Takes in `bytes`. `on` sees the head of the final answer once (not of 1xx), and says whether it wants the body.
     pub(crate) fn feed(
         &mut self,
         bytes: &[u8],
-        on_head: &mut dyn FnMut(&Head<'_>),
+        on: &mut dyn FnMut(Part<'_>) -> bool,
     ) -> Result<Progress, Garbage> {
         let mut used = 0;
         while matches!(self.state, State::Head) {
-            let Some(head_bytes) = self.head(&bytes[used..], on_head)? else { return Ok(Progress::More) };
+            let Some(head_bytes) = self.head(&bytes[used..], on)? else { return Ok(Progress::More) };
             used += head_bytes;
             if matches!(self.state, State::Length(0)) {
                 return Ok(Progress::Done(used));
             }
         }
         let rest = &bytes[used..];
+        let hands_on = self.hands_on;
+        let mut body = |bytes: &[u8]| {
+            if hands_on && !bytes.is_empty() {
+                on(Part::Body(bytes));
+            }
+        };
         match &mut self.state {
-            State::Head | State::UntilClose => Ok(Progress::More),
+            State::Head => Ok(Progress::More),
+            State::UntilClose | State::Switched => {
+                body(rest);
+                Ok(Progress::More)
+            }
             State::Length(left) => {
                 let here = rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= here as u64;
-                Ok(if *left == 0 { Progress::Done(used + here) } else { Progress::More })
+                let is_done = *left == 0;
+                body(&rest[..here]);
+                Ok(if is_done { Progress::Done(used + here) } else { Progress::More })
             }
-            State::Chunked(chunks) => match chunks.feed(rest)? {
+            State::Chunked(chunks) => match chunks.feed(rest, &mut body)? {
                 Some(here) => Ok(Progress::Done(used + here)),
                 None => Ok(Progress::More),
             },
@@ -116,9 +152,9 @@ impl Reader {
     }
 
     /// Reads one head. `None`: it goes on. Else how many of `bytes` it took; after 1xx the state is still `Head`.
-    fn head(&mut self, bytes: &[u8], on_head: &mut dyn FnMut(&Head<'_>)) -> Result<Option<usize>, Garbage> {
+    fn head(&mut self, bytes: &[u8], on: &mut dyn FnMut(Part<'_>) -> bool) -> Result<Option<usize>, Garbage> {
         if self.partial.is_empty() {
-            return match self.parse(bytes, on_head)? {
+            return match self.parse(bytes, on)? {
                 Some(len) => Ok(Some(len)),
                 None => {
                     self.keep_partial(bytes)?;
@@ -129,7 +165,7 @@ impl Reader {
         let before = self.partial.len();
         let mut whole = std::mem::take(&mut self.partial);
         whole.extend_from_slice(&bytes[..bytes.len().min(limits::HEAD_BYTES)]);
-        let parsed = self.parse(&whole, on_head);
+        let parsed = self.parse(&whole, on);
         whole.truncate(if matches!(parsed, Ok(Some(_))) { 0 } else { whole.len() });
         self.partial = whole;
         match parsed? {
@@ -147,14 +183,18 @@ impl Reader {
         Ok(())
     }
 
-    fn parse(&mut self, bytes: &[u8], on_head: &mut dyn FnMut(&Head<'_>)) -> Result<Option<usize>, Garbage> {
+    fn parse(
+        &mut self,
+        bytes: &[u8],
+        on: &mut dyn FnMut(Part<'_>) -> bool,
+    ) -> Result<Option<usize>, Garbage> {
         let mut fields = [const { MaybeUninit::uninit() }; FEW_FIELDS];
         let mut response = httparse::Response::new(&mut []);
         let config = httparse::ParserConfig::default();
         match config.parse_response_with_uninit_headers(&mut response, bytes, &mut fields) {
-            Ok(httparse::Status::Complete(len)) => self.accept(&response, on_head).map(|()| Some(len)),
+            Ok(httparse::Status::Complete(len)) => self.accept(&response, on).map(|()| Some(len)),
             Ok(httparse::Status::Partial) => Ok(None),
-            Err(httparse::Error::TooManyHeaders) => self.parse_many(bytes, on_head),
+            Err(httparse::Error::TooManyHeaders) => self.parse_many(bytes, on),
             Err(_) => Err(Garbage),
         }
     }
@@ -162,12 +202,12 @@ impl Reader {
     fn parse_many(
         &mut self,
         bytes: &[u8],
-        on_head: &mut dyn FnMut(&Head<'_>),
+        on: &mut dyn FnMut(Part<'_>) -> bool,
     ) -> Result<Option<usize>, Garbage> {
         let mut fields = vec![httparse::EMPTY_HEADER; limits::HEAD_FIELDS];
         let mut response = httparse::Response::new(&mut fields);
         match response.parse(bytes) {
-            Ok(httparse::Status::Complete(len)) => self.accept(&response, on_head).map(|()| Some(len)),
+            Ok(httparse::Status::Complete(len)) => self.accept(&response, on).map(|()| Some(len)),
             Ok(httparse::Status::Partial) => Ok(None),
             Err(_) => Err(Garbage),
         }
@@ -176,26 +216,28 @@ impl Reader {
     fn accept(
         &mut self,
         response: &httparse::Response<'_, '_>,
-        on_head: &mut dyn FnMut(&Head<'_>),
+        on: &mut dyn FnMut(Part<'_>) -> bool,
     ) -> Result<(), Garbage> {
         let status = response.code.ok_or(Garbage)?;
-        if status == 101 || !(100..=999).contains(&status) {
+        let switches = status == 101;
+        if switches && !self.may_switch || !(100..=999).contains(&status) {
             return Err(Garbage); // nobody asked to switch protocols
         }
-        if status < 200 {
+        if status < 200 && !switches {
             return Ok(());
         }
         let framing = Framing::read(response.headers)?;
         self.keep_alive = if response.version == Some(0) { framing.keep_alive } else { !framing.close };
         let no_body = self.to_head_request || status == 204 || status == 304;
         self.state = match (no_body, framing.coded, framing.chunked, framing.length) {
+            _ if switches => State::Switched,
             (true, ..) => State::Length(0),
             (_, true, true, _) => State::Chunked(Chunks::default()),
             (_, true, false, _) | (_, false, _, None) => State::UntilClose,
             (_, false, _, Some(length)) => State::Length(length),
         };
-        self.keep_alive &= !matches!(self.state, State::UntilClose);
-        on_head(&Head { status, headers: response.headers });
+        self.keep_alive &= !matches!(self.state, State::UntilClose | State::Switched);
+        self.hands_on = on(Part::Head(&Head { status, headers: response.headers }));
         Ok(())
     }
 }

@@ -20,7 +20,7 @@ use xxhash_rust::xxh3::Xxh3;
 pub use compile::select::Pattern;
 pub(crate) use compile::{Compiled, compile};
 pub use estimate::Summary;
-pub(crate) use program::{Kind, Program, Step};
+pub(crate) use program::{Program, Step};
 pub(crate) use store::Footprint;
 pub use substitute::Substitution;
 pub(crate) use substitute::{Composed, Outgoing};

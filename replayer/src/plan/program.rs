@@ -15,6 +15,7 @@ use crate::plan::store::{
 };
 use crate::plan::substitute::{self, Composed, Outgoing};
 use crate::plan::template::{Sender, write};
+use crate::stream::script::Script;
 
 /// A recorded session, ready to be sent by any number of clones.
 #[derive(Clone, Copy)]
@@ -152,18 +153,13 @@ impl<'a> Step<'a> {
         self.record.what.get()
     }
 
-    /// What kind of exchange it is.
-    pub(crate) fn kind(self) -> Kind {
-        match self.record.kind {
-            0 => Kind::Exchange,
-            _ => Kind::Stream,
+    /// What the recording knows of the messages of a stream; `None`: it was none.
+    pub(crate) fn script(self) -> Option<Script<'a>> {
+        if self.record.kind == Kind::Exchange as u8 {
+            return None;
         }
-    }
-
-    /// What the recording knows of the messages of a stream.
-    pub(crate) fn stream(self) -> &'a [u8] {
         let at = self.pieces_at() + u64::from(self.record.pieces.get());
-        self.store.blob(at, self.record.stream.get())
+        Script::read(self.store.blob(at, self.record.stream.get()))
     }
 
     /// Path of the request, without its query.

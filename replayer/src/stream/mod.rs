@@ -2,6 +2,7 @@
 
 pub(crate) mod grpc;
 pub(crate) mod pulse;
+pub(crate) mod script;
 pub(crate) mod ws;
 
 /// Appends `payload` and `count` bytes of `filler`.

@@ -1,30 +1,21 @@
-//! The timing of one open stream. It exists a million times, so it holds three numbers.
+//! The timing of one open stream. It exists a million times, so it holds two numbers.
 
 use crate::limits;
 
 /// When messages came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pulse {
-    first_ns: u64,
     last_ns: u64,
     count: u32,
 }
 
 impl Pulse {
-    /// Notes a message and returns the gap since the one before it; the first has none.
+    /// Notes a message, after 0, and returns the gap since the one before it; the first has none.
     pub(crate) fn on_message(&mut self, now_ns: u64) -> Option<u64> {
-        let gap = (self.count > 0).then(|| now_ns.saturating_sub(self.last_ns));
-        if self.count == 0 {
-            self.first_ns = now_ns;
-        }
+        let gap = (self.last_ns > 0).then(|| now_ns.saturating_sub(self.last_ns));
         self.last_ns = now_ns.max(self.last_ns);
         self.count = self.count.saturating_add(1);
         gap
-    }
-
-    /// When the first message came.
-    pub(crate) fn first_ns(&self) -> Option<u64> {
-        (self.count > 0).then_some(self.first_ns)
     }
 
     /// How many came; it stops at `u32::MAX`.
@@ -34,8 +25,12 @@ impl Pulse {
 
     /// How long nothing has come: since the last message, or since the stream was opened.
     pub(crate) fn silence_ns(&self, opened_ns: u64, now_ns: u64) -> u64 {
-        let since = if self.count > 0 { self.last_ns } else { opened_ns };
-        now_ns.saturating_sub(since)
+        now_ns.saturating_sub(self.last_ns.max(opened_ns))
+    }
+
+    /// The stream is opened again: the next message has no gap before it.
+    pub(crate) fn interrupt(&mut self) {
+        self.last_ns = 0;
     }
 }
 
@@ -45,7 +40,7 @@ pub(crate) fn stall_after_ns(median_gap_ns: u64) -> u64 {
     median_gap_ns.saturating_mul(limits::STALL_GAPS).max(floor)
 }
 
-const _: () = assert!(size_of::<Pulse>() <= 24, "a million open streams hold one each");
+const _: () = assert!(size_of::<Pulse>() <= 16, "a million open streams hold one each");
 
 #[cfg(test)]
 mod tests {
@@ -54,12 +49,14 @@ mod tests {
     #[test]
     fn gaps_lie_between_messages() {
         let mut pulse = Pulse::default();
-        assert_eq!((pulse.first_ns(), pulse.count(), pulse.silence_ns(5, 30)), (None, 0, 25));
-        let gaps = [0, 10, 10, 40, 35, 41].map(|now| pulse.on_message(now));
+        assert_eq!((pulse.count(), pulse.silence_ns(5, 30)), (0, 25));
+        let gaps = [1, 11, 11, 41, 36, 42].map(|now| pulse.on_message(now));
         assert_eq!(gaps, [None, Some(10), Some(0), Some(30), Some(0), Some(1)], "a clock never runs back");
-        assert_eq!((pulse.first_ns(), pulse.count(), pulse.silence_ns(5, 50)), (Some(0), 6, 9));
+        assert_eq!((pulse.count(), pulse.silence_ns(5, 51)), (6, 9));
+        pulse.interrupt();
+        assert_eq!((pulse.on_message(42), pulse.silence_ns(45, 50)), (None, 5));
         pulse.count = u32::MAX;
-        assert_eq!((pulse.on_message(60), pulse.count()), (Some(19), u32::MAX));
+        assert_eq!((pulse.on_message(61), pulse.count()), (Some(19), u32::MAX));
     }
 
     #[test]

@@ -256,7 +256,13 @@ fn weight(exchange: &Exchange) -> usize {
     let request = &exchange.request;
     let answer = exchange.response.as_ref().map_or(0, |response| response.headers.byte_len());
     let body = request.body.data.as_ref().map_or(0, bytes::Bytes::len);
-    size_of::<Exchange>() + ALLOCATIONS + request.target.len() + request.headers.byte_len() + answer + body
+    let said = exchange.stream.as_ref().map_or(0, |stream| {
+        let data: usize =
+            stream.messages.iter().filter_map(|message| message.data.as_ref()).map(bytes::Bytes::len).sum();
+        stream.messages.len() * size_of::<captures::messages::Message>() + data
+    });
+    let heap = ALLOCATIONS + request.target.len() + request.headers.byte_len();
+    size_of::<Exchange>() + heap + answer + body + said
 }
 
 /// Method, authority and the lists of fields lie on the heap.

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use captures::exchange::Protocol;
+use captures::messages::StreamKind;
 use captures::notes::Notes;
-use captures::{Exchange, Session};
+use captures::{Body, Exchange, Session};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::cookies;
@@ -15,6 +16,7 @@ use crate::plan::compile::{Draft, Skipped, StepDraft, lanes};
 use crate::plan::program::Kind;
 use crate::plan::template::{self, Style, Template};
 use crate::plan::{Wanted, routes};
+use crate::stream::script;
 use crate::{misbehave, retry};
 
 /// An exchange that is replayed: its number in the session, its start, what was recorded.
@@ -34,7 +36,8 @@ pub(super) fn draft(
     let mut issued: Vec<Vec<u8>> = Vec::new();
     let mut steps: Vec<StepDraft> = Vec::with_capacity(kept.len());
     for ((index, start, exchange), end) in kept.iter().zip(ends) {
-        let template = Template::new(exchange, &issued, style);
+        let script = script::write(exchange, style.http2);
+        let template = template(exchange, script.is_paced, &issued, style);
         skipped.unreadable += u64::from(template.unreadable);
         steps.push(StepDraft {
             offset_us: cuts.moved(*start) - begin,
@@ -47,10 +50,10 @@ pub(super) fn draft(
             is_replayable: is_replayable(exchange),
             submits: misbehave::submits(&exchange.request.method),
             duration_us: exchange.duration_us.unwrap_or(0),
-            kind: kind(exchange),
+            kind: if script.bytes.is_empty() { Kind::Exchange } else { Kind::Stream },
             what: what(exchange),
             route_name: routes::name(&exchange.request.method, exchange.request.path()),
-            stream: Vec::new(),
+            stream: script.bytes,
             template,
         });
         note_issued(exchange, &mut issued);
@@ -67,7 +70,7 @@ fn kept<'a>(session: &'a Session, wanted: &Wanted, skipped: &mut Skipped) -> Vec
     let mut kept: Vec<Kept<'a>> = Vec::with_capacity(session.exchanges.len());
     let starts = spread(session, wanted.seed);
     for (index, (exchange, start)) in session.exchanges.iter().zip(starts).enumerate() {
-        match why_not(exchange).or_else(|| not_selected(exchange, wanted)) {
+        match why_not(exchange, wanted.http2).or_else(|| not_selected(exchange, wanted)) {
             Some(why) => *skipped.reasons.entry(why).or_default() += 1,
             None => kept.push((index as u32, start, exchange)),
         }
@@ -86,16 +89,26 @@ fn not_selected(exchange: &Exchange, wanted: &Wanted) -> Option<&'static str> {
     (!select::is_wanted(&wanted.only, &wanted.exclude, subject)).then_some("not_selected")
 }
 
+/// The request as it is sent; what it says message by message is not in its body.
+fn template(exchange: &Exchange, is_paced: bool, issued: &[Vec<u8>], style: Style<'_>) -> Template {
+    if !is_paced {
+        return Template::new(exchange, issued, style);
+    }
+    let mut head = exchange.clone();
+    head.request.body = Body::default();
+    Template::new(&head, issued, style)
+}
+
 /// Why an exchange is not replayed as organic traffic.
-fn why_not(exchange: &Exchange) -> Option<&'static str> {
+fn why_not(exchange: &Exchange, http2: bool) -> Option<&'static str> {
+    let is_socket = exchange.stream.as_ref().is_some_and(|stream| stream.kind == StreamKind::WebSocket);
     let switched = exchange.response.as_ref().is_some_and(|response| response.status == 101);
     if exchange.request.method == "CONNECT" {
         Some("connect")
     } else if !template::is_token(exchange.request.method.as_bytes()) {
         Some("bad_method")
-    } else if switched
-        || exchange.notes.contains(Notes::UPGRADED)
-        || exchange.notes.contains(Notes::WEBSOCKET)
+    } else if !is_socket
+        && (switched || exchange.notes.contains(Notes::UPGRADED) || exchange.notes.contains(Notes::WEBSOCKET))
     {
         Some("upgrade")
     } else if exchange.notes.contains(Notes::REPLAYED) {
@@ -104,6 +117,8 @@ fn why_not(exchange: &Exchange) -> Option<&'static str> {
         Some("faulted")
     } else if exchange.notes.contains(Notes::FROM_CACHE) {
         Some("from_cache")
+    } else if is_socket && http2 {
+        Some("websocket_over_http2")
     } else {
         None
     }
@@ -165,14 +180,6 @@ fn is_replayable(exchange: &Exchange) -> bool {
     let keyed = ["idempotency-key", "x-idempotency-key"];
     retry::is_idempotent(&exchange.request.method)
         || keyed.iter().any(|name| exchange.request.headers.get(name).is_some())
-}
-
-fn kind(exchange: &Exchange) -> Kind {
-    let answer = exchange.response.as_ref().and_then(|response| response.headers.get("content-type"));
-    let is = |known: &[u8]| answer.is_some_and(|kind| kind.starts_with(known));
-    let stream =
-        exchange.notes.contains(Notes::STREAM) || is(b"text/event-stream") || is(b"application/grpc");
-    if stream { Kind::Stream } else { Kind::Exchange }
 }
 
 fn what(exchange: &Exchange) -> u64 {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use captures::exchange::{Protocol, Request, Response};
+use captures::messages::{Message, MessageKind, Stream, StreamKind};
 use captures::notes::Notes;
 use captures::{Body, Exchange, Headers, SessionId};
 use xxhash_rust::xxh3::xxh3_64;
@@ -126,6 +127,15 @@ fn encode(exchange: &Exchange, out: &mut Vec<u8>) {
         put_bytes(out, fault.as_bytes());
     }
     put_number(out, exchange.notes.bits().into());
+    out.push(
+        exchange
+            .stream
+            .as_ref()
+            .map_or(0, |stream| KINDS.iter().position(|kind| *kind == stream.kind).unwrap_or(0) as u8 + 1),
+    );
+    if let Some(stream) = &exchange.stream {
+        put_stream(out, stream);
+    }
 }
 
 fn decode(cursor: &mut Cursor<'_>) -> Option<Exchange> {
@@ -151,6 +161,10 @@ fn decode(cursor: &mut Cursor<'_>) -> Option<Exchange> {
     let duration_us = cursor.optional()?;
     let faults = (0..cursor.number()?).map(|_| cursor.text()).collect::<Option<_>>()?;
     let notes = Notes::from_bits(cursor.number()?.try_into().ok()?);
+    let stream = match cursor.byte()? {
+        0 => None,
+        kind => Some(cursor.stream(*KINDS.get(usize::from(kind) - 1)?)?),
+    };
     Some(Exchange {
         session,
         connection,
@@ -161,8 +175,25 @@ fn decode(cursor: &mut Cursor<'_>) -> Option<Exchange> {
         duration_us,
         faults,
         notes,
+        stream,
         ..Exchange::default()
     })
+}
+
+fn put_stream(out: &mut Vec<u8>, stream: &Stream) {
+    put_number(out, stream.truncated);
+    put_number(out, stream.messages.len() as u64);
+    for message in &stream.messages {
+        put_number(out, message.at_us);
+        out.push(message.kind as u8);
+        out.push(
+            u8::from(message.from_client)
+                | u8::from(message.compressed) << 1
+                | u8::from(message.data.is_some()) << 2,
+        );
+        put_number(out, message.len);
+        put_bytes(out, message.data.as_deref().unwrap_or_default());
+    }
 }
 
 fn put_number(out: &mut Vec<u8>, number: u64) {
@@ -230,6 +261,20 @@ impl<'a> Cursor<'a> {
         Some(headers)
     }
 
+    fn stream(&mut self, kind: StreamKind) -> Option<Stream> {
+        let mut stream = Stream { truncated: self.number()?, ..Stream::new(kind) };
+        for _ in 0..self.number()? {
+            let at_us = self.number()?;
+            let kind = MessageKind::from_number(self.byte()?)?;
+            let marks = self.byte()?;
+            let (len, data) = (self.number()?, self.bytes()?);
+            let data = (marks & 4 != 0).then(|| Bytes::copy_from_slice(data));
+            let (from_client, compressed) = (marks & 1 != 0, marks & 2 != 0);
+            stream.messages.push(Message { at_us, from_client, kind, compressed, len, data });
+        }
+        Some(stream)
+    }
+
     fn body(&mut self) -> Option<Body> {
         let len = self.number()?;
         let recorded = self.byte()? == 1;
@@ -238,6 +283,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
+const KINDS: [StreamKind; 3] = [StreamKind::Sse, StreamKind::WebSocket, StreamKind::Grpc];
 const PROTOCOLS: [Protocol; 4] = [Protocol::Http10, Protocol::Http11, Protocol::Http2, Protocol::Http3];
 
 #[cfg(test)]
@@ -254,6 +300,22 @@ mod tests {
     fn body() -> impl Strategy<Value = Body> {
         let data = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..40_000));
         (any::<u64>(), data).prop_map(|(len, data)| Body { len, hash: None, data: data.map(Bytes::from) })
+    }
+
+    fn stream() -> impl Strategy<Value = Stream> {
+        let data = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..9));
+        let message = (any::<u64>(), 1..7_u8, any::<(bool, bool)>(), any::<u64>(), data).prop_map(
+            |(at_us, kind, (from_client, compressed), len, data)| Message {
+                at_us,
+                from_client,
+                kind: MessageKind::from_number(kind).unwrap_or(MessageKind::Ping),
+                compressed,
+                len,
+                data: data.map(Bytes::from),
+            },
+        );
+        (0..KINDS.len(), proptest::collection::vec(message, 0..5), any::<u64>())
+            .prop_map(|(kind, messages, truncated)| Stream { kind: KINDS[kind], messages, truncated })
     }
 
     fn exchange() -> impl Strategy<Value = Exchange> {
@@ -273,9 +335,15 @@ mod tests {
             body: Body::default(),
         });
         let about = (any::<u64>(), any::<Option<u64>>(), any::<u64>(), any::<Option<u64>>());
-        let marks = (0..PROTOCOLS.len(), proptest::collection::vec(".{0,3}", 0..3), any::<u32>());
+        let streams = proptest::option::of(stream());
+        let marks = (0..PROTOCOLS.len(), proptest::collection::vec(".{0,3}", 0..3), any::<u32>(), streams);
         (about, request, proptest::option::of(response), marks).prop_map(
-            |((session, connection, start_us, duration_us), request, response, (protocol, faults, notes))| {
+            |(
+                (session, connection, start_us, duration_us),
+                request,
+                response,
+                (protocol, faults, notes, stream),
+            )| {
                 Exchange {
                     session: SessionId(session),
                     connection,
@@ -286,6 +354,7 @@ mod tests {
                     duration_us,
                     faults,
                     notes: Notes::from_bits(notes),
+                    stream,
                     ..Exchange::default()
                 }
             },

@@ -35,7 +35,7 @@ fn contents(plan: &Plan) -> Vec<String> {
             let sender = crate::plan::Sender { seed: 1, run: "r", session: 1, clone: 2, operation: 3 };
             let mut head = Vec::new();
             step.write_head(&mut head, sender, None, 1);
-            let times = (step.offset_us(), step.end_us(), step.duration_us(), step.kind());
+            let times = (step.offset_us(), step.end_us(), step.duration_us(), step.script().is_some());
             let (head, body) = (String::from_utf8_lossy(&head), String::from_utf8_lossy(step.body()));
             all.push(format!("{times:?} {:?} {} {} {head} {body}", step.lane(), step.route(), step.status()));
         }

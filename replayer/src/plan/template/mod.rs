@@ -8,6 +8,7 @@ pub(crate) mod write;
 
 use bytes::Bytes;
 use captures::Exchange;
+use captures::messages::StreamKind;
 
 use crate::cookies::{RecordedCookie, RecordedCookies};
 use crate::h2::hpack;
@@ -101,7 +102,7 @@ impl Template {
         let length = body.len() as u64 + filler;
         if matches!(body_work, BodyWork::Spots(_)) {
             head.field("Content-Length", Value::Length);
-        } else if length > 0 || matches!(request.method.as_str(), "POST" | "PUT" | "PATCH") {
+        } else if length > 0 || says_empty(exchange) {
             let mut digits = itoa::Buffer::new();
             head.field("Content-Length", Value::Bytes(digits.format(length).as_bytes()));
         }
@@ -267,6 +268,12 @@ fn stored(head: &Pieces, body: &[u8], work: &BodyWork<'_>) -> Vec<u8> {
     [&length, head, in_body.bytes()].concat()
 }
 
+/// Whether a request without a body says so. That of a gRPC call may come later, message by message.
+fn says_empty(exchange: &Exchange) -> bool {
+    let is_call = exchange.stream.as_ref().is_some_and(|stream| stream.kind == StreamKind::Grpc);
+    !is_call && matches!(exchange.request.method.as_str(), "POST" | "PUT" | "PATCH")
+}
+
 fn named_by_connection(exchange: &Exchange) -> Vec<String> {
     let values = exchange.request.headers.get_all("connection");
     let text = values.filter_map(|value| std::str::from_utf8(value).ok());
@@ -313,7 +320,7 @@ fn push_target(out: &mut Vec<u8>, target: &str) {
 }
 
 /// Fields about one connection or one path through proxies, and those that we write ourselves.
-const LEFT_BEHIND: [&str; 23] = [
+const LEFT_BEHIND: [&str; 26] = [
     "connection",
     "keep-alive",
     "proxy-connection",
@@ -324,6 +331,9 @@ const LEFT_BEHIND: [&str; 23] = [
     "trailer",
     "upgrade",
     "http2-settings",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "sec-websocket-extensions",
     "expect",
     "host",
     "content-length",
