@@ -191,8 +191,10 @@ impl Engine {
                         *start_ns = start_ns.wrapping_add(by_ns);
                     }
                     Held::LeaveOut => {
-                        self.sessions[session].next += 1;
-                        self.sessions[session].cut = true;
+                        let record = &mut self.sessions[session];
+                        record.next += 1;
+                        record.cut = true;
+                        record.due_ns = ready_ns; // the same answer held up the step after it
                         self.never(Why::Skipped, 1);
                         continue;
                     }

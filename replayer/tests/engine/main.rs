@@ -6,6 +6,9 @@
 mod census;
 mod hostile;
 mod http2;
+mod late;
+mod rehearsal;
+mod retries;
 #[path = "../support/mod.rs"]
 mod support;
 mod two;
