@@ -191,10 +191,8 @@ impl Engine {
                         *start_ns = start_ns.wrapping_add(by_ns);
                     }
                     Held::LeaveOut => {
-                        let record = &mut self.sessions[session];
-                        record.next += 1;
-                        record.cut = true;
-                        record.due_ns = ready_ns; // the same answer held up the step after it
+                        self.sessions[session].next += 1;
+                        self.sessions[session].cut = true;
                         self.never(Why::Skipped, 1);
                         continue;
                     }

@@ -1,7 +1,7 @@
 //! The rehearsal keeps an hour of 401s from being taken for load.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use captures::Exchange;
 

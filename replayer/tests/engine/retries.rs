@@ -47,7 +47,11 @@ fn all_attempts_are_one_operation() {
         let server = failing(2, "");
         let report = replay_with(&server, &pays(5), policy);
         let requests = &report.requests;
-        assert_eq!((requests.planned, requests.sent, requests.retries), (5, 15, 10), "{policy}: {requests:?}");
+        assert_eq!(
+            (requests.planned, requests.sent, requests.retries),
+            (5, 15, 10),
+            "{policy}: {requests:?}"
+        );
         assert_eq!((requests.status["503"], requests.status["200"]), (10, 5), "{policy}");
         let met = server.met();
         let operations = by_operation(&met);
@@ -55,7 +59,8 @@ fn all_attempts_are_one_operation() {
         for attempts in operations.values() {
             let numbers: Vec<_> = attempts.iter().map(|one| one.header("squall-attempt").unwrap()).collect();
             assert_eq!(numbers, ["1", "2", "3"], "{policy}");
-            let own: BTreeSet<_> = attempts.iter().map(|one| one.header("idempotency-key").unwrap()).collect();
+            let own: BTreeSet<_> =
+                attempts.iter().map(|one| one.header("idempotency-key").unwrap()).collect();
             assert_eq!(own.len(), 1, "{policy}: one key for all attempts");
             keys.extend(own);
         }
@@ -83,7 +88,11 @@ fn without_a_policy_nothing_is_tried_again() {
 fn the_careful_do_not_repeat_what_may_not_be_repeated() {
     let steps: Vec<_> = (0..4).map(|session| step(session, session, 1, "POST /pay")).collect();
     let careful = replay_with(&failing(1, ""), &steps, "backoff:3,1ms..2ms");
-    assert_eq!((careful.requests.sent, careful.requests.retries), (4, 0), "no key, so it might be paid twice");
+    assert_eq!(
+        (careful.requests.sent, careful.requests.retries),
+        (4, 0),
+        "no key, so it might be paid twice"
+    );
     let careless = replay_with(&failing(1, ""), &steps, "naive");
     assert_eq!((careless.requests.sent, careless.requests.retries), (8, 4));
 }
