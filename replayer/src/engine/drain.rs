@@ -215,6 +215,7 @@ impl Engine {
     pub(crate) fn abandon(&mut self, op: u32, now: u64) {
         let session = self.ops[op].session;
         self.sessions[session].gone = true;
+        self.sessions[session].cut = true; // also where it was the last step
         self.tally.sessions_abandoned += 1;
         self.cut_session(session, Why::Abandoned);
         let mut unsent = Vec::new();

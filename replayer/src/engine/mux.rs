@@ -333,11 +333,16 @@ impl Engine {
         }
     }
 
+    /// Writes what the socket takes. What it does not take stops the codec from writing more: so a peer that does not
+    /// read cannot make us hold more than a bound.
     fn flush_now(&mut self, slot: u32) {
         let conn = &mut self.conns[slot];
         let Speaks::Http2(mux) = &mut conn.speaks else { return };
         mux.dirty = false;
         let Some(wire) = &mut conn.wire else { return };
+        if wire.has_rest() {
+            return; // whoever writes it comes back here
+        }
         let written = loop {
             let written = match conn.link {
                 None => wire.append(&mux.out),

@@ -297,6 +297,7 @@ impl Engine {
         let attempt = record.attempt - u32::from(doubled && record.attempt > 1);
         let ended = Ended { attempt, outcome, replayable, now_ns: now };
         let decided = self.job.retry.decide(&ended, random, &mut self.budget);
+        self.tally.retries_denied = self.budget.denied();
         let Some(wait) = decided else { return false };
         let record = &mut self.ops[op];
         record.attempt += 1 + u32::from(doubled && record.attempt == 1);

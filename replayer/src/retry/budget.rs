@@ -10,6 +10,7 @@ pub(crate) struct Budget {
     slots: [Slot; limits::RETRY_WINDOW_S],
     /// The second up to which the slots are current.
     second: u64,
+    denied: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,10 +38,16 @@ impl Budget {
         let sum = |of: fn(&Slot) -> u32| self.slots.iter().map(|slot| u64::from(of(slot))).sum::<u64>();
         let (requests, retries) = (sum(|slot| slot.requests), sum(|slot| slot.retries));
         if (retries + 1) * 100 > requests * u64::from(percent) && retries >= limits::RETRY_MINIMUM {
+            self.denied += 1;
             return false;
         }
         self.slot(now_ns).retries += 1;
         true
+    }
+
+    /// Retries that it did not allow so far.
+    pub(crate) fn denied(&self) -> u64 {
+        self.denied
     }
 
     /// The slot of this second; those of seconds that have left the window are emptied. Time that runs back counts

@@ -63,6 +63,37 @@ fn requests_arrive_whole_and_by_name() {
 }
 
 #[test]
+fn bodies_fill_windows_of_any_size() {
+    let big: Vec<u8> = (0..5_000_000_u32).map(|n| n as u8).collect();
+    let mut filled = with_body(step(2, 5, 1, "POST /filled"), b"begin");
+    filled.request.body.len = 4_000_000;
+    let steps = [with_body(step(1, 0, 1, "POST /big"), &big), filled];
+    for window in [1 << 12, 1 << 16, 1 << 26] {
+        for secure in [false, true] {
+            let tls = secure.then(|| tls(&[b"h2"]));
+            let two = Two::open(Setup { window: Some(window), tls, ..Setup::default() }, |_| fine());
+            let report = replay_two(two.url(), &steps, |_| {});
+            assert_eq!(report.requests.answered, 2, "{window} {secure}: {:?}", report.requests);
+            for met in two.met() {
+                match met.path() {
+                    "/big" => assert!(met.body == big, "{window}: {} bytes came", met.body.len()),
+                    _ => assert_eq!((met.body.len(), &met.body[..6]), (4_000_000, &b"begin "[..])),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_comes_before_the_body_is_over_frees_its_place() {
+    let two = Two::open(Setup { window: Some(1 << 12), ..Setup::default() }, |_| Reply::Early);
+    let steps: Vec<_> =
+        (0..20).map(|n| with_body(step(n, n, 1, "POST /big"), &vec![b'x'; 1_000_000])).collect();
+    let report = replay_two(two.url(), &steps, |options| options.streams = 2);
+    assert_eq!((report.requests.answered, report.connections.opened), (20, 1), "{:?}", report.requests);
+}
+
+#[test]
 fn cookies_are_the_clones_own() {
     let two = Two::open(Setup::default(), |met| {
         let name = met.header("squall-session").unwrap().to_owned();

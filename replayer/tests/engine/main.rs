@@ -4,8 +4,16 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod census;
+mod connections;
+mod hostile;
 mod http2;
+mod late;
+mod misbehave;
+mod rehearsal;
+mod retries;
+mod stopping;
 #[path = "../support/mod.rs"]
 mod support;
 mod two;
 mod uniqueness;
+mod users;

@@ -31,6 +31,8 @@ pub(crate) enum Reply {
     Cut,
     /// 200, once the gate has let it through.
     Gated,
+    /// 200 without a look at the body, for which no room is made.
+    Early,
 }
 
 /// How the origin is set up.
@@ -39,6 +41,8 @@ pub(crate) struct Setup {
     pub(crate) max_streams: Option<u32>,
     /// Each connection says GOAWAY when it has met so many requests, and ends when they are answered.
     pub(crate) goodbye_after: Option<usize>,
+    /// Bytes that may be sent ahead on a stream and on a connection.
+    pub(crate) window: Option<u32>,
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
 }
 
@@ -142,6 +146,9 @@ async fn serve(socket: impl AsyncRead + AsyncWrite + Unpin, connection: usize, s
     if let Some(most) = shared.setup.max_streams {
         builder.max_concurrent_streams(most);
     }
+    if let Some(window) = shared.setup.window {
+        builder.initial_window_size(window).initial_connection_window_size(window);
+    }
     let Ok(mut http2) = builder.handshake::<_, bytes::Bytes>(socket).await else { return };
     let mut place = 0;
     while let Some(accepted) = http2.accept().await {
@@ -156,10 +163,19 @@ async fn serve(socket: impl AsyncRead + AsyncWrite + Unpin, connection: usize, s
         }
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
-            met.body = read_all(body).await;
             let reply = (shared.handler)(&met);
+            let unread = match reply {
+                Reply::Early => Some(body),
+                _ => {
+                    met.body = read_all(body).await;
+                    None
+                }
+            };
             shared.met.lock().unwrap().push(met);
             answer(reply, respond, &shared).await;
+            if unread.is_some() {
+                std::future::pending::<()>().await; // dropped, it would be reset
+            }
         });
     }
 }
@@ -180,6 +196,7 @@ async fn answer(reply: Reply, mut respond: SendResponse<bytes::Bytes>, shared: &
             shared.gate.acquire().await.unwrap().forget();
             (Vec::new(), b"ok".to_vec())
         }
+        Reply::Early => (Vec::new(), b"ok".to_vec()),
         Reply::Reset(reason) => {
             shared.open.fetch_sub(1, Ordering::SeqCst);
             return respond.send_reset(reason);
