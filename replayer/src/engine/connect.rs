@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpSocket, TcpStream};
 
+use crate::bind::Sources;
 use crate::engine::records::{ConnId, Engine, Speaks, Stage};
 use crate::engine::settle;
 use crate::engine::wire::{Transport, Wire, Written};
@@ -25,10 +26,21 @@ pub(crate) fn spawn_open(engine: &mut Engine, id: ConnId) {
     let task = tokio::task::spawn_local(async move {
         let (job, source, slow) = {
             let mut engine = me.borrow_mut();
-            let source = engine.sources.as_mut().map(crate::bind::Sources::take);
+            let source = engine.sources.as_mut().map(Sources::take);
             (engine.job.clone(), source, engine.conns[id.slot].reads.is_some())
         };
-        match connect(&job.target.addresses, source, slow).await {
+        let mut opened = connect(&job.target.addresses, source, slow).await;
+        let more = me.borrow().sources.as_ref().map_or(0, Sources::len);
+        for _ in 0..more {
+            // One address without a free port says nothing of the others.
+            let no_port = |err: &std::io::Error| err.raw_os_error() == Some(libc::EADDRNOTAVAIL);
+            if !opened.as_ref().is_err_and(no_port) {
+                break;
+            }
+            let next = me.borrow_mut().sources.as_mut().map(Sources::take);
+            opened = connect(&job.target.addresses, next, slow).await;
+        }
+        match opened {
             Ok(stream) => {
                 let (read, write) = stream.into_split();
                 let opened = me.borrow_mut().opened(id, Wire::new(write, Transport::Plain));

@@ -1,6 +1,8 @@
 //! HTTP/2 connections: operations as streams, what comes back for each, and what becomes of them when the
 //! connection ends. The frames themselves are `h2`'s business.
 
+use bytes::Bytes;
+
 use crate::engine::flow::{self, Seen, handshake};
 use crate::engine::records::{ConnId, Engine, Speaks, Stage};
 use crate::engine::settle::{self, Own, note_field, note_stream};
@@ -224,7 +226,12 @@ impl Engine {
                     ended.push((tag, End::Answered));
                 }
             }
-            Event::Trailers { tag, .. } => ended.push((tag, End::Answered)),
+            Event::Trailers { tag, fields } => {
+                for (_, value) in fields.iter().filter(|(name, _)| *name == b"grpc-status") {
+                    ops[tag].grpc_failed = value != b"0";
+                }
+                ended.push((tag, End::Answered));
+            }
             Event::Reset { tag, code, why } => {
                 let failure = match why {
                     Why::Peer if ops[tag].status == 0 => Failure::Reset,
@@ -234,12 +241,12 @@ impl Engine {
                 tally.refused_streams += u64::from(code == h2::REFUSED_STREAM);
                 ended.push((tag, End::Failed(failure)));
             }
-            Event::Interim { tag, .. } => {
-                if ops[tag].first_ns == 0 {
-                    ops[tag].first_ns = now;
-                }
+            Event::Interim { tag, .. } if ops[tag].first_ns == 0 => ops[tag].first_ns = now,
+            Event::Interim { status, .. } => tracing::trace!(status, "one more head before the final one"),
+            Event::GoAway { last_stream, code } => {
+                tracing::debug!(last_stream, code, "the peer takes no more streams");
+                tally.goaways += 1;
             }
-            Event::GoAway { .. } => tally.goaways += 1,
             Event::Settled => {}
         });
         for (op, _) in ended.iter() {
@@ -274,6 +281,17 @@ impl Engine {
         self.lose_streams(id, if reset { Failure::Reset } else { Failure::Truncated });
     }
 
+    /// The peer took the connection and did not say what it allows: all that went on it and all that waits has failed.
+    pub(crate) fn never_greeted(&mut self, id: ConnId, now: u64) {
+        let Speaks::Http2(mux) = &mut self.conns[id.slot].speaks else { return };
+        let queue = std::mem::take(&mut mux.queue);
+        self.lose_streams(id, Failure::Timeout);
+        for op in queue {
+            self.ops[op].conn = NONE;
+            self.fail(op, Failure::Timeout, now);
+        }
+    }
+
     /// Closes the connection; its streams fail. One whose answer had not begun was reset, whatever the connection's
     /// end looked like.
     fn lose_streams(&mut self, id: ConnId, failure: Failure) {
@@ -290,7 +308,8 @@ impl Engine {
         }
         for op in lost {
             let begun = self.ops[op].status != 0;
-            let failure = if begun || failure == Failure::Protocol { failure } else { Failure::Reset };
+            let is_ours = matches!(failure, Failure::Protocol | Failure::Timeout);
+            let failure = if begun || is_ours { failure } else { Failure::Reset };
             settle::failed(self, op, failure, now);
         }
         for op in queue {
@@ -339,14 +358,12 @@ impl Engine {
         let conn = &mut self.conns[slot];
         let Speaks::Http2(mux) = &mut conn.speaks else { return };
         mux.dirty = false;
-        let Some(wire) = &mut conn.wire else { return };
-        if wire.has_rest() {
-            return; // whoever writes it comes back here
-        }
+        // What the socket has not taken goes first; what is to follow waits where its size is watched.
+        let Some(wire) = conn.wire.as_mut().filter(|wire| !wire.has_rest()) else { return };
         let written = loop {
             let written = match conn.link {
-                None => wire.append(&mux.out),
-                Some(_) => Ok(wire.keep(&mux.out)),
+                None => wire.send(&mux.out, Bytes::new(), 0),
+                Some(_) => Ok(wire.queue(&mux.out, Bytes::new(), 0)),
             };
             mux.out.clear();
             let went_on = matches!(written, Ok(Written::All)) && mux.resume();

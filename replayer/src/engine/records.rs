@@ -107,6 +107,8 @@ pub(crate) struct Op {
     pub(crate) paid: bool,
     /// The answer was made by the proxy (`squall-error`).
     pub(crate) by_proxy: bool,
+    /// The answer says that a gRPC call failed (`grpc-status` other than 0).
+    pub(crate) grpc_failed: bool,
     /// It had to wait for the step before it.
     pub(crate) was_blocked: bool,
     /// It is the second of a double submit.
@@ -173,6 +175,8 @@ pub(crate) struct Conn {
     pub(crate) lane: u16,
     /// Next connection of the same session.
     pub(crate) next: u32,
+    /// Where it stands among the idle ones of the pool, while it is one of them.
+    pub(crate) place: u32,
     /// It has carried an answer.
     pub(crate) used: bool,
     /// Bytes a second that its user's link takes, and that its user reads; `None`: as much as there is.
@@ -378,6 +382,7 @@ impl Op {
             fresh: false,
             paid: false,
             by_proxy: false,
+            grpc_failed: false,
             was_blocked: false,
             is_double: false,
             retry_after_s: 0,

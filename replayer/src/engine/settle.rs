@@ -130,6 +130,7 @@ pub(crate) fn answered(engine: &mut Engine, op: u32, now: u64) {
 fn count_answer(engine: &mut Engine, op: u32, now: u64) {
     let record = &engine.ops[op];
     let (status, by_proxy, touched) = (record.status, record.by_proxy, record.fault.is_some());
+    let grpc_failed = record.grpc_failed;
     let warms_up = engine.is_warming_up(record.intended_ns);
     let step = engine.step_of(op);
     let (route, expected) = (usize::from(step.route()), step.status());
@@ -141,7 +142,7 @@ fn count_answer(engine: &mut Engine, op: u32, now: u64) {
     tally.status[usize::from(status).min(999)] += 1;
     let interval = &mut engine.interval;
     interval.answered += 1;
-    let is_error = tally::is_error(status);
+    let is_error = tally::is_error(status) || grpc_failed;
     if warms_up {
         tally.warmup.answered += 1;
     } else {
@@ -260,6 +261,7 @@ pub(crate) fn note_field(record: &mut Op, own: &mut Own<'_>, name: &[u8], value:
             let now_s = now.map_or(0, |now| now.as_secs().cast_signed());
             own.jars[*own.jar].set(value, own.path, now_s);
         }
+        11 if is("grpc-status") => record.grpc_failed = value.trim_ascii() != b"0",
         11 if is("retry-after") => {
             let wait = crate::retry::retry_after(value).unwrap_or_default();
             record.retry_after_s = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);
@@ -354,6 +356,7 @@ impl Op {
         self.paid = false;
         self.fresh = false;
         self.by_proxy = false;
+        self.grpc_failed = false;
         self.fault = None;
     }
 }

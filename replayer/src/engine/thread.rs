@@ -34,7 +34,11 @@ pub(crate) fn main(
     let prepared = runtime.and_then(|runtime| {
         let inside = runtime.enter();
         let alarm = sys::alarm()?;
-        let engine = Engine::new(job, index, messages, alarm);
+        let mut engine = Engine::new(job, index, messages, alarm);
+        if job.rehearsal.is_none() && job.plan.population.is_closed() {
+            // They all enter within seconds.
+            engine.sessions.warm();
+        }
         drop(inside);
         Ok((runtime, engine))
     });

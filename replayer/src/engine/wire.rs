@@ -92,20 +92,13 @@ impl Wire {
         Written::Part
     }
 
-    /// Writes bytes after what is still to be written.
+    /// Writes bytes after what is still to be written: the messages of a WebSocket, in their order.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<Written> {
         if self.has_rest() {
-            self.keep(bytes);
+            self.rest.head = Bytes::from([&self.rest.head, bytes].concat());
             return self.push();
         }
         self.send(bytes, Bytes::new(), 0)
-    }
-
-    /// Keeps bytes after what is still to be written, as [`Wire::queue`] does.
-    pub(crate) fn keep(&mut self, bytes: &[u8]) -> Written {
-        self.touched = true;
-        self.rest.head = Bytes::from([&self.rest.head, bytes].concat());
-        Written::Part
     }
 
     /// Writes as much of the rest as the socket takes.

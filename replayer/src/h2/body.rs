@@ -45,6 +45,7 @@ impl Connection {
     }
 
     /// Bytes of a request that wait. 0: it is written as far as it was given.
+    #[cfg(test)]
     pub(crate) fn pending(&self, stream: u32) -> u64 {
         self.uploads.get(&stream).map_or(0, |pieces| pieces.iter().map(Piece::len).sum())
     }

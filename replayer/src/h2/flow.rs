@@ -4,24 +4,10 @@ use super::answers::Offence;
 use super::control::WRONG_LENGTH;
 use super::feed::{Turn, protocol};
 use super::frame::{self, Head};
-use super::streams::{ANSWER_ENDED, HELD};
 use super::{Connection, Error, FLOW_CONTROL_ERROR, PROTOCOL_ERROR};
 use crate::limits;
 
 impl Connection {
-    /// Reads a stream as slowly as its window (`held`), or goes on reading as fast as it comes.
-    pub(crate) fn hold(&mut self, out: &mut Vec<u8>, stream: u32, held: bool) {
-        let Some(record) = self.streams.get_mut(stream) else { return };
-        if held {
-            record.flags |= HELD;
-            return;
-        }
-        record.flags &= !HELD;
-        if !record.has(ANSWER_ENDED) {
-            self.give_back(stream, out);
-        }
-    }
-
     pub(super) fn window_update(
         &mut self,
         head: Head,
@@ -91,7 +77,7 @@ impl Connection {
     pub(super) fn give_back(&mut self, stream: u32, out: &mut Vec<u8>) {
         let half = self.config.window.div_ceil(2);
         let Some(record) = self.streams.get_mut(stream) else { return };
-        if record.received >= half && !record.has(HELD) {
+        if record.received >= half {
             frame::window_update(out, stream, record.received);
             record.received = 0;
         }

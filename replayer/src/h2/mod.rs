@@ -221,13 +221,6 @@ impl Connection {
         self.streams.iter().filter(|stream| !stream.has(ANSWER_ENDED)).map(|stream| (stream.id, stream.tag))
     }
 
-    /// Tells the peer that the connection ends here on purpose.
-    pub(crate) fn say_goodbye(&self, out: &mut Vec<u8>) {
-        if self.failed.is_none() {
-            frame::go_away(out, NO_ERROR);
-        }
-    }
-
     /// Drops all that is known of a stream.
     fn forget(&mut self, stream: u32) -> Option<Stream> {
         let removed = self.streams.remove(stream)?;

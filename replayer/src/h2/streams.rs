@@ -152,8 +152,6 @@ pub(super) const ANSWER_ENDED: u32 = 1 << 1;
 pub(super) const REQUEST_GIVEN: u32 = 1 << 2;
 /// The end of the request is written.
 pub(super) const REQUEST_ENDED: u32 = 1 << 3;
-/// The caller reads slowly: the window is not given back.
-pub(super) const HELD: u32 = 1 << 4;
 /// The stream stands in the line of those that can send.
 pub(super) const IN_LINE: u32 = 1 << 5;
 /// Payload came, so the Content-Length is not that of an answer to HEAD.

@@ -30,6 +30,8 @@ pub struct Summary {
     pub peak_sessions: u64,
     /// Sockets that the recorded connections need at once, from above.
     pub sockets: u64,
+    /// Streams of events or messages that are open at once, as far as the recording tells.
+    pub streams: u64,
     /// Bytes that plan, sessions and sockets take, roughly.
     pub memory: u64,
     /// Bytes of the plan in a temporary file, where the capture was too large for memory.
@@ -56,7 +58,8 @@ impl Summary {
         let alive = if paced.is_some() { estimate.peak_sessions } else { connections as u64 };
         let rate = estimate.peak_rate.unwrap_or(0);
         let lanes = Lanes::of(plan);
-        let pool = if lanes.has_pool { (connections as u64).min(rate.max(1)) } else { 0 };
+        let streams = if paced.is_some() { (alive as f64 * lanes.streaming).ceil() as u64 } else { 0 };
+        let pool = if lanes.has_pool { (connections as u64).min(rate.max(streams).max(1)) } else { 0 };
         let sockets = match paced {
             None => (connections as u64).min(sessions.unwrap_or(u64::MAX)),
             Some(_) => (alive as f64 * lanes.open).ceil() as u64 + pool,
@@ -74,6 +77,7 @@ impl Summary {
             peak_rate: rate,
             peak_sessions: estimate.peak_sessions,
             sockets,
+            streams,
             memory: footprint.memory + alive * SESSION_BYTES + sockets * SOCKET_BYTES,
             mapped: footprint.mapped,
             body_filled: plan.programs().map(filled).sum(),
@@ -88,16 +92,21 @@ impl Summary {
 struct Lanes {
     /// Connections of its own that a session has open on average while it lives.
     open: f64,
+    /// Streams of events or messages that it has open on average.
+    streaming: f64,
     /// Some requests use the pool.
     has_pool: bool,
 }
 
 impl Lanes {
     fn of(plan: &Plan) -> Lanes {
-        let (mut open_us, mut alive_us, mut has_pool) = (0.0, 0.0, false);
+        let (mut open_us, mut streaming_us, mut alive_us, mut has_pool) = (0.0, 0.0, 0.0, false);
         for program in plan.programs() {
             let mut begun: Vec<(u16, u64)> = Vec::new();
             for step in program.steps() {
+                if step.script().is_some() {
+                    streaming_us += step.duration_us() as f64;
+                }
                 let Some(lane) = step.lane() else {
                     has_pool = true;
                     continue;
@@ -112,7 +121,8 @@ impl Lanes {
             }
             alive_us += program.length_us().max(SHORT_US) as f64;
         }
-        Lanes { open: if alive_us > 0.0 { open_us / alive_us } else { 0.0 }, has_pool }
+        let share = |us: f64| if alive_us > 0.0 { us / alive_us } else { 0.0 };
+        Lanes { open: share(open_us), streaming: share(streaming_us), has_pool }
     }
 }
 

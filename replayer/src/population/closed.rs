@@ -101,12 +101,8 @@ impl Closed {
         Some(Start { at_ns: nanos(at).max(now_ns), user: slot, program, clone, skip_us: 0 })
     }
 
-    /// Sessions that should be alive.
-    pub(crate) fn target_at(&self, at_ns: u64) -> u32 {
-        self.target.at(at_ns as f64 / 1000.0).round() as u32
-    }
-
     /// Whether a slot should be taken.
+    #[cfg(test)]
     pub(crate) fn is_wanted(&self, slot: u32, at_ns: u64) -> bool {
         level(slot) <= self.target.at(at_ns as f64 / 1000.0)
     }
@@ -245,7 +241,6 @@ mod tests {
         check(80, 100.0); // whoever is too many ends in his own time
         check(95, 320.0);
         check(105, 500.0);
-        assert_eq!(closed.target_at(40 * SECOND), 100);
         assert!(closed.is_wanted(99, 40 * SECOND) && !closed.is_wanted(100, 40 * SECOND));
         assert!(closed.replacement(300, 300, 40 * SECOND).is_some_and(|next| next.at_ns > 90 * SECOND));
         assert_eq!(closed.replacement(700, 700, 40 * SECOND), None);

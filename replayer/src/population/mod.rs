@@ -205,22 +205,6 @@ impl Population {
         }
     }
 
-    /// Sessions that should be alive at a moment of run time; `None` in the open model.
-    pub(crate) fn alive_target(&self, at_ns: u64) -> Option<u32> {
-        match &self.model {
-            Model::Open(_) => None,
-            Model::Closed(closed) => Some(closed.target_at(at_ns)),
-        }
-    }
-
-    /// Whether slot `user` should be alive at a moment of run time; always in the open model.
-    pub(crate) fn is_wanted(&self, user: u32, at_ns: u64) -> bool {
-        match &self.model {
-            Model::Open(_) => true,
-            Model::Closed(closed) => closed.is_wanted(user, at_ns),
-        }
-    }
-
     /// When the load ends by itself, in nanoseconds of run time: the end of a profile, of the stages, or of looped
     /// load with a duration. `None`: when the last session ends, or never.
     pub(crate) fn end_ns(&self) -> Option<u64> {

@@ -47,11 +47,14 @@ pub(super) fn plan(
     if let Some(why) = emptiness(&compiled, options) {
         return Err(Error::Capture(format!("{}: {why}", options.capture_names())));
     }
-    let Compiled { plan, damage, .. } = compiled;
+    let Compiled { plan, damage, shed, .. } = compiled;
     let mut warnings: Vec<String> =
         damage.iter().take(3).map(|damage| format!("damaged: {damage}")).collect();
     if damage.len() > 3 {
         warnings.push(format!("damaged: {} more places", damage.len() - 3));
+    }
+    for (reason, count) in shed {
+        warnings.push(format!("the recorder let {count} exchanges go ({reason}): they are not replayed"));
     }
     if plan.unreadable > 0 {
         let count = plan.unreadable;

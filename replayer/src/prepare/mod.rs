@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use captures::Reader;
+use captures::header::EdgeInfo;
 
 use crate::admin::Admin;
 use crate::engine::{Job, Target};
@@ -58,26 +59,7 @@ impl Prepared {
             options.captures.first().ok_or_else(|| Error::Usage("no capture was named".to_owned()))?;
         let reader = Reader::open(&first.path).map_err(|err| Error::Capture(err.to_string()))?;
         let edge = reader.header().edges.first();
-        let peer = match (named, edge) {
-            (Some(peer), _) => peer,
-            (None, Some(edge)) if is_loopback(&edge.listen_url) => {
-                allowed.check(&edge.listen_url, "target")?
-            }
-            (None, Some(edge)) if !edge.listen_url.is_empty() => {
-                return Err(Error::Safety(format!(
-                    "refused: the capture was recorded at {}, which is not this machine; name what to load with \
-                     --target URL",
-                    edge.listen_url
-                )));
-            }
-            (None, _) => {
-                return Err(Error::Safety(
-                    "refused: the capture names no listener of this machine, and nothing is ever sent to the hosts in \
-                     it; name what to load, as in --target http://127.0.0.1:8080"
-                        .to_owned(),
-                ));
-            }
-        };
+        let peer = find_peer(named, edge, &allowed)?;
         only_a_host(&peer)?;
         if !peer.loopback && options.max_rate.is_none() {
             return Err(Error::Safety(format!(
@@ -108,7 +90,7 @@ impl Prepared {
                 wrap: options.users_wrap,
             }),
             memory: summary.memory + users.as_ref().map_or(0, Users::memory),
-            ..needs::of(options, &summary, connections)
+            ..needs::of(options, http2, &summary, connections)
         };
         let preflight = Preflight::new(&needs, &Machine::read(&sources));
         if let Some(words) = preflight.refusal() {
@@ -218,6 +200,30 @@ fn check_values(options: &Options) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Whom to load: what the user names, else the listener that recorded, if it is on this machine.
+fn find_peer(named: Option<Peer>, edge: Option<&EdgeInfo>, allowed: &Allowed) -> Result<Peer, Error> {
+    match (named, edge) {
+        (Some(peer), _) => Ok(peer),
+        (None, Some(edge)) if is_loopback(&edge.listen_url) => {
+            allowed.check(&edge.listen_url, "target")
+        }
+        (None, Some(edge)) if !edge.listen_url.is_empty() => {
+            Err(Error::Safety(format!(
+                "refused: the capture was recorded at {}, which is not this machine; name what to load with \
+                 --target URL",
+                edge.listen_url
+            )))
+        }
+        (None, _) => {
+            Err(Error::Safety(
+                "refused: the capture names no listener of this machine, and nothing is ever sent to the hosts in \
+                 it; name what to load, as in --target http://127.0.0.1:8080"
+                    .to_owned(),
+            ))
+        }
+    }
 }
 
 fn only_a_host(peer: &Peer) -> Result<(), Error> {

@@ -28,12 +28,14 @@ pub(super) fn connections(options: &Options, plan: &Plan) -> Most {
 }
 
 /// What the plan needs of sockets and memory; the rest is for the caller to say.
-pub(super) fn of(options: &Options, summary: &Summary, most: Most) -> Needs {
+pub(super) fn of(options: &Options, http2: bool, summary: &Summary, most: Most) -> Needs {
     let paced = options.speed != Speed::Max;
     let owned = paced && options.connections != Connections::Shared;
     let (sockets_required, because) = match options.connections {
         // Each session holds on to its own: closing an idle one early would change what was asked for.
         Connections::PerSession if paced => (summary.sockets, Because::PerSession),
+        // Whoever waits for events keeps a connection of HTTP/1.1 for itself.
+        _ if paced && !http2 && summary.streams > summary.peak_rate => (summary.streams, Because::Streams),
         _ if most.is_asked => ((most.count as u64).min(summary.sockets.max(1)), Because::MaxConnections),
         _ => (1, Because::Requests),
     };

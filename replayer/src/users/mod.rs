@@ -62,6 +62,7 @@ impl Users {
     }
 
     /// The values of a row, in the order of the columns.
+    #[cfg(test)]
     pub(crate) fn row(&self, row: u64) -> impl Iterator<Item = &[u8]> {
         (0..self.columns().len()).map(move |column| self.cell(row, column))
     }
@@ -92,14 +93,6 @@ impl Users {
                 row + 1
             )),
         }
-    }
-
-    /// Whether there is a row for each of `needed` sessions; `None` when a run does not know how many it will start.
-    ///
-    /// # Errors
-    /// Words with both numbers and what to do, unless rows may be used again (`wrap`).
-    pub(crate) fn check_enough(&self, needed: Option<u64>, wrap: bool) -> Result<(), String> {
-        enough(self.rows(), needed, wrap)
     }
 }
 

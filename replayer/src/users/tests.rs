@@ -124,7 +124,7 @@ fn a_file_is_loaded_and_its_columns_are_found() {
 #[test]
 fn too_few_rows_are_refused_with_both_numbers() {
     let users = users("user\nann\nbob\n").expect("users");
-    let enough = |needed, wrap| users.check_enough(needed, wrap);
+    let enough = |needed, wrap| enough(users.rows(), needed, wrap);
     assert_eq!(enough(Some(2), false), Ok(()));
     assert_eq!(enough(Some(1_000_000), true), Ok(()));
     assert_eq!(enough(None, true), Ok(()));

@@ -30,6 +30,7 @@ impl Fields {
     }
 
     /// The value of the first field with this name (in lower case).
+    #[cfg(test)]
     pub(crate) fn get(&self, name: &[u8]) -> Option<&[u8]> {
         self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }

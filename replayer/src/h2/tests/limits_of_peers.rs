@@ -62,28 +62,6 @@ fn a_window_is_given_back_when_half_of_it_is_used() {
 }
 
 #[test]
-fn a_stream_that_is_held_gets_its_window_only_when_it_goes_on() {
-    let mut client = Client::new(&[]);
-    let stream = client.open(true);
-    client.connection.hold(&mut client.out, stream, true);
-    client.feed(&ok(stream)).unwrap();
-    client.written();
-    for _ in 0..10 {
-        client.feed(&data(stream, &[0; 10_000], false)).unwrap();
-    }
-    assert_eq!(client.written(), []);
-    client.connection.hold(&mut client.out, stream, false);
-    assert_eq!(client.written()[0].1, 100_000u32.to_be_bytes());
-    client.connection.hold(&mut client.out, stream, true);
-    for _ in 0..10 {
-        client.feed(&data(stream, &[0; 10_000], false)).unwrap();
-    }
-    client.seen();
-    client.feed(&data(stream, b"x", false)).unwrap();
-    assert!(matches!(client.seen()[..], [Seen::Reset(10, FLOW_CONTROL_ERROR, _)]));
-}
-
-#[test]
 fn the_window_of_the_connection_is_counted_over_all_streams() {
     let mut client = Client::new(&[]);
     let stream = client.open(true);
