@@ -1,6 +1,8 @@
 //! HTTP/2 connections: operations as streams, what comes back for each, and what becomes of them when the
 //! connection ends. The frames themselves are `h2`'s business.
 
+use bytes::Bytes;
+
 use crate::engine::flow::{self, Seen, handshake};
 use crate::engine::records::{ConnId, Engine, Speaks, Stage};
 use crate::engine::settle::{self, Own, note_field, note_stream};
@@ -339,14 +341,12 @@ impl Engine {
         let conn = &mut self.conns[slot];
         let Speaks::Http2(mux) = &mut conn.speaks else { return };
         mux.dirty = false;
-        let Some(wire) = &mut conn.wire else { return };
-        if wire.has_rest() {
-            return; // whoever writes it comes back here
-        }
+        // What the socket has not taken goes first; what is to follow waits where its size is watched.
+        let Some(wire) = conn.wire.as_mut().filter(|wire| !wire.has_rest()) else { return };
         let written = loop {
             let written = match conn.link {
-                None => wire.append(&mux.out),
-                Some(_) => Ok(wire.keep(&mux.out)),
+                None => wire.send(&mux.out, Bytes::new(), 0),
+                Some(_) => Ok(wire.queue(&mux.out, Bytes::new(), 0)),
             };
             mux.out.clear();
             let went_on = matches!(written, Ok(Written::All)) && mux.resume();

@@ -92,22 +92,6 @@ impl Wire {
         Written::Part
     }
 
-    /// Writes bytes after what is still to be written.
-    pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<Written> {
-        if self.has_rest() {
-            self.keep(bytes);
-            return self.push();
-        }
-        self.send(bytes, Bytes::new(), 0)
-    }
-
-    /// Keeps bytes after what is still to be written, as [`Wire::queue`] does.
-    pub(crate) fn keep(&mut self, bytes: &[u8]) -> Written {
-        self.touched = true;
-        self.rest.head = Bytes::from([&self.rest.head, bytes].concat());
-        Written::Part
-    }
-
     /// Writes as much of the rest as the socket takes.
     pub(crate) fn push(&mut self) -> io::Result<Written> {
         loop {
