@@ -147,8 +147,8 @@ fn an_upload_on_a_slow_link_takes_its_time_over_http2_too() {
     assert!(begun.elapsed() > Duration::from_millis(600), "{:?}", begun.elapsed());
 }
 
-#[test]
-fn a_handshake_that_hangs_is_given_up_and_the_next_request_tries_anew() {
+/// A server that takes connections and never says a word; how many it took.
+fn silent_server() -> (std::net::SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let accepted = Arc::new(AtomicUsize::new(0));
@@ -156,18 +156,55 @@ fn a_handshake_that_hangs_is_given_up_and_the_next_request_tries_anew() {
     std::thread::spawn(move || {
         let mut kept = Vec::new();
         for stream in listener.incoming() {
-            kept.push(stream); // and never a word
+            kept.push(stream);
             count.fetch_add(1, Ordering::SeqCst);
         }
     });
+    (address, accepted)
+}
+
+fn impatient(options: &mut Options) {
+    options.insecure = true;
+    options.timeout = Duration::from_millis(250);
+    options.speed = Speed::Times(1.0);
+    options.threads = Some(1);
+    options.connections = replayer::options::Connections::Shared;
+}
+
+#[test]
+fn a_peer_that_never_greets_is_given_up_with_everything_that_waits_for_it() {
+    let (address, accepted) = silent_server();
+    let steps: Vec<_> = [0, 50, 60, 900, 950].into_iter().map(|at| step(at, at, 1, "GET /")).collect();
+    let report = on_http2(address, &steps, impatient);
+    assert_eq!(report.requests.failed["timeout"], 5, "{:#?}", report.requests);
+    assert_eq!(accepted.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_run_ends_with_its_last_answer_when_its_duration_is_over() {
+    let server = Server::start(|met, stream| {
+        if met.target == "/long" {
+            std::thread::sleep(Duration::from_millis(700));
+        }
+        answer(stream, "200 OK", "", b"ok");
+        Then::Keep
+    });
+    let steps = [step(1, 0, 30_000, "GET /long"), on(step(1, 20_000, 1, "GET /other"), 1)];
+    let report = replay_on(&server, &steps, |options| {
+        options.speed = Speed::Times(1.0);
+        options.duration = Some(Duration::from_millis(300));
+    });
+    assert_eq!((report.requests.answered, report.requests.never_sent["duration"]), (1, 1));
+    assert!(report.elapsed_us < 3_000_000, "{} us", report.elapsed_us);
+}
+
+#[test]
+fn a_handshake_that_hangs_is_given_up_and_the_next_request_tries_anew() {
+    let (address, accepted) = silent_server();
     let steps: Vec<_> = (0..3).map(|n| step(n, n * 600, 1, "GET /")).collect();
     let report = on_http2(address, &steps, |options| {
         options.target = Some(format!("https://{address}"));
-        options.insecure = true;
-        options.timeout = Duration::from_millis(250);
-        options.speed = Speed::Times(1.0);
-        options.threads = Some(1);
-        options.connections = replayer::options::Connections::Shared;
+        impatient(options);
     });
     assert_eq!(report.requests.failed["tls"], 3, "{:#?}", report.requests);
     assert_eq!(accepted.load(Ordering::SeqCst), 3);

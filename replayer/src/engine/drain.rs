@@ -25,6 +25,7 @@ impl Engine {
         let mut thinking = Vec::with_capacity(self.wheel.len());
         self.wheel.drain(&mut self.sessions, |_, session| thinking.push(session));
         for session in thinking {
+            self.sessions[session].thinks = false;
             self.cut_session(session, Why::Duration);
             if self.sessions[session].ops == NONE {
                 self.end_session(session, now);
@@ -191,14 +192,16 @@ impl Engine {
         let record = &self.ops[op];
         let slot = record.conn;
         let waits = record.sent_ns == 0 && self.conns.get(slot).is_some();
-        if waits && matches!(self.conns[slot].speaks, Speaks::Http2(_)) {
-            self.connect_failed(self.id(slot), None);
-        } else {
+        if !waits || matches!(self.conns[slot].speaks, Speaks::Http1(_)) {
             self.fail(op, failure, now);
+        } else if self.conns[slot].stage == Stage::Greeting {
+            self.never_greeted(self.id(slot), now);
+        } else {
+            self.connect_failed(self.id(slot), None);
         }
     }
 
-    fn fail(&mut self, op: u32, failure: Failure, now: u64) {
+    pub(crate) fn fail(&mut self, op: u32, failure: Failure, now: u64) {
         let Some(record) = self.ops.get(op) else { return };
         let is_sent = record.sent_ns > 0;
         self.leave_connection(op);

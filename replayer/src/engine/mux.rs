@@ -276,6 +276,17 @@ impl Engine {
         self.lose_streams(id, if reset { Failure::Reset } else { Failure::Truncated });
     }
 
+    /// The peer took the connection and did not say what it allows: all that went on it and all that waits has failed.
+    pub(crate) fn never_greeted(&mut self, id: ConnId, now: u64) {
+        let Speaks::Http2(mux) = &mut self.conns[id.slot].speaks else { return };
+        let queue = std::mem::take(&mut mux.queue);
+        self.lose_streams(id, Failure::Timeout);
+        for op in queue {
+            self.ops[op].conn = NONE;
+            self.fail(op, Failure::Timeout, now);
+        }
+    }
+
     /// Closes the connection; its streams fail. One whose answer had not begun was reset, whatever the connection's
     /// end looked like.
     fn lose_streams(&mut self, id: ConnId, failure: Failure) {
@@ -292,7 +303,8 @@ impl Engine {
         }
         for op in lost {
             let begun = self.ops[op].status != 0;
-            let failure = if begun || failure == Failure::Protocol { failure } else { Failure::Reset };
+            let is_ours = matches!(failure, Failure::Protocol | Failure::Timeout);
+            let failure = if begun || is_ours { failure } else { Failure::Reset };
             settle::failed(self, op, failure, now);
         }
         for op in queue {
