@@ -19,7 +19,10 @@ impl<T> Slab<T> {
 
     /// Room for so many records, taken from the system only as they come.
     pub(crate) fn with_capacity(records: usize) -> Slab<T> {
-        Slab { entries: Vec::with_capacity(records), free: Vec::new() }
+        let mut entries = Vec::new();
+        // Where the estimate asks for more than there is, it grows as it must, and perhaps need not.
+        let _ = entries.try_reserve_exact(records);
+        Slab { entries, free: Vec::new() }
     }
 
     /// Keeps `value` and returns its number.
@@ -74,5 +77,18 @@ impl<T> Index<u32> for Slab<T> {
 impl<T> IndexMut<u32> for Slab<T> {
     fn index_mut(&mut self, number: u32) -> &mut T {
         self.entries[number as usize].as_mut().expect("a number that is held names a record")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_capacity_that_cannot_be_had_is_no_end() {
+        let mut slab = Slab::with_capacity(usize::MAX / 2);
+        let first = slab.insert([0_u8; 64]);
+        assert_eq!((first, slab.len()), (0, 1));
+        assert_eq!(slab.remove(first), Some([0; 64]));
     }
 }

@@ -105,6 +105,7 @@ impl Engine {
             owner,
             lane: lane.unwrap_or(0),
             next,
+            place: 0,
             used: false,
             link: behaviour.link_bytes_per_s,
             reads: behaviour.reads_at(),
@@ -134,7 +135,7 @@ impl Engine {
             self.close(conn);
             return true;
         }
-        for _ in 0..=self.conns.slots() {
+        for _ in 0..=self.conns.slots().min(EVICT_LOOKS) {
             self.hand = (self.hand + 1) % self.conns.slots().max(1);
             let idle = self
                 .conns
@@ -157,6 +158,7 @@ impl Engine {
         }
         conn.stage = Stage::Idle;
         if conn.owner == NONE {
+            conn.place = self.idle.len() as u32;
             self.idle.push(slot);
         } else {
             self.idle_owned += 1;
@@ -172,10 +174,13 @@ impl Engine {
         conn.stage = Stage::Busy;
         if conn.owner != NONE {
             self.idle_owned -= 1;
-        } else if self.idle.last() == Some(&slot) {
-            self.idle.pop();
-        } else {
-            self.idle.retain(|other| *other != slot);
+            return;
+        }
+        // A server that closes thousands of idle connections at once must not cost a search for each.
+        let place = conn.place;
+        self.idle.swap_remove(place as usize);
+        if let Some(moved) = self.idle.get(place as usize).copied() {
+            self.conns[moved].place = place;
         }
     }
 
@@ -234,5 +239,7 @@ impl Conn {
     }
 }
 
+/// Connections that one search for an idle one looks at; the next search goes on from there.
+const EVICT_LOOKS: u32 = 4096;
 /// The lane of sessions whose users behave in a way of their own: no other session may feel it.
 const OWN_LANE: u16 = u16::MAX;

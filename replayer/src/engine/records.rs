@@ -173,6 +173,8 @@ pub(crate) struct Conn {
     pub(crate) lane: u16,
     /// Next connection of the same session.
     pub(crate) next: u32,
+    /// Where it stands among the idle ones of the pool, while it is one of them.
+    pub(crate) place: u32,
     /// It has carried an answer.
     pub(crate) used: bool,
     /// Bytes a second that its user's link takes, and that its user reads; `None`: as much as there is.
