@@ -227,9 +227,9 @@ impl Engine {
         while at != NONE {
             let record = &self.ops[at];
             if record.sent_ns > 0 {
-                sent.push(at)
+                sent.push(at);
             } else {
-                unsent.push(at)
+                unsent.push(at);
             }
             at = record.next;
         }
