@@ -92,6 +92,16 @@ impl Wire {
         Written::Part
     }
 
+    /// Writes bytes after what is still to be written.
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<Written> {
+        if !self.has_rest() {
+            return self.send(bytes, Bytes::new(), 0);
+        }
+        self.touched = true;
+        self.rest.head = Bytes::from([&self.rest.head, bytes].concat());
+        self.push()
+    }
+
     /// Writes as much of the rest as the socket takes.
     pub(crate) fn push(&mut self) -> io::Result<Written> {
         loop {
