@@ -94,11 +94,12 @@ impl Wire {
 
     /// Writes bytes after what is still to be written: the messages of a WebSocket, in their order.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<Written> {
-        if self.has_rest() {
-            self.rest.head = Bytes::from([&self.rest.head, bytes].concat());
-            return self.push();
+        if !self.has_rest() {
+            return self.send(bytes, Bytes::new(), 0);
         }
-        self.send(bytes, Bytes::new(), 0)
+        self.touched = true;
+        self.rest.head = Bytes::from([&self.rest.head, bytes].concat());
+        self.push()
     }
 
     /// Writes as much of the rest as the socket takes.

@@ -211,13 +211,6 @@ impl Counts {
         self.squares += u128::from(count) * u128::from(count);
     }
 
-    /// Adds other bins (not the same ones of another thread: those are [`Bins::merge`]d).
-    pub(crate) fn merge(&mut self, other: Counts) {
-        self.bins += other.bins;
-        self.sum += other.sum;
-        self.squares += other.squares;
-    }
-
     /// Sum / bins.
     pub(crate) fn mean(&self) -> f64 {
         self.sum as f64 / self.bins.max(1) as f64
@@ -342,10 +335,8 @@ mod tests {
         assert_eq!(total_variation(&[1, 1], &[3, 1]), Some(0.25));
         assert_eq!(total_variation(&[5], &[0, 5]), Some(1.0));
         assert_eq!(total_variation(&[], &[1]), None);
-        let (mut all, mut some) = (Counts::default(), Counts::default());
-        [1, 2, 3].into_iter().for_each(|count| all.add(count));
-        [4, 10].into_iter().for_each(|count| some.add(count));
-        all.merge(some);
+        let mut all = Counts::default();
+        [1, 2, 3, 4, 10].into_iter().for_each(|count| all.add(count));
         assert_eq!((all.mean(), all.variance(), all.dispersion()), (4.0, 10.0, Some(2.5)));
         assert_eq!(Counts::default().dispersion(), None);
         assert_eq!(Shape::of(&Sample::default(), &Sample::default()), Shape::default());
