@@ -284,3 +284,22 @@ fn many_event_streams_are_left_on_one_connection() {
     }
     assert_eq!(told(), 50, "CANCEL, as a client that leaves");
 }
+
+#[test]
+fn a_retried_call_says_all_again() {
+    let (url, notes) = server(|mut call: Call| async move {
+        if call.number > 0 {
+            return echo(call).await;
+        }
+        call.read().await;
+        call.read().await;
+        call.respond.send_reset(h2::Reason::REFUSED_STREAM);
+    });
+    let talk = call(300, &[(0, Some(b"one")), (1, None), (100, Some(b"two")), (101, None)]);
+    let report = replay_over(&url, &[with_header(talk, "idempotency-key", "k")], |options| {
+        options.retry = "naive".parse().unwrap();
+    });
+    assert_eq!((counts(&report), report.requests.retries), ((1, 1, 0, 2, 4), 1), "{report:#?}");
+    let said: Vec<usize> = notes.lock().unwrap().iter().map(|met| met.pieces.len()).collect();
+    assert_eq!(said, [2, 2]);
+}

@@ -152,3 +152,24 @@ fn a_run_that_ends_leaves_its_streams() {
     assert_eq!(counts(&report), (1, 1, 0, 1));
     assert_eq!((report.requests.answered, report.failed()), (1, 0));
 }
+
+#[test]
+fn a_retried_stream_begins_anew() {
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    let server = Server::start(move |_, stream| {
+        begin(stream);
+        let _ = stream.write_all(b"9\r\ndata: x\n\n\r\n");
+        if count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0 {
+            return Then::Close;
+        }
+        let _ = stream.write_all(b"9\r\ndata: y\n\n\r\n0\r\n\r\n");
+        Then::Keep
+    });
+    let report = replay_on(&server, &[events("GET /events", 100, &[0, 50])], |options| {
+        paced(options);
+        options.retry = "naive".parse().unwrap();
+    });
+    assert_eq!((counts(&report), report.requests.retries), ((2, 1, 1, 3), 1), "{report:#?}");
+    assert_eq!((streams(&report).first_event.count, streams(&report).event_gap.count), (2, 1));
+    assert_eq!((report.requests.answered, report.failed()), (1, 1));
+}

@@ -20,6 +20,7 @@ mod reload;
 mod safety;
 mod secrets;
 mod stopping;
+mod streams;
 #[path = "../support/mod.rs"]
 mod support;
 mod timing;

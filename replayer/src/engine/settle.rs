@@ -3,8 +3,6 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use captures::messages::{StreamKind, is_grpc};
-
 use crate::cookies::Jar;
 use crate::engine::flow::{self, Seen, handshake};
 use crate::engine::records::{Act, ConnId, Engine, Op, Phase, Speaks, Stage};
@@ -231,10 +229,7 @@ fn feed(
 pub(crate) fn note_stream(seen: &mut Seen, name: &[u8], value: &[u8], handshake: impl FnOnce() -> Handshake) {
     let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
     match name.len() {
-        12 if is("content-type") && script::is_event_stream(value) => seen.kind = Some(StreamKind::Sse),
-        12 if is("content-type") && std::str::from_utf8(value).is_ok_and(is_grpc) => {
-            seen.kind = Some(StreamKind::Grpc);
-        }
+        12 if is("content-type") => seen.kind = script::kind_of_type(value),
         16 if is("content-encoding") => seen.is_coded = !value.trim_ascii().eq_ignore_ascii_case(b"identity"),
         20 if is("sec-websocket-accept") => seen.is_accepted = handshake().is_accepted(value),
         _ => {}

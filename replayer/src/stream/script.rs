@@ -177,18 +177,20 @@ fn kind(exchange: &Exchange) -> Option<StreamKind> {
     if let Some(stream) = &exchange.stream {
         return Some(stream.kind);
     }
-    let kind = exchange.response.as_ref()?.headers.get("content-type")?;
-    let kind = std::str::from_utf8(kind).ok()?;
-    if is_event_stream(kind.as_bytes()) {
-        return Some(StreamKind::Sse);
-    }
-    is_grpc(kind).then_some(StreamKind::Grpc)
+    kind_of_type(exchange.response.as_ref()?.headers.get("content-type")?)
 }
 
-/// Whether the type is that of server-sent events.
-pub(crate) fn is_event_stream(kind: &[u8]) -> bool {
-    let known = b"text/event-stream";
-    kind.trim_ascii_start().get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known))
+/// What kind of stream an answer of that type is. Asked of every answer, so others are told apart quickly.
+pub(crate) fn kind_of_type(content_type: &[u8]) -> Option<StreamKind> {
+    let begins = |known: &[u8]| {
+        let start = content_type.trim_ascii_start().get(..known.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(known))
+    };
+    if begins(b"text/event-stream") {
+        return Some(StreamKind::Sse);
+    }
+    let is_grpc = begins(b"application/grpc") && std::str::from_utf8(content_type).is_ok_and(is_grpc);
+    is_grpc.then_some(StreamKind::Grpc)
 }
 
 /// What the client sends by itself. It answers pings and a close without being told, and says nothing after either.

@@ -18,6 +18,7 @@ pub(crate) struct RouteTally {
 
 /// The latencies of answered requests, in microseconds, without the warm-up.
 ///
+/// A stream of events or messages counts as answered with the head of its answer: how long it stays open is no latency.
 /// `response` is one value for each operation, whatever the number of its attempts; `service` and `ttfb` are one for
 /// each attempt.
 #[derive(Debug)]

@@ -6,6 +6,8 @@
 //!   \--any other answer, or none: an exchange like all others--> Over
 //! ```
 //!
+//! The status of a gRPC call (`grpc-status`) is not judged: no recording has one to compare with.
+//!
 //! A flow may exist a million times at once, so all that the plan knows stays there (`stream::script`).
 
 mod speak;
@@ -15,7 +17,7 @@ use std::fmt;
 
 use captures::messages::{GrpcScanner, MessageKind, Scanned, SseScanner, StreamKind, WsScanner};
 
-use crate::engine::records::Op;
+use crate::engine::records::{Later, Op, Session};
 use crate::slab::{NONE, Slab};
 use crate::stream::pulse::Pulse;
 use crate::stream::script;
@@ -233,3 +235,8 @@ const ENDS_BY_CLOCK: u16 = 1 << 9;
 const CONTROL_BYTES: usize = 125;
 
 const _: () = assert!(size_of::<Option<Flow>>() <= 48, "a million event streams are open at once");
+const _: () = assert!(
+    size_of::<Option<Flow>>() + size_of::<Option<Op>>() + size_of::<Option<Session>>() + size_of::<Later>()
+        <= 320,
+    "with its 38 bytes in the codec, an event stream takes far less than 1 KiB"
+);

@@ -3,8 +3,8 @@
 use captures::messages::StreamKind;
 
 use crate::engine::flow::{
-    BROKEN, ENDS_BY_CLOCK, Expected, Flow, LEAVES_AT_HEAD, LEFT, OPEN, PEER_CLOSED, SAID_ALL, SAID_CLOSE,
-    Scanner, WAS_OPEN,
+    ARMED, BROKEN, ENDS_BY_CLOCK, Expected, Flow, LEAVES_AT_HEAD, LEFT, OPEN, PEER_CLOSED, SAID_ALL,
+    SAID_CLOSE, Scanner, WAS_OPEN,
 };
 use crate::engine::records::{Act, ConnId, Engine, Phase};
 use crate::engine::settle;
@@ -20,11 +20,11 @@ use crate::tally::Failure;
 impl Engine {
     /// An operation is about to be sent: from now on it has a flow, if it was a stream in the recording.
     pub(crate) fn begin_flow(&mut self, op: u32) {
-        if self.ops[op].flow != NONE {
-            return;
-        }
         let Some(script) = self.step_of(op).script() else { return };
-        let is_left = script.is_left();
+        let (is_left, is_socket) = (script.is_left(), script.kind() == StreamKind::WebSocket);
+        if self.ops[op].flow != NONE {
+            return self.flow_mut(op).begin_again(is_socket);
+        }
         self.ops[op].flow = self.flows.slab.insert(Flow::new());
         if is_left {
             self.end_by_clock(op);
@@ -189,9 +189,6 @@ impl Engine {
         let Some(wait) = self.job.reconnect.wait(tries, random) else { return false };
         let flow = self.flow_mut(op);
         flow.tries = flow.tries.saturating_add(1);
-        flow.scanner = Scanner::Nothing;
-        flow.pulse.interrupt();
-        flow.clear(WAS_OPEN | BROKEN | PEER_CLOSED | SAID_ALL);
         self.end_by_clock(op);
         self.tally.streams.reconnects += 1;
         let record = &mut self.ops[op];
@@ -219,6 +216,19 @@ impl Engine {
         super::speak::close(&mut self.scratch, &[], now);
         self.write_on(slot);
         self.later(op, now + limits::CLOSE_WAIT_NS, Act::Close);
+    }
+}
+
+impl Flow {
+    /// Another attempt: a WebSocket goes on with what is still to be said, a call begins anew.
+    fn begin_again(&mut self, is_socket: bool) {
+        self.scanner = Scanner::Nothing;
+        self.pulse.interrupt();
+        self.clear(WAS_OPEN | BROKEN | PEER_CLOSED | SAID_ALL);
+        if !is_socket {
+            self.cursor = 0;
+            self.clear(ARMED);
+        }
     }
 }
 
