@@ -5,10 +5,12 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 #![allow(clippy::print_stderr, reason = "what was skipped is said")]
 
+mod bad_inputs;
 mod company;
 mod demo;
 mod edges;
 mod faults;
+mod holding;
 mod hundredfold;
 mod killing;
 mod kit;
@@ -17,8 +19,10 @@ mod ledger;
 mod merge;
 mod misbehaviour;
 mod reload;
+mod retrying;
 mod safety;
 mod secrets;
+mod sharding;
 mod stopping;
 #[path = "../support/mod.rs"]
 mod support;

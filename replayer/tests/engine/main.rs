@@ -11,6 +11,7 @@ mod late;
 mod misbehave;
 mod rehearsal;
 mod retries;
+mod shapes;
 mod stopping;
 #[path = "../support/mod.rs"]
 mod support;
