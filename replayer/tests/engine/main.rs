@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod census;
+mod chaos;
 mod connections;
 mod hostile;
 mod http2;
