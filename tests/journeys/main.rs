@@ -6,6 +6,7 @@
 #![allow(clippy::print_stderr, reason = "what was skipped is said")]
 
 mod bad_inputs;
+mod calling_off;
 mod company;
 mod demo;
 mod edges;

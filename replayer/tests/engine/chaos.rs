@@ -79,14 +79,16 @@ fn chaotic_two(dice: &mut Dice) -> Two {
         window: dice.one_of(&[None, Some(1 << 10)]),
         tls: None,
     };
-    Two::open(setup, |met| match fate(met.header("squall-op").unwrap(), met.header("squall-attempt").unwrap()) {
-        0 => Reply::Reset(h2::Reason::INTERNAL_ERROR),
-        1 => Reply::Reset(h2::Reason::REFUSED_STREAM),
-        2 => Reply::Cut,
-        3 => Reply::Early,
-        4 => Reply::Gated, // for ever
-        5 => Reply::Fine(vec![("set-cookie", "a=b".to_owned())], vec![b'x'; 100_000]),
-        _ => fine(),
+    Two::open(setup, |met| {
+        match fate(met.header("squall-op").unwrap(), met.header("squall-attempt").unwrap()) {
+            0 => Reply::Reset(h2::Reason::INTERNAL_ERROR),
+            1 => Reply::Reset(h2::Reason::REFUSED_STREAM),
+            2 => Reply::Cut,
+            3 => Reply::Early,
+            4 => Reply::Gated, // for ever
+            5 => Reply::Fine(vec![("set-cookie", "a=b".to_owned())], vec![b'x'; 100_000]),
+            _ => fine(),
+        }
     })
 }
 

@@ -8,6 +8,7 @@ mod chaos;
 mod connections;
 mod hostile;
 mod http2;
+mod http2_users;
 mod late;
 mod misbehave;
 mod rehearsal;

@@ -259,6 +259,37 @@ fn the_union_of_shards_is_the_plan() {
 }
 
 #[test]
+fn shards_share_the_sessions_that_are_held() {
+    let mut names = HashSet::new();
+    let peaks: Vec<u64> = (1..=2)
+        .map(|index| {
+            let (report, census) = counted(&visits(10), |options| {
+                options.sessions = Some(7);
+                options.duration = Some(Duration::from_secs(6));
+                options.shard = format!("{index}/2").parse().unwrap();
+            });
+            expect_passed(&report);
+            let operations = census.operations();
+            assert!(operations.into_iter().all(|operation| names.insert(operation)), "both sent the same");
+            report.sessions.peak
+        })
+        .collect();
+    assert_eq!(peaks.iter().sum::<u64>(), 7, "{peaks:?}");
+}
+
+#[test]
+fn at_full_speed_so_many_are_held_as_well() {
+    let (report, _) = counted(&visits(10), |options| {
+        options.sessions = Some(5);
+        options.duration = Some(Duration::from_secs(6));
+        options.speed = Speed::Max;
+        options.max_rate = Some(500.0);
+    });
+    expect_passed(&report);
+    assert!(report.sessions.peak <= 5 && report.sessions.started > 100, "{:?}", report.sessions);
+}
+
+#[test]
 fn nothing_leaves_before_the_start() {
     let server = Server::plain();
     let at = SystemTime::now() + Duration::from_secs(1);
