@@ -5,10 +5,13 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 #![allow(clippy::print_stderr, reason = "what was skipped is said")]
 
+mod bad_inputs;
+mod calling_off;
 mod company;
 mod demo;
 mod edges;
 mod faults;
+mod holding;
 mod hundredfold;
 mod killing;
 mod kit;
@@ -17,8 +20,10 @@ mod ledger;
 mod merge;
 mod misbehaviour;
 mod reload;
+mod retrying;
 mod safety;
 mod secrets;
+mod sharding;
 mod stopping;
 mod streams;
 #[path = "../support/mod.rs"]

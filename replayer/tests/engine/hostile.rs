@@ -10,6 +10,7 @@ use replayer::Report;
 use replayer::options::{Connections, Http};
 
 use crate::support::{Server, capture, options, replay, step};
+use crate::two::{Reply, Setup, Two, fine};
 
 /// A peer that does this with each connection once it has been greeted; what it wrote is counted.
 fn peer(act: impl Fn(&mut TcpStream, &AtomicU64) + Send + Sync + 'static) -> (SocketAddr, Arc<AtomicU64>) {
@@ -146,6 +147,33 @@ fn more_than_the_window_allows_is_an_offence() {
         let _ = stream.write_all(&frame(HEADERS, END_HEADERS, 1, &[0x88]));
         pour(stream, &frame(DATA, 0, 3, &[0; 16384]), count);
     });
+}
+
+#[test]
+fn a_gigabyte_is_counted_and_not_kept() {
+    let two =
+        Two::open(Setup::default(), |met| if met.path() == "/a" { Reply::Mebibytes(1024) } else { fine() });
+    let report = replay_to(two.address, Duration::from_secs(120));
+    assert_eq!(report.requests.answered, 2, "{:?}", report.requests);
+    assert!(report.requests.bytes_in > 1 << 30);
+    // Of this whole process, in which other tests run.
+    assert!(report.generator.rss_peak < 500 << 20, "{}", report.generator.rss_peak);
+}
+
+#[test]
+fn a_peer_that_never_shakes_hands() {
+    for http in [Http::One, Http::Two] {
+        let (address, _) = peer(|stream, _| while let Ok(1..) = stream.read(&mut [0; 4096]) {});
+        let dir = tempfile::tempdir().unwrap();
+        let steps = [step(1, 0, 1, "GET /a"), step(2, 5, 1, "GET /b")];
+        let mut options = options(&capture(dir.path(), &steps), &Server::plain());
+        options.target = Some(format!("https://localhost:{}", address.port()));
+        options.insecure = true;
+        options.http = http;
+        options.timeout = Duration::from_millis(200);
+        let report = replay(&options);
+        assert_eq!((report.requests.failed["tls"], report.exit_code), (2, 99), "{:?}", report.requests);
+    }
 }
 
 fn frame_of_fields() -> Vec<u8> {

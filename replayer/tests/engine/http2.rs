@@ -63,6 +63,17 @@ fn requests_arrive_whole_and_by_name() {
 }
 
 #[test]
+fn what_was_recorded_over_http2_is_replayed_over_it() {
+    let two = Two::plain();
+    let mut steps = gets(10);
+    for step in &mut steps {
+        step.protocol = captures::exchange::Protocol::Http2;
+    }
+    let report = replay_two(two.url(), &steps, |options| options.http = Http::Recorded);
+    assert_eq!((report.requests.answered, two.met().len()), (10, 10), "{:?}", report.requests);
+}
+
+#[test]
 fn bodies_fill_windows_of_any_size() {
     let big: Vec<u8> = (0..5_000_000_u32).map(|n| n as u8).collect();
     let mut filled = with_body(step(2, 5, 1, "POST /filled"), b"begin");

@@ -4,13 +4,16 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod census;
+mod chaos;
 mod connections;
 mod hostile;
 mod http2;
+mod http2_users;
 mod late;
 mod misbehave;
 mod rehearsal;
 mod retries;
+mod shapes;
 mod stopping;
 #[path = "../support/mod.rs"]
 mod support;

@@ -106,6 +106,12 @@ fn the_server_may_ask_for_patience() {
         let wait = attempts[1].at - attempts[0].answered_at.unwrap().min(attempts[0].at);
         assert!(wait >= Duration::from_secs(1), "it came back after {wait:?}");
     }
+    assert!(
+        report.latency.response.p50 >= 990_000,
+        "the user waited all that time: {:?}",
+        report.latency.response
+    );
+    assert!(report.latency.lateness.max < 900_000, "and not for us: {:?}", report.latency.lateness);
 }
 
 #[test]

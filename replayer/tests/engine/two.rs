@@ -25,6 +25,8 @@ pub(crate) struct Met {
 pub(crate) enum Reply {
     /// 200 with these fields and a body.
     Fine(Vec<(&'static str, String)>, Vec<u8>),
+    /// 200 with so many mebibytes, made as they are sent.
+    Mebibytes(usize),
     /// RST_STREAM with this code, before anything else.
     Reset(Reason),
     /// RST_STREAM after the head of the answer.
@@ -197,6 +199,7 @@ async fn answer(reply: Reply, mut respond: SendResponse<bytes::Bytes>, shared: &
             (Vec::new(), b"ok".to_vec())
         }
         Reply::Early => (Vec::new(), b"ok".to_vec()),
+        Reply::Mebibytes(count) => return pour(count, respond).await,
         Reply::Reset(reason) => {
             shared.open.fetch_sub(1, Ordering::SeqCst);
             return respond.send_reset(reason);
@@ -219,6 +222,21 @@ async fn answer(reply: Reply, mut respond: SendResponse<bytes::Bytes>, shared: &
     shared.open.fetch_sub(1, Ordering::SeqCst); // once the client knows, it may open the next at once
     let Ok(mut stream) = respond.send_response(head.body(()).unwrap(), false) else { return };
     let _ = stream.send_data(body.into(), true);
+}
+
+/// Sends the same mebibyte over and over, as fast as the windows allow.
+async fn pour(count: usize, mut respond: SendResponse<bytes::Bytes>) {
+    let Ok(mut stream) = respond.send_response(http::Response::new(()), false) else { return };
+    let block = bytes::Bytes::from(vec![b'x'; 1 << 20]);
+    for number in 1..=count {
+        let mut left = block.clone();
+        while !left.is_empty() {
+            stream.reserve_capacity(left.len());
+            let Some(Ok(room)) = std::future::poll_fn(|cx| stream.poll_capacity(cx)).await else { return };
+            let piece = left.split_to(room.min(left.len()));
+            let _ = stream.send_data(piece, number == count && left.is_empty());
+        }
+    }
 }
 
 /// A request in two: what it says, and its body.
