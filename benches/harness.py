@@ -61,10 +61,19 @@ class Bench:
             signal.signal(number, lambda *_: sys.exit("stopped"))
 
     def build(self):
-        """Builds in release mode; returns the folder of the binaries."""
+        """Builds in release mode; returns the folder of the binaries. $SQUALL_BIN_DIR names one that is ready."""
+        ready = os.environ.get("SQUALL_BIN_DIR")
+        return Path(ready).resolve() if ready else self.cargo()
+
+    def build_example(self, name):
+        """A test origin of `replayer/examples`, built in release mode."""
+        ready = Path(os.environ.get("SQUALL_BIN_DIR", "/nowhere")) / "examples" / name
+        return ready if ready.exists() else self.cargo("-p", "replayer", "--example", name) / "examples" / name
+
+    def cargo(self, *what):
         # every core may build
         anywhere = lambda: os.sched_setaffinity(0, {self.measured_core, self.other_core})
-        subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=ROOT, check=True, preexec_fn=anywhere)
+        subprocess.run(["cargo", "build", "--release", "--quiet", *what], cwd=ROOT, check=True, preexec_fn=anywhere)
         told = subprocess.run(
             ["cargo", "metadata", "--no-deps", "--format-version", "1"], cwd=ROOT, check=True, capture_output=True
         )
@@ -98,7 +107,7 @@ master_process off;
 worker_processes 1;
 pid {folder}/pid;
 error_log stderr crit;
-events {{ worker_connections 8192; }}
+events {{ worker_connections 19800; }}
 http {{
 {temporary}
     access_log off;
@@ -201,11 +210,20 @@ class Counter:
         sys.exit("the origin is loaded by something else")
 
 
-def run_measured(bench, arguments, core, name):
-    """Runs a program to its end on a core; returns how it ended and what it used."""
+def run_measured(bench, arguments, core, name, watch=None):
+    """Runs a program to its end on a core; returns how it ended and what it used.
+
+    `watch` is called with its process and the seconds that it has run, every 20 ms: it may look, and send signals.
+    """
     began = time.monotonic()
     process = bench.start(arguments, core, name)
-    _, status, used = os.wait4(process.pid, 0)
+    gone = 0
+    while watch and not gone:
+        watch(process, time.monotonic() - began)
+        time.sleep(0.02)
+        gone, status, used = os.wait4(process.pid, os.WNOHANG)
+    if not gone:
+        _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     bench.processes.remove(process)
     return Used(
@@ -227,9 +245,61 @@ def wrk(bench, url, connections, seconds, core):
     return int(told.group(1)), used
 
 
+def resident(pid):
+    """Bytes of memory that a process has now; 0 once it has ended."""
+    try:
+        told = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(told.group(1)) * 1024 if told else 0
+
+
+class Memory:
+    """Memory of a process over time, to be handed to `run_measured` as `watch`."""
+
+    def __init__(self, every=0.25):
+        self.every, self.samples = every, []
+
+    def __call__(self, process, seconds):
+        if not self.samples or self.samples[-1][0] + self.every <= seconds:
+            now = resident(process.pid)
+            if now:
+                self.samples.append((seconds, now))
+
+    def peak(self, since=0.0):
+        return max((size for at, size in self.samples if since <= at), default=0)
+
+
+def replay(bench, binaries, arguments, watch=None, code=0):
+    """A run of `replay` on the measured core, which must end with this code; returns its run.json and what it used."""
+    told = bench.folder / "run.json"
+    told.unlink(missing_ok=True)
+    arguments = [binaries / "replay", "--quiet", "--json", told, *arguments]
+    used = run_measured(bench, arguments, bench.measured_core, "replay", watch)
+    reason = json.loads(told.read_text())["reason"] if told.exists() and told.stat().st_size else "no report"
+    check(used.code == code, f"replay ended with {used.code}, {reason}:\n{used.said}")
+    return json.loads(told.read_text()), used
+
+
+def whole(run):
+    """Ends the bench unless all that was sent was answered, as recorded, and the books balance."""
+    requests, off = run["requests"], [row for row in run["books"]["rows"] if row["state"] == "off"]
+    check(run["books"]["balanced"] and not off, off)
+    check(0 < requests["answered"] == requests["sent"] and not requests["mismatched"], requests)
+    check(not any(requests["failed"].values()), requests["failed"])
+    check(set(requests["status"]) == {"200"}, requests["status"])
+
+
 def check(is_so, words):
     if not is_so:
         sys.exit(f"not a fair run: {words}")
+
+
+def judge(rows):
+    """Prints figures beside what they are to reach, each as (figure, measured, target, reached); ends with 1 on a miss."""
+    words = lambda reached: {True: "reached", False: "MISSED", None: "-"}[reached]
+    table(["figure", "measured", "target", ""], [[*row[:3], words(row[3])] for row in rows])
+    sys.exit(any(row[3] is False for row in rows))
 
 
 def spread(values):
