@@ -195,8 +195,15 @@ class Counter:
         self.asked = 0
 
     def served(self):
+        return self.told()[2] - self.asked
+
+    def accepted(self):
+        """Connections that it has accepted, without those for this count."""
+        return self.told()[0] - self.asked
+
+    def told(self):
         self.asked += 1
-        return int(fetch(f"{self.base}/status").decode().splitlines()[2].split()[2]) - self.asked
+        return [int(number) for number in fetch(f"{self.base}/status").decode().splitlines()[2].split()]
 
     def settled(self):
         """The same once it stands still: what a load left under way when it ended has arrived."""
