@@ -201,6 +201,11 @@ class Counter:
         """Connections that it has accepted, without those for this count."""
         return self.told()[0] - self.asked
 
+    def active(self):
+        """Connections that are open now, that of this question too."""
+        self.asked += 1
+        return int(fetch(f"{self.base}/status").decode().splitlines()[0].split()[-1])
+
     def told(self):
         self.asked += 1
         return [int(number) for number in fetch(f"{self.base}/status").decode().splitlines()[2].split()]
