@@ -26,6 +26,13 @@ ROOT = Path(__file__).resolve().parent.parent
 TICKS = os.sysconf("SC_CLK_TCK")
 READY_SECONDS = 30
 PR_SET_PDEATHSIG = 1
+# an nginx that answers 13 bytes, and tells its count at /status
+HELLO = """
+    server {
+        listen 127.0.0.1:PORT backlog=8192;
+        location / { return 200 "Hello, world!"; }
+        location = /status { stub_status; }
+    }"""
 
 
 @dataclass
@@ -247,9 +254,10 @@ def run_measured(bench, arguments, core, name, watch=None):
     )
 
 
-def wrk(bench, url, connections, seconds, core):
+def wrk(bench, url, connections, seconds, core, script=None):
     """A run of wrk: how many requests it made, and what it used. Any error ends the bench."""
-    arguments = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", loopback_only(url)]
+    scripted = ["-s", script] if script else []
+    arguments = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", *scripted, loopback_only(url)]
     used = run_measured(bench, arguments, core, "wrk")
     told = re.search(r"(\d+) requests in [\d.]+s", used.said)
     if used.code != 0 or told is None or "Socket errors" in used.said or "Non-2xx" in used.said:

@@ -51,6 +51,15 @@ def event_stream(session, at_us, target, seconds):
     return exchange(session, at_us, target, response_headers=kind, **more)
 
 
+def visits(sessions, steps):
+    """Sessions that begin a tenth of a second apart and ask for a page a second."""
+    return [
+        exchange(session, session * SECOND // 10 + step * SECOND, f"/items/{step}?page={session % 7}")
+        for session in range(1, sessions + 1)
+        for step in range(steps)
+    ]
+
+
 def make(bench, binaries, exchanges, name="capture"):
     """The capture of these exchanges."""
     lines = bench.folder / f"{name}.ndjson"
