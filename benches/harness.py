@@ -337,9 +337,8 @@ def machine():
     """What the figures were made on."""
     cpuinfo = Path("/proc/cpuinfo").read_text()
     model = re.search(r"model name\s*: (.*)", cpuinfo)
-    versions = [
-        subprocess.run([tool, "-v"], capture_output=True, text=True) for tool in ("nginx", "wrk") if shutil.which(tool)
-    ]
+    asked = [["nginx", "-v"], ["wrk", "-v"], ["h2load", "--version"]]
+    versions = [subprocess.run(words, capture_output=True, text=True) for words in asked if shutil.which(words[0])]
     names = [(told.stderr + told.stdout).splitlines()[0].split(" Copyright")[0].strip() for told in versions]
     load = os.getloadavg()[0]
     busy = f"; BUSY: load {load:.1f} before the first run" if 0.7 < load else ""
