@@ -58,6 +58,7 @@ class Bench:
             sys.exit("two cores are needed: one for what is measured, one for the rest")
         # what is measured has a core of its own; load, origin and this script share the other
         self.measured_core, self.other_core = cores[0], cores[1]
+        self.both_cores = {self.measured_core, self.other_core}
         os.sched_setaffinity(0, {self.other_core})
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -79,7 +80,7 @@ class Bench:
 
     def cargo(self, *what):
         # every core may build
-        anywhere = lambda: os.sched_setaffinity(0, {self.measured_core, self.other_core})
+        anywhere = lambda: os.sched_setaffinity(0, self.both_cores)
         subprocess.run(["cargo", "build", "--release", "--quiet", *what], cwd=ROOT, check=True, preexec_fn=anywhere)
         told = subprocess.run(
             ["cargo", "metadata", "--no-deps", "--format-version", "1"], cwd=ROOT, check=True, capture_output=True
@@ -87,7 +88,7 @@ class Bench:
         return Path(json.loads(told.stdout)["target_directory"]) / "release"
 
     def start(self, arguments, core, name):
-        """Starts a process on a core; what it says goes to a file."""
+        """Starts a process on a core, or on any of a set of them; what it says goes to a file."""
         said = (self.folder / f"{name}.log").open("wb")
         process = subprocess.Popen(
             [str(argument) for argument in arguments],
@@ -148,7 +149,7 @@ http {{
 
 def dies_with_parent(core):
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, core if isinstance(core, set) else {core})
 
 
 def free_port():
