@@ -134,6 +134,12 @@ http {{
         alive = lambda process: "runs" if process.poll() is None else f"ended with {process.returncode}"
         return "\n".join(f"--- {process.log.stem} {alive(process)}:\n{words(process)}" for process in self.processes)
 
+    def end_process(self, name):
+        """Ends the process of that name, so that all it wrote is on the disk."""
+        for process in [process for process in self.processes if process.log.stem == name]:
+            process.terminate()
+            process.wait()
+
     def end(self):
         for process in self.processes:
             process.terminate()
