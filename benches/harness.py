@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TICKS = os.sysconf("SC_CLK_TCK")
 READY_SECONDS = 30
 PR_SET_PDEATHSIG = 1
+# exit code of a replay that doubts its own figures, and what such runs said
+DEGRADED, troubles = 111, []
 # an nginx that answers 13 bytes, and tells its count at /status
 HELLO = """
     server {
@@ -115,7 +117,7 @@ master_process off;
 worker_processes 1;
 pid {folder}/pid;
 error_log stderr crit;
-events {{ worker_connections 19800; }}
+events {{ worker_connections 40000; multi_accept on; }}
 http {{
 {temporary}
     access_log off;
@@ -298,13 +300,19 @@ class Memory:
 
 
 def replay(bench, binaries, arguments, watch=None, code=0):
-    """A run of `replay` on the measured core, which must end with this code; returns its run.json and what it used."""
+    """A run of `replay` on the measured core, which must end with this code; returns its run.json and what it used.
+
+    A generator that calls itself degraded leaves its figures to be read, and `judge` has that to say of them.
+    """
     told = bench.folder / "run.json"
     told.unlink(missing_ok=True)
     arguments = [binaries / "replay", "--quiet", "--json", told, *arguments]
     used = run_measured(bench, arguments, bench.measured_core, "replay", watch)
     reason = json.loads(told.read_text())["reason"] if told.exists() and told.stat().st_size else "no report"
-    check(used.code == code, f"replay ended with {used.code}, {reason}:\n{used.said}")
+    if used.code == DEGRADED != code:
+        troubles.append(reason)
+    else:
+        check(used.code == code, f"replay ended with {used.code}, {reason}:\n{used.said}")
     return json.loads(told.read_text()), used
 
 
@@ -324,6 +332,7 @@ def check(is_so, words):
 
 def judge(rows):
     """Prints figures beside what they are to reach, each as (figure, measured, target, reached); ends with 1 on a miss."""
+    rows = [*rows, *(("generator", trouble, "not degraded", False) for trouble in troubles)]
     words = lambda reached: {True: "reached", False: "MISSED", None: "-"}[reached]
     table(["figure", "measured", "target", ""], [[*row[:3], words(row[3])] for row in rows])
     sys.exit(any(row[3] is False for row in rows))
