@@ -117,7 +117,7 @@ master_process off;
 worker_processes 1;
 pid {folder}/pid;
 error_log stderr crit;
-events {{ worker_connections 40000; multi_accept on; }}
+events {{ worker_connections 40000; }}
 http {{
 {temporary}
     access_log off;
