@@ -66,7 +66,8 @@ async fn serve(wanted: Wanted) -> Result<(), Box<dyn Error>> {
 
 /// One connection. How it ends is not its matter: streams that died with it are counted as gone.
 async fn converse(socket: TcpStream, held: Rc<RefCell<Held>>) {
-    let handshake = h2::server::Builder::new().max_concurrent_streams(STREAMS_PER_CONNECTION).handshake(socket);
+    let handshake =
+        h2::server::Builder::new().max_concurrent_streams(STREAMS_PER_CONNECTION).handshake(socket);
     let Ok(mut connection) = handshake.await else { return };
     let mut opened = 0;
     while let Some(Ok((_, mut respond))) = connection.accept().await {
