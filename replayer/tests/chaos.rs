@@ -4,6 +4,8 @@
 
 mod support;
 
+#![allow(clippy::print_stderr)] // a failure names the plan that failed
+
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
