@@ -135,16 +135,14 @@ impl Engine {
     fn time_out(&mut self, now: u64) {
         let slots = self.ops.slots();
         let part = slots.div_ceil(SWEEPS).max(OPS_A_SWEEP).min(slots);
-        let late: Vec<(u32, u32, Failure)> = (0..part)
-            .filter_map(|step| {
-                let number = (self.swept + step) % slots;
-                let failure = self.overdue(number, now)?;
-                Some((number, self.ops[number].serial, failure))
-            })
+        let late: Vec<u32> = (0..part)
+            .map(|step| (self.swept + step) % slots)
+            .filter(|number| self.overdue(*number, now).is_some())
             .collect();
         self.swept = if slots == 0 { 0 } else { (self.swept + part) % slots };
-        for (op, serial, failure) in late {
-            if self.is_current(op, serial) {
+        for op in late {
+            // One that failed may have taken others with it, which have gone on since.
+            if let Some(failure) = self.overdue(op, now) {
                 self.fail_late(op, failure, now);
             }
         }
