@@ -1,10 +1,9 @@
 //! Whatever an origin does and whenever a run is stopped, every request is in the books exactly once. Chance is
 //! seeded; the helper that replays checks the books.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
+#![allow(clippy::print_stderr)] // a failure names the plan that failed
 
 mod support;
-
-#![allow(clippy::print_stderr)] // a failure names the plan that failed
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
