@@ -1,11 +1,16 @@
 //! Plans, sends, measures and judges a replay.
 //!
 //! ```text
-//! Options --prepare--> Plan --engine--> Tally --join with the proxy's books--> Report
+//! captures, Options --prepare--> Plan --engine--> Tally --join with the proxy's books--> Report
+//!                                                                       Report, Report --merge--> Report
 //! ```
 //!
-//! The plan is pure; the engine knows nothing of captures, proxies or reports; the report is judged from counts
-//! alone. [`replay`] is the whole of it for other programs; [`cli`] is the command line.
+//! The plan is pure: programs (the recorded sessions, shared by all clones) and a population (who starts when). The
+//! engine, a thread per core, knows nothing of captures, proxies or reports; a session that thinks is a record in a
+//! timer wheel. The report is judged from counts alone, and those of several shards merge into one.
+//!
+//! [`preview`] plans without a packet, [`replay`] is the whole of it for other programs, [`merge`] joins reports;
+//! [`cli`] is the command line. `GUIDE.md` beside this crate is the reference of what can be asked for.
 
 mod admin;
 pub mod backoff;

@@ -143,7 +143,6 @@ pub(crate) const REHEARSAL_CONNECTIONS: usize = 16;
 pub(crate) const PROFILE_PARTS: usize = 1000;
 /// Boosts of one run: each may split the curve of the load in two.
 pub(crate) const BOOSTS: usize = 16;
-/// Most shards of one plan.
 /// Clones of one window that are placed in memory at once; a larger window is halved first.
 pub(crate) const LEAF_CLONES: u32 = 4096;
 /// Slots of time in an estimate of a plan: a day in seconds, a longer span has wider ones.

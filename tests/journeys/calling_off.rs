@@ -64,7 +64,7 @@ fn control_c_ends_the_run_with_105_and_a_second_one_waits_for_nobody() {
             answer(stream, b"ok")
         });
         let json = folder.path().join(format!("{signals}.json"));
-        let mut run = Replayed::start(&path, &["--target", &server.url(), "--timeout", "10m"], &json);
+        let run = Replayed::start(&path, &["--target", &server.url(), "--timeout", "10m"], &json);
         eventually("it has begun", || (count.load(Ordering::SeqCst) >= 60).then_some(()));
         run.signal("INT");
         if signals == 2 {

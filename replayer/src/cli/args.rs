@@ -51,10 +51,10 @@ pub struct Args {
     /// How many sessions for each recorded one: 100x, 2.5x [default: 1x]
     #[arg(long, value_name = "N", value_parser = units::amplify, group = "load", help_heading = "How much")]
     pub amplify: Option<f64>,
-    /// Hold this many sessions alive: a session that ends is replaced
+    /// Hold this many sessions alive: they enter in their midst over 5 s, and one that ends is replaced
     #[arg(long, value_name = "N", value_parser = units::count, group = "load", help_heading = "How much")]
     pub sessions: Option<usize>,
-    /// So many requests on average: 500/s, 6k/m
+    /// The amplification that makes this many requests on average: 500/s, 6k/m
     #[arg(long, short = 'r', value_name = "RATE", value_parser = rate, group = "load", help_heading = "How much")]
     pub rate: Option<Rate>,
     /// The amplification as a curve: "ramp:0..100x/2m, hold/10m, spike:300x/30s, step:-50x/1m"
@@ -75,10 +75,10 @@ pub struct Args {
     /// Send nothing that is due later than this
     #[arg(long, short = 'd', value_name = "TIME", value_parser = units::some_duration, help_heading = "How much")]
     pub duration: Option<Duration>,
-    /// Leave what is due before this out of figures and thresholds (the books count it)
+    /// Leave what is due before this out of latencies, routes and thresholds (the books count it)
     #[arg(long, value_name = "TIME", value_parser = units::some_duration, help_heading = "How much")]
     pub warmup: Option<Duration>,
-    /// Never send more than this: 100/s, 6k/m, max
+    /// Never send more than this, whatever the plan says: 100/s, 6k/m, max
     #[arg(long, value_name = "RATE", value_parser = rate, help_heading = "How much")]
     pub max_rate: Option<Rate>,
     /// Only this route or session: 'GET /cart/{id}', 'GET /api/*', session:1f
@@ -106,7 +106,7 @@ pub struct Args {
     /// What becomes of a step whose predecessor answered late
     #[arg(long, value_name = "POLICY", value_enum, default_value = "catch-up", help_heading = "When")]
     pub late_policy: LatePolicy,
-    /// Begin then: 2026-01-31T08:00:00Z, 08:00, +30s
+    /// Begin then: 2026-01-31T08:00:00Z, 08:00 (UTC), +30s
     #[arg(long, value_name = "TIME", help_heading = "When")]
     pub start_at: Option<String>,
 
@@ -116,16 +116,19 @@ pub struct Args {
     /// Use rows again when there are more sessions than rows
     #[arg(long, requires = "users", help_heading = "Who")]
     pub users_wrap: bool,
-    /// Replace a part of requests: 'header:x-user={id}', 'json:user.email={email}', also query: and form:
+    /// Replace a part of requests: 'header:x-user={id}', 'json:user.email={email}', query:, form:. {id} is a
+    /// column of --users; {session}, {clone}, {uuid} are always there
     #[arg(long, value_name = "WHERE=TEXT", help_heading = "Who")]
     pub set: Vec<Substitution>,
-    /// What clients do when a request fails: none, naive, backoff, budget
+    /// What clients do when a request fails: none, naive:3, backoff:3,100ms..10s, budget:20%,3; these figures are what
+    /// the bare names mean
     #[arg(long, value_name = "POLICY", default_value = "none", help_heading = "Who")]
     pub retry: Retry,
-    /// Users of a kind, by share: 'slow-link 5% 64KB/s', 'slow-reader 2% 4KB/s', 'double-submit 1%', 'abandon 3%'
+    /// Users of a kind, by share: 'slow-link 5% 64KB/s', 'slow-reader 2% 4KB/s', 'double-submit 1%', 'abandon 3%',
+    /// 'abandon 3% after 500ms'
     #[arg(long, value_name = "KIND SHARE", help_heading = "Who")]
     pub misbehave: Vec<Misbehaviour>,
-    /// What clients do when their WebSocket is dropped: never, immediate, backoff
+    /// What clients do when their WebSocket is dropped: never, immediate, backoff:100ms..10s
     #[arg(long, value_name = "POLICY", default_value = "never", help_heading = "Who")]
     pub reconnect: Reconnect,
 
@@ -164,7 +167,7 @@ pub struct Args {
     /// The run.json that thresholds with `baseline` compare with
     #[arg(long, value_name = "RUN.json", help_heading = "What comes out")]
     pub baseline: Option<PathBuf>,
-    /// Stop the run when this holds: 'errors>10% over 10s'
+    /// Stop the run when this holds over the last seconds: 'errors>10% over 10s', '... after 30s'
     #[arg(long, value_name = "EXPR", help_heading = "What comes out")]
     pub abort_on: Vec<AbortOn>,
     /// Write the report as JSON
@@ -291,8 +294,10 @@ Examples:
   replay --target https://staging.example --allow-target staging.example --max-rate 500/s capture.zst
   replay --dry-run --amplify 1kx capture.zst           what would it take?
 
+The reference of all this is replayer/GUIDE.md.
+
 Exit codes: 0 passed, 99 a threshold failed or nothing was answered, 104 bad usage, 105 interrupted,
-108 stopped by a guard, 111 generator degraded, 112 refused for safety, 113 invalid (the books are off).
+108 stopped by a guard or the rehearsal, 111 generator degraded, 112 refused for safety, 113 invalid (the books are off).
 Environment: SQUALL_ALLOW_TARGETS, hosts separated by commas.";
 
 #[cfg(test)]

@@ -17,12 +17,15 @@ pub(crate) fn outline(outline: &Outline) -> String {
     // Writing to a string cannot fail.
     let _ = writeln!(
         out,
-        "plan       {} sessions{} ({} recorded{}), {} requests, {speed}, {} to {}",
+        "plan       {} sessions{} ({} recorded{}), {}, {speed}, {} to {}",
         number(plan.sessions),
         if plan.open_ended { " at once" } else { "" },
         number(plan.recorded_sessions),
         if plan.open_ended { String::new() } else { format!(", {}x", plan.amplify) },
-        if plan.open_ended { "as many as there is time for".to_owned() } else { number(plan.requests) },
+        match plan.open_ended {
+            true => "as many requests as time and answers allow".to_owned(),
+            false => format!("{} requests", number(plan.requests)),
+        },
         if outline.http2 { "HTTP/2" } else { "HTTP/1.1" },
         outline.target
     );

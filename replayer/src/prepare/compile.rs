@@ -83,6 +83,9 @@ fn emptiness(compiled: &Compiled, options: &Options) -> Option<String> {
     Some(match (skipped.is_empty(), programs) {
         (false, 0) => format!("none of its exchanges is organic traffic ({})", skipped.join(", ")),
         (true, 0) => "it holds no request".to_owned(),
+        _ if options.duration.is_some() => {
+            "no session of it starts within the duration; let it last longer, or amplify more".to_owned()
+        }
         _ => format!("{}x of it leaves no session; amplify more", options.amplify),
     })
 }

@@ -142,7 +142,7 @@ fn flags(dice: &mut Dice, options: &mut Options) {
         }
         1 => {
             options.looped = true;
-            options.duration = Some(Duration::from_millis(1 + dice.below(900)));
+            options.duration = Some(Duration::from_millis(40 + dice.below(900)));
         }
         _ => {
             options.amplify = dice.one_of(&[0.5, 1.0, 3.5, 8.0]);

@@ -186,7 +186,7 @@ fn a_stream_that_was_reset_is_tried_again_under_the_same_name() {
         _ => fine(),
     });
     let report = replay_two(two.url(), &gets(10), |options| {
-        options.retry = "backoff:3,1ms..2ms".parse::<Retry>().unwrap()
+        options.retry = "backoff:3,1ms..2ms".parse::<Retry>().unwrap();
     });
     assert_eq!((report.requests.answered, report.requests.retries), (10, 10), "{report:#?}");
     let met = two.met();

@@ -14,8 +14,6 @@ use tokio_rustls::TlsAcceptor;
 #[derive(Clone, Debug)]
 pub(crate) struct Met {
     pub(crate) connection: usize,
-    /// Number of the request on its connection, from 0.
-    pub(crate) place: usize,
     pub(crate) request: http::Request<()>,
     pub(crate) body: Vec<u8>,
 }
@@ -158,7 +156,7 @@ async fn serve(socket: impl AsyncRead + AsyncWrite + Unpin, connection: usize, s
         let open = shared.open.fetch_add(1, Ordering::SeqCst) + 1;
         shared.peak.fetch_max(open, Ordering::SeqCst);
         let (request, body) = request.into_parts_of();
-        let mut met = Met { connection, place, request, body: Vec::new() };
+        let mut met = Met { connection, request, body: Vec::new() };
         place += 1;
         if shared.setup.goodbye_after == Some(place) {
             http2.graceful_shutdown();
