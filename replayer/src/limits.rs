@@ -179,3 +179,5 @@ pub(crate) const PROTOCOL_SAMPLE: usize = 1000;
 pub(crate) const SHARED_STEPS: usize = 200_000;
 /// Windows of one finite plan, which are counted before it starts: some seconds.
 pub(crate) const WINDOWS: f64 = 1e9;
+/// How often a request is sent again because its stream was refused: servers end connections that way in good order.
+pub(crate) const REFUSED_AGAIN: u32 = 8;

@@ -238,7 +238,8 @@ impl Engine {
                     Why::Peer => Failure::Truncated,
                     Why::Malformed(_) => Failure::Protocol,
                 };
-                tally.refused_streams += u64::from(code == h2::REFUSED_STREAM);
+                ops[tag].was_refused = code == h2::REFUSED_STREAM;
+                tally.refused_streams += u64::from(ops[tag].was_refused);
                 ended.push((tag, End::Failed(failure)));
             }
             Event::Interim { tag, .. } if ops[tag].first_ns == 0 => ops[tag].first_ns = now,

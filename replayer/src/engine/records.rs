@@ -109,6 +109,8 @@ pub(crate) struct Op {
     pub(crate) by_proxy: bool,
     /// The answer says that a gRPC call failed (`grpc-status` other than 0).
     pub(crate) grpc_failed: bool,
+    /// The peer refused its stream without looking at it.
+    pub(crate) was_refused: bool,
     /// It had to wait for the step before it.
     pub(crate) was_blocked: bool,
     /// It is the second of a double submit.
@@ -383,6 +385,7 @@ impl Op {
             paid: false,
             by_proxy: false,
             grpc_failed: false,
+            was_refused: false,
             was_blocked: false,
             is_double: false,
             retry_after_s: 0,

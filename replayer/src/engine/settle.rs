@@ -277,9 +277,19 @@ pub(crate) fn note_field(record: &mut Op, own: &mut Own<'_>, name: &[u8], value:
 impl Engine {
     /// Sends the operation once more, now or later, if its client would. False: that was its last attempt.
     fn try_again(&mut self, op: u32, outcome: Outcome, now: u64) -> bool {
+        let refused = std::mem::take(&mut self.ops[op].was_refused);
         let record = &self.ops[op];
-        let retries = self.job.retry != Retry::None && self.phase == Phase::Running;
-        if !retries || record.is_double || self.sessions[record.session].gone {
+        if self.phase != Phase::Running || record.is_double || self.sessions[record.session].gone {
+            return false;
+        }
+        // The number after the first belongs to the second of a double submit.
+        let doubled = self.step_of(op).submits() && self.behaviour(&self.sessions[record.session]).doubles;
+        if refused && record.attempt <= limits::REFUSED_AGAIN {
+            // The server has not looked at it: every client sends it again, whatever its policy.
+            self.again(op, doubled, now, now);
+            return true;
+        }
+        if self.job.retry == Retry::None {
             return false;
         }
         let random = crate::identity::prf(
@@ -287,24 +297,26 @@ impl Engine {
             crate::identity::Lane::Retry,
             [record.id, u64::from(record.attempt), 0],
         );
-        let step = self.step_of(op);
-        let replayable = step.is_replayable();
-        // The number after the first belongs to the second of a double submit.
-        let doubled = step.submits() && self.behaviour(&self.sessions[record.session]).doubles;
+        let replayable = self.step_of(op).is_replayable();
         let attempt = record.attempt - u32::from(doubled && record.attempt > 1);
         let ended = Ended { attempt, outcome, replayable, now_ns: now };
         let decided = self.job.retry.decide(&ended, random, &mut self.budget);
         self.tally.retries_denied = self.budget.denied();
         let Some(wait) = decided else { return false };
+        self.again(op, doubled, now + u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX / 2), now);
+        true
+    }
+
+    /// Sends the operation once more at `ready_ns`.
+    fn again(&mut self, op: u32, doubled: bool, ready_ns: u64, now: u64) {
         let record = &mut self.ops[op];
         record.attempt += 1 + u32::from(doubled && record.attempt == 1);
-        record.start_attempt(now + u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX / 2));
-        if wait.is_zero() {
+        record.start_attempt(ready_ns);
+        if ready_ns <= now {
             self.dispatch(op, now);
         } else {
-            self.later(op, self.ops[op].ready_ns, Act::Retry);
+            self.later(op, ready_ns, Act::Retry);
         }
-        true
     }
 
     /// Notes what came back, where somebody wants to know.

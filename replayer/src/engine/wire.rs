@@ -97,9 +97,15 @@ impl Wire {
         if !self.has_rest() {
             return self.send(bytes, Bytes::new(), 0);
         }
+        self.keep(bytes);
+        self.push()
+    }
+
+    /// Keeps bytes after what is still to be written, for [`Wire::poll_flush`] alone.
+    pub(crate) fn keep(&mut self, bytes: &[u8]) -> Written {
         self.touched = true;
         self.rest.head = Bytes::from([&self.rest.head, bytes].concat());
-        self.push()
+        Written::Part
     }
 
     /// Writes as much of the rest as the socket takes.

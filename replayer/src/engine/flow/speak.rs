@@ -139,8 +139,12 @@ impl Engine {
     /// Writes the scratch buffer behind whatever is still to be written.
     pub(super) fn write_on(&mut self, slot: u32) {
         self.tally.bytes_out += self.scratch.len() as u64;
-        let Some(wire) = self.conns[slot].wire.as_mut() else { return };
-        let written = wire.append(&self.scratch);
+        let conn = &mut self.conns[slot];
+        let Some(wire) = conn.wire.as_mut() else { return };
+        let written = match conn.link {
+            None => wire.append(&self.scratch),
+            Some(_) => Ok(wire.keep(&self.scratch)),
+        };
         self.after_write(slot, written);
     }
 
