@@ -4,12 +4,12 @@
 use bytes::Bytes;
 
 use crate::engine::flow::{self, Seen, handshake};
-use crate::engine::records::{ConnId, Engine, Speaks, Stage};
+use crate::engine::records::{ConnId, Engine, Op, Speaks, Stage};
 use crate::engine::settle::{self, Own, note_field, note_stream};
 use crate::engine::wire::Written;
 use crate::h2::{self, Config, Connection, Event, Piece, Why};
 use crate::limits;
-use crate::slab::NONE;
+use crate::slab::{NONE, Slab};
 use crate::tally::Failure;
 
 /// An HTTP/2 connection.
@@ -155,17 +155,24 @@ impl Engine {
         let mut ended = std::mem::take(&mut self.ended);
         let healthy = self.read_frames(id, bytes, now, &mut ended);
         self.soil(id.slot);
-        self.open_streams -= ended.len() as u64;
+        self.open_streams = self.open_streams.saturating_sub(ended.len() as u64);
         if healthy {
             self.greeted(id, now);
             self.mind_room(id.slot);
         } else {
             self.tally.no_http2 += u64::from(bytes.starts_with(b"HTTP/1."));
         }
-        for (op, end) in ended.drain(..) {
-            self.cut_short(op);
-            self.ops[op].stream = 0;
+        // What ends here may lead to a connection in this one's place: nobody may take that for this one.
+        for (op, serial, _) in ended.iter().copied() {
+            if self.is_current(op, serial) {
+                self.cut_short(op);
+                self.ops[op].conn = NONE;
+                self.ops[op].stream = 0;
+            }
+        }
+        for (op, serial, end) in ended.drain(..) {
             match end {
+                _ if !self.is_current(op, serial) => {}
                 End::Answered => settle::answered(self, op, now),
                 End::Failed(failure) => settle::failed(self, op, failure, now),
             }
@@ -190,13 +197,18 @@ impl Engine {
     }
 
     /// Feeds the codec; notes what heads say and which streams ended. False: the peer breaks the protocol.
-    fn read_frames(&mut self, id: ConnId, bytes: &[u8], now: u64, ended: &mut Vec<(u32, End)>) -> bool {
+    fn read_frames(&mut self, id: ConnId, bytes: &[u8], now: u64, ended: &mut Vec<(u32, u32, End)>) -> bool {
         let Engine { conns, ops, sessions, jars, job, tally, flows, .. } = self;
         let conn = &mut conns[id.slot];
         let Speaks::Http2(mux) = &mut conn.speaks else { return false };
         let Mux { codec: Some(codec), out, .. } = &mut **mux else { return false };
         conn.used = true;
+        let is_ours = |ops: &Slab<Op>, tag: u32| {
+            ops.get(tag).is_some_and(|record| record.conn == id.slot && record.stream != 0)
+        };
         let fed = codec.feed(bytes, out, &mut |event| match event {
+            // Nothing is heard of a stream that we let go; should it be, it is nobody's.
+            event if event.tag().is_some_and(|tag| !is_ours(ops, tag)) => {}
             Event::Head { tag, status, fields, end } => {
                 let record = &mut ops[tag];
                 if record.first_ns == 0 {
@@ -212,7 +224,7 @@ impl Engine {
                 }
                 flows.on_head((tag, record), seen, &mut tally.streams);
                 if end {
-                    ended.push((tag, End::Answered));
+                    ended.push((tag, ops[tag].serial, End::Answered));
                 }
             }
             Event::Data { tag, end, bytes } => {
@@ -223,24 +235,20 @@ impl Engine {
                     flows.on_bytes((tag, record), bytes, expected, (now, &mut tally.streams));
                 }
                 if end {
-                    ended.push((tag, End::Answered));
+                    ended.push((tag, ops[tag].serial, End::Answered));
                 }
             }
             Event::Trailers { tag, fields } => {
                 for (_, value) in fields.iter().filter(|(name, _)| *name == b"grpc-status") {
                     ops[tag].grpc_failed = value != b"0";
                 }
-                ended.push((tag, End::Answered));
+                ended.push((tag, ops[tag].serial, End::Answered));
             }
             Event::Reset { tag, code, why } => {
-                let failure = match why {
-                    Why::Peer if ops[tag].status == 0 => Failure::Reset,
-                    Why::Peer => Failure::Truncated,
-                    Why::Malformed(_) => Failure::Protocol,
-                };
+                let failure = failure_of(why, ops[tag].status != 0);
                 ops[tag].was_refused = code == h2::REFUSED_STREAM;
                 tally.refused_streams += u64::from(ops[tag].was_refused);
-                ended.push((tag, End::Failed(failure)));
+                ended.push((tag, ops[tag].serial, End::Failed(failure)));
             }
             Event::Interim { tag, .. } if ops[tag].first_ns == 0 => ops[tag].first_ns = now,
             Event::Interim { status, .. } => tracing::trace!(status, "one more head before the final one"),
@@ -250,7 +258,7 @@ impl Engine {
             }
             Event::Settled => {}
         });
-        for (op, _) in ended.iter() {
+        for (op, ..) in ended.iter() {
             // An answer that came before the whole request: nobody reads the rest of it.
             let stream = ops[*op].stream;
             if codec.is_blocked(stream) {
@@ -388,6 +396,15 @@ impl Engine {
             self.soil(id.slot);
             self.flush_dirty();
         }
+    }
+}
+
+/// What it means that a stream was reset, whose answer had `begun` or not.
+fn failure_of(why: Why, begun: bool) -> Failure {
+    match why {
+        Why::Peer if begun => Failure::Truncated,
+        Why::Peer => Failure::Reset,
+        Why::Malformed(_) => Failure::Protocol,
     }
 }
 

@@ -258,8 +258,8 @@ pub(crate) struct Engine {
     pub(crate) opening: Vec<u32>,
     /// HTTP/2 connections with bytes to write at the end of the turn.
     pub(crate) dirty: Vec<ConnId>,
-    /// Room for the streams that ended in one read.
-    pub(crate) ended: Vec<(u32, End)>,
+    /// Room for the streams that ended in one read: operation, serial number, how.
+    pub(crate) ended: Vec<(u32, u32, End)>,
     /// Open HTTP/2 streams.
     pub(crate) open_streams: u64,
     /// How many connections of sessions are idle.

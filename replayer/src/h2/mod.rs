@@ -63,6 +63,20 @@ pub(crate) enum Event<'a> {
     Settled,
 }
 
+impl Event<'_> {
+    /// What the caller called the stream; `None` for what concerns the connection.
+    pub(crate) fn tag(&self) -> Option<u32> {
+        match *self {
+            Event::Head { tag, .. }
+            | Event::Interim { tag, .. }
+            | Event::Data { tag, .. }
+            | Event::Trailers { tag, .. }
+            | Event::Reset { tag, .. } => Some(tag),
+            Event::GoAway { .. } | Event::Settled => None,
+        }
+    }
+}
+
 /// Who ended a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
