@@ -82,7 +82,9 @@ struct Pieces<'a> {
 /// # Errors
 /// Whatever would keep the replay from starting, except what only a socket can tell.
 pub fn preview(options: &Options) -> Result<Outline, Error> {
-    Ok(outline(&Prepared::new(options)?))
+    let prepared = Prepared::new(options)?;
+    judged_by(options, &prepared)?;
+    Ok(outline(&prepared))
 }
 
 /// Replays. Blocks until the run is over; [`Options::stop`] ends it earlier. Installs no signal handler.

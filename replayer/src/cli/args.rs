@@ -191,6 +191,9 @@ impl Args {
     /// # Errors
     /// Words for the user.
     pub fn into_options(self) -> Result<Options, String> {
+        if self.rate == Some(Rate(None)) {
+            return Err("--rate max is --speed max: say that, or a rate as in --rate 500/s".to_owned());
+        }
         let start_at =
             self.start_at.as_deref().map(|text| units::start_at(text, SystemTime::now())).transpose()?;
         let http = match (self.http1, self.http2) {

@@ -56,6 +56,11 @@ pub(super) fn plan(
     for (reason, count) in shed {
         warnings.push(format!("the recorder let {count} exchanges go ({reason}): they are not replayed"));
     }
+    if plan.population.is_closed() && plan.programs().any(|program| program.len() > 1) {
+        let words = "sessions that are held alive enter in their midst: what they had done before (a login, say) has \
+                     not happened";
+        warnings.push(words.to_owned());
+    }
     if plan.unreadable > 0 {
         let count = plan.unreadable;
         warnings.push(format!("{count} recorded bodies are not whole: --set leaves them as they are"));
@@ -92,9 +97,10 @@ fn emptiness(compiled: &Compiled, options: &Options) -> Option<String> {
 
 fn wanted(options: &Options, peer: &Peer, http2: bool, users: Option<&Users>) -> Wanted {
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-    let amplified = |source: &Source| (source.name(), source.amplify.unwrap_or(options.amplify));
+    let names = cohort_names(&options.captures);
+    let amplified = |(source, name): (&Source, String)| (name, source.amplify.unwrap_or(options.amplify));
     Wanted {
-        sources: options.captures.iter().map(amplified).collect(),
+        sources: options.captures.iter().zip(names).map(amplified).collect(),
         load: load(options),
         arrivals: options.arrivals,
         boosts: options.boosts.clone(),
@@ -118,6 +124,20 @@ fn wanted(options: &Options, peer: &Peer, http2: bool, users: Option<&Users>) ->
             headers: options.headers.clone(),
         },
     }
+}
+
+/// A name for each capture; the second of a name is `name#2`.
+fn cohort_names(captures: &[Source]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::with_capacity(captures.len());
+    for source in captures {
+        let name = source.name();
+        let free = (1..).map(|number| match number {
+            1 => name.clone(),
+            _ => format!("{name}#{number}"),
+        });
+        names.extend(free.into_iter().find(|name| !names.contains(name)));
+    }
+    names
 }
 
 fn load(options: &Options) -> Load {
