@@ -1,7 +1,7 @@
 //! Connection tasks: open a socket, then read until it ends. A task holds no state of its own: what it reads goes
 //! to the engine, which says whether to read on.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -24,6 +24,7 @@ use crate::misbehave::throttle::Throttle;
 pub(crate) fn spawn_open(engine: &mut Engine, id: ConnId) {
     let Some(me) = engine.me.upgrade() else { return };
     let task = tokio::task::spawn_local(async move {
+        let _witness = Witness;
         let (job, source, slow) = {
             let mut engine = me.borrow_mut();
             let source = engine.sources.as_mut().map(Sources::take);
@@ -56,6 +57,27 @@ pub(crate) fn spawn_open(engine: &mut Engine, id: ConnId) {
         }
     });
     engine.conns[id.slot].task = Some(task.abort_handle());
+}
+
+thread_local! {
+    static HAS_PANICKED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a connection task of this thread has panicked. The runtime catches that, and what the task was about to do
+/// for the engine is half done: the run must not go on.
+pub(crate) fn has_panicked() -> bool {
+    HAS_PANICKED.get()
+}
+
+/// Sees the panic of the task that holds it.
+struct Witness;
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            HAS_PANICKED.set(true);
+        }
+    }
 }
 
 /// Writes what is left to be written as the socket takes it, or as the user's link does.

@@ -10,6 +10,7 @@ use std::time::Instant;
 use tokio::io::unix::AsyncFd;
 
 use crate::bind::Sources;
+use crate::engine::connect;
 use crate::engine::flow::Flows;
 use crate::engine::records::{Engine, Phase};
 use crate::engine::schedule::Next;
@@ -85,6 +86,7 @@ thread_local! {
 async fn drive(engine: &Rc<RefCell<Engine>>) {
     let alarm = Rc::clone(&engine.borrow().alarm);
     loop {
+        assert!(!connect::has_panicked(), "a connection task panicked");
         let next = {
             let mut engine = engine.borrow_mut();
             let next = engine.tick();
