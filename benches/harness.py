@@ -274,10 +274,10 @@ def wrk(bench, url, connections, seconds, core, script=None):
     return int(told.group(1)), used
 
 
-def resident(pid):
-    """Bytes of memory that a process has now; 0 once it has ended."""
+def resident(pid, what="VmRSS"):
+    """Bytes of memory that a process has now, as its status names them; 0 once it has ended."""
     try:
-        told = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+        told = re.search(rf"{what}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     except (FileNotFoundError, ProcessLookupError):
         return 0
     return int(told.group(1)) * 1024 if told else 0
@@ -286,12 +286,12 @@ def resident(pid):
 class Memory:
     """Memory of a process over time, to be handed to `run_measured` as `watch`."""
 
-    def __init__(self, every=0.25):
-        self.every, self.samples = every, []
+    def __init__(self, every=0.25, what="VmRSS"):
+        self.every, self.what, self.samples = every, what, []
 
     def __call__(self, process, seconds):
         if not self.samples or self.samples[-1][0] + self.every <= seconds:
-            now = resident(process.pid)
+            now = resident(process.pid, self.what)
             if now:
                 self.samples.append((seconds, now))
 
