@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | inter-arrival distance | Kolmogorov-Smirnov: the largest difference between the two distribution functions of the gaps between session starts, each gap divided by the mean gap of its side | 0 (1x); gaps of many strangers tend to the exponential |
 //! | dispersion | variance / mean of the requests in bins of 10 ms | 1: strangers; N times the capture's: lockstep |
-//! | local dispersion | sum of (n[i+1] - n[i])² / (2 · sum of n[i]) over the same bins: bursts without the slow changes | as above |
+//! | local dispersion | `sum of (n[i+1] - n[i])²` / (2 · sum of `n[i]`) over the same bins: bursts without the slow changes | as above |
 //! | mix distance | total variation: half the sum of the differences between shares of routes | 0 |
 //! | length distance | Kolmogorov-Smirnov distance of steps per session | 0 |
 
