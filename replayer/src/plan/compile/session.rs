@@ -16,6 +16,7 @@ use crate::plan::compile::{Draft, Skipped, StepDraft, lanes};
 use crate::plan::program::Kind;
 use crate::plan::template::{self, Style, Template};
 use crate::plan::{Wanted, routes};
+use crate::population::identity_word;
 use crate::stream::script;
 use crate::{misbehave, retry};
 
@@ -60,8 +61,7 @@ pub(super) fn draft(
     }
     let connections: Vec<Option<u64>> = kept.iter().map(|(_, _, exchange)| exchange.connection).collect();
     lanes::assign(&mut steps, &connections, wanted.connections, wanted.http2);
-    let id = session.id.0;
-    let session = if source == 0 { id } else { xxh3_64_with_seed(&id.to_le_bytes(), source.into()) };
+    let session = identity_word(source, session.id.0);
     Some(Draft { session, source, start_us: begin, http2: wanted.http2, steps })
 }
 

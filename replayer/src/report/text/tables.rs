@@ -85,24 +85,11 @@ pub(super) fn routes(report: &Report, out: &mut String) -> Result {
     if report.routes.is_empty() {
         return Ok(());
     }
-    writeln!(out, "{:>11} {:>9} {:>9} {:>9} {:>9}  route", "requests", "failed", "injected", "p50", "p99")?;
-    for route in report.routes.iter().take(limits::ROUTES_SHOWN) {
-        writeln!(
-            out,
-            "{:>11} {:>9} {:>9} {:>9} {:>9}  {}",
-            number(route.requests),
-            number(route.failed),
-            number(route.injected),
-            time(route.response.p50),
-            time(route.response.p99),
-            route.route
-        )?;
-    }
-    let hidden = report.routes.len().saturating_sub(limits::ROUTES_SHOWN);
-    if hidden > 0 {
-        writeln!(out, "{hidden:>11} more routes are in the JSON")?;
-    }
-    writeln!(out)
+    let rows = report
+        .routes
+        .iter()
+        .map(|route| (route.requests, route.failed, route.injected, &route.response, route.route.as_str()));
+    parts(out, "route", rows)
 }
 
 /// Only where there is more than one: all of them together are the run.
@@ -110,22 +97,33 @@ pub(super) fn cohorts(report: &Report, out: &mut String) -> Result {
     if report.cohorts.len() < 2 {
         return Ok(());
     }
-    writeln!(out, "{:>11} {:>9} {:>9} {:>9} {:>9}  cohort", "requests", "failed", "injected", "p50", "p99")?;
-    for cohort in report.cohorts.iter().take(limits::ROUTES_SHOWN) {
+    let rows = report.cohorts.iter().map(|cohort| {
+        (cohort.requests, cohort.failed, cohort.injected, &cohort.response, cohort.cohort.as_str())
+    });
+    parts(out, "cohort", rows)
+}
+
+/// The parts of a run: requests, failed and injected ones, response, name.
+fn parts<'a>(
+    out: &mut String,
+    what: &str,
+    rows: impl ExactSizeIterator<Item = (u64, u64, u64, &'a Latency, &'a str)>,
+) -> Result {
+    let hidden = rows.len().saturating_sub(limits::ROUTES_SHOWN);
+    writeln!(out, "{:>11} {:>9} {:>9} {:>9} {:>9}  {what}", "requests", "failed", "injected", "p50", "p99")?;
+    for (requests, failed, injected, response, name) in rows.take(limits::ROUTES_SHOWN) {
         writeln!(
             out,
-            "{:>11} {:>9} {:>9} {:>9} {:>9}  {}",
-            number(cohort.requests),
-            number(cohort.failed),
-            number(cohort.injected),
-            time(cohort.response.p50),
-            time(cohort.response.p99),
-            cohort.cohort
+            "{:>11} {:>9} {:>9} {:>9} {:>9}  {name}",
+            number(requests),
+            number(failed),
+            number(injected),
+            time(response.p50),
+            time(response.p99),
         )?;
     }
-    let hidden = report.cohorts.len().saturating_sub(limits::ROUTES_SHOWN);
     if hidden > 0 {
-        writeln!(out, "{hidden:>11} more cohorts are in the JSON")?;
+        writeln!(out, "{hidden:>11} more {what}s are in the JSON")?;
     }
     writeln!(out)
 }
