@@ -38,4 +38,5 @@ mod tls;
 pub use books::{Counts, EdgeBooks, RuleBooks};
 pub use config::{Config, EdgeConfig, TlsFiles, Upstream};
 pub use error::Error;
+pub use rules::latencies;
 pub use start::{FinalBooks, Running, start};
