@@ -23,6 +23,7 @@ fn main() {
             session: "7f-3",
             connection: 12,
             client: "127.0.0.1",
+            upstream: "",
         };
         // The best of many short batches: what it costs when nothing else takes the core.
         let batch = || {

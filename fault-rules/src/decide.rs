@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde::Serialize;
 use smallvec::SmallVec;
 
-use crate::rule::{ActionRef, Rule, RuleSet};
+use crate::action::{Action, Phase};
+use crate::delay::Wait;
+use crate::rule::{ActionRef, Rule, RuleSet, Scale};
 use crate::select::{self, Lane};
 
 /// What is known of an exchange when its request header is there.
@@ -19,7 +21,7 @@ pub struct Facts<'a> {
     pub authority: &'a str,
     /// Path without the query, raw as sent.
     pub path: &'a str,
-    /// Query without the question mark; no rule looks at it yet.
+    /// Query without the question mark.
     pub query: &'a str,
     /// First value of a header; asked with names in lower case. Values that are not UTF-8 count as absent.
     pub header: &'a dyn Fn(&str) -> Option<&'a str>,
@@ -33,6 +35,8 @@ pub struct Facts<'a> {
     pub connection: u64,
     /// Address of the client without port.
     pub client: &'a str,
+    /// `host:port` of the upstream that it is meant for; empty where that is not known.
+    pub upstream: &'a str,
 }
 
 /// What the rules say about one exchange.
@@ -54,12 +58,16 @@ pub struct Decision {
 pub struct Selected {
     /// Place in [`RuleSet::rules`].
     pub rule: usize,
-    /// Why nothing is to be done although it was selected; set here for [`Why::Window`] only.
+    /// Why nothing is to be done although it was selected; set here for [`Why::Window`] and [`Why::Ramp`] only.
     pub suppressed: Option<Why>,
-    /// How long to wait before the request goes on; already sampled.
-    pub delay: Option<Duration>,
+    /// How long to wait, and where; already drawn.
+    pub delay: Option<Wait>,
     /// The fault; look it up with [`RuleSet::action`].
     pub action: Option<ActionRef>,
+    /// The roll that selected it: a smaller rate (a guard that steps down) asks `rate.weighted(w).hits(roll)`.
+    pub roll: u64,
+    /// Seed of all that is drawn within the exchange: which bytes are corrupted, which segments are lost.
+    pub key: u64,
 }
 
 /// Why a selected exchange was spared. The names stand in the ledger and in the books.
@@ -68,6 +76,24 @@ pub struct Selected {
 pub enum Why {
     /// Outside the rule's `when`.
     Window,
+    /// The rule's ramp has not come as far as this exchange.
+    Ramp,
+    /// A guard made the rule smaller, and this exchange is not among those left.
+    SteppedDown,
+    /// It was not the n-th.
+    NotNth,
+    /// It did not fall into a burst, or was spared within one.
+    NoBurst,
+    /// More keys than counters; the exchange passed.
+    CounterOverflow,
+    /// A slow connect on a connection that is there already.
+    NotConnecting,
+    /// The answer came as late as a floor asks by itself.
+    LateEnough,
+    /// There is no earlier answer that is old enough.
+    NothingStale,
+    /// The fault does not exist on this protocol.
+    WrongProtocol,
     /// An earlier rule already decided how the exchange ends.
     EarlierTerminal,
     /// The token bucket had a token.
@@ -96,6 +122,15 @@ impl Why {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Window => "window",
+            Self::Ramp => "ramp",
+            Self::SteppedDown => "stepped_down",
+            Self::NotNth => "not_nth",
+            Self::NoBurst => "no_burst",
+            Self::CounterOverflow => "counter_overflow",
+            Self::NotConnecting => "not_connecting",
+            Self::LateEnough => "late_enough",
+            Self::NothingStale => "nothing_stale",
+            Self::WrongProtocol => "wrong_protocol",
             Self::EarlierTerminal => "earlier_terminal",
             Self::WithinLimit => "within_limit",
             Self::BucketOverflow => "bucket_overflow",
@@ -124,13 +159,13 @@ impl RuleSet {
         }
         self.gates.survivors(facts, |idx| {
             let Some(rule) = self.rules.get(idx) else { return };
-            if !rule.on.matches(facts) {
+            if !rule.matches(facts) {
                 return;
             }
-            let Some(roll) = select::selection_roll(seed, &rule.id, &rule.by, facts) else { return };
+            let Some(roll) = select::selection_roll(seed, rule, facts) else { return };
             decision.matched.push(idx as u32);
             if rule.rate.hits(roll) {
-                decision.selected.push(rule.selected(idx, seed, facts, run_now));
+                decision.selected.push(rule.selected((idx, roll), seed, facts, run_now));
             }
         });
         decision
@@ -138,18 +173,67 @@ impl RuleSet {
 }
 
 impl Rule {
-    fn selected(&self, idx: usize, seed: u64, facts: &Facts<'_>, run_now: Duration) -> Selected {
+    /// Whether the rule is about this exchange, its answer's status aside.
+    #[must_use]
+    pub fn matches(&self, facts: &Facts<'_>) -> bool {
+        self.on.matches(facts)
+            && self.attempts.is_none_or(|attempts| attempts.has(facts.attempt))
+            && self.shard.as_ref().is_none_or(|shard| shard.has(&self.on, facts))
+    }
+
+    /// Whether the rule's rate selects this exchange, matched or not: what tells the harmed from the control group.
+    #[must_use]
+    pub fn would_select(&self, seed: u64, facts: &Facts<'_>) -> bool {
+        select::selection_roll(seed, self, facts).is_some_and(|roll| self.rate.hits(roll))
+    }
+
+    fn selected(
+        &self,
+        (idx, roll): (usize, u64),
+        seed: u64,
+        facts: &Facts<'_>,
+        run_now: Duration,
+    ) -> Selected {
         let outcome_idx = self.outcome(|| select::request_roll(seed, &self.id, Lane::Outcome, facts));
         let outcome = outcome_idx.and_then(|idx| self.outcomes.get(idx));
-        let delay = self.delay.or_else(|| outcome.and_then(|outcome| outcome.delay));
+        let delay = self.delay.as_ref().or_else(|| outcome.and_then(|outcome| outcome.delay.as_ref()));
+        let fault = outcome.and_then(|outcome| outcome.action.as_ref());
         let action = outcome_idx
-            .filter(|_| outcome.is_some_and(|outcome| outcome.action.is_some()))
+            .filter(|_| fault.is_some())
             .map(|outcome| ActionRef { rule: idx as u32, outcome: outcome as u32 });
+        let delay = delay.map(|delay| {
+            let wait = delay.draw(facts, select::request_roll(seed, &self.id, Lane::Delay, facts));
+            self.grown(wait, run_now)
+        });
         Selected {
             rule: idx,
-            suppressed: (!self.window.is_open(run_now)).then_some(Why::Window),
-            delay: delay.map(|delay| delay.sample(select::request_roll(seed, &self.id, Lane::Delay, facts))),
+            suppressed: self.spared(fault, roll, run_now),
+            delay,
             action,
+            roll,
+            key: select::request_roll(seed, &self.id, Lane::Shape, facts),
+        }
+    }
+
+    /// Why the time is not right.
+    fn spared(&self, fault: Option<&Action>, roll: u64, run_now: Duration) -> Option<Why> {
+        if let Some(Action::Outage(outage)) = fault
+            && outage.phase(&self.window, run_now) == Phase::FailedOver
+        {
+            return None; // on after the window, until failback
+        }
+        if !self.window.is_open(run_now) {
+            return Some(Why::Window);
+        }
+        let shrinks = self.window.scale == Scale::Rate;
+        let kept = !shrinks || self.rate.weighted(self.window.weight(run_now)).hits(roll);
+        (!kept).then_some(Why::Ramp)
+    }
+
+    fn grown(&self, wait: Wait, run_now: Duration) -> Wait {
+        match self.window.scale {
+            Scale::Rate => wait,
+            Scale::Delay => Wait { time: wait.time.mul_f64(self.window.weight(run_now)), ..wait },
         }
     }
 }

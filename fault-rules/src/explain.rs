@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::action::{Action, Blackhole, End, Per, RateLimit, ResetAt, Respond, Storm, StormWhen};
+use crate::action::{Action, Blackhole, End, Per, Point, RateLimit, Respond, Storm, StormWhen};
 use crate::delay::{Delay, Dist};
 use crate::rule::{Outcome, Rule, Window};
 use crate::select::{By, Rate};
@@ -21,6 +21,7 @@ fn share(rate: Rate, by: &By) -> String {
         By::Connection => "connections".to_owned(),
         By::Header(name) => format!("values of header {name}"),
         By::Cookie(name) => format!("values of cookie {name}"),
+        By::Path(name) => format!("values of {{{name}}} in the path"),
     };
     if rate == Rate::ALL {
         format!("all {of}")
@@ -72,12 +73,15 @@ fn outcome(outcome: &Outcome) -> String {
 
 fn delay(delay: &Delay) -> String {
     match delay.dist() {
-        Dist::Fixed(fixed) => format!("wait {}", time(fixed)),
-        Dist::Uniform { low, high } => format!("wait {} to {}, evenly spread", time(low), time(high)),
-        Dist::Normal { mean, sd } => format!("wait {} with a standard deviation of {}", time(mean), time(sd)),
-        Dist::LogNormal { p50, p99 } => {
-            format!("wait {} in the middle and more than {} in one of a hundred", time(p50), time(p99))
+        Dist::Fixed(fixed) => format!("wait {}", time(*fixed)),
+        Dist::Uniform { low, high } => format!("wait {} to {}, evenly spread", time(*low), time(*high)),
+        Dist::Normal { mean, sd } => {
+            format!("wait {} with a standard deviation of {}", time(*mean), time(*sd))
         }
+        Dist::LogNormal { p50, p99 } => {
+            format!("wait {} in the middle and more than {} in one of a hundred", time(*p50), time(*p99))
+        }
+        other => format!("wait {other:?}"),
     }
 }
 
@@ -85,11 +89,12 @@ fn action(action: &Action) -> String {
     match action {
         Action::Respond(respond) => answer(respond),
         Action::RateLimit(limit) => rate_limit(limit),
-        Action::Reset(at) => match at {
-            ResetAt::BeforeHeaders => "reset before headers".to_owned(),
-            ResetAt::AfterHeaders => "reset after headers".to_owned(),
-            ResetAt::AfterBytes(bytes) => format!("reset after {bytes} B of body"),
-            ResetAt::AfterFraction(part) => format!("reset after {}% of body", rounded(part * 100.0)),
+        Action::Reset(reset) => match reset.at {
+            Point::BeforeHeaders => "reset before headers".to_owned(),
+            Point::AfterHeaders => "reset after headers".to_owned(),
+            Point::AfterBytes(bytes) => format!("reset after {bytes} B of body"),
+            Point::AfterFraction(part) => format!("reset after {}% of body", rounded(part * 100.0)),
+            other => format!("reset {other:?}"),
         },
         Action::Blackhole(Blackhole { hold, end }) => {
             let hold =
@@ -101,6 +106,7 @@ fn action(action: &Action) -> String {
             format!("no answer {hold}, then {end}")
         }
         Action::Storm(storm) => storm_words(storm),
+        other => format!("{other:?}"),
     }
 }
 

@@ -1,15 +1,16 @@
 //! Rules and sets of rules, valid by construction.
 
-use std::time::Duration;
-
-use serde::Serialize;
-
 use crate::action::Action;
 use crate::delay::Delay;
+use crate::group::Group;
+use crate::guard::Guard;
+use crate::hook::Hook;
 use crate::matcher::{Gates, Matcher};
 use crate::report::{Diagnostic, Report};
 use crate::safety::Safety;
-use crate::select::{By, Rate};
+use crate::select::{Attempts, Burst, By, Every, Rate, Shard};
+
+pub use crate::window::{Opening, Scale, Window};
 
 /// All that one rule file (and the `--fault` rules beside it) says. Immutable: share it in an `Arc`, swap it whole.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +19,12 @@ pub struct RuleSet {
     pub seed: Option<u64>,
     /// What holds before any rule.
     pub safety: Safety,
+    /// Named groups of upstreams.
+    pub groups: Vec<Group>,
+    /// What must stay true while rules act; [`Rule::guard`] counts in this list.
+    pub guards: Vec<Guard>,
+    /// Commands that are run at the ends of windows.
+    pub hooks: Vec<Hook>,
     /// What is allowed and probably not meant; shown by `squall check`.
     pub warnings: Vec<Diagnostic>,
     pub(crate) rules: Vec<Rule>,
@@ -60,7 +67,13 @@ impl RuleSet {
 
     pub(crate) fn new(seed: Option<u64>, safety: Safety, rules: Vec<Rule>, fingerprint: u64) -> Self {
         let gates = Gates::new(rules.iter().map(|rule| &rule.on));
-        Self { seed, safety, warnings: Vec::new(), rules, gates, fingerprint }
+        Self { seed, safety, rules, gates, fingerprint, ..Self::default() }
+    }
+
+    /// The group of this name.
+    #[must_use]
+    pub fn group(&self, name: &str) -> Option<&Group> {
+        self.groups.iter().find(|group| group.name == name)
     }
 }
 
@@ -75,12 +88,22 @@ pub struct Rule {
     pub rate: Rate,
     /// A share of what.
     pub by: By,
+    /// Only these attempts of an operation.
+    pub attempts: Option<Attempts>,
+    /// Only keys of these shards of the application.
+    pub shard: Option<Shard>,
+    /// Of those selected every n-th only; state, after selection.
+    pub every: Option<Every>,
+    /// Of those selected only such that fall into a burst; state, after selection.
+    pub burst: Option<Burst>,
     /// When, counted from the start of the run.
     pub window: Window,
     /// The delay of every selected exchange, whatever else happens to it.
     pub delay: Option<Delay>,
     /// What happens: none (a delay only), one, or several of which a roll picks one by weight.
     pub outcomes: Vec<Outcome>,
+    /// What must stay true while the rule acts: place in [`RuleSet::guards`].
+    pub guard: Option<usize>,
     /// Line of the rule in its file, from 1; 0 for a rule of the command line.
     pub line: u32,
 }
@@ -129,21 +152,4 @@ pub struct Outcome {
 pub struct ActionRef {
     pub(crate) rule: u32,
     pub(crate) outcome: u32,
-}
-
-/// When a rule acts, counted from the start of the run: from inclusive, to exclusive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Window {
-    /// Start.
-    pub from: Duration,
-    /// End; `None`: until the end.
-    pub to: Option<Duration>,
-}
-
-impl Window {
-    /// Whether the rule acts at this time of the run.
-    #[must_use]
-    pub fn is_open(&self, run_now: Duration) -> bool {
-        self.from <= run_now && self.to.is_none_or(|to| run_now < to)
-    }
 }

@@ -19,6 +19,11 @@ pub struct Safety {
     pub heartbeat: Option<Duration>,
     /// Exchanges that no rule may touch.
     pub protect: Vec<Matcher>,
+    /// Whether the rules arm themselves at the start; `None`: where every edge listens on loopback or on an address of
+    /// `listen`.
+    pub armed: Option<bool>,
+    /// Listen addresses beside loopback on which the rules may arm themselves.
+    pub listen: Vec<std::net::SocketAddr>,
 }
 
 impl Safety {
@@ -31,7 +36,15 @@ impl Safety {
 
 impl Default for Safety {
     fn default() -> Self {
-        Self { max_affected: None, max_active: None, max_run: MAX_RUN, heartbeat: None, protect: Vec::new() }
+        Self {
+            max_affected: None,
+            max_active: None,
+            max_run: MAX_RUN,
+            heartbeat: None,
+            protect: Vec::new(),
+            armed: None,
+            listen: Vec::new(),
+        }
     }
 }
 

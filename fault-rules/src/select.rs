@@ -13,6 +13,9 @@
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::decide::Facts;
+use crate::rule::Rule;
+
+pub use crate::shard::{Hash, Key, Shard};
 
 /// What a rate is a share of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub enum By {
     Header(String),
     /// The same for a cookie.
     Cookie(String),
+    /// The same for a named part of the rule's path.
+    Path(String),
 }
 
 impl By {
@@ -42,7 +47,76 @@ impl By {
             Self::Connection => "connection",
             Self::Header(_) => "header",
             Self::Cookie(_) => "cookie",
+            Self::Path(_) => "path",
         }
+    }
+}
+
+/// Attempts of an operation, from 1, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempts {
+    /// First.
+    pub from: u32,
+    /// Last; `None`: all that follow.
+    pub to: Option<u32>,
+}
+
+impl Attempts {
+    /// Whether an attempt is among them.
+    #[must_use]
+    pub fn has(self, attempt: u32) -> bool {
+        self.from <= attempt && self.to.is_none_or(|to| attempt <= to)
+    }
+}
+
+/// Every n-th of the exchanges that a rule selected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Every {
+    /// From 1.
+    pub nth: u64,
+    /// Counted for each of these.
+    pub per: Per,
+}
+
+/// A two-state source of bursts (Gilbert 1960, Elliott 1963): each exchange that the rule selected first moves the state, then
+/// rolls within it. Outside a burst nothing happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Burst {
+    /// Chance that a burst begins with an exchange.
+    pub enter: Rate,
+    /// Chance that it ends with one.
+    pub leave: Rate,
+    /// Share of the exchanges in a burst that are hit.
+    pub rate: Rate,
+}
+
+/// Whose count or bucket an exchange falls into.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Per {
+    /// One for everybody.
+    All,
+    /// One for each session.
+    Session,
+    /// One for each client address.
+    Client,
+    /// One for each value of this header (name in lower case).
+    Header(String),
+    /// One for each value of this cookie.
+    Cookie(String),
+}
+
+impl Per {
+    /// The hash of the key this exchange falls under. Exchanges without the named header or cookie share one.
+    #[must_use]
+    pub fn key_hash(&self, facts: &Facts<'_>) -> u64 {
+        let value = match self {
+            Self::All => None,
+            Self::Session => Some(facts.session),
+            Self::Client => Some(facts.client),
+            Self::Header(name) => (facts.header)(name),
+            Self::Cookie(name) => cookie(facts, name),
+        };
+        value.map_or(0, |text| bucket_key(text.as_bytes()))
     }
 }
 
@@ -74,6 +148,16 @@ impl Rate {
         u128::from(roll) < self.bound
     }
 
+    /// The same rate times a weight of 0.0 to 1.0.
+    #[must_use]
+    pub fn weighted(self, weight: f64) -> Self {
+        if 1.0 <= weight {
+            return self;
+        }
+        let parts = (weight.max(0.0) * (1_u64 << 32) as f64) as u128;
+        Self { bound: (self.bound * parts) >> 32 }
+    }
+
     /// As a fraction of 1, rounded to the nearest float.
     #[must_use]
     pub fn fraction(self) -> f64 {
@@ -94,6 +178,10 @@ pub(crate) enum Lane {
     Select = 0,
     Delay = 1,
     Outcome = 2,
+    /// Draws within an exchange: which byte is corrupted, which segment is lost.
+    Shape = 3,
+    /// Moves of a burst, and rolls within it.
+    Burst = 4,
 }
 
 /// The session key inside a `squall-session` value: without its run tag (8 lower-case hex digits and a dash), so that a
@@ -107,21 +195,27 @@ pub fn session_key(value: &str) -> &str {
 }
 
 /// The roll that decides selection; `None` when the exchange lacks the header or cookie the rate goes by.
-pub(crate) fn selection_roll(seed: u64, rule_id: &str, by: &By, facts: &Facts<'_>) -> Option<u64> {
-    let base = base(seed, rule_id, Lane::Select);
-    Some(match by {
+pub(crate) fn selection_roll(seed: u64, rule: &Rule, facts: &Facts<'_>) -> Option<u64> {
+    let base = base(seed, &rule.id, Lane::Select);
+    Some(match &rule.by {
         By::Request => request(base, facts),
         By::Operation => xxh3_64_with_seed(facts.operation.as_bytes(), base),
         By::Session => xxh3_64_with_seed(facts.session.as_bytes(), base),
         By::Connection => xxh3_64_with_seed(&facts.connection.to_le_bytes(), base),
         By::Header(name) => xxh3_64_with_seed((facts.header)(name)?.as_bytes(), base),
         By::Cookie(name) => xxh3_64_with_seed(cookie(facts, name)?.as_bytes(), base),
+        By::Path(name) => xxh3_64_with_seed(rule.on.path_part(name, facts.path)?.as_bytes(), base),
     })
 }
 
 /// A roll of another lane; always by request, so that the victims of one session do not all wait equally long.
 pub(crate) fn request_roll(seed: u64, rule_id: &str, lane: Lane, facts: &Facts<'_>) -> u64 {
     request(base(seed, rule_id, lane), facts)
+}
+
+/// The n-th roll of a rule that does not go by exchange.
+pub(crate) fn nth_roll(seed: u64, rule_id: &str, lane: Lane, nth: u64) -> u64 {
+    xxh3_64_with_seed(&nth.to_le_bytes(), base(seed, rule_id, lane))
 }
 
 /// The value of a cookie of the request.

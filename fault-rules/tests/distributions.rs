@@ -51,7 +51,7 @@ fn ks_p(draws: &[f64], cdf: impl Fn(f64) -> f64) -> f64 {
 
 #[track_caller]
 fn check(dist: Dist, p50: f64, p99: f64, cdf: impl Fn(f64) -> f64) {
-    let draws = sorted(Delay::new(dist));
+    let draws = sorted(Delay::new(dist.clone()));
     let at = |p: f64| draws[(p * DRAWS as f64) as usize];
     assert!((at(0.5) / p50 - 1.0).abs() < 0.02, "{dist:?}: p50 {}", at(0.5));
     assert!((at(0.99) / p99 - 1.0).abs() < 0.05, "{dist:?}: p99 {}", at(0.99));
@@ -126,9 +126,9 @@ proptest! {
         dist in any_dist(), min in any_duration(), max in any_duration(), roll: u64, p: f64,
     ) {
         let day = Duration::from_hours(24);
-        prop_assert!(Delay::new(dist).sample(roll) <= day);
-        prop_assert!(Delay::new(dist).quantile(p) <= day);
-        let bounded = Delay::new(dist).within(min, max).sample(roll);
+        prop_assert!(Delay::new(dist.clone()).sample(roll) <= day);
+        prop_assert!(Delay::new(dist.clone()).quantile(p) <= day);
+        let bounded = Delay::new(dist.clone()).within(min, max).sample(roll);
         prop_assert!(bounded <= day);
         prop_assert!(min.min(max).min(day) <= bounded && bounded <= max);
     }
@@ -140,7 +140,7 @@ proptest! {
             Dist::LogNormal { p50, p99 } => p50 <= p99 && !p50.is_zero(),
             _ => true,
         };
-        let delay = Delay::new(dist);
+        let delay = Delay::new(dist.clone());
         prop_assert!(!sane || delay.sample(a.min(b)) <= delay.sample(a.max(b)));
     }
 }

@@ -34,6 +34,7 @@ fn exercise(set: &RuleSet, path: &str, value: &str) {
         session: value,
         connection: 1,
         client: value,
+        upstream: "",
     };
     for second in [0, 60, 86_400] {
         let decision = set.decide(7, &facts, std::time::Duration::from_secs(second));

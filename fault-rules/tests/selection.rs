@@ -70,6 +70,7 @@ impl Ask<'_> {
             session: self.session,
             connection: self.connection,
             client: "127.0.0.1",
+            upstream: "",
         };
         then(&facts)
     }
@@ -346,7 +347,7 @@ fn delay_and_fault_compose_and_the_sample_is_stable() {
         let ask = Ask { operation: &operation, ..ASK };
         for selected in ask.of(&set).selected {
             assert_eq!(ask.at(&set, Duration::from_secs(9)).selected[0], selected);
-            delays.insert(selected.delay.unwrap());
+            delays.insert(selected.delay.unwrap().time);
             assert!(selected.action.is_some());
         }
     }

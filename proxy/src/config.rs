@@ -171,6 +171,13 @@ pub(crate) fn random_seed() -> u64 {
 }
 
 impl Upstream {
+    /// `host:port`, as rule files name it.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        format!("{host}:{}", self.addr.port())
+    }
+
     /// Reads `http://host:port`, `https://…` or `h2c://…` and resolves the host.
     ///
     /// # Errors

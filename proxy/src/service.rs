@@ -118,6 +118,7 @@ impl ProxyHttp for Service {
         }
         if let Some(open) = ctx.get() {
             open.answer.head(answer.status.as_u16(), &answer.headers, open.elapsed());
+            open.answered(&self.shared);
             if open.is_recorded(&self.shared) {
                 open.keep_answer(answer, &self.shared);
             }

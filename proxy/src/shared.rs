@@ -41,6 +41,8 @@ pub(crate) struct Edge {
     pub(crate) name: Arc<str>,
     pub(crate) listen: std::net::SocketAddr,
     pub(crate) tls: bool,
+    /// `host:port` of where requests go.
+    pub(crate) upstream: Box<str>,
     /// Where requests go; and where gRPC goes, which needs HTTP/2 on every hop.
     pub(crate) peer: HttpPeer,
     pub(crate) grpc_peer: HttpPeer,

@@ -316,6 +316,7 @@ fn edge_at_work(edge: &EdgeConfig, config: &Config, listen: SocketAddr) -> Edge 
         name: Arc::from(edge.name.as_str()),
         listen,
         tls: edge.tls,
+        upstream: edge.upstream.authority().into(),
         peer: peer(&edge.upstream, config, edge.upstream.h2c),
         grpc_peer: peer(&edge.upstream, config, true),
         connections: Default::default(),

@@ -189,6 +189,7 @@ impl<'r> Weighing<'r> {
             session: &session,
             connection: exchange.connection.unwrap_or_default(),
             client: &session,
+            upstream: "",
         };
         let decision = self.set.decide(self.sum.seed, &facts, now);
         self.sum.exchanges += 1;
@@ -246,11 +247,13 @@ impl<'r> Weighing<'r> {
                 }
             }
             Some(_) if *ended => Some("earlier_terminal"),
-            Some(Action::RateLimit(limit)) => match self.buckets.take(rule_id, limit.key_hash(facts), now) {
-                Take::Granted => Some("within_limit"),
-                Take::Overflow => Some("bucket_overflow"),
-                Take::Denied { .. } => None,
-            },
+            Some(Action::RateLimit(limit)) => {
+                match self.buckets.take(rule_id, limit.per.key_hash(facts), now) {
+                    Take::Granted => Some("within_limit"),
+                    Take::Overflow => Some("bucket_overflow"),
+                    Take::Denied { .. } => None,
+                }
+            }
             Some(_) => None,
         };
         let terminal = selected.action.and_then(|at| self.set.action(at)).is_some_and(Action::is_terminal);

@@ -14,6 +14,7 @@ pub(crate) use method::{KNOWN as KNOWN_METHODS, Methods};
 pub(crate) use path::Template;
 
 use crate::decide::Facts;
+use crate::group::Group;
 
 /// A conjunction: all that is said must hold; an empty matcher matches everything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -23,6 +24,24 @@ pub struct Matcher {
     pub(crate) host: Option<Host>,
     pub(crate) headers: Vec<HeaderTest>,
     pub(crate) edge: Option<String>,
+    pub(crate) group: Option<Group>,
+    /// Statuses of the origin's answer; not part of [`Matcher::matches`].
+    pub(crate) status: Option<Statuses>,
+}
+
+/// Statuses of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statuses {
+    /// Inclusive ranges of statuses, at least one: `2xx` is (200, 299).
+    pub(crate) ranges: Vec<(u16, u16)>,
+}
+
+impl Statuses {
+    /// Whether a status is among them.
+    #[must_use]
+    pub fn has(&self, status: u16) -> bool {
+        self.ranges.iter().any(|(from, to)| (*from..=*to).contains(&status))
+    }
 }
 
 /// A header that must be there, and perhaps its value.
@@ -42,7 +61,19 @@ impl Matcher {
             && self.path.as_ref().is_none_or(|path| path.matches(facts.path))
             && self.edge.as_ref().is_none_or(|edge| edge == facts.edge)
             && self.host.as_ref().is_none_or(|host| host.matches(facts.authority))
+            && self.group.as_ref().is_none_or(|group| group.has(facts.upstream))
             && self.headers.iter().all(|header| header.holds(facts))
+    }
+
+    /// What the answer's status must be among, where the rule waits for it (`-> 2xx`).
+    #[must_use]
+    pub fn status(&self) -> Option<&Statuses> {
+        self.status.as_ref()
+    }
+
+    /// The part of a path that a `{name}` of the template stands for.
+    pub(crate) fn path_part<'a>(&self, name: &str, path: &'a str) -> Option<&'a str> {
+        self.path.as_ref()?.part(name, path)
     }
 
     /// Whether every exchange that `other` matches is matched too. Errs on the side of no.
@@ -51,6 +82,8 @@ impl Matcher {
             && covers(self.path.as_ref(), other.path.as_ref(), Template::covers)
             && covers(self.edge.as_ref(), other.edge.as_ref(), String::eq)
             && covers(self.host.as_ref(), other.host.as_ref(), Host::eq)
+            && covers(self.group.as_ref(), other.group.as_ref(), Group::eq)
+            && covers(self.status.as_ref(), other.status.as_ref(), Statuses::eq)
             && self.headers.iter().all(|header| other.headers.contains(header))
     }
 
@@ -64,11 +97,23 @@ impl Matcher {
         if let Some(edge) = &self.edge {
             words.push(format!("on edge {edge}"));
         }
+        if let Some(group) = &self.group {
+            words.push(format!("for group {}", group.name));
+        }
         for header in &self.headers {
             words.push(match &header.value {
                 Some(value) => format!("with header {} = {value}", header.name),
                 None => format!("with header {}", header.name),
             });
+        }
+        if let Some(status) = &self.status {
+            let range = |(from, to): &(u16, u16)| match (from % 100, to - from) {
+                (0, 99) => format!("{}xx", from / 100),
+                (_, 0) => from.to_string(),
+                _ => format!("{from} to {to}"),
+            };
+            let ranges: Vec<_> = status.ranges.iter().map(range).collect();
+            words.push(format!("answered {}", ranges.join(" or ")));
         }
         words.join(" ")
     }

@@ -10,6 +10,8 @@ pub(crate) struct Template {
     /// The bytes that every matching path begins with.
     prefix: String,
     segments: Vec<Segment>,
+    /// Names in braces, and the places of their parts.
+    names: Vec<(String, usize)>,
     /// Ends in `/**`: anything may follow, and nothing.
     rest: bool,
 }
@@ -60,14 +62,17 @@ impl Template {
             _ => (Some(tail), false),
         };
         let mut segments = Vec::new();
-        let mut names = Vec::new();
+        let mut names: Vec<&str> = Vec::new();
+        let mut places = Vec::new();
         let mut start = 1;
         for part in body.into_iter().flat_map(|body| body.split('/')) {
+            let known = names.len();
             segments.push(Segment::parse(part, start, &mut names)?);
+            places.extend(names.iter().skip(known).map(|name| ((*name).to_owned(), segments.len() - 1)));
             start += part.len() + 1;
         }
         let prefix = prefix(&segments, rest);
-        Ok(Self { text: text.to_owned(), prefix, segments, rest })
+        Ok(Self { text: text.to_owned(), prefix, segments, names: places, rest })
     }
 
     pub(crate) fn matches(&self, path: &str) -> bool {
@@ -78,6 +83,18 @@ impl Template {
         let mut parts = tail.split('/');
         let fits = self.segments.iter().all(|segment| parts.next().is_some_and(|part| segment.matches(part)));
         fits && (self.rest || parts.next().is_none())
+    }
+
+    /// The part of a path that `{name}` stands for.
+    pub(crate) fn part<'a>(&self, name: &str, path: &'a str) -> Option<&'a str> {
+        let (_, place) = self.names.iter().find(|(known, _)| known == name)?;
+        path.strip_prefix('/')?.split('/').nth(*place)
+    }
+
+    /// Whether `{name}` stands in it.
+    #[expect(dead_code, reason = "the parser will ask")]
+    pub(crate) fn has_name(&self, name: &str) -> bool {
+        self.names.iter().any(|(known, _)| known == name)
     }
 
     /// The bytes that every matching path begins with.

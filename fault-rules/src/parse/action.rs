@@ -6,7 +6,7 @@ use super::findings::{Findings, Span, help};
 use super::table::{self, Field, Fields};
 use super::text::Text;
 use super::{Context, not_built, respond, units, words};
-use crate::action::{Action, Blackhole, End, Per, RateLimit, ResetAt, Storm, StormWhen};
+use crate::action::{Action, Backoff, Blackhole, End, Per, Point, RateLimit, Reset, Storm, StormWhen};
 use crate::limits;
 use crate::state::BucketSpec;
 
@@ -38,7 +38,7 @@ pub(crate) fn from_text(name: &str, text: Text<'_>, findings: &mut Findings<'_>)
     match name {
         "respond" => respond::from_text(text, findings).map(Action::Respond),
         "rate_limit" => rate_limit_text(text, findings).map(Action::RateLimit),
-        "reset" => reset(text, findings).map(Action::Reset),
+        "reset" => reset(text, findings).map(|at| Action::Reset(Reset::at(at))),
         "blackhole" => blackhole(text, findings).map(Action::Blackhole),
         _ => {
             let what = help(
@@ -54,9 +54,8 @@ fn read(field: &Field<'_>, cx: &mut Context<'_>) -> Option<Action> {
     match field.name {
         "respond" => respond::field(field, cx).map(Action::Respond),
         "rate_limit" => rate_limit(field, cx).map(Action::RateLimit),
-        "reset" => {
-            reset(field.text("before headers", &mut cx.findings)?, &mut cx.findings).map(Action::Reset)
-        }
+        "reset" => reset(field.text("before headers", &mut cx.findings)?, &mut cx.findings)
+            .map(|at| Action::Reset(Reset::at(at))),
         "blackhole" => {
             if let Some(number) = table::bare_number(field.value) {
                 let what = help("a time without a unit", format!("write `blackhole = \"{number}s\"`"));
@@ -70,11 +69,11 @@ fn read(field: &Field<'_>, cx: &mut Context<'_>) -> Option<Action> {
 }
 
 /// `before headers`, `after headers`, `after 5000 B of body`, `after 50% of body`.
-fn reset(text: Text<'_>, findings: &mut Findings<'_>) -> Option<ResetAt> {
+fn reset(text: Text<'_>, findings: &mut Findings<'_>) -> Option<Point> {
     let text = text.trim();
     match text.str() {
-        "before headers" => return Some(ResetAt::BeforeHeaders),
-        "after headers" => return Some(ResetAt::AfterHeaders),
+        "before headers" => return Some(Point::BeforeHeaders),
+        "after headers" => return Some(Point::AfterHeaders),
         _ => {}
     }
     let amount = text
@@ -82,9 +81,9 @@ fn reset(text: Text<'_>, findings: &mut Findings<'_>) -> Option<ResetAt> {
         .and_then(|rest| Some(rest.part(rest.str().strip_suffix("of body")?.trim_end())));
     match amount {
         Some(amount) if amount.str().ends_with('%') => {
-            units::share(amount, findings).map(|share| ResetAt::AfterFraction(share.fraction()))
+            units::share(amount, findings).map(|share| Point::AfterFraction(share.fraction()))
         }
-        Some(amount) => units::size(amount, findings).map(ResetAt::AfterBytes),
+        Some(amount) => units::size(amount, findings).map(Point::AfterBytes),
         None => {
             let what = help(
                 format!("`{}` is no place for a reset", text.str()),
@@ -249,7 +248,7 @@ fn storm(mut fields: Fields<'_>, findings: &mut Findings<'_>) -> Option<Storm> {
     fields.finish(&["budget", "delay", "jitter"], findings);
     let copies = u32::try_from(copies?).ok();
     (backoff != Some(None)).then_some(())?;
-    Some(Storm { when: when?, copies: copies?, max_amplification: cap? })
+    Some(Storm { when: when?, copies: copies?, backoff: Backoff::NONE, max_amplification: cap? })
 }
 
 fn backoff(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<()> {

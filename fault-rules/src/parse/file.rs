@@ -79,6 +79,7 @@ fn safety(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Safety> {
         max_run: max_run?,
         heartbeat: heartbeat?,
         protect: protect?,
+        ..usual
     })
 }
 

@@ -26,7 +26,21 @@ pub(crate) fn read(text: Text<'_>, findings: &mut Findings<'_>) -> Option<Rule> 
     let (delay, action) = done?;
     let outcomes =
         action.map(|action| Outcome { weight: 1, delay: None, action: Some(action) }).into_iter().collect();
-    Some(Rule { id: id(rest), on: on?, rate, by, window: window?, delay, outcomes, line: 0 })
+    Some(Rule {
+        id: id(rest),
+        on: on?,
+        rate,
+        by,
+        window: window?,
+        delay,
+        outcomes,
+        line: 0,
+        attempts: None,
+        shard: None,
+        every: None,
+        burst: None,
+        guard: None,
+    })
 }
 
 /// Takes the rate and the window off the end; absent, they are everything and always.

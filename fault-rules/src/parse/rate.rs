@@ -67,7 +67,7 @@ pub(crate) fn window(text: Text<'_>, findings: &mut Findings<'_>) -> Option<Wind
             help("the window ends before it starts", "write the earlier time first"),
         );
     }
-    Some(Window { from, to })
+    Some(Window::between(from, to))
 }
 
 /// What the share is taken of.

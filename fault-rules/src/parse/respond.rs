@@ -99,7 +99,7 @@ fn answer(status: u16, mut headers: Vec<(String, String)>, body: Vec<u8>) -> Res
     if !body.is_empty() && !headers.iter().any(|(name, _)| name == "content-type") {
         headers.push(("content-type".to_owned(), content_type(&body).to_owned()));
     }
-    Respond { status, headers, body: Arc::from(body) }
+    Respond { status, headers, body: Arc::from(body), grpc: None }
 }
 
 fn status(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<u16> {

@@ -33,7 +33,21 @@ pub(crate) fn read(table: &DeTable<'_>, span: Span, cx: &mut Context<'_>) -> Opt
     fields.finish(NOT_BUILT, &mut cx.findings);
     let ((delay, outcomes), (id, id_span)) = (done?, id?);
     let (rate, by) = share?;
-    let rule = Rule { id, on: on?, rate, by, window: window?, delay, outcomes, line };
+    let rule = Rule {
+        id,
+        on: on?,
+        rate,
+        by,
+        window: window?,
+        delay,
+        outcomes,
+        line,
+        attempts: None,
+        shard: None,
+        every: None,
+        burst: None,
+        guard: None,
+    };
     Some(Placed { rule, id: id_span })
 }
 

@@ -4,12 +4,16 @@
 
 mod active;
 mod bucket;
+mod burst;
 mod heartbeat;
+mod nth;
 mod share;
 mod storm;
 
 pub use active::ActiveCap;
 pub use bucket::{BucketSpec, BucketTable, Buckets, Take};
+pub use burst::BurstState;
 pub use heartbeat::Heartbeat;
+pub use nth::{Counted, NthCounter};
 pub use share::{Breach, ShareGuard};
 pub use storm::StormCap;

@@ -30,7 +30,7 @@ use crate::time::wall_us;
 
 pub(crate) use bodies::{Answer, AnswerDigest, BodyCopy};
 pub(crate) use identity::{ERROR, FAULT, Identity, OP, SESSION, SQUALL_HEADERS, Sessions, is_squall_header};
-pub(crate) use plan::{Became, Part, Plan, PlannedCut, Wish};
+pub(crate) use plan::{Became, Part, Plan, PlannedCut};
 pub(crate) use settle::{Ending, Recorded};
 pub(crate) use streams::{StreamBudget, StreamLog, is_event_stream};
 
@@ -194,6 +194,7 @@ impl Open {
                 edge: &shared.edges[self.edge].name,
                 connection: self.ctl.id,
                 client: &self.ctl.client,
+                upstream: &shared.edges[self.edge].upstream,
             };
             let header = |name: &str| text(&request.headers, name);
             let facts = identity.facts(request, &place, &header);
@@ -241,6 +242,20 @@ impl Open {
         shared.rules.lift(&reason, true);
         self.plan.suppress_open(Why::Cap);
         true
+    }
+
+    /// The origin's status is known: rules that waited for it are about this exchange, or not.
+    pub(crate) fn answered(&mut self, shared: &Shared) {
+        if self.plan.matched.is_empty() {
+            return;
+        }
+        self.plan.answered(self.answer.origin_status(), &self.live);
+        let live = self.live.clone();
+        let status_alone = |part: &Part| live.set.rules()[part.rule].on.status().is_some();
+        let certain = self.plan.parts.iter().any(|part| part.became == Became::Open && status_alone(part));
+        if self.share_open && certain {
+            self.note_share(true, shared);
+        }
     }
 
     /// Is it meant for the capture? Replayed traffic is not, unless asked.
@@ -331,6 +346,8 @@ pub(crate) struct Place<'a> {
     pub(crate) edge: &'a str,
     pub(crate) connection: u64,
     pub(crate) client: &'a str,
+    /// `host:port` of the upstream it is meant for.
+    pub(crate) upstream: &'a str,
 }
 
 impl Identity {
@@ -353,6 +370,7 @@ impl Identity {
             session: &self.session,
             connection: place.connection,
             client: place.client,
+            upstream: place.upstream,
         }
     }
 }
@@ -404,6 +422,7 @@ mod tests {
             tls: false,
             peer: peer.clone(),
             grpc_peer: peer,
+            upstream: "127.0.0.1:1".into(),
             connections: Default::default(),
         };
         let (ledger, _) = Ledger::start(None).expect("a ledger");

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use fault_rules::Action;
-use fault_rules::action::ResetAt;
+use fault_rules::action::{Kind, Point};
 use fault_rules::decide::{Decision, Why};
+use fault_rules::delay::{At, Wait};
 use fault_rules::rule::ActionRef;
 use smallvec::SmallVec;
 
@@ -23,13 +24,15 @@ pub(crate) struct Plan {
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) rule: usize,
+    /// Seed of what is drawn within the exchange.
+    pub(crate) key: u64,
     pub(crate) wish: Wish,
     pub(crate) became: Became,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Wish {
-    Delay(Duration),
+    Delay(Wait),
     Action(ActionRef),
 }
 
@@ -41,13 +44,15 @@ pub(crate) enum Became {
     /// Done, and how long it took.
     Applied(Duration),
     Suppressed(Why),
+    /// The rule waited for another status: nothing of it is in the books.
+    NotMeant,
 }
 
 /// An answer to be torn off, decided before the upstream is asked.
 #[derive(Debug)]
 pub(crate) struct PlannedCut {
     pub(crate) part: usize,
-    pub(crate) at: ResetAt,
+    pub(crate) at: Point,
     /// Once the answer's header is known.
     pub(crate) armed: Option<Cut>,
 }
@@ -58,7 +63,12 @@ impl Plan {
         for selected in &decision.selected {
             let became = selected.suppressed.map_or(Became::Open, Became::Suppressed);
             let wishes = [selected.delay.map(Wish::Delay), selected.action.map(Wish::Action)];
-            parts.extend(wishes.into_iter().flatten().map(|wish| Part { rule: selected.rule, wish, became }));
+            parts.extend(wishes.into_iter().flatten().map(|wish| Part {
+                rule: selected.rule,
+                key: selected.key,
+                wish,
+                became,
+            }));
         }
         Plan { matched: decision.matched, parts }
     }
@@ -68,11 +78,38 @@ impl Plan {
         self.parts.iter().any(|part| part.became == Became::Open)
     }
 
-    /// Is there anything left to do that depends on nothing else? A rate limit may grant, a storm needs an outcome.
+    /// Is there anything left to do that depends on nothing else? A rate limit may grant, a storm needs an outcome, a rule
+    /// may wait for the answer's status.
     pub(crate) fn is_open_for_certain(&self, live: &Live) -> bool {
-        let certain =
-            |part: &Part| !matches!(part.action(live), Some(Action::RateLimit(_) | Action::Storm(_)));
+        let certain = |part: &Part| {
+            !matches!(part.action(live), Some(Action::RateLimit(_) | Action::Storm(_) | Action::Stale(_)))
+                && live.set.rules()[part.rule].on.status().is_none()
+        };
         self.parts.iter().any(|part| part.became == Became::Open && certain(part))
+    }
+
+    /// The answer has a status, or will never have one: rules that wait for another are not about this exchange.
+    pub(crate) fn answered(&mut self, status: Option<u16>, live: &Live) {
+        let rules = live.set.rules();
+        let is_about = |rule: usize| {
+            let waits_for = rules[rule].on.status();
+            waits_for.is_none_or(|statuses| status.is_some_and(|status| statuses.has(status)))
+        };
+        if self.matched.iter().all(|rule| is_about(*rule as usize)) {
+            return;
+        }
+        self.matched.retain(|rule| is_about(*rule as usize));
+        for part in self.parts.iter_mut().filter(|part| !is_about(part.rule)) {
+            part.became = Became::NotMeant;
+        }
+    }
+
+    /// The places of delays that are still open and fall there.
+    pub(crate) fn delays(&self, at: At) -> impl Iterator<Item = (usize, Wait)> {
+        self.parts.iter().enumerate().filter_map(move |(place, part)| match (part.wish, part.became) {
+            (Wish::Delay(wait), Became::Open) if wait.at == at => Some((place, wait)),
+            _ => None,
+        })
     }
 
     /// Nothing of what is still open will be done.
@@ -90,7 +127,7 @@ impl Plan {
         })
     }
 
-    /// Places of rules that touched the exchange so far, each once; storms do not touch the answer.
+    /// Places of rules that touched the exchange so far, each once; what happens beside the exchange does not touch it.
     pub(crate) fn touched(&self, live: &Live) -> SmallVec<[usize; 2]> {
         let mut rules = SmallVec::<[usize; 2]>::new();
         for part in self.parts.iter().filter(|part| part.touches(live)) {
@@ -104,7 +141,8 @@ impl Plan {
 
 impl Part {
     fn touches(&self, live: &Live) -> bool {
-        matches!(self.became, Became::Applied(_)) && !matches!(self.action(live), Some(Action::Storm(_)))
+        matches!(self.became, Became::Applied(_))
+            && self.action(live).is_none_or(|action| action.kind() != Kind::Side)
     }
 
     pub(crate) fn action<'a>(&self, live: &'a Live) -> Option<&'a Action> {
@@ -122,25 +160,8 @@ impl Part {
     /// What was asked, in the rule's own words.
     pub(crate) fn asked(&self, live: &Live) -> String {
         match (self.wish, self.action(live)) {
-            (Wish::Delay(delay), _) => format!("{}us", delay.as_micros()),
-            (_, Some(Action::Respond(respond))) => respond.status.to_string(),
-            (_, Some(Action::RateLimit(limit))) => format!(
-                "{} per {:?}, burst {}",
-                limit.bucket.tokens(),
-                limit.bucket.period(),
-                limit.bucket.burst()
-            ),
-            (_, Some(Action::Reset(at))) => match at {
-                ResetAt::BeforeHeaders => "before headers".to_owned(),
-                ResetAt::AfterHeaders => "after headers".to_owned(),
-                ResetAt::AfterBytes(bytes) => format!("after {bytes} B of body"),
-                ResetAt::AfterFraction(part) => format!("after {}% of body", part * 100.0),
-            },
-            (_, Some(Action::Blackhole(hole))) => match hole.hold {
-                Some(hold) => format!("{}us", hold.as_micros()),
-                None => "until the client leaves".to_owned(),
-            },
-            (_, Some(Action::Storm(storm))) => format!("{} copies", storm.copies),
+            (Wish::Delay(wait), _) => format!("{}us", wait.time.as_micros()),
+            (_, Some(action)) => action.asked(),
             (Wish::Action(_), None) => String::new(),
         }
     }

@@ -88,8 +88,9 @@ impl Open {
     }
 
     fn post(&mut self, ending: Ending, shared: &Arc<Shared>) {
+        self.plan.answered(self.answer.origin_status(), &self.live);
         if self.share_open {
-            self.note_share(false, shared);
+            self.note_share(self.is_touched(), shared);
         }
         self.plan.suppress_open(match ending {
             Ending::ClientGone | Ending::ClientGoneAfter => Why::ClientGone,
@@ -157,7 +158,7 @@ impl Open {
                 }
             });
         }
-        for part in &self.plan.parts {
+        for part in self.plan.parts.iter().filter(|part| part.became != Became::NotMeant) {
             shared.ledger.note(self.line(part, shared));
         }
     }
@@ -170,7 +171,7 @@ impl Open {
             match part.became {
                 Became::Applied(_) => applied = true,
                 Became::Suppressed(why) => spared = Some(why),
-                Became::Open => {}
+                Became::Open | Became::NotMeant => {}
             }
         }
         if applied {
@@ -187,7 +188,7 @@ impl Open {
         let (applied, took, suppressed) = match part.became {
             Became::Applied(took) => (true, took, None),
             Became::Suppressed(why) => (false, Duration::ZERO, Some(why.as_str())),
-            Became::Open => (false, Duration::ZERO, None),
+            Became::Open | Became::NotMeant => (false, Duration::ZERO, None),
         };
         Line {
             t_us: self.started_wall_us,

@@ -83,7 +83,7 @@ async fn release(
         }
         return Next::Forward;
     }
-    let apology = Respond { status: 503, headers: Vec::new(), body: Arc::from([].as_slice()) };
+    let apology = Respond { status: 503, headers: Vec::new(), body: Arc::from([].as_slice()), grpc: None };
     match respond::answer(session, exchange, part, &apology).await {
         Ok(next) => next,
         Err(_) => Next::Dropped,

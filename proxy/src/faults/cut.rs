@@ -8,7 +8,7 @@
 //! tag in its header. What lies behind the cut is kept from HTTP/2 altogether: see there.
 
 use bytes::Bytes;
-use fault_rules::action::ResetAt;
+use fault_rules::action::Point;
 use fault_rules::decide::Why;
 use http::{HeaderMap, Method, StatusCode};
 use pingora_error::Result;
@@ -80,18 +80,19 @@ pub(crate) fn trailers(open: &Open, trailers: &mut HeaderMap) {
 }
 
 /// After how many payload bytes; `None` where the answer has no such byte.
-fn cut_point(at: ResetAt, method: &Method, answer: &ResponseHeader) -> Option<u64> {
+fn cut_point(at: Point, method: &Method, answer: &ResponseHeader) -> Option<u64> {
     let bodyless =
         *method == Method::HEAD || matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let length = answer.headers.get(http::header::CONTENT_LENGTH);
     let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     match at {
-        ResetAt::BeforeHeaders => None,
-        ResetAt::AfterHeaders => Some(0),
+        Point::BeforeHeaders => None,
+        Point::AfterHeaders => Some(0),
         _ if bodyless => None,
-        ResetAt::AfterBytes(bytes) if length.is_some_and(|length| length < bytes) => None,
-        ResetAt::AfterBytes(bytes) => Some(bytes),
-        ResetAt::AfterFraction(share) => length.map(|length| share_of(length, share)),
+        Point::AfterBytes(bytes) if length.is_some_and(|length| length < bytes) => None,
+        Point::AfterBytes(bytes) => Some(bytes),
+        Point::AfterFraction(share) => length.map(|length| share_of(length, share)),
+        Point::AfterEvents(_) | Point::AfterTime(_) => None,
     }
 }
 

@@ -3,21 +3,17 @@
 //! Client: its answer comes later by the sum of all delays, never earlier. Upstream: sees the request later.
 //! Bound: the rule's own maximum. Client leaves first: not forwarded. Rule removed first: goes on at once.
 
+use fault_rules::delay::At;
 use pingora_proxy::Session;
 use tokio::time::Instant;
 
 use super::waiting::{ClientWatch, Woken, released};
-use crate::exchange::{Became, Exchange, Wish};
+use crate::exchange::{Became, Exchange};
 
 /// Waits out the delays of all rules together.
 pub(super) async fn wait(session: &mut Session, exchange: &mut Exchange) -> Woken {
     let has_delay = |exchange: &Exchange| {
-        exchange.peek().is_some_and(|open| {
-            open.plan
-                .parts
-                .iter()
-                .any(|part| matches!((part.wish, part.became), (Wish::Delay(_), Became::Open)))
-        })
+        exchange.peek().is_some_and(|open| open.plan.delays(At::Request).next().is_some())
     };
     if !has_delay(exchange) {
         return Woken::Time;
@@ -46,17 +42,16 @@ pub(super) async fn wait(session: &mut Session, exchange: &mut Exchange) -> Woke
 /// remains, counted from the beginning.
 fn settle(exchange: &mut Exchange, shared: &crate::shared::Shared, begun: Instant) -> std::time::Duration {
     let mut sum = std::time::Duration::ZERO;
-    let parts = exchange.peek().map_or(0, |open| open.plan.parts.len());
-    for at in 0..parts {
-        let Some(open) = exchange.peek() else { break };
-        let part = &open.plan.parts[at];
-        let (Wish::Delay(delay), Became::Open) = (part.wish, part.became) else { continue };
-        let gone = released(shared, exchange, part.rule);
+    let waits: smallvec::SmallVec<[_; 2]> =
+        exchange.peek().map(|open| open.plan.delays(At::Request).collect()).unwrap_or_default();
+    for (at, wait) in waits {
+        let Some(rule) = exchange.peek().map(|open| open.plan.parts[at].rule) else { break };
+        let gone = released(shared, exchange, rule);
         let Some(open) = exchange.get() else { break };
         match gone {
             Some(why) if begun.elapsed().is_zero() => open.plan.parts[at].became = Became::Suppressed(why),
-            Some(_) => open.plan.parts[at].became = Became::Applied(begun.elapsed().min(delay)),
-            None => sum += delay,
+            Some(_) => open.plan.parts[at].became = Became::Applied(begun.elapsed().min(wait.time)),
+            None => sum += wait.time,
         }
     }
     sum
@@ -65,9 +60,8 @@ fn settle(exchange: &mut Exchange, shared: &crate::shared::Shared, begun: Instan
 fn finish(exchange: &mut Exchange, begun: Instant) {
     let Some(open) = exchange.get() else { return };
     let took = begun.elapsed();
-    for part in &mut open.plan.parts {
-        if let (Wish::Delay(_), Became::Open) = (part.wish, part.became) {
-            part.became = Became::Applied(took);
-        }
+    let waits: smallvec::SmallVec<[_; 2]> = open.plan.delays(At::Request).collect();
+    for (at, _) in waits {
+        open.plan.parts[at].became = Became::Applied(took);
     }
 }

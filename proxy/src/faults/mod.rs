@@ -7,14 +7,21 @@
 mod blackhole;
 pub(crate) mod cut;
 mod delay;
+mod drop_response;
+mod duplicate;
+mod goaway;
+mod outage;
 mod rate_limit;
 mod reset;
 mod respond;
+mod shape;
+mod stale;
 pub(crate) mod storm;
 pub(crate) mod waiting;
+mod websocket_close;
 
 use fault_rules::Action;
-use fault_rules::action::ResetAt;
+use fault_rules::action::Point;
 use fault_rules::decide::Why;
 use pingora_proxy::Session;
 
@@ -62,9 +69,11 @@ pub(crate) async fn before_upstream(
         let next = match action {
             Action::Respond(respond) => respond::answer(session, exchange, part, respond).await?,
             Action::RateLimit(limit) => rate_limit::check(session, exchange, part, limit).await?,
-            Action::Reset(ResetAt::BeforeHeaders) => reset::before_headers(session, exchange, part),
-            Action::Reset(at) => {
-                open.cut = Some(PlannedCut { part, at: *at, armed: None });
+            Action::Reset(reset) if reset.at == Point::BeforeHeaders => {
+                reset::before_headers(session, exchange, part)
+            }
+            Action::Reset(reset) => {
+                open.cut = Some(PlannedCut { part, at: reset.at, armed: None });
                 Next::Forward
             }
             Action::Blackhole(hole) => blackhole::hold(session, exchange, part, *hole).await,
@@ -72,6 +81,17 @@ pub(crate) async fn before_upstream(
                 open.storms.push(part);
                 Next::Forward
             }
+            Action::Outage(outage) => outage::meet(session, exchange, part, outage).await?,
+            Action::Stale(stale) => stale::answer(session, exchange, part, *stale).await?,
+            Action::Duplicate(duplicate) => duplicate::plan(exchange, part, *duplicate),
+            Action::Truncate(_)
+            | Action::Throttle(_)
+            | Action::Stall(_)
+            | Action::Loss(_)
+            | Action::Corrupt(_) => shape::plan(exchange, part, action),
+            Action::DropResponse(drop) => drop_response::plan(exchange, part, drop),
+            Action::Goaway(goaway) => goaway::plan(exchange, part, *goaway),
+            Action::WebsocketClose(close) => websocket_close::plan(exchange, part, close),
         };
         decided |= exchange.peek().is_some_and(|open| open.cut.is_some());
         if next != Next::Forward {

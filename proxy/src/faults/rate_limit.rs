@@ -24,10 +24,14 @@ pub(super) async fn check(
     let Some(open) = exchange.get() else { return Ok(Next::Forward) };
     let Some(identity) = &open.identity else { return Ok(Next::Forward) };
     let request = session.req_header();
-    let place =
-        Place { edge: &shared.edges[open.edge].name, connection: open.ctl.id, client: &open.ctl.client };
+    let place = Place {
+        edge: &shared.edges[open.edge].name,
+        connection: open.ctl.id,
+        client: &open.ctl.client,
+        upstream: &shared.edges[open.edge].upstream,
+    };
     let header = |name: &str| text(&request.headers, name);
-    let key = limit.key_hash(&identity.facts(request, &place, &header));
+    let key = limit.per.key_hash(&identity.facts(request, &place, &header));
     let rule = open.live.ids[open.plan.parts[part].rule].clone();
     let spared = match shared.rules.gauges.take(&rule, key, shared.rules.now()) {
         Take::Granted => Why::WithinLimit,

@@ -1,0 +1,21 @@
+//! `stale`: not carried out yet.
+
+use fault_rules::action::Stale;
+use fault_rules::decide::Why;
+use pingora_error::Result;
+use pingora_proxy::Session;
+
+use super::Next;
+use crate::exchange::{Became, Exchange};
+
+pub(super) async fn answer(
+    _session: &mut Session,
+    exchange: &mut Exchange,
+    part: usize,
+    _stale: Stale,
+) -> Result<Next> {
+    if let Some(open) = exchange.get() {
+        open.plan.parts[part].became = Became::Suppressed(Why::WrongProtocol);
+    }
+    Ok(Next::Forward)
+}
