@@ -4,11 +4,13 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use captures::header::Options;
 use fault_rules::Rule;
 use url::{Host, Url};
 
 use crate::Error;
 use crate::limits::Limits;
+use crate::recorder::Rotation;
 
 /// Everything `squall proxy` needs to know. Build one with [`Config::new`] and fill in the rest.
 #[derive(Debug, Clone)]
@@ -19,6 +21,10 @@ pub struct Config {
     pub admin: SocketAddr,
     /// Capture file to record to.
     pub record: Option<PathBuf>,
+    /// When a file of the recording ends and the next begins.
+    pub rotation: Rotation,
+    /// How blocks of the capture are closed: what a crash costs at most.
+    pub blocks: Options,
     /// Record replayed traffic too.
     pub record_replays: bool,
     /// Request bodies are kept, for the recording and for storms, up to this many bytes; WebSocket messages of a client are
@@ -103,6 +109,8 @@ impl Config {
             edges,
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             record: None,
+            rotation: Rotation::default(),
+            blocks: Options::default(),
             record_replays: false,
             body_limit: 1 << 20,
             redaction_key: random_key(),

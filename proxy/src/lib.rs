@@ -42,4 +42,5 @@ pub use books::{Counts, EdgeBooks, RuleBooks};
 pub use config::{Config, EdgeConfig, TlsFiles, Upstream};
 pub use error::Error;
 pub use limits::{HalfClose, Limits};
+pub use recorder::Rotation;
 pub use start::{FinalBooks, Running, start};

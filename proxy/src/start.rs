@@ -166,6 +166,13 @@ impl Running {
         }
     }
 
+    /// Begins the next file of the recording (SIGUSR2); nothing where none is under way.
+    pub fn rotate_recording(&self) {
+        if let Some(recorder) = &self.shared.recorder {
+            recorder.rotate();
+        }
+    }
+
     /// Ends the recording and closes the capture; traffic goes on. Blocks until the file is closed.
     pub fn stop_recording(&self) {
         if let Some(recorder) = &self.shared.recorder {
@@ -354,7 +361,14 @@ fn capture_setup(config: &Config, edges: &[Edge], admin: SocketAddr) -> Option<S
     header.redaction = captures::redact::POLICY.to_owned();
     header.edges = edges.iter().map(info).collect();
     let names = edges.iter().map(|edge| EdgeName { name: edge.name.to_string(), scheme: scheme(edge) });
-    Some(Setup { path, header, key: config.redaction_key, edges: names.collect() })
+    Some(Setup {
+        path,
+        header,
+        key: config.redaction_key,
+        edges: names.collect(),
+        options: config.blocks.clone(),
+        rotation: config.rotation,
+    })
 }
 
 /// With port 0 the port of the first edge decides, as long as nobody has taken that place: captures name the admin

@@ -218,6 +218,16 @@ pub(super) fn stop_recording(shared: &Arc<Shared>) -> Answer {
     }
 }
 
+pub(super) fn rotate_recording(shared: &Arc<Shared>) -> Answer {
+    match &shared.recorder {
+        Some(recorder) if recorder.rotate() => json(StatusCode::ACCEPTED, &recorder.status()),
+        Some(_) => {
+            problem(StatusCode::CONFLICT, "the recording has ended, or has more to write than it can hold")
+        }
+        None => problem(StatusCode::CONFLICT, "nothing is recorded; start the proxy with --record FILE"),
+    }
+}
+
 pub(super) fn json<T: Serialize>(status: StatusCode, body: &T) -> Answer {
     match serde_json::to_vec(body) {
         Ok(mut text) => {

@@ -139,6 +139,11 @@ impl Proxy {
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
     }
 
+    pub(crate) fn post_accepted(&self, path: &str) {
+        let answer = self.ask_admin("POST", path, "");
+        assert_eq!(answer.status, 202, "{path}: {}", answer.text());
+    }
+
     /// The totals, once nothing is in flight; every row is checked on the way.
     pub(crate) fn books(&self) -> Value {
         self.books_of("/books")

@@ -15,6 +15,7 @@ mod recording;
 mod reload;
 mod resets;
 mod robust;
+mod rotation;
 mod safety;
 mod streams;
 mod timing;
