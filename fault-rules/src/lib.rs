@@ -7,6 +7,7 @@
 //! state machines of [`state`], which are given `now`. The seed is an argument, so that equal input gives equal victims.
 
 pub mod action;
+mod codes;
 pub mod decide;
 pub mod delay;
 mod explain;
@@ -27,6 +28,6 @@ mod window;
 
 pub use action::Action;
 pub use decide::{Decision, Facts};
-pub use parse::{parse, parse_inline};
+pub use parse::{Loader, parse, parse_inline};
 pub use report::Report;
 pub use rule::{Rule, RuleSet};

@@ -43,4 +43,5 @@ pub use config::{Config, EdgeConfig, TlsFiles, Upstream};
 pub use error::Error;
 pub use limits::{HalfClose, Limits};
 pub use recorder::Rotation;
+pub use rules::latencies;
 pub use start::{FinalBooks, Running, start};
