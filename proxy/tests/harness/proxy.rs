@@ -39,6 +39,7 @@ impl Proxy {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             tls: false,
             upstream: Upstream::resolve(upstream).expect("an upstream"),
+            others: Vec::new(),
         };
         let mut config = Config::new(vec![edge]);
         config.threads = 2;
