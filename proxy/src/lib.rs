@@ -40,4 +40,5 @@ mod upstream;
 pub use books::{Counts, EdgeBooks, RuleBooks};
 pub use config::{Config, EdgeConfig, TlsFiles, Upstream};
 pub use error::Error;
+pub use rules::latencies;
 pub use start::{FinalBooks, Running, start};

@@ -2,6 +2,7 @@
 
 mod arming;
 mod gauges;
+mod latencies;
 mod watch;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +19,7 @@ use crate::upstream::Standins;
 
 pub(crate) use arming::Standing;
 pub(crate) use gauges::Gauges;
+pub use latencies::latencies;
 pub(crate) use watch::{RuleFile, Watching};
 
 /// One set of rules, whole. An exchange keeps the one it began with.
