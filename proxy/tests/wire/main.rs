@@ -7,14 +7,21 @@
 mod harness;
 
 mod books;
+mod copies;
+mod counted;
 mod drain;
 mod faults;
+mod members;
+mod outage;
 mod pass;
+mod places;
 mod protocols;
 mod recording;
 mod reload;
 mod resets;
 mod robust;
 mod safety;
+mod stale;
+mod statuses;
 mod streams;
 mod timing;
