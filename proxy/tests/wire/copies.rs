@@ -11,7 +11,9 @@ use crate::harness::{Client, Gate, H2Client, Origin, Proxy, Then, eventually, h2
 const DUPLICATE: &str = "[[rule]]\nid = \"twin\"\non = \"/f/**\"\nduplicate = 2\n";
 
 fn storm(more: &str) -> String {
-    format!("[[rule]]\nid = \"storm\"\non = \"/f/**\"\nstorm = {{ when = [\"2xx\"], copies = 3, {more}max_amplification = 4.0 }}\n")
+    format!(
+        "[[rule]]\nid = \"storm\"\non = \"/f/**\"\nstorm = {{ when = [\"2xx\"], copies = 3, {more}max_amplification = 4.0 }}\n"
+    )
 }
 
 /// The body of a request by its number: lengths from nothing to beyond what one read gives.
@@ -28,7 +30,10 @@ fn ask(proxy: &Proxy, requests: usize) {
                 let mut connection = Client::connect(addr);
                 for n in (client..requests).step_by(4) {
                     let body = body(n);
-                    let head = format!("POST /f/1/{n} HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", body.len());
+                    let head = format!(
+                        "POST /f/1/{n} HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n",
+                        body.len()
+                    );
                     connection.send([head.as_bytes(), &body].concat());
                     let answer = connection.answer(false);
                     assert_eq!((answer.status, answer.header("squall-fault")), (200, None));
@@ -84,7 +89,10 @@ fn storms_are_counted_exactly_over_ten_thousand_requests() {
     let proxy = Proxy::before(origin.addr).rules(&storm("")).start();
     ask(&proxy, 5_000);
     let edge = proxy.books()["edges"][0].clone();
-    assert_eq!((&edge["storm_copies"]["storm"], &edge["upstream_attempts"]), (&30_000.into(), &40_000.into()));
+    assert_eq!(
+        (&edge["storm_copies"]["storm"], &edge["upstream_attempts"]),
+        (&30_000.into(), &40_000.into())
+    );
     assert_eq!((&edge["delivered"], &edge["ambiguous"]), (&10_000.into(), &0.into()));
     assert_eq!(origin.count(), 40_000);
     check_each(origin.seen(), 4, 10_000);
@@ -121,7 +129,9 @@ fn copies_wait_their_time_and_are_called_off_with_their_rule() {
     let rules = |copies: &str| format!("[[rule]]\nid = \"c\"\non = \"/f/**\"\n{copies}\n");
     let duplicate = |after: &str| rules(&format!("duplicate = {{ copies = 3, after = \"{after}\" }}"));
     let backoff = |first: &str| {
-        rules(&format!("storm = {{ when = [\"2xx\"], copies = 3, backoff = \"{first} x2\", max_amplification = 9.0 }}"))
+        rules(&format!(
+            "storm = {{ when = [\"2xx\"], copies = 3, backoff = \"{first} x2\", max_amplification = 9.0 }}"
+        ))
     };
     for (copies, least) in [(duplicate("40ms"), ms(120)), (backoff("30ms"), ms(210))] {
         let proxy = Proxy::before(origin.addr).rules(&copies).start();
@@ -158,7 +168,10 @@ fn clients_that_leave_and_bodies_too_large_have_the_copies_that_they_can_have() 
     client.send(format!("POST /f/ HTTP/1.1\r\nHost: t\r\nContent-Length: 1001\r\n\r\n{}", "x".repeat(1001)));
     assert_eq!(client.answer(false).status, 200);
     let rule = proxy.rule_books("twin");
-    assert_eq!((&rule["suppressed"]["client_gone"], &rule["suppressed"]["body_not_kept"]), (&1.into(), &1.into()));
+    assert_eq!(
+        (&rule["suppressed"]["client_gone"], &rule["suppressed"]["body_not_kept"]),
+        (&1.into(), &1.into())
+    );
     assert_eq!(origin.count(), 2);
 }
 
