@@ -16,6 +16,7 @@ mod outage;
 mod pass;
 mod places;
 mod protocols;
+mod quotas;
 mod recording;
 mod reload;
 mod resets;
