@@ -25,7 +25,8 @@ pub struct ProxyArgs {
     /// Where clients come in; an EDGE is a name for a pair of --listen and --upstream. Port 0 picks a free port.
     #[arg(long, value_name = "[EDGE=]ADDR", required = true)]
     listen: Vec<String>,
-    /// Where their requests go: http://, https:// or h2c:// (HTTP/2 in clear text).
+    /// Where their requests go: http://, https:// or h2c:// (HTTP/2 in clear text). Given several times for one edge, its
+    /// requests are spread over all of them.
     #[arg(long, value_name = "[EDGE=]URL", required = true)]
     upstream: Vec<String>,
     #[command(flatten)]
@@ -151,17 +152,20 @@ impl ProxyArgs {
         let mut upstreams: Vec<(String, String)> = self.upstream.iter().map(named).collect();
         let mut edges = Vec::new();
         for (name, listen) in self.listen.iter().map(named) {
-            let Some(at) = upstreams.iter().position(|(of, _)| *of == name) else {
+            let (mine, rest): (Vec<_>, Vec<_>) = upstreams.into_iter().partition(|(of, _)| *of == name);
+            upstreams = rest;
+            let mut members = mine.iter().map(|(_, url)| Upstream::resolve(url));
+            let Some(upstream) = members.next().transpose()? else {
                 bail!("--listen {name}={listen} has no upstream: add --upstream {name}=http://HOST:PORT");
             };
-            let (_, url) = upstreams.swap_remove(at);
+            let others = members.collect::<Result<_, _>>()?;
             let (asks_tls, addr) = match (listen.strip_prefix("https://"), listen.strip_prefix("http://")) {
                 (Some(addr), _) => (true, addr),
                 (_, Some(addr)) => (false, addr),
                 _ => (tls, listen.as_str()),
             };
             let listen = address(addr).map_err(|why| anyhow!("--listen {addr}: {why}"))?;
-            edges.push(EdgeConfig { name, listen, tls: asks_tls, upstream: Upstream::resolve(&url)? });
+            edges.push(EdgeConfig { name, listen, tls: asks_tls, upstream, others });
         }
         match upstreams.first() {
             Some((name, url)) => {

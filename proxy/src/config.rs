@@ -75,6 +75,15 @@ pub struct EdgeConfig {
     pub tls: bool,
     /// Where requests go.
     pub upstream: Upstream,
+    /// More members of the upstream: requests are spread over all of them.
+    pub others: Vec<Upstream>,
+}
+
+impl EdgeConfig {
+    /// All members of the upstream, at least one.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Upstream> {
+        std::iter::once(&self.upstream).chain(&self.others)
+    }
 }
 
 /// An origin.
@@ -141,7 +150,7 @@ impl Config {
     /// Checks what does not need the machine.
     ///
     /// # Errors
-    /// No edge, an edge named twice, TLS without a certificate, an admin listener that others could reach.
+    /// No edge, an edge named twice, an upstream given twice for one edge, TLS without a certificate, an admin listener that others could reach.
     pub fn check(&self) -> Result<(), Error> {
         let wrong = |text: String| Err(Error::Config(text));
         if self.edges.is_empty() {
@@ -150,6 +159,14 @@ impl Config {
         for (at, edge) in self.edges.iter().enumerate() {
             if self.edges[..at].iter().any(|other| other.name == edge.name) {
                 return wrong(format!("edge `{}` is given twice: name each edge once", edge.name));
+            }
+            let mut members: Vec<_> = edge.upstreams().map(Upstream::authority).collect();
+            members.sort();
+            if let Some(twice) = members.windows(2).find(|two| two[0] == two[1]) {
+                return wrong(format!(
+                    "edge `{}` has the upstream {} twice: name each member once",
+                    edge.name, twice[0]
+                ));
             }
             if edge.tls && self.tls.is_none() {
                 return wrong(format!("edge `{}` wants TLS: give --tls-cert and --tls-key", edge.name));

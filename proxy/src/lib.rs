@@ -37,6 +37,7 @@ mod sync;
 mod time;
 mod timer;
 mod tls;
+mod upstream;
 
 pub use books::{Counts, EdgeBooks, RuleBooks};
 pub use config::{Config, EdgeConfig, TlsFiles, Upstream};

@@ -176,6 +176,11 @@ fn state(registry: &Registry, shared: &Shared) -> prometheus::Result<()> {
         ("squall_proxy_ledger_lines_total", "Lines of the ledger.", shared.ledger.lines()),
         ("squall_proxy_ledger_lost_total", "Lines that did not reach the ledger.", shared.ledger.lost()),
         (
+            "squall_proxy_stale_shed_total",
+            "Earlier answers dropped for lack of room, or too large to keep.",
+            shared.rules.gauges.stale.shed(),
+        ),
+        (
             "squall_proxy_fault_panics_total",
             "Bugs in the fault path; the exchange passed.",
             shared.rules.gauges.panics(),

@@ -9,16 +9,14 @@ use std::time::{Duration, Instant};
 use captures::header::{EdgeInfo, FileHeader};
 use pingora_core::connectors::ConnectorOptions;
 use pingora_core::connectors::http::Connector;
-use pingora_core::protocols::ALPN;
 use pingora_core::server::configuration::ServerConf;
-use pingora_core::upstreams::peer::HttpPeer;
 use pingora_proxy::http_proxy;
 use serde::Serialize;
 use tokio_rustls::TlsAcceptor;
 
 use crate::books::{Counts, EdgeBooks, RuleBooks};
-use crate::config::{Config, EdgeConfig, Upstream};
-use crate::faults::storm::Storms;
+use crate::config::Config;
+use crate::faults::copies::Copies;
 use crate::ledger::{self, Ledger};
 use crate::recorder::{self, EdgeName, Recorder, Setup};
 use crate::rules::{RuleFile, Rules, Watching};
@@ -90,7 +88,7 @@ pub fn start(config: Config) -> Result<Running, Error> {
     let mut edges = Vec::new();
     for edge in &config.edges {
         let sockets = sockets(edge.listen, config.threads)?;
-        edges.push(edge_at_work(edge, &config, local_addr(&sockets, edge.listen)?));
+        edges.push(Edge::new(edge, &config, local_addr(&sockets, edge.listen)?));
         listeners.push(sockets);
     }
     let admin_socket = admin_listener(config.admin, edges.first().map(|edge| edge.listen.port()))
@@ -270,8 +268,8 @@ impl Worker {
         ready: &mpsc::SyncSender<std::io::Result<()>>,
     ) -> std::io::Result<()> {
         timer::install()?;
-        let storms = Storms::new(Connector::new(Some(ConnectorOptions::from_server_conf(&self.conf))));
-        let service = Service::new(self.shared.clone(), storms);
+        let copies = Copies::new(Connector::new(Some(ConnectorOptions::from_server_conf(&self.conf))));
+        let service = Service::new(self.shared.clone(), copies);
         let proxy = http_proxy(&self.conf, service);
         let server = Arc::new(Server::new(self.shared.clone(), proxy, self.acceptor.clone()));
         for (edge, listener) in listeners.into_iter().enumerate() {
@@ -288,11 +286,13 @@ impl Worker {
 
 fn server_conf(config: &Config) -> Result<ServerConf, Error> {
     let ca_file = tls::upstream_authorities(config.upstream_ca.as_deref())?;
+    let most_members = config.edges.iter().map(|edge| edge.upstreams().count()).max().unwrap_or(1);
     Ok(ServerConf {
         threads: 1,
         work_stealing: false,
         upstream_keepalive_pool_size: POOL,
-        max_retries: 2,
+        // each member may refuse the connection once, and the request may be repeated once: `service.rs` decides which
+        max_retries: most_members + 1,
         ca_file,
         ..ServerConf::default()
     })
@@ -316,37 +316,6 @@ fn sockets(addr: SocketAddr, threads: usize) -> Result<Vec<std::net::TcpListener
 fn local_addr(sockets: &[std::net::TcpListener], asked: SocketAddr) -> Result<SocketAddr, Error> {
     let first = sockets.first().map_or(Ok(asked), std::net::TcpListener::local_addr);
     first.map_err(|source| Error::Listen { addr: asked, source })
-}
-
-fn edge_at_work(edge: &EdgeConfig, config: &Config, listen: SocketAddr) -> Edge {
-    Edge {
-        name: Arc::from(edge.name.as_str()),
-        listen,
-        tls: edge.tls,
-        upstream: edge.upstream.authority().into(),
-        peer: peer(&edge.upstream, config, edge.upstream.h2c),
-        grpc_peer: peer(&edge.upstream, config, true),
-        connections: Default::default(),
-    }
-}
-
-fn peer(upstream: &Upstream, config: &Config, only_h2: bool) -> HttpPeer {
-    let mut peer = HttpPeer::new(upstream.addr, upstream.tls, upstream.host.clone());
-    let options = &mut peer.options;
-    options.connection_timeout = Some(config.connect_timeout);
-    options.total_connection_timeout = Some(config.connect_timeout * 2);
-    options.read_timeout = Some(config.upstream_timeout);
-    options.write_timeout = Some(config.upstream_timeout);
-    options.idle_timeout = Some(UPSTREAM_IDLE);
-    options.verify_cert = !config.upstream_insecure;
-    options.verify_hostname = !config.upstream_insecure;
-    options.max_h2_streams = UPSTREAM_STREAMS;
-    options.alpn = match (only_h2, upstream.tls) {
-        (true, _) => ALPN::H2,
-        (false, true) => ALPN::H2H1,
-        (false, false) => ALPN::H1,
-    };
-    peer
 }
 
 fn capture_setup(config: &Config, edges: &[Edge], admin: SocketAddr) -> Option<Setup> {
@@ -404,7 +373,4 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
 /// Idle upstream connections kept, for each worker thread: above the concurrency that a machine of this class
 /// proxies, or connections churn.
 const POOL: usize = 4096;
-/// An idle upstream connection is closed after this: below the 60 s and more that servers give.
-const UPSTREAM_IDLE: Duration = Duration::from_secs(30);
-const UPSTREAM_STREAMS: usize = 100;
 const STOP_POLL: Duration = Duration::from_millis(5);

@@ -59,6 +59,7 @@ pub(super) fn status(shared: &Shared) -> Value {
                 "listen": edge.listen.to_string(),
                 "tls": edge.tls,
                 "upstream": config.upstream.url,
+                "upstreams": config.upstreams().map(|upstream| &upstream.url).collect::<Vec<_>>(),
                 "connections": edge.connections.load(Ordering::Acquire),
             })
         })

@@ -15,6 +15,7 @@ use fault_rules::{Decision, Facts, Rule, RuleSet};
 use tokio::sync::watch as channel;
 
 use crate::sync::lock;
+use crate::upstream::Standins;
 
 pub(crate) use arming::Standing;
 pub(crate) use gauges::Gauges;
@@ -29,12 +30,15 @@ pub(crate) struct Live {
     pub(crate) seed: u64,
     /// The rules' ids, shared by every ledger line and header that names them.
     pub(crate) ids: Vec<Arc<str>>,
+    /// Who takes over in outages.
+    pub(crate) standins: Standins,
 }
 
 impl Live {
     fn new(generation: u64, set: RuleSet, fallback_seed: u64) -> Self {
         let ids = set.rules().iter().map(|rule| Arc::from(rule.id.as_str())).collect();
-        Live { generation, seed: set.seed.unwrap_or(fallback_seed), set, ids }
+        let seed = set.seed.unwrap_or(fallback_seed);
+        Live { generation, seed, set, ids, standins: Standins::default() }
     }
 }
 
@@ -97,6 +101,7 @@ impl Rules {
     /// An id that the command line uses too; then the set in force stays.
     pub(crate) fn replace(&self, set: RuleSet) -> Result<u64, fault_rules::Report> {
         let set = set.with_rules(self.inline.clone())?;
+        let standins = Standins::resolve(&set); // may take a while, and nobody is to wait for it
         let mut reload = lock(&self.reload);
         let now = self.live();
         reload.loaded_at = Some(SystemTime::now());
@@ -107,7 +112,7 @@ impl Rules {
         }
         let generation = now.generation + 1;
         self.gauges.adopt(&set);
-        self.live.store(Arc::new(Live::new(generation, set, self.fallback_seed)));
+        self.live.store(Arc::new(Live { standins, ..Live::new(generation, set, self.fallback_seed) }));
         drop(reload);
         self.wake_sleepers();
         Ok(generation)
@@ -151,6 +156,7 @@ impl Rules {
     pub(crate) fn restart_windows(&self) {
         let now = crate::time::micros(self.now());
         self.epoch_us.store(now, Ordering::Release);
+        self.wake_sleepers();
     }
 
     /// A receiver that turns whenever a sleeper should ask whether its rule still holds.
@@ -172,7 +178,6 @@ impl Rules {
     pub(crate) fn arm(&self) {
         self.standing.arm(self.now());
         self.restart_windows();
-        self.wake_sleepers();
     }
 
     /// Lifts every rule, for a reason that people will read.

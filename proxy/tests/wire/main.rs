@@ -7,15 +7,23 @@
 mod harness;
 
 mod books;
+mod copies;
+mod counted;
 mod drain;
 mod faults;
+mod members;
+mod outage;
 mod pass;
+mod places;
 mod protocols;
+mod quotas;
 mod recording;
 mod reload;
 mod resets;
 mod robust;
 mod rotation;
 mod safety;
+mod stale;
+mod statuses;
 mod streams;
 mod timing;
