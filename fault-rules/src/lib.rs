@@ -23,6 +23,7 @@ pub mod safety;
 pub mod select;
 mod shard;
 pub mod state;
+mod tcp;
 mod window;
 
 pub use action::Action;
