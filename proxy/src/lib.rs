@@ -33,6 +33,7 @@ mod shared;
 mod start;
 mod sync;
 mod time;
+mod timer;
 mod tls;
 
 pub use books::{Counts, EdgeBooks, RuleBooks};

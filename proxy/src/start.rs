@@ -25,7 +25,7 @@ use crate::rules::{RuleFile, Rules, Watching};
 use crate::serve::Server;
 use crate::service::Service;
 use crate::shared::{Edge, Parts, Shared};
-use crate::{Error, admin, listen, tls};
+use crate::{Error, admin, listen, timer, tls};
 
 /// A proxy at work. Dropping it stops it at once; [`Running::stop`] lets it finish.
 pub struct Running {
@@ -262,6 +262,7 @@ impl Worker {
         listeners: Vec<std::net::TcpListener>,
         ready: &mpsc::SyncSender<std::io::Result<()>>,
     ) -> std::io::Result<()> {
+        timer::install()?;
         let storms = Storms::new(Connector::new(Some(ConnectorOptions::from_server_conf(&self.conf))));
         let service = Service::new(self.shared.clone(), storms);
         let proxy = http_proxy(&self.conf, service);
