@@ -21,6 +21,7 @@ pub mod report;
 pub mod rule;
 pub mod safety;
 pub mod select;
+pub mod shape;
 mod shard;
 pub mod state;
 mod tcp;
