@@ -47,7 +47,8 @@ impl Rule {
         if let Some(misfit) = self.on.of_http().and_then(of_http).or_else(|| self.key_misfit()) {
             return Some(misfit);
         }
-        let delays = self.delay.iter().chain(self.outcomes.iter().filter_map(|outcome| outcome.delay.as_ref()));
+        let delays =
+            self.delay.iter().chain(self.outcomes.iter().filter_map(|outcome| outcome.delay.as_ref()));
         delays.into_iter().find_map(delay_misfit).or_else(|| self.actions().find_map(action_misfit))
     }
 

@@ -15,16 +15,18 @@ use clap::Args;
 
 use crate::config::{Config, EdgeConfig, TlsFiles, Upstream, random_seed};
 use crate::start::{FinalBooks, Running, start};
+use crate::tcp::{self, TcpEdgeConfig};
 
 /// Record traffic inline and inject faults into it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ProxyArgs {
     /// Where clients come in; an EDGE is a name for a pair of --listen and --upstream. Port 0 picks a free port.
-    #[arg(long, value_name = "[EDGE=]ADDR", required = true)]
+    /// tcp://ADDR passes any protocol, byte for byte.
+    #[arg(long, value_name = "[EDGE=]ADDR", required_unless_present = "admin")]
     listen: Vec<String>,
-    /// Where their requests go: http://, https:// or h2c:// (HTTP/2 in clear text).
-    #[arg(long, value_name = "[EDGE=]URL", required = true)]
+    /// Where their requests go: http://, https:// or h2c:// (HTTP/2 in clear text), or tcp://HOST:PORT.
+    #[arg(long, value_name = "[EDGE=]URL", required_unless_present = "admin")]
     upstream: Vec<String>,
     /// Record to this capture; an existing one is continued.
     #[arg(long, value_name = "FILE", help_heading = "Recording")]
@@ -109,7 +111,9 @@ pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
 impl ProxyArgs {
     fn config(self) -> anyhow::Result<Config> {
         let tls = self.tls_cert.clone().zip(self.tls_key.clone()).map(|(cert, key)| TlsFiles { cert, key });
-        let mut config = Config::new(self.edges(tls.is_some())?);
+        let (edges, tcp_edges) = self.edges(tls.is_some())?;
+        let mut config = Config::new(edges);
+        config.tcp_edges = tcp_edges;
         let parsed = self.fault.iter().map(|rule| fault_rules::parse_inline(rule));
         config.inline_rules =
             parsed.collect::<Result<_, _>>().map_err(|report| anyhow!("--fault: {report}"))?;
@@ -137,18 +141,29 @@ impl ProxyArgs {
     }
 
     /// Pairs listeners with upstreams by name.
-    fn edges(&self, tls: bool) -> anyhow::Result<Vec<EdgeConfig>> {
+    fn edges(&self, tls: bool) -> anyhow::Result<(Vec<EdgeConfig>, Vec<TcpEdgeConfig>)> {
         let named = |text: &String| match text.split_once('=') {
             Some((name, rest)) => (name.to_owned(), rest.to_owned()),
             None => ("default".to_owned(), text.clone()),
         };
         let mut upstreams: Vec<(String, String)> = self.upstream.iter().map(named).collect();
-        let mut edges = Vec::new();
+        let (mut edges, mut tcp_edges) = (Vec::new(), Vec::new());
         for (name, listen) in self.listen.iter().map(named) {
             let Some(at) = upstreams.iter().position(|(of, _)| *of == name) else {
                 bail!("--listen {name}={listen} has no upstream: add --upstream {name}=http://HOST:PORT");
             };
             let (_, url) = upstreams.swap_remove(at);
+            match (listen.strip_prefix(tcp::SCHEME), url.starts_with(tcp::SCHEME)) {
+                (Some(addr), true) => {
+                    let listen = address(addr).map_err(|why| anyhow!("--listen {addr}: {why}"))?;
+                    tcp_edges.push(TcpEdgeConfig { name, listen, upstream: TcpEdgeConfig::upstream(&url)? });
+                    continue;
+                }
+                (None, false) => {}
+                _ => bail!(
+                    "edge {name}: tcp on one side only; write --listen {name}=tcp://ADDR --upstream {name}=tcp://HOST:PORT"
+                ),
+            }
             let (asks_tls, addr) = match (listen.strip_prefix("https://"), listen.strip_prefix("http://")) {
                 (Some(addr), _) => (true, addr),
                 (_, Some(addr)) => (false, addr),
@@ -161,7 +176,7 @@ impl ProxyArgs {
             Some((name, url)) => {
                 bail!("--upstream {name}={url} has no listener: add --listen {name}=127.0.0.1:PORT")
             }
-            None => Ok(edges),
+            None => Ok((edges, tcp_edges)),
         }
     }
 }
@@ -170,9 +185,15 @@ fn announce(running: &Running, config: &Config) {
     for ((name, addr), edge) in running.edges().iter().zip(&config.edges) {
         println!("edge {name} listening on {}://{addr}", if edge.tls { "https" } else { "http" });
     }
+    for (name, addr) in running.tcp_edges() {
+        println!("edge {name} listening on tcp://{addr}");
+    }
     println!("admin listening on http://{}", running.admin());
     if let Some(path) = &config.record {
         println!("recording to {}", path.display());
+        for edge in &config.tcp_edges {
+            println!("edge {} is plain TCP: it is not recorded", edge.name);
+        }
     }
     let rules = running.rules();
     if rules > 0 && running.is_armed() {
@@ -198,6 +219,18 @@ fn summarise(books: &FinalBooks) {
             sum(&edge.short_circuited) + sum(&edge.dropped) + sum(&edge.cut),
             edge.recorded,
             sum(&edge.shed),
+        );
+    }
+    for edge in &books.tcp_edges {
+        let sum = |counts: &crate::Counts| counts.values().sum::<u64>();
+        println!(
+            "edge {}: {} connections, {} connected, {} ended by rules, {} B to the upstream, {} B to clients",
+            edge.name,
+            edge.accepted,
+            edge.connected,
+            sum(&edge.refused) + sum(&edge.dropped) + sum(&edge.cut),
+            edge.request.went,
+            edge.response.went,
         );
     }
     if books.unfinished > 0 {
@@ -335,7 +368,12 @@ Examples:
     squall proxy --listen 8080 --upstream http://127.0.0.1:9000 --fault 'GET /api/** delay 200ms 20%'
   Two edges, so that a dependency is seen too:
     squall proxy --listen shop=8080 --upstream shop=http://127.0.0.1:9000 \\
-                 --listen payments=8081 --upstream payments=http://127.0.0.1:9100";
+                 --listen payments=8081 --upstream payments=http://127.0.0.1:9100
+  A database behind a slow network:
+    squall proxy --listen db=tcp://127.0.0.1:5433 --upstream db=tcp://127.0.0.1:5432 \\
+                 --fault 'edge db delay 40ms' --fault 'edge db reset after 100000 B of body 1% of connections'
+  In Toxiproxy's place: its client libraries make the edges and the faults
+    squall proxy --admin 127.0.0.1:8474";
 
 #[cfg(test)]
 mod tests {

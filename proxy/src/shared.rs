@@ -15,11 +15,13 @@ use crate::metrics::Timings;
 use crate::recorder::Recorder;
 use crate::rules::Rules;
 use crate::runs::Runs;
+use crate::tcp::TcpEdges;
 
 /// One proxy, as its threads see it.
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) edges: Vec<Edge>,
+    pub(crate) tcp: TcpEdges,
     pub(crate) rules: Arc<Rules>,
     pub(crate) totals: Arc<Scope>,
     pub(crate) runs: Runs,
@@ -76,6 +78,7 @@ impl Shared {
             timings: Timings::new(parts.edges.len()),
             config,
             edges: parts.edges,
+            tcp: TcpEdges::default(),
             rules: parts.rules,
             runs: Runs::default(),
             ledger: parts.ledger,

@@ -40,6 +40,7 @@ use tokio::time::{Instant, Sleep};
 pub(crate) use ctl::{ConnCtl, StreamKey};
 pub(crate) use cut::Cut;
 pub(crate) use h2_cut::RESET_CODE as H2_RESET_CODE;
+pub(crate) use outq::unacknowledged;
 pub(crate) use raw::Raw;
 
 use h1_cut::H1Cut;

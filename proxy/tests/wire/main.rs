@@ -17,4 +17,5 @@ mod resets;
 mod robust;
 mod safety;
 mod streams;
+mod tcp;
 mod timing;
