@@ -63,14 +63,15 @@ impl Connection {
         let number = door.books.accepted();
         let client = peer.ip().to_string();
         let identity = Identity::new(door.books.name.clone(), number, client, door.upstream.clone());
+        let gate = shared.gate.clone();
         Connection {
             parts: Parts::new(shared.clone(), identity),
             changes: shared.rules.changes(),
             shared,
             door,
             start: Instant::now(),
-            up: Flow::new(Direction::Request),
-            down: Flow::new(Direction::Response),
+            up: Flow::new(Direction::Request, gate.clone()),
+            down: Flow::new(Direction::Response, gate),
             turn: None,
             over_since: None,
             phase: Phase::Connecting,

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::books::TcpBooks;
 use super::connection;
+use crate::gate::Place;
 use crate::shared::{Alive, Listening, Shared};
 use crate::sync::lock;
 
@@ -116,10 +117,10 @@ async fn accept(listener: TcpListener, door: Arc<Door>, shared: Arc<Shared>, _li
             biased;
             _ = closed.wait_for(|closed| *closed) => return,
             _ = draining.wait_for(|draining| *draining) => break,
-            accepted = listener.accept() => accepted,
+            accepted = shared.gate.accept(&listener, &shared.meets) => accepted,
         };
         match accepted {
-            Ok((tcp, peer)) => begin(tcp, peer, &door, &shared),
+            Ok((tcp, peer, place)) => begin((tcp, peer, place), &door, &shared),
             Err(error) => {
                 // out of descriptors, mostly: wait until some are given back instead of spinning
                 tracing::warn!(%error, "cannot accept");
@@ -129,19 +130,21 @@ async fn accept(listener: TcpListener, door: Arc<Door>, shared: Arc<Shared>, _li
     }
     // closing the socket would reset the clients that the kernel has accepted already
     let Ok(rest) = listener.into_std() else { return };
-    while let Ok((tcp, peer)) = rest.accept() {
+    while let Ok(place) = shared.gate.enter()
+        && let Ok((tcp, peer)) = rest.accept()
+    {
         if let Ok(tcp) = tcp.set_nonblocking(true).and_then(|()| TcpStream::from_std(tcp)) {
-            begin(tcp, peer, &door, &shared);
+            begin((tcp, peer, place), &door, &shared);
         }
     }
 }
 
-fn begin(tcp: TcpStream, peer: SocketAddr, door: &Arc<Door>, shared: &Arc<Shared>) {
+fn begin((tcp, peer, place): (TcpStream, SocketAddr, Place), door: &Arc<Door>, shared: &Arc<Shared>) {
     let alive: Alive = shared.alive();
     let serving = connection::serve(tcp, peer, door.clone(), shared.clone());
     tokio::spawn(async move {
         serving.await;
-        drop(alive);
+        drop((alive, place));
     });
 }
 

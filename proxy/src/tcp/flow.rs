@@ -12,6 +12,8 @@
 use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use fault_rules::action::Direction;
@@ -25,6 +27,7 @@ use super::asked::Lag;
 use super::books::TcpBooks;
 use super::line::{Content, Line, Piece};
 use super::parts::Parts;
+use crate::gate::Gate;
 
 /// One direction.
 pub(super) struct Flow {
@@ -43,6 +46,13 @@ pub(super) struct Flow {
     pub(super) endless: bool,
     wake: Option<Instant>,
     pub(super) last_read: Option<Instant>,
+    held: Held,
+}
+
+/// What a flow holds, counted among what all connections hold.
+struct Held {
+    gate: Arc<Gate>,
+    bytes: usize,
 }
 
 /// A delay at work.
@@ -80,7 +90,7 @@ pub(super) struct Turn<'a> {
 }
 
 impl Flow {
-    pub(super) fn new(way: Direction) -> Self {
+    pub(super) fn new(way: Direction, gate: Arc<Gate>) -> Self {
         Flow {
             way,
             line: Line::default(),
@@ -94,6 +104,7 @@ impl Flow {
             endless: false,
             wake: None,
             last_read: None,
+            held: Held { gate, bytes: 0 },
         }
     }
 
@@ -107,6 +118,7 @@ impl Flow {
         if self.wants_read() {
             moved |= self.read((from, to), turn);
         }
+        self.held.set(self.line.len());
         moved
     }
 
@@ -197,7 +209,7 @@ impl Flow {
 
     fn read(&mut self, (from, to): (&TcpStream, &TcpStream), turn: &mut Turn<'_>) -> bool {
         SCRATCH.with_borrow_mut(|scratch| {
-            let room = (self.bound() - self.line.len()).min(scratch.len());
+            let room = self.bound().saturating_sub(self.line.len()).min(scratch.len());
             match from.try_read(&mut scratch[..room]) {
                 Ok(0) => self.push(&[], Content::Fin, turn),
                 Ok(n) => {
@@ -253,6 +265,7 @@ impl Flow {
     /// Nothing that is still here will go.
     pub(super) fn give_up(&mut self, books: &TcpBooks, by: Option<&str>) {
         books.kept(self.way, self.line.give_up(), by);
+        self.held.set(0);
     }
 
     /// A delay joins or leaves: what waits is reckoned anew, so that a delay that is gone lets go at once.
@@ -333,7 +346,25 @@ impl Flow {
     }
 
     fn bound(&self) -> usize {
-        if self.lags.is_empty() { BOUND } else { DELAYED_BOUND }
+        let has_room = !self.lags.is_empty() && !self.held.gate.is_full();
+        if has_room { DELAYED_BOUND } else { BOUND }
+    }
+}
+
+impl Held {
+    fn set(&mut self, bytes: usize) {
+        if self.bytes < bytes {
+            self.gate.buffered.fetch_add(bytes - self.bytes, Ordering::Relaxed);
+        } else if bytes < self.bytes {
+            self.gate.buffered.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
+        }
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.set(0);
     }
 }
 
