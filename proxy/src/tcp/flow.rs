@@ -210,6 +210,9 @@ impl Flow {
     fn read(&mut self, (from, to): (&TcpStream, &TcpStream), turn: &mut Turn<'_>) -> bool {
         SCRATCH.with_borrow_mut(|scratch| {
             let room = self.bound().saturating_sub(self.line.len()).min(scratch.len());
+            if room == 0 {
+                return false; // an empty read would look like the end
+            }
             match from.try_read(&mut scratch[..room]) {
                 Ok(0) => self.push(&[], Content::Fin, turn),
                 Ok(n) => {
