@@ -43,5 +43,6 @@ pub use books::{Counts, EdgeBooks, RuleBooks};
 pub use config::{Config, EdgeConfig, TlsFiles, Upstream};
 pub use error::Error;
 pub use limits::{HalfClose, Limits};
+pub use rules::latencies;
 pub use start::{FinalBooks, Running, start};
 pub use tcp::{TcpBytes, TcpEdgeBooks, TcpEdgeConfig};

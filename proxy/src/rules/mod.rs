@@ -4,6 +4,7 @@ mod arming;
 mod extra;
 mod fit;
 mod gauges;
+mod latencies;
 mod watch;
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use crate::sync::lock;
 pub(crate) use arming::Standing;
 pub(crate) use extra::Extra;
 pub(crate) use gauges::Gauges;
+pub use latencies::latencies;
 pub(crate) use watch::{RuleFile, Watching};
 
 /// One set of rules, whole. An exchange keeps the one it began with.
