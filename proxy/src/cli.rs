@@ -17,17 +17,19 @@ use crate::config::{Config, EdgeConfig, TlsFiles, Upstream, random_seed};
 use crate::limits::Limits;
 use crate::recorder::cli::RecordingArgs;
 use crate::start::{FinalBooks, Running, start};
+use crate::tcp::{self, TcpEdgeConfig};
 
 /// Record traffic inline and inject faults into it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ProxyArgs {
     /// Where clients come in; an EDGE is a name for a pair of --listen and --upstream. Port 0 picks a free port.
-    #[arg(long, value_name = "[EDGE=]ADDR", required = true)]
+    /// tcp://ADDR passes any protocol, byte for byte.
+    #[arg(long, value_name = "[EDGE=]ADDR", required_unless_present = "admin")]
     listen: Vec<String>,
-    /// Where their requests go: http://, https:// or h2c:// (HTTP/2 in clear text). Given several times for one edge, its
-    /// requests are spread over all of them.
-    #[arg(long, value_name = "[EDGE=]URL", required = true)]
+    /// Where their requests go: http://, https:// or h2c:// (HTTP/2 in clear text), or tcp://HOST:PORT. Given several times
+    /// for one edge, its requests are spread over all of them.
+    #[arg(long, value_name = "[EDGE=]URL", required_unless_present = "admin")]
     upstream: Vec<String>,
     #[command(flatten)]
     recording: RecordingArgs,
@@ -117,7 +119,9 @@ fn raise_open_files() {
 impl ProxyArgs {
     fn config(self) -> anyhow::Result<Config> {
         let tls = self.tls_cert.clone().zip(self.tls_key.clone()).map(|(cert, key)| TlsFiles { cert, key });
-        let mut config = Config::new(self.edges(tls.is_some())?);
+        let (edges, tcp_edges) = self.edges(tls.is_some())?;
+        let mut config = Config::new(edges);
+        config.tcp_edges = tcp_edges;
         let parsed = self.fault.iter().map(|rule| fault_rules::parse_inline(rule));
         config.inline_rules =
             parsed.collect::<Result<_, _>>().map_err(|report| anyhow!("--fault: {report}"))?;
@@ -144,16 +148,20 @@ impl ProxyArgs {
     }
 
     /// Pairs listeners with upstreams by name.
-    fn edges(&self, tls: bool) -> anyhow::Result<Vec<EdgeConfig>> {
+    fn edges(&self, tls: bool) -> anyhow::Result<(Vec<EdgeConfig>, Vec<TcpEdgeConfig>)> {
         let named = |text: &String| match text.split_once('=') {
             Some((name, rest)) => (name.to_owned(), rest.to_owned()),
             None => ("default".to_owned(), text.clone()),
         };
         let mut upstreams: Vec<(String, String)> = self.upstream.iter().map(named).collect();
-        let mut edges = Vec::new();
+        let (mut edges, mut tcp_edges) = (Vec::new(), Vec::new());
         for (name, listen) in self.listen.iter().map(named) {
             let (mine, rest): (Vec<_>, Vec<_>) = upstreams.into_iter().partition(|(of, _)| *of == name);
             upstreams = rest;
+            if let Some(edge) = tcp_edge((&name, &listen), &mine)? {
+                tcp_edges.push(edge);
+                continue;
+            }
             let mut members = mine.iter().map(|(_, url)| Upstream::resolve(url));
             let Some(upstream) = members.next().transpose()? else {
                 bail!("--listen {name}={listen} has no upstream: add --upstream {name}=http://HOST:PORT");
@@ -171,8 +179,29 @@ impl ProxyArgs {
             Some((name, url)) => {
                 bail!("--upstream {name}={url} has no listener: add --listen {name}=127.0.0.1:PORT")
             }
-            None => Ok(edges),
+            None => Ok((edges, tcp_edges)),
         }
+    }
+}
+
+/// A plain-TCP edge, where one is meant: `tcp://` on both sides.
+fn tcp_edge(
+    (name, listen): (&str, &str),
+    upstreams: &[(String, String)],
+) -> anyhow::Result<Option<TcpEdgeConfig>> {
+    let behind: Vec<_> = upstreams.iter().filter(|(_, url)| url.starts_with(tcp::SCHEME)).collect();
+    match (listen.strip_prefix(tcp::SCHEME), behind.as_slice(), upstreams.len()) {
+        (None, [], _) => Ok(None),
+        (Some(addr), [(_, url)], 1) => {
+            let listen = address(addr).map_err(|why| anyhow!("--listen {addr}: {why}"))?;
+            Ok(Some(TcpEdgeConfig { name: name.to_owned(), listen, upstream: TcpEdgeConfig::upstream(url)? }))
+        }
+        (Some(_), [_, _, ..], _) => {
+            bail!("edge {name}: a tcp edge has one upstream; give --upstream {name}=tcp://… once")
+        }
+        _ => bail!(
+            "edge {name}: tcp on one side only; write --listen {name}=tcp://ADDR --upstream {name}=tcp://HOST:PORT"
+        ),
     }
 }
 
@@ -180,11 +209,17 @@ fn announce(running: &Running, config: &Config) {
     for ((name, addr), edge) in running.edges().iter().zip(&config.edges) {
         println!("edge {name} listening on {}://{addr}", if edge.tls { "https" } else { "http" });
     }
+    for (name, addr) in running.tcp_edges() {
+        println!("edge {name} listening on tcp://{addr}");
+    }
     println!("admin listening on http://{}", running.admin());
     if let Some(path) = &config.record {
         println!("recording to {}", path.display());
         if config.rotation.is_on() {
             println!("  next files beside it, numbered; SIGUSR2 begins the next at once");
+        }
+        for edge in &config.tcp_edges {
+            println!("edge {} is plain TCP: it is not recorded", edge.name);
         }
     }
     let rules = running.rules();
@@ -211,6 +246,18 @@ fn summarise(books: &FinalBooks) {
             sum(&edge.short_circuited) + sum(&edge.dropped) + sum(&edge.cut),
             edge.recorded,
             sum(&edge.shed),
+        );
+    }
+    for edge in &books.tcp_edges {
+        let sum = |counts: &crate::Counts| counts.values().sum::<u64>();
+        println!(
+            "edge {}: {} connections, {} connected, {} ended by rules, {} B to the upstream, {} B to clients",
+            edge.name,
+            edge.accepted,
+            edge.connected,
+            sum(&edge.refused) + sum(&edge.dropped) + sum(&edge.cut),
+            edge.request.went,
+            edge.response.went,
         );
     }
     if books.unfinished > 0 {
@@ -361,7 +408,12 @@ Examples:
     squall proxy --listen 8080 --upstream http://127.0.0.1:9000 --fault 'GET /api/** delay 200ms 20%'
   Two edges, so that a dependency is seen too:
     squall proxy --listen shop=8080 --upstream shop=http://127.0.0.1:9000 \\
-                 --listen payments=8081 --upstream payments=http://127.0.0.1:9100";
+                 --listen payments=8081 --upstream payments=http://127.0.0.1:9100
+  A database behind a slow network:
+    squall proxy --listen db=tcp://127.0.0.1:5433 --upstream db=tcp://127.0.0.1:5432 \\
+                 --fault 'edge db delay 40ms' --fault 'edge db reset after 100000 B of body 1% of connections'
+  In Toxiproxy's place: its client libraries make the edges and the faults
+    squall proxy --admin 127.0.0.1:8474";
 
 #[cfg(test)]
 mod tests {

@@ -15,6 +15,7 @@ use crate::metrics::Timings;
 use crate::recorder::Recorder;
 use crate::rules::Rules;
 use crate::runs::Runs;
+use crate::tcp::TcpEdges;
 use crate::upstream::Member;
 use crate::{Config, EdgeConfig};
 
@@ -22,6 +23,7 @@ use crate::{Config, EdgeConfig};
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) edges: Vec<Edge>,
+    pub(crate) tcp: TcpEdges,
     pub(crate) rules: Arc<Rules>,
     pub(crate) totals: Arc<Scope>,
     pub(crate) runs: Runs,
@@ -83,6 +85,7 @@ impl Shared {
             meets: Meets::default(),
             config,
             edges: parts.edges,
+            tcp: TcpEdges::default(),
             rules: parts.rules,
             runs: Runs::default(),
             ledger: parts.ledger,

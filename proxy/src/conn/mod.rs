@@ -45,6 +45,7 @@ pub(crate) use ctl::{ConnCtl, Refusal, StreamKey};
 pub(crate) use cut::Cut;
 pub(crate) use framing::BodyFraming;
 pub(crate) use h2_cut::RESET_CODE as H2_RESET_CODE;
+pub(crate) use outq::unacknowledged;
 pub(crate) use raw::Raw;
 pub(crate) use round::HeaderBounds;
 pub(crate) use trailers::last_chunk;

@@ -84,7 +84,7 @@ impl Plan {
     pub(crate) fn start(self) -> Proxy {
         let running = start(self.config).expect("the proxy starts");
         Proxy {
-            addr: running.edges()[0].1,
+            addr: running.edges().first().map_or(running.admin(), |(_, addr)| *addr),
             admin: running.admin(),
             running: Some(running),
             folder: self.folder,

@@ -26,4 +26,5 @@ mod safety;
 mod stale;
 mod statuses;
 mod streams;
+mod tcp;
 mod timing;
