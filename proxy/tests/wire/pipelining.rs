@@ -125,7 +125,9 @@ fn a_request_that_cannot_be_read_ends_those_behind_it() {
     let origin = Origin::plain();
     let proxy = Proxy::before(origin.addr).start();
     let mut client = proxy.client();
-    client.send("GET /bytes/1 HTTP/1.1\r\nHost: t\r\n\r\n\u{1} /\r\n\r\nGET /bytes/2 HTTP/1.1\r\nHost: t\r\n\r\n");
+    client.send(
+        "GET /bytes/1 HTTP/1.1\r\nHost: t\r\n\r\n\u{1} /\r\n\r\nGET /bytes/2 HTTP/1.1\r\nHost: t\r\n\r\n",
+    );
     assert_eq!(client.answer(false).body, pattern(1));
     assert_eq!(client.answer(false).status, 400);
     assert!(client.rest().0.is_empty());
@@ -137,8 +139,10 @@ fn a_request_that_cannot_be_read_ends_those_behind_it() {
 fn a_client_that_speaks_before_its_upgrade_is_answered_loses_nothing() {
     let origin = Origin::start(|_, tcp| {
         use std::io::Read;
-        tcp.write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
-            .expect("taken");
+        tcp.write_all(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+        )
+        .expect("taken");
         let mut piece = [0; 4096];
         while let Ok(read) = tcp.read(&mut piece) {
             if read == 0 || tcp.write_all(&piece[..read]).is_err() {
