@@ -132,6 +132,7 @@ impl ConnCtl {
 
     pub(super) fn begin_request(&self) {
         self.request_over.store(false, Ordering::Release);
+        self.framing.store(NO_FRAMING, Ordering::Release);
         if self.has_last_chunk() {
             self.take_last_chunk(); // of an answer that was not written to its end
         }
