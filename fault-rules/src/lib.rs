@@ -22,8 +22,10 @@ pub mod report;
 pub mod rule;
 pub mod safety;
 pub mod select;
+pub mod shape;
 mod shard;
 pub mod state;
+mod tcp;
 mod window;
 
 pub use action::Action;

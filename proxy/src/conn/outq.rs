@@ -1,6 +1,6 @@
 //! How many bytes a socket has not yet got acknowledged by its peer.
 //!
-//! The one `unsafe` of the proxy: Linux tells the length of a send queue only through `ioctl`, for which
+//! `unsafe`, since Linux tells the length of a send queue only through `ioctl`, for which
 //! neither std nor socket2 has a safe call. The descriptor is borrowed from a live stream for the length of
 //! the call, and the kernel writes one `int` to a local.
 #![allow(unsafe_code)]

@@ -10,11 +10,12 @@ use fault_rules::action::{Blackhole, End, Respond};
 use fault_rules::decide::Why;
 use h2::Reason;
 use pingora_proxy::Session;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::waiting::released;
 use super::{Next, reset, respond};
 use crate::exchange::{Became, Exchange, Fate};
+use crate::timer::sleep_until;
 
 /// Holds the request.
 pub(super) async fn hold(

@@ -3,15 +3,16 @@
 use fault_rules::decide::Why;
 use pingora_proxy::Session;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use crate::conn::Conn;
 use crate::exchange::Exchange;
 use crate::shared::Shared;
+use crate::timer::sleep_until;
 
 /// Why a wait is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Woken {
+pub(crate) enum Woken {
     /// Its time has come.
     Time,
     /// The rules changed, or the proxy drains: ask again.
