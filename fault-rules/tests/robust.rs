@@ -2,55 +2,11 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests
 
-use fault_rules::{Facts, Loader, RuleSet, parse, parse_inline};
+mod kit;
+
 use proptest::prelude::*;
 
-fn read(source: &str) -> Option<RuleSet> {
-    match parse(source, "f", &Loader { file: &|_| Ok(b"body".to_vec()), ..Loader::NOTHING }) {
-        Ok(set) => Some(set),
-        Err(report) => {
-            assert!(!report.findings().is_empty());
-            for finding in report.findings() {
-                assert!(1 <= finding.line && 1 <= finding.column && finding.column < finding.end_column);
-            }
-            assert!(!report.to_string().is_empty());
-            None
-        }
-    }
-}
-
-/// Everything that may be done with an accepted set.
-fn exercise(set: &RuleSet, path: &str, value: &str) {
-    let header = |_: &str| Some("a=1; b=2");
-    let facts = Facts {
-        edge: value,
-        method: "GET",
-        authority: value,
-        path,
-        query: "",
-        header: &header,
-        operation: value,
-        attempt: 1,
-        session: value,
-        connection: 1,
-        client: value,
-        upstream: "",
-    };
-    for second in [0, 60, 86_400] {
-        let decision = set.decide(7, &facts, std::time::Duration::from_secs(second));
-        for selected in &decision.selected {
-            let _ = selected.action.and_then(|at| set.action(at)).map(fault_rules::Action::name);
-        }
-    }
-    assert!(set.rules().iter().all(|rule| !rule.explain().is_empty()));
-}
-
-fn examples() -> Vec<String> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
-    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let rules: Vec<_> = files.filter(|path| path.extension().is_some_and(|it| it == "toml")).collect();
-    rules.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
-}
+use kit::{examples, survive};
 
 /// Pieces of the language, in any order.
 fn scraps() -> impl Strategy<Value = String> {
@@ -106,19 +62,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn any_text_is_read_or_refused(text in any::<String>(), path in "/[a-z/%]{0,20}") {
-        if let Some(set) = read(&text) {
-            exercise(&set, &path, &text);
-        }
-        let _ = parse_inline(&text).map_err(|report| report.to_string());
+    fn any_text_is_read_or_refused(text in any::<String>()) {
+        survive(&text);
     }
 
     #[test]
-    fn any_scraps_are_read_or_refused(text in scraps(), path in "/[a-z/%]{0,20}") {
-        if let Some(set) = read(&text) {
-            exercise(&set, &path, "s");
-        }
-        let _ = parse_inline(&text).map_err(|report| report.to_string());
+    fn any_scraps_are_read_or_refused(text in scraps()) {
+        survive(&text);
     }
 
     #[test]
@@ -130,8 +80,103 @@ proptest! {
         let from = text.floor_char_boundary(at.index(text.len()));
         let to = text.floor_char_boundary((from + len).min(text.len()));
         let damaged = format!("{}{patch}{}", &text[..from], &text[to..]);
-        if let Some(set) = read(&damaged) {
-            exercise(&set, "/api/cart/7", "s");
+        survive(&damaged);
+    }
+}
+
+/// One of these.
+fn one(list: &[&'static str]) -> impl Strategy<Value = &'static str> + use<> {
+    proptest::sample::select(list.to_vec())
+}
+
+/// A line of a rule, or none.
+fn maybe(list: &[&'static str]) -> impl Strategy<Value = &'static str> + use<> {
+    prop_oneof![2 => Just(""), 1 => one(list)]
+}
+
+/// A rule of good lines that need not go together.
+fn any_rule() -> impl Strategy<Value = String> {
+    let whom = (
+        one(&[
+            "",
+            "on = \"GET /a/{b}\"",
+            "on = \"HEAD /a/{b}\"",
+            "on = \"/a/{b}/** -> 2xx|404\"",
+            "on = \"-> 204\"",
+        ]),
+        maybe(&[
+            "rate = \"5% of path b\"",
+            "rate = \"0.1% of sessions\"",
+            "rate = \"50%\"",
+            "rate = \"1% of header x\"",
+        ]),
+        maybe(&["attempts = \"1..2\"", "attempts = \"3..\""]),
+        maybe(&["shard = \"crc32(path b) % 16 in [3]\"", "shard = \"java(session) % 2 in [0]\""]),
+        maybe(&["every = \"3rd per session\"", "every = \"1st\""]),
+        maybe(&["burst = { enter = \"5%\", leave = \"10%\", rate = \"90%\" }"]),
+    );
+    let when = maybe(&[
+        "when = \"1m..9m, ramp 2m, ramp down 1m, steps 3\"",
+        "when = { to = \"9m\", ramp = \"1m\", scale = \"delay\" }",
+        "when = \"..30s, every 1m 4 times\"",
+    ]);
+    let guard = maybe(&["guard = \"control\"", "guard = \"fixed\""]);
+    let delay = maybe(&[
+        "delay = \"200ms\"",
+        "delay = \"p50 80ms, p99 900ms at response\"",
+        "delay = \"at least 1s at first_byte\"",
+        "delay = \"like capture.zst x2\"",
+        "delay = { dist = \"pareto\", scale = \"5ms\", shape = 2 }",
+    ]);
+    let fault = maybe(&[
+        "respond = 503",
+        "reset = \"before headers\"",
+        "reset = \"after 50% of body\"",
+        "truncate = \"60%\"",
+        "throttle = { request = \"1KB/s\" }",
+        "stall = \"8s after 3 events\"",
+        "loss = \"2%\"",
+        "corrupt = \"zero per 1KB\"",
+        "drop_response = \"30s, then reset\"",
+        "duplicate = 2",
+        "stale = \"30s\"",
+        "goaway = 11",
+        "websocket_close = 1006",
+        "outage = \"refuse\"\nfailover = { to = \"us\" }",
+        "blackhole = \"forever\"",
+        "rate_limit = \"5/s per session\"",
+        "storm = { when = [\"5xx\"], copies = 2, max_amplification = 2 }",
+        "one_of = [{ respond = 500 }, { delay = \"1s\", weight = 0 }, { truncate = \"headers\" }]",
+    ]);
+    (whom, when, guard, delay, fault).prop_map(|(whom, when, guard, delay, fault)| {
+        let (on, rate, attempts, shard, every, burst) = whom;
+        [on, rate, attempts, shard, every, burst, when, guard, delay, fault].join("\n")
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// Good lines are refused only where they contradict each other, and what is accepted holds.
+    #[test]
+    fn rules_of_good_lines_are_read_or_contradict(rules in proptest::collection::vec(any_rule(), 1..6)) {
+        let head = "[group.us]\nmembers = [\"a:1\"]\n[guard.control]\nsignal = \"p99\"\nlimit = \"control + 1s\"\n\
+                    [guard.fixed]\nsignal = \"error_ratio\"\nlimit = \"1%\"\n";
+        let tables = rules.iter().enumerate().map(|(n, lines)| format!("[[rule]]\nid = \"r{n}\"\n{lines}\n"));
+        let source = head.to_owned() + &tables.collect::<String>();
+        match kit::read(&source) {
+            Ok(set) => {
+                prop_assert_eq!(set.rules().len(), rules.len());
+                kit::holds(&set);
+                kit::exercise(&set);
+            }
+            Err(report) => {
+                kit::refused(&report);
+                for finding in report.findings() {
+                    let contradicts = ["E03", "E04", "E10", "E12", "E13", "E16", "E17", "E18", "E19", "W02", "W03", "W05"];
+                    prop_assert!(contradicts.contains(&finding.code), "{}\nin\n{}", finding, source);
+                }
+            }
         }
     }
 }
@@ -140,8 +185,8 @@ proptest! {
 fn deep_nesting_is_refused_in_time() {
     for open in ["[", "{a=", "[{a="] {
         let text = format!("x = {}", open.repeat(200_000));
-        assert!(read(&text).is_none());
+        assert!(kit::read(&text).is_err());
     }
     let many = "[[rule]]\nid = \"a\"\nrespond = 503\n".repeat(1_001);
-    assert!(read(&many).is_none());
+    assert!(kit::read(&many).is_err());
 }

@@ -196,7 +196,9 @@ pub(crate) fn exercise(set: &RuleSet) {
                 if let Some(every) = &rule.every {
                     counter.count(every, every.per.key_hash(&facts));
                 }
-                rule.burst.inspect(|it| drop(burst.hits(7, &rule.id, it)));
+                if let Some(found) = &rule.burst {
+                    burst.hits(7, &rule.id, found);
+                }
                 if let Some(Action::RateLimit(limit)) = action {
                     buckets.adopt([(rule.id.as_str(), limit.bucket)]);
                     buckets.take(&rule.id, limit.per.key_hash(&facts), now);

@@ -16,7 +16,14 @@ pub(super) fn of(name: &str, set: &RuleSet) -> String {
     let width = names(set).map(str::len).max().unwrap_or(0);
     let mut line = |name: &str, words: &str| text += &format!("  {name:width$}  {words}\n");
     for rule in set.rules() {
-        line(&rule.id, &rule.explain());
+        let guard = rule.guard.and_then(|place| set.guards.get(place));
+        let words = match guard {
+            Some(guard) => {
+                rule.explain().replace("(under a guard)", &format!("(under guard {})", guard.name))
+            }
+            None => rule.explain(),
+        };
+        line(&rule.id, &words);
         if rule.by == By::Connection {
             line("", CONNECTIONS);
         }
