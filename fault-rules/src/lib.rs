@@ -23,6 +23,7 @@ pub mod safety;
 pub mod select;
 mod shard;
 pub mod state;
+pub mod stats;
 mod window;
 
 pub use action::Action;
