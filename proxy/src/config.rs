@@ -29,6 +29,8 @@ pub struct Config {
     pub rules: Option<PathBuf>,
     /// Rules of the command line.
     pub inline_rules: Vec<Rule>,
+    /// Rule files may run commands at the ends of windows.
+    pub allow_hooks: bool,
     /// Seed for selection where the rule file gives none.
     pub seed: u64,
     /// Ledger file.
@@ -105,6 +107,7 @@ impl Config {
             redaction_key: random_key(),
             rules: None,
             inline_rules: Vec::new(),
+            allow_hooks: false,
             seed: 0,
             ledger: None,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
@@ -118,12 +121,6 @@ impl Config {
             upstream_timeout: Duration::from_secs(60),
             grace: Duration::from_secs(30),
         }
-    }
-
-    /// Does every edge listen on loopback? Only then do rules arm themselves.
-    #[must_use]
-    pub fn is_local(&self) -> bool {
-        self.edges.iter().all(|edge| edge.listen.ip().is_loopback())
     }
 
     /// Checks what does not need the machine.

@@ -13,6 +13,7 @@
 //! what they shed.
 
 mod admin;
+mod audit;
 mod books;
 pub mod cli;
 
@@ -36,7 +37,9 @@ mod time;
 mod timer;
 mod tls;
 
+pub use audit::DelayBooks;
 pub use books::{Counts, EdgeBooks, RuleBooks};
 pub use config::{Config, EdgeConfig, TlsFiles, Upstream};
 pub use error::Error;
+pub use rules::GuardBooks;
 pub use start::{FinalBooks, Running, start};

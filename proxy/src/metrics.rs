@@ -81,6 +81,7 @@ pub(crate) fn scrape(shared: &Shared) -> prometheus::Result<String> {
         connections.with_label_values(&[name]).set(i64::try_from(open).unwrap_or(i64::MAX));
     }
     rules(&registry, shared)?;
+    guards(&registry, shared)?;
     state(&registry, shared)?;
     let mut text = Vec::new();
     let encoder = TextEncoder::new();
@@ -115,7 +116,7 @@ fn rules(registry: &Registry, shared: &Shared) -> prometheus::Result<()> {
         "Exchanges by rule: eligible, selected, suppressed, applied.",
         &["rule", "stage"],
     )?;
-    for books in shared.totals.rule_books() {
+    for books in shared.totals.rule_books(&shared.rules) {
         let stages = [
             ("eligible", books.eligible),
             ("selected", books.selected),
@@ -125,6 +126,16 @@ fn rules(registry: &Registry, shared: &Shared) -> prometheus::Result<()> {
         for (stage, count) in stages {
             faults.with_label_values(&[books.id.as_str(), stage]).inc_by(count);
         }
+    }
+    Ok(())
+}
+
+fn guards(registry: &Registry, shared: &Shared) -> prometheus::Result<()> {
+    let trips =
+        counter(registry, "squall_proxy_guard_trips_total", "Trips of guards.", &["guard", "action"])?;
+    for books in shared.rules.guard_books(std::time::Duration::ZERO) {
+        let trip = trips.with_label_values(&[books.name.as_str(), books.action]);
+        trip.inc_by(u64::from(books.tripped_at_us.is_some()));
     }
     Ok(())
 }
