@@ -15,6 +15,7 @@ pub mod header;
 pub mod headers;
 pub mod import;
 pub mod inspect;
+pub mod latency;
 mod layout;
 pub mod limits;
 pub mod messages;

@@ -175,7 +175,7 @@ fn rounded(number: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::{parse, parse_inline};
+    use crate::{Loader, parse, parse_inline};
 
     #[test]
     fn rules_of_the_command_line_in_words() {
@@ -216,7 +216,7 @@ mod tests {
     fn tables_in_words() {
         let source = "[[rule]]\nid = \"a\"\none_of = [{ reset = \"after headers\" }, { respond = { status = 503, body = \"x\" }, weight = 3 }]\n\
                       [[rule]]\nid = \"b\"\nstorm = { when = [\"5xx\", \"slower than 500ms\", \"failure\"], copies = 3, max_amplification = 4 }\n";
-        let set = parse(source, "f", &|_| Ok(Vec::new())).unwrap();
+        let set = parse(source, "f", &Loader::NOTHING).unwrap();
         let words: Vec<_> = set.rules().iter().map(crate::Rule::explain).collect();
         assert_eq!(
             words,

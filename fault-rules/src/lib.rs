@@ -28,6 +28,6 @@ mod window;
 
 pub use action::Action;
 pub use decide::{Decision, Facts};
-pub use parse::{parse, parse_inline};
+pub use parse::{Loader, parse, parse_inline};
 pub use report::Report;
 pub use rule::{Rule, RuleSet};

@@ -5,13 +5,23 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use fault_rules::{RuleSet, parse, parse_inline};
+use fault_rules::delay::RouteLatency;
+use fault_rules::{Loader, RuleSet, parse, parse_inline};
 
 fn read(source: &str, name: &str) -> Result<RuleSet, fault_rules::Report> {
-    parse(source, name, &|file| match file {
+    let file = |file: &str| match file {
         "bodies/503.json" => Ok(b"{\"error\":\"unavailable\"}".to_vec()),
         _ => Err(std::io::Error::from(std::io::ErrorKind::NotFound)),
-    })
+    };
+    let latencies = |capture: &str| match capture {
+        "capture.zst" => Ok(vec![RouteLatency {
+            method: "GET".to_owned(),
+            path: "/api/cart/{id}".to_owned(),
+            durations: vec![(std::time::Duration::from_millis(20), 5)],
+        }]),
+        _ => Err(std::io::Error::from(std::io::ErrorKind::NotFound)),
+    };
+    parse(source, name, &Loader { file: &file, latencies: &latencies })
 }
 
 fn file(name: &str) -> String {

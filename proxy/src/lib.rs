@@ -41,5 +41,5 @@ pub use audit::DelayBooks;
 pub use books::{Counts, EdgeBooks, RuleBooks};
 pub use config::{Config, EdgeConfig, TlsFiles, Upstream};
 pub use error::Error;
-pub use rules::GuardBooks;
+pub use rules::{GuardBooks, latencies};
 pub use start::{FinalBooks, Running, start};

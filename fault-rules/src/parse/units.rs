@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::findings::{Findings, help};
+use super::table::{self, Field};
 use super::text::Text;
 use super::words;
 use crate::limits;
@@ -42,6 +43,67 @@ pub(crate) fn duration(text: Text<'_>, findings: &mut Findings<'_>) -> Option<Du
         );
     }
     duration
+}
+
+/// The value of a key that holds a duration.
+pub(crate) fn duration_field(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Duration> {
+    if let Some(number) = table::bare_number(field.value) {
+        let advice = format!("write `\"{number}ms\"` or `\"{number}s\"`, whichever is meant");
+        return findings.error("E06", field.span(), help("a time without a unit", advice));
+    }
+    duration(field.text("30s", findings)?, findings)
+}
+
+/// The value of a key that holds a share.
+pub(crate) fn share_field(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Rate> {
+    match table::bare_number(field.value) {
+        Some(number) => findings.error("E05", field.span(), bare_share(number)),
+        None => share(field.text("50%", findings)?.trim(), findings),
+    }
+}
+
+/// The value of a key that holds a size of at least one byte.
+pub(crate) fn size_field(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<u64> {
+    if let Some(number) = table::bare_number(field.value) {
+        let what = help("a size without a unit", format!("write `\"{number} B\"`"));
+        return findings.error("E06", field.span(), what);
+    }
+    let text = field.text("4KB", findings)?;
+    match size(text.trim(), findings)? {
+        0 => findings.error("E06", text.span(), help("no size at all", "write a size above zero")),
+        bytes => Some(bytes),
+    }
+}
+
+/// `10KB/s`: bytes a second, from 1 to 1 TB.
+pub(crate) fn byte_rate(text: Text<'_>, findings: &mut Findings<'_>) -> Option<u64> {
+    let all = text.str();
+    let Some((amount, _)) = text.split_once("/").filter(|(_, per)| per.str() == "s") else {
+        let what = help(format!("`{all}` is no pace"), "write bytes a second: `10KB/s`");
+        return findings.error("E06", text.span(), what);
+    };
+    let bytes = size(amount, findings)?;
+    if (1..=limits::BYTES_PER_SECOND).contains(&bytes) {
+        return Some(bytes);
+    }
+    findings.error("E06", text.span(), help("a pace outside 1 B/s to 1 TB/s", "write `10KB/s`"))
+}
+
+/// A plain number without a sign: `1.5`.
+pub(crate) fn decimal(text: &str) -> Option<f64> {
+    let number = Decimal::parse(text)?;
+    Some(number.digits as f64 / 10_f64.powi(number.scale as i32))
+}
+
+/// A factor: `x1.5`.
+pub(crate) fn factor(text: &str) -> Option<f64> {
+    decimal(text.strip_prefix('x')?)
+}
+
+/// Whether a text is a number and a unit of time.
+pub(crate) fn looks_like_time(text: &str) -> bool {
+    let (number, unit) = split_number(text);
+    !number.is_empty() && TIME_UNITS.iter().any(|(name, _)| unit.starts_with(name) && !unit.contains('B'))
 }
 
 /// `20%`; between 0 and 100.

@@ -8,6 +8,18 @@ pub(crate) fn did_you_mean(word: &str, known: &[&str]) -> String {
     }
 }
 
+/// What to say about a name that refers to nothing in this file.
+pub(crate) fn unknown_reference(kind: &str, name: &str, known: &[&str]) -> (String, Option<String>) {
+    let advice = match nearest(name, known) {
+        Some(right) => format!("did you mean `{right}`?"),
+        None if known.is_empty() => {
+            format!("there is no {kind} here; a rule file names one by `[{kind}.{name}]`")
+        }
+        None => format!("known here: {}", known.join(", ")),
+    };
+    (format!("no {kind} is called `{name}`"), Some(advice))
+}
+
 /// The known word that was probably meant.
 pub(crate) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let word = word.to_ascii_lowercase().replace('-', "_");

@@ -3,6 +3,7 @@
 mod arming;
 mod gauges;
 mod guards;
+mod latencies;
 mod policy;
 mod watch;
 
@@ -23,6 +24,7 @@ pub(crate) use arming::Standing;
 pub(crate) use gauges::Gauges;
 pub use guards::GuardBooks;
 pub(crate) use guards::{Mark, Sentinel, Tripped};
+pub use latencies::latencies;
 pub(crate) use policy::Policy;
 pub(crate) use watch::{RuleFile, Watching, join};
 

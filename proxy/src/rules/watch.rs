@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use fault_rules::RuleSet;
+use fault_rules::{Loader, RuleSet};
 use notify::{RecursiveMode, Watcher};
 
+use super::latencies::Latencies;
 use super::{Refusal, Rules, Source};
 use crate::Error;
 
@@ -15,11 +16,12 @@ use crate::Error;
 #[derive(Debug, Clone)]
 pub(crate) struct RuleFile {
     path: PathBuf,
+    latencies: Arc<Latencies>,
 }
 
 impl RuleFile {
     pub(crate) fn new(path: PathBuf) -> Self {
-        RuleFile { path }
+        RuleFile { path, latencies: Arc::default() }
     }
 
     /// Reads and checks the whole file.
@@ -28,8 +30,11 @@ impl RuleFile {
         let text = std::fs::read_to_string(&self.path)
             .map_err(|error| Refusal::Unreadable(format!("{name}: {error}")))?;
         let folder = self.path.parent().unwrap_or(Path::new("")).to_path_buf();
-        let load = |file: &str| std::fs::read(folder.join(file));
-        let set = fault_rules::parse(&text, &name, &load)
+        let loader = Loader {
+            file: &|file| std::fs::read(folder.join(file)),
+            latencies: &|capture| self.latencies.of(&folder.join(capture)),
+        };
+        let set = fault_rules::parse(&text, &name, &loader)
             .map_err(|report| Refusal::Mistakes(report.findings().to_vec()))?;
         Ok((set, Source { name: name.into(), text: text.into() }))
     }
