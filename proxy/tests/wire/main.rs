@@ -7,6 +7,7 @@
 mod harness;
 
 mod books;
+mod chaos;
 mod copies;
 mod counted;
 mod drain;
