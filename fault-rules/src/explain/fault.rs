@@ -165,12 +165,14 @@ fn storm(storm: &Storm) -> String {
     };
     let when: Vec<_> = storm.when.iter().map(when).collect();
     let wait = match (storm.backoff.first, storm.backoff.factor) {
-        (Duration::ZERO, _) => "at once".to_owned(),
-        (first, 1.0) => format!("{} apart", time(first)),
-        (first, factor) => format!("{} apart and each wait {} times the last", time(first), rounded(factor)),
+        (Duration::ZERO, _) => " at once".to_owned(),
+        (first, 1.0) => format!(", each {} after the last", time(first)),
+        (first, factor) => {
+            format!(", the first after {} and each wait {} times the last", time(first), rounded(factor))
+        }
     };
     let (copies, cap) = (copies(storm.copies), storm.max_amplification);
-    format!("on {} send {copies} {wait}, up to {cap}x in all", when.join(" or "))
+    format!("on {} send {copies}{wait}, up to {cap}x in all", when.join(" or "))
 }
 
 fn outage(outage: &Outage) -> String {

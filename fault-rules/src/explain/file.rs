@@ -33,6 +33,7 @@ fn limit(limit: Limit, signal: Signal) -> String {
         Margin::Points(points) => format!("{} points", rounded(points * 100.0)),
         Margin::Relative(share) => percent(share),
         Margin::Time(limit) => time(limit),
+        Margin::Number(number) if signal == Signal::Goodput => format!("{}/s", rounded(number)),
         Margin::Number(number) => rounded(number),
     };
     let (above, over) = if signal == Signal::Goodput { ("below", "below") } else { ("above", "over") };

@@ -40,9 +40,12 @@ fn how_long(delay: &Delay) -> String {
                 scale => format!(" times {}", rounded(scale)),
             };
             let middle = time(delay.quantile(0.5));
-            let routes = recorded.routes();
+            let routes = match recorded.routes() {
+                1 => "1 route".to_owned(),
+                routes => format!("{routes} routes"),
+            };
             format!(
-                "{verb} as long as recorded in {}{times} ({routes} routes; {middle} in the middle of all)",
+                "{verb} as long as recorded in {}{times} ({routes}; {middle} in the middle of all)",
                 recorded.capture
             )
         }
