@@ -18,4 +18,5 @@ mod robust;
 mod safety;
 mod streams;
 mod tcp;
+mod tcp_faults;
 mod timing;
