@@ -20,3 +20,4 @@ mod streams;
 mod tcp;
 mod tcp_faults;
 mod timing;
+mod toxiproxy;
