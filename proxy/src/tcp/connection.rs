@@ -85,10 +85,6 @@ impl Connection {
         self.parts.connected = true;
     }
 
-    pub(super) fn is_connected(&self) -> bool {
-        self.phase == Phase::Open
-    }
-
     /// Is there reason to ask the rules again?
     pub(super) fn is_stale(&self, now: Instant) -> bool {
         self.changes.has_changed().unwrap_or(false) || self.turn.is_some_and(|turn| turn <= now)

@@ -30,4 +30,6 @@ mod stale;
 mod statuses;
 mod streams;
 mod tcp;
+mod tcp_faults;
 mod timing;
+mod toxiproxy;
