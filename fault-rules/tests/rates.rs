@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use fault_rules::{Facts, RuleSet, parse};
+use fault_rules::{Facts, Loader, RuleSet, parse};
 
 const SEED: u64 = 0x5eed_2026;
 const OPERATIONS: u64 = 100_000;
@@ -12,7 +12,7 @@ const RATES: [(&str, usize, usize); 4] =
     [("0.1%", 69, 134), ("1%", 898, 1_105), ("10%", 9_689, 10_313), ("50%", 49_480, 50_520)];
 
 fn rules(source: &str) -> RuleSet {
-    parse(source, "test.toml", &|_| Ok(Vec::new())).unwrap_or_else(|report| panic!("{report}"))
+    parse(source, "test.toml", &Loader::NOTHING).unwrap_or_else(|report| panic!("{report}"))
 }
 
 fn rule(rate: &str) -> String {
@@ -22,8 +22,8 @@ fn rule(rate: &str) -> String {
 /// Of every `step`-th operation from `first` on, those that the rule selects.
 fn victims(set: &RuleSet, first: u64, step: usize) -> BTreeSet<u64> {
     let place = set.by_id("r").expect("the rule").0;
-    let header = |_: &str| None;
     let is_hit = |op: &u64| {
+        let (operation, header) = (format!("{op:016x}"), |_: &str| None);
         let facts = Facts {
             edge: "shop",
             method: "GET",
@@ -31,7 +31,7 @@ fn victims(set: &RuleSet, first: u64, step: usize) -> BTreeSet<u64> {
             path: "/",
             query: "",
             header: &header,
-            operation: &format!("{op:016x}"),
+            operation: &operation,
             attempt: 1,
             session: "s",
             connection: *op % 64,
@@ -51,7 +51,8 @@ fn every_rate_is_exact_and_its_victims_are_the_same_in_every_way_of_asking() {
         let alone = victims(&set, 0, 1);
         assert!((low..=high).contains(&alone.len()), "{rate}: {}", alone.len());
         let both = std::thread::scope(|scope| {
-            let halves = [0, 1].map(|half| scope.spawn(|| victims(&set, half, 2)));
+            let set = &set;
+            let halves = [0, 1].map(|half| scope.spawn(move || victims(set, half, 2)));
             halves.map(|half| half.join().expect("a thread"))
         });
         assert_eq!(&both[0] | &both[1], alone, "{rate} at two threads");
