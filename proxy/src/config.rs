@@ -4,20 +4,29 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use captures::header::Options;
 use fault_rules::Rule;
 use url::{Host, Url};
 
-use crate::Error;
+use crate::limits::Limits;
+use crate::recorder::Rotation;
+use crate::{Error, TcpEdgeConfig};
 
 /// Everything `squall proxy` needs to know. Build one with [`Config::new`] and fill in the rest.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// At least one; the first is where replays come in.
     pub edges: Vec<EdgeConfig>,
+    /// Plain-TCP edges; more may come through the admin API.
+    pub tcp_edges: Vec<TcpEdgeConfig>,
     /// The admin listener. Loopback only, unless it is told otherwise nowhere.
     pub admin: SocketAddr,
     /// Capture file to record to.
     pub record: Option<PathBuf>,
+    /// When a file of the recording ends and the next begins.
+    pub rotation: Rotation,
+    /// How blocks of the capture are closed: what a crash costs at most.
+    pub blocks: Options,
     /// Record replayed traffic too.
     pub record_replays: bool,
     /// Request bodies are kept, for the recording and for storms, up to this many bytes; WebSocket messages of a client are
@@ -47,6 +56,8 @@ pub struct Config {
     pub trust_upstream_squall: bool,
     /// An idle client connection is closed after this.
     pub idle_timeout: Duration,
+    /// What clients may take of the proxy.
+    pub limits: Limits,
     /// Connecting to the upstream may take this long.
     pub connect_timeout: Duration,
     /// The upstream may be silent this long.
@@ -107,8 +118,11 @@ impl Config {
     pub fn new(edges: Vec<EdgeConfig>) -> Self {
         Config {
             edges,
+            tcp_edges: Vec::new(),
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             record: None,
+            rotation: Rotation::default(),
+            blocks: Options::default(),
             record_replays: false,
             body_limit: 1 << 20,
             redaction_key: random_key(),
@@ -123,6 +137,7 @@ impl Config {
             pass_squall_headers: false,
             trust_upstream_squall: false,
             idle_timeout: Duration::from_secs(75),
+            limits: Limits::default(),
             connect_timeout: Duration::from_secs(5),
             upstream_timeout: Duration::from_secs(60),
             grace: Duration::from_secs(30),
@@ -132,7 +147,8 @@ impl Config {
     /// Does every edge listen on loopback? Only then do rules arm themselves.
     #[must_use]
     pub fn is_local(&self) -> bool {
-        self.edges.iter().all(|edge| edge.listen.ip().is_loopback())
+        let tcp = self.tcp_edges.iter().map(|edge| edge.listen);
+        self.edges.iter().map(|edge| edge.listen).chain(tcp).all(|listen| listen.ip().is_loopback())
     }
 
     /// Checks what does not need the machine.
@@ -141,13 +157,19 @@ impl Config {
     /// No edge, an edge named twice, an upstream given twice for one edge, TLS without a certificate, an admin listener that others could reach.
     pub fn check(&self) -> Result<(), Error> {
         let wrong = |text: String| Err(Error::Config(text));
-        if self.edges.is_empty() {
-            return wrong("no edge: give --listen ADDR and --upstream URL".into());
+        if self.edges.is_empty() && self.tcp_edges.is_empty() && self.admin.port() == 0 {
+            return wrong(
+                "no edge: give --listen ADDR and --upstream URL, or --admin ADDR to make edges through its API".into(),
+            );
         }
-        for (at, edge) in self.edges.iter().enumerate() {
-            if self.edges[..at].iter().any(|other| other.name == edge.name) {
-                return wrong(format!("edge `{}` is given twice: name each edge once", edge.name));
+        let tcp = self.tcp_edges.iter().map(|edge| &edge.name);
+        let names: Vec<_> = self.edges.iter().map(|edge| &edge.name).chain(tcp).collect();
+        for (at, name) in names.iter().enumerate() {
+            if names[..at].contains(name) {
+                return wrong(format!("edge `{name}` is given twice: name each edge once"));
             }
+        }
+        for edge in &self.edges {
             let mut members: Vec<_> = edge.upstreams().map(Upstream::authority).collect();
             members.sort();
             if let Some(twice) = members.windows(2).find(|two| two[0] == two[1]) {
@@ -169,7 +191,7 @@ impl Config {
         if self.threads == 0 {
             return wrong("--threads 0: at least one is needed".into());
         }
-        Ok(())
+        self.limits.check()
     }
 }
 

@@ -9,17 +9,19 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use fault_rules::delay::At;
 use http::HeaderMap;
+use http::header::{CONTENT_LENGTH, TRAILER};
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-use crate::conn::{Conn, ConnCtl};
+use crate::conn::{BodyFraming, Conn, ConnCtl, last_chunk};
 use crate::exchange::{Arrival, ERROR, Exchange, FAULT, Open, SQUALL_HEADERS};
 use crate::faults::copies::Copies;
 use crate::faults::waiting::Woken;
 use crate::faults::{self, Next, cut, delay, duplicate, stale, waiting};
+use crate::limits::Met;
 use crate::shared::Shared;
 
 /// What a worker thread answers with.
@@ -54,6 +56,9 @@ impl ProxyHttp for Service {
         let Some(ctl) = ctl(session) else {
             return Error::e_explain(ErrorType::InternalError, "a connection without its control block");
         };
+        if !session.is_http2() {
+            ctl.frame(framing(session.req_header()));
+        }
         let arrival = Arrival { ctl, http2: session.is_http2(), bodyless: session.is_body_done() };
         ctx.begin(session.req_header(), arrival);
         if let Some(open) = ctx.get().filter(|open| open.is_recorded(&self.shared)) {
@@ -119,15 +124,24 @@ impl ProxyHttp for Service {
 
     async fn upstream_response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         answer: &mut ResponseHeader,
         ctx: &mut Exchange,
     ) -> Result<()> {
         if is_interim(answer) {
+            if session.is_http2() {
+                self.shared.meets.note(Met::LostInterim); // pingora writes none on HTTP/2
+            }
             return Ok(());
         }
         if let Some(open) = ctx.get() {
-            open.answer.head(answer.status.as_u16(), &answer.headers, open.elapsed());
+            open.answer.head(answer.status.as_u16(), open.elapsed());
+            if answer.version == http::Version::HTTP_2 {
+                open.answer.sized = answer.headers.contains_key(CONTENT_LENGTH);
+            } else if answer.headers.contains_key(TRAILER) {
+                open.answer.lose_trailers(); // pingora reads none of HTTP/1
+                self.shared.meets.note(Met::LostTrailers);
+            }
             open.answered(&self.shared);
             open.keeping = open.stale_key.and_then(|_| stale::begin(answer));
             if open.is_recorded(&self.shared) {
@@ -151,6 +165,12 @@ impl ProxyHttp for Service {
     ) -> Result<()> {
         if is_interim(answer) {
             return Ok(());
+        }
+        if answer.status == http::StatusCode::SWITCHING_PROTOCOLS {
+            session.set_read_timeout(None); // the other protocol has pauses of its own
+            if let Some(open) = ctx.peek() {
+                open.ctl.frame(BodyFraming::Endless);
+            }
         }
         if self.shared.is_draining() {
             session.set_keepalive(None);
@@ -191,12 +211,20 @@ impl ProxyHttp for Service {
 
     async fn response_trailer_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         trailers: &mut HeaderMap,
         ctx: &mut Exchange,
     ) -> Result<Option<Bytes>> {
-        if let Some(open) = ctx.get() {
-            cut::trailers(open, trailers);
+        let Some(open) = ctx.get() else { return Ok(None) };
+        cut::trailers(open, trailers);
+        if session.is_http2() || trailers.is_empty() {
+            return Ok(None);
+        }
+        if takes_trailers(session.req_header()) && !open.answer.sized {
+            open.ctl.trail(last_chunk(trailers));
+        } else {
+            open.answer.lose_trailers();
+            self.shared.meets.note(Met::LostTrailers);
         }
         Ok(None)
     }
@@ -252,6 +280,9 @@ impl ProxyHttp for Service {
         let Some((status, word)) = excuse(error, ctx.peek().map_or(0, |open| open.tries)) else {
             return silent;
         };
+        if status == 408 {
+            self.shared.meets.note(Met::BodyTime);
+        }
         if session.response_written().is_some() {
             return silent; // the client sees an answer torn off, which is the truth
         }
@@ -280,6 +311,25 @@ fn is_interim(answer: &ResponseHeader) -> bool {
     answer.status.is_informational() && answer.status != http::StatusCode::SWITCHING_PROTOCOLS
 }
 
+/// Does an HTTP/1 client want trailers?
+fn takes_trailers(asked: &RequestHeader) -> bool {
+    let wanted = asked.headers.get_all(http::header::TE).iter().any(|value| {
+        let codings = value.to_str().unwrap_or_default().split(',');
+        codings.map(str::trim).any(|coding| coding.eq_ignore_ascii_case("trailers"))
+    });
+    wanted && asked.version == http::Version::HTTP_11
+}
+
+/// How the body of an HTTP/1 request ends. Pingora has checked what the header says of it.
+fn framing(request: &RequestHeader) -> BodyFraming {
+    if request.headers.contains_key(http::header::TRANSFER_ENCODING) {
+        return BodyFraming::Chunked;
+    }
+    let length = request.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    let first = length.and_then(|value| value.split(',').next()?.trim().parse().ok());
+    BodyFraming::Length(first.unwrap_or(0))
+}
+
 /// The client did not wait for the end of a delay.
 fn left() -> Box<Error> {
     Error::explain(ErrorType::ConnectionClosed, "left during a delay").into_down()
@@ -305,6 +355,7 @@ fn excuse(error: &Error, tries: u32) -> Option<(u16, &'static str)> {
             | ErrorType::H2Error
             | ErrorType::WriteTimedout,
         ) => None,
+        (ErrorSource::Downstream, ErrorType::ReadTimedout) => Some((408, "body-timeout")),
         (ErrorSource::Downstream, _) => Some((400, "bad-request")),
         _ => Some((500, "internal")),
     }
@@ -313,7 +364,7 @@ fn excuse(error: &Error, tries: u32) -> Option<(u16, &'static str)> {
 async fn refuse(session: &mut Session, status: u16, word: &str, fault: Option<String>) -> Result<()> {
     session.set_keepalive(None);
     let mut answer = ResponseHeader::build(status, Some(4))?;
-    answer.insert_header(http::header::CONTENT_LENGTH, 0)?;
+    answer.insert_header(CONTENT_LENGTH, 0)?;
     answer.insert_header(ERROR, word)?;
     if let Some(ids) = fault {
         answer.insert_header(FAULT, ids)?;

@@ -1,7 +1,7 @@
 //! The stream under HTTP: our own, so that what reaches the wire, and when, is ours to say.
 //!
 //! ```text
-//! TcpStream -> Raw (clear or TLS) -> Conn (write buffer, parked byte, cuts) -> pingora's HTTP session
+//! TcpStream -> Raw (clear or TLS) -> Conn (write buffer, one request at a time, cuts) -> pingora's HTTP session
 //! ```
 //!
 //! Three invariants. What pingora wrote is on its way before the connection waits for more (`poll_read`
@@ -11,18 +11,22 @@
 
 mod ctl;
 mod cut;
+mod framing;
 mod h1_cut;
 mod h2_cut;
 mod h2_tag;
 mod outq;
 mod raw;
+mod reading;
 mod round;
+mod trailers;
 
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -34,17 +38,24 @@ use pingora_core::protocols::{
     UniqueID, UniqueIDType,
 };
 use pingora_http::ResponseHeader;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::time::{Instant, Sleep};
 
-pub(crate) use ctl::{ConnCtl, StreamKey};
+pub(crate) use ctl::{ConnCtl, Refusal, StreamKey};
 pub(crate) use cut::Cut;
+pub(crate) use framing::BodyFraming;
 pub(crate) use h2_cut::RESET_CODE as H2_RESET_CODE;
+pub(crate) use outq::unacknowledged;
 pub(crate) use raw::Raw;
+pub(crate) use round::HeaderBounds;
+pub(crate) use trailers::last_chunk;
 
+use framing::Framing;
 use h1_cut::H1Cut;
 use h2_cut::H2Cut;
+use reading::{Ahead, Held};
 use round::Round;
+use trailers::{LAST_CHUNK, SIZE_OF_LAST_CHUNK};
 
 /// A client's connection as pingora sees it.
 pub(crate) struct Conn {
@@ -52,8 +63,15 @@ pub(crate) struct Conn {
     ctl: Arc<ConnCtl>,
     digest: Arc<ProxyDigest>,
     socket: Arc<SocketDigest>,
-    parked: Option<u8>,
+    ahead: Ahead,
+    framing: Framing,
+    /// What was written last could be the size of a chunk that looks like the last one.
+    in_decoy: bool,
     round: Round,
+    bounds: Bounds,
+    held: Held,
+    /// The client does not take what it asked for.
+    stalled: bool,
     out: Vec<u8>,
     /// Bytes of `out` that the socket has taken.
     sent: usize,
@@ -80,9 +98,22 @@ enum Reset {
     Done,
 }
 
+/// What a connection may take, and how its client is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) header: HeaderBounds,
+    /// A client that has closed its sending side waits for its answer.
+    pub(crate) half_close: bool,
+}
+
 impl Conn {
-    /// Wraps an accepted connection.
-    pub(crate) fn new(raw: Raw, ctl: Arc<ConnCtl>) -> io::Result<Conn> {
+    /// Wraps an accepted connection; what it holds is added to `total`.
+    pub(crate) fn new(
+        raw: Raw,
+        ctl: Arc<ConnCtl>,
+        bounds: Bounds,
+        total: Arc<AtomicUsize>,
+    ) -> io::Result<Conn> {
         use std::os::fd::AsRawFd;
         let header = ResponseHeader::build(200, Some(0)).map_err(io::Error::other)?;
         let socket = SocketDigest::from_raw_fd(raw.socket().as_raw_fd());
@@ -90,9 +121,14 @@ impl Conn {
             digest: Arc::new(ProxyDigest::new(Box::new(header), Some(Box::new(ctl.clone())))),
             socket: Arc::new(socket),
             raw,
-            round: Round::begin(&ctl),
+            round: Round::begin(&ctl, bounds.header),
+            bounds,
+            held: Held::of(total),
+            stalled: false,
             ctl,
-            parked: None,
+            ahead: Ahead::default(),
+            framing: Framing::head(),
+            in_decoy: false,
             out: Vec::new(),
             sent: 0,
             filter: Filter::Open,
@@ -107,16 +143,17 @@ impl Conn {
 
     /// The next HTTP/1 request begins.
     pub(crate) fn begin_request(&mut self) {
-        self.round = Round::begin(&self.ctl);
+        self.round = Round::begin(&self.ctl, self.bounds.header);
+        self.framing = Framing::head();
     }
 
-    /// Resolves when the client has closed its side; reads nothing.
+    /// Resolves when the client has left; reads nothing.
     ///
     /// # Cancel safety
     /// Safe: it holds no data.
     pub(crate) async fn hung_up(&self) {
-        while let Ok(ready) = self.raw.socket().ready(Interest::READABLE).await {
-            if ready.is_read_closed() {
+        while let Ok(ready) = self.raw.socket().ready(self.leaving()).await {
+            if self.is_left(ready) {
                 return;
             }
             // bytes wait there for somebody else, and would wake us again at once
@@ -124,10 +161,19 @@ impl Conn {
         }
     }
 
-    /// Has the client closed its side?
+    /// Has the client left?
     pub(crate) fn is_hung_up(&self) -> bool {
-        let ready = self.raw.socket().ready(Interest::READABLE).now_or_never();
-        ready.is_some_and(|ready| ready.is_ok_and(tokio::io::Ready::is_read_closed))
+        let ready = self.raw.socket().ready(self.leaving()).now_or_never();
+        ready.is_some_and(|ready| ready.is_ok_and(|ready| self.is_left(ready)))
+    }
+
+    /// A client leaves by closing its side, or where that is allowed, by a reset only.
+    fn leaving(&self) -> Interest {
+        if self.bounds.half_close { Interest::ERROR } else { Interest::READABLE }
+    }
+
+    fn is_left(&self, ready: Ready) -> bool {
+        if self.bounds.half_close { ready.is_error() } else { ready.is_read_closed() }
     }
 
     /// Has the client sent something that nobody has read?
@@ -155,7 +201,8 @@ impl Conn {
     /// Safe: a byte that was read stays parked in the stream.
     pub(crate) async fn park(&mut self) -> io::Result<bool> {
         self.out = Vec::new();
-        if self.parked.is_some() {
+        self.account();
+        if !self.ahead.is_empty() {
             return Ok(true);
         }
         let mut byte = [0; 1];
@@ -164,7 +211,7 @@ impl Conn {
             // Not a peek at the socket: decrypted bytes may wait inside the TLS session.
             Raw::Tls(tls) => tls.read(&mut byte).await?,
         };
-        self.parked = (read > 0).then_some(byte[0]);
+        self.ahead.push(&byte[..read]);
         Ok(read > 0)
     }
 
@@ -189,7 +236,9 @@ impl Conn {
     /// Moves the write buffer to the socket.
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.out.len() {
-            let wrote = ready!(Pin::new(&mut self.raw).poll_write(cx, &self.out[self.sent..]))?;
+            let polled = Pin::new(&mut self.raw).poll_write(cx, &self.out[self.sent..]);
+            self.note_stall(polled.is_pending());
+            let wrote = ready!(polled)?;
             if wrote == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -252,6 +301,12 @@ impl Conn {
         }
     }
 
+    /// Asked of every write once an answer has trailers.
+    fn is_last_chunk(&mut self, buf: &[u8]) -> bool {
+        let after_size = std::mem::replace(&mut self.in_decoy, buf == SIZE_OF_LAST_CHUNK);
+        buf == LAST_CHUNK && !after_size
+    }
+
     fn poll_write_open(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         loop {
             let buffered = self.out.len() - self.sent;
@@ -265,7 +320,9 @@ impl Conn {
             }
             // large: what is buffered and the new bytes in one call, without copying the latter
             let slices = [IoSlice::new(&self.out[self.sent..]), IoSlice::new(buf)];
-            let wrote = ready!(Pin::new(&mut self.raw).poll_write_vectored(cx, &slices))?;
+            let polled = Pin::new(&mut self.raw).poll_write_vectored(cx, &slices);
+            self.note_stall(polled.is_pending());
+            let wrote = ready!(polled)?;
             if wrote == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -277,19 +334,6 @@ impl Conn {
             self.sent = 0;
             return Poll::Ready(Ok(wrote - buffered));
         }
-    }
-}
-
-impl Conn {
-    /// Pingora's question whether the client is still there, one byte long. A byte that is there is kept for the next
-    /// request; then the question stays open, since a client that sends more has not left.
-    fn poll_probe(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.parked.is_none() {
-            ready!(Pin::new(&mut self.raw).poll_read(cx, buf))?;
-            self.parked = buf.filled().first().copied();
-            buf.clear();
-        }
-        if self.parked.is_some() { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 }
 
@@ -306,18 +350,10 @@ impl AsyncRead for Conn {
         {
             return Poll::Ready(Err(error));
         }
-        let http1 = !matches!(this.filter, Filter::Http2(_));
-        if http1 && buf.remaining() == 1 && this.ctl.is_request_over() {
-            return this.poll_probe(cx, buf);
+        match this.filter {
+            Filter::Http2(_) => Pin::new(&mut this.raw).poll_read(cx, buf),
+            Filter::Open | Filter::Http1(_) => this.poll_read_request(cx, buf),
         }
-        if http1 && this.round.is_overdue(&this.ctl) {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        if let Some(byte) = this.parked.take() {
-            buf.put_slice(&[byte]);
-            return Poll::Ready(Ok(()));
-        }
-        Pin::new(&mut this.raw).poll_read(cx, buf)
     }
 }
 
@@ -328,25 +364,32 @@ impl AsyncWrite for Conn {
         if BUFFER <= this.out.len() - this.sent {
             ready!(this.poll_drain(cx))?;
         }
-        match &mut this.filter {
+        let ends_with_trailers = this.ctl.has_last_chunk() && this.is_last_chunk(buf);
+        let wrote = match &mut this.filter {
             Filter::Open if this.round.is_before_hooks(&this.ctl) => {
                 this.round.sign(buf, &this.ctl, &mut this.out);
-                Poll::Ready(Ok(buf.len()))
+                buf.len()
             }
-            Filter::Open => this.poll_write_open(cx, buf),
+            Filter::Open if ends_with_trailers => {
+                this.out.extend(this.ctl.take_last_chunk().unwrap_or_default());
+                buf.len()
+            }
+            Filter::Open => ready!(this.poll_write_open(cx, buf))?,
             Filter::Http1(cut) if cut.is_done() => {
                 ready!(this.poll_drain_and_flush(cx))?;
-                Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
             }
             Filter::Http1(cut) => {
                 cut.push(buf, &mut this.out);
-                Poll::Ready(Ok(buf.len()))
+                buf.len()
             }
             Filter::Http2(frames) => {
                 frames.push(buf, &this.ctl, &mut this.out);
-                Poll::Ready(Ok(buf.len()))
+                buf.len()
             }
-        }
+        };
+        this.account();
+        Poll::Ready(Ok(wrote))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

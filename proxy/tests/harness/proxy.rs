@@ -84,7 +84,7 @@ impl Plan {
     pub(crate) fn start(self) -> Proxy {
         let running = start(self.config).expect("the proxy starts");
         Proxy {
-            addr: running.edges()[0].1,
+            addr: running.edges().first().map_or(running.admin(), |(_, addr)| *addr),
             admin: running.admin(),
             running: Some(running),
             folder: self.folder,
@@ -144,6 +144,11 @@ impl Proxy {
     pub(crate) fn post(&self, path: &str) {
         let answer = self.ask_admin("POST", path, "");
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    }
+
+    pub(crate) fn post_accepted(&self, path: &str) {
+        let answer = self.ask_admin("POST", path, "");
+        assert_eq!(answer.status, 202, "{path}: {}", answer.text());
     }
 
     /// The totals, once nothing is in flight; every row is checked on the way.
