@@ -284,7 +284,9 @@ impl Worker {
     fn start(self, number: usize, listeners: Vec<std::net::TcpListener>) -> Result<JoinHandle<()>, Error> {
         let (ready, told) = mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name(format!("squall-proxy-{number}")).spawn(move || {
-            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            // what another thread wakes comes first: sleepers whose rule is gone wait for none that go on already
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            let runtime = match builder.enable_all().global_queue_interval(1).build() {
                 Ok(runtime) => runtime,
                 Err(error) => return drop(ready.send(Err(error))),
             };
