@@ -18,6 +18,7 @@ pub mod cli;
 
 mod config;
 mod conn;
+mod downstream;
 mod error;
 mod exchange;
 mod faults;
@@ -37,6 +38,8 @@ mod timer;
 mod tls;
 
 pub use books::{Counts, EdgeBooks, RuleBooks};
+#[doc(hidden)]
+pub use config::Stumble;
 pub use config::{Config, EdgeConfig, TlsFiles, Upstream};
 pub use error::Error;
 pub use start::{FinalBooks, Running, start};

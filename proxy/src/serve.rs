@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use h2::Reason;
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::{
@@ -24,7 +25,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::books::bump;
-use crate::conn::{Conn, ConnCtl, Raw};
+use crate::conn::{Conn, ConnCtl, Farewell, Raw};
 use crate::service::Service;
 use crate::shared::{Alive, Shared};
 
@@ -108,7 +109,7 @@ impl Server {
         while self.park(&mut conn).await {
             let ctl = conn.ctl().clone();
             let hooked = ctl.hooked();
-            conn.begin_request();
+            conn.begin_request(self.shared.rules.live().shapes_requests);
             let mut session = ServerSession::new_http1(Box::new(conn));
             // until the header is read this is the longest pause in it; then the header says whether to keep alive
             session.set_keepalive(Some(HEADER_PAUSE_S));
@@ -132,6 +133,7 @@ impl Server {
 
     async fn http2(&self, mut conn: Conn) {
         conn.speak_h2();
+        let ctl = conn.ctl().clone();
         let edge = conn.ctl().edge;
         let digest = Arc::new(Digest {
             proxy_digest: Some(conn.proxy_digest()),
@@ -153,6 +155,14 @@ impl Server {
                 _ = draining.wait_for(|draining| *draining), if !drained => {
                     drained = true;
                     http2.graceful_shutdown();
+                    continue;
+                }
+                how = ctl.farewell() => {
+                    match how {
+                        Farewell::Goaway(code) if code == u32::from(Reason::NO_ERROR) => http2.graceful_shutdown(),
+                        Farewell::Goaway(code) => http2.abrupt_shutdown(code.into()),
+                        Farewell::Reset => return ctl.reset_on_close(),
+                    }
                     continue;
                 }
                 () = self.idle(&streams) => {

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::HeaderMap;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
@@ -17,7 +16,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use crate::conn::{Conn, ConnCtl};
 use crate::exchange::{Arrival, ERROR, Exchange, FAULT, SQUALL_HEADERS};
 use crate::faults::storm::Storms;
-use crate::faults::{self, Next, cut, waiting};
+use crate::faults::{self, INJECTED, Next, shape, waiting};
 use crate::shared::Shared;
 
 /// What a worker thread answers with.
@@ -50,7 +49,10 @@ impl ProxyHttp for Service {
             open.keep_head(head(session));
         }
         match faults::before_upstream(session, ctx).await? {
-            Next::Forward => Ok(false),
+            Next::Forward => {
+                shape::begin(session, ctx);
+                Ok(false)
+            }
             Next::Answered => Ok(true),
             Next::Dropped => Err(Error::new(INJECTED)),
             Next::ClientGone => {
@@ -144,11 +146,11 @@ impl ProxyHttp for Service {
         if self.shared.is_draining() {
             session.set_keepalive(None);
         }
-        cut::resolve(ctx, &session.req_header().method, answer);
+        shape::resolve(session, ctx, answer);
         if let Some(ids) = ctx.peek().and_then(crate::exchange::Open::fault_header) {
             answer.append_header(FAULT, ids)?;
         }
-        cut::arm(session, ctx, answer)
+        shape::arm(session, ctx)
     }
 
     fn upstream_response_body_filter(
@@ -160,29 +162,6 @@ impl ProxyHttp for Service {
     ) -> Result<Option<Duration>> {
         if let (Some(open), Some(chunk)) = (ctx.get(), body) {
             open.note_answer_body(chunk);
-        }
-        Ok(None)
-    }
-
-    fn response_body_filter(
-        &self,
-        _: &mut Session,
-        body: &mut Option<Bytes>,
-        _: bool,
-        ctx: &mut Exchange,
-    ) -> Result<Option<Duration>> {
-        let Some(open) = ctx.get() else { return Ok(None) };
-        if cut::body(open, body) { Ok(None) } else { Err(Error::new(INJECTED)) }
-    }
-
-    async fn response_trailer_filter(
-        &self,
-        _: &mut Session,
-        trailers: &mut HeaderMap,
-        ctx: &mut Exchange,
-    ) -> Result<Option<Bytes>> {
-        if let Some(open) = ctx.get() {
-            cut::trailers(open, trailers);
         }
         Ok(None)
     }
@@ -334,6 +313,3 @@ fn head(session: &Session) -> Bytes {
     text.extend_from_slice(b"\r\n\r\n");
     Bytes::from(text)
 }
-
-/// An end that a rule wanted.
-const INJECTED: ErrorType = ErrorType::Custom("injected");

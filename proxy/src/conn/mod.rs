@@ -1,33 +1,37 @@
 //! The stream under HTTP: our own, so that what reaches the wire, and when, is ours to say.
 //!
 //! ```text
-//! TcpStream -> Raw (clear or TLS) -> Conn (write buffer, parked byte, cuts) -> pingora's HTTP session
+//! TcpStream -> Raw (clear or TLS) -> Conn (write buffer, bytes read ahead, shapes, cuts) -> pingora's HTTP session
 //! ```
 //!
 //! Three invariants. What pingora wrote is on its way before the connection waits for more (`poll_read`
 //! drains the write buffer first; pingora alone holds the header of a Content-Length answer back until the
-//! body ends). A cut lets through exactly the bytes asked for, waits until the peer's kernel has them, and
-//! only then resets. With nothing armed the bytes pass unchanged.
+//! body ends). An end at a byte lets through exactly the bytes asked for, and a reset waits until the peer's kernel
+//! has them. With nothing armed the bytes pass unchanged.
 
 mod ctl;
 mod cut;
-mod h1_cut;
+mod ending;
+mod framing;
 mod h2_cut;
 mod h2_tag;
+mod inbound;
+mod outbound;
 mod outq;
+mod pause;
 mod raw;
 mod round;
+mod shaped;
 
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::FutureExt;
+use bytes::{Buf, BytesMut};
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
@@ -35,15 +39,17 @@ use pingora_core::protocols::{
 };
 use pingora_http::ResponseHeader;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
-use tokio::time::{Instant, Sleep};
 
-pub(crate) use ctl::{ConnCtl, StreamKey};
+pub(crate) use ctl::{ConnCtl, Ended, Farewell};
 pub(crate) use cut::Cut;
-pub(crate) use h2_cut::RESET_CODE as H2_RESET_CODE;
+pub(crate) use inbound::InboundOrder;
+pub(crate) use pause::Pause;
 pub(crate) use raw::Raw;
 
-use h1_cut::H1Cut;
+use ending::Ending;
 use h2_cut::H2Cut;
+use inbound::Inbound;
+use outbound::Outbound;
 use round::Round;
 
 /// A client's connection as pingora sees it.
@@ -53,31 +59,23 @@ pub(crate) struct Conn {
     digest: Arc<ProxyDigest>,
     socket: Arc<SocketDigest>,
     parked: Option<u8>,
+    /// What was read from the socket and not handed over yet.
+    ahead: BytesMut,
     round: Round,
     out: Vec<u8>,
     /// Bytes of `out` that the socket has taken.
     sent: usize,
     filter: Filter,
-    reset: Reset,
+    inbound: Option<Box<Inbound>>,
+    ending: Ending,
 }
 
 /// What stands between pingora's writes and the buffer.
 enum Filter {
-    /// HTTP/1, nothing to cut.
+    /// HTTP/1, nothing to shape.
     Open,
-    Http1(H1Cut),
+    Http1(Box<Outbound>),
     Http2(Box<H2Cut>),
-}
-
-/// The end of a cut connection.
-///
-/// ```text
-/// No --asked byte written--> Draining (until the peer's kernel has it all, at most DRAIN_LIMIT) --> Done
-/// ```
-enum Reset {
-    No,
-    Draining { until: Instant, pause: Pin<Box<Sleep>> },
-    Done,
 }
 
 impl Conn {
@@ -90,13 +88,15 @@ impl Conn {
             digest: Arc::new(ProxyDigest::new(Box::new(header), Some(Box::new(ctl.clone())))),
             socket: Arc::new(socket),
             raw,
-            round: Round::begin(&ctl),
+            round: Round::begin(&ctl, false),
             ctl,
             parked: None,
+            ahead: BytesMut::new(),
             out: Vec::new(),
             sent: 0,
             filter: Filter::Open,
-            reset: Reset::No,
+            inbound: None,
+            ending: Ending::No,
         })
     }
 
@@ -105,9 +105,11 @@ impl Conn {
         self.filter = Filter::Http2(Box::default());
     }
 
-    /// The next HTTP/1 request begins.
-    pub(crate) fn begin_request(&mut self) {
-        self.round = Round::begin(&self.ctl);
+    /// The next HTTP/1 request begins. `keep_body`: what follows its header is not handed over with it, since it may
+    /// come under a shape.
+    pub(crate) fn begin_request(&mut self, keep_body: bool) {
+        self.round = Round::begin(&self.ctl, keep_body);
+        self.inbound = None;
     }
 
     /// Resolves when the client has closed its side; reads nothing.
@@ -126,12 +128,14 @@ impl Conn {
 
     /// Has the client closed its side?
     pub(crate) fn is_hung_up(&self) -> bool {
-        let ready = self.raw.socket().ready(Interest::READABLE).now_or_never();
-        ready.is_some_and(|ready| ready.is_ok_and(tokio::io::Ready::is_read_closed))
+        self.raw.is_hung_up()
     }
 
     /// Has the client sent something that nobody has read?
     pub(crate) fn has_bytes(&self) -> bool {
+        if !self.ahead.is_empty() {
+            return true;
+        }
         let mut byte = [std::mem::MaybeUninit::uninit()];
         socket2::SockRef::from(self.raw.socket()).peek(&mut byte).is_ok_and(|seen| seen > 0)
     }
@@ -155,9 +159,10 @@ impl Conn {
     /// Safe: a byte that was read stays parked in the stream.
     pub(crate) async fn park(&mut self) -> io::Result<bool> {
         self.out = Vec::new();
-        if self.parked.is_some() {
+        if self.parked.is_some() || !self.ahead.is_empty() {
             return Ok(true);
         }
+        self.ahead = BytesMut::new();
         let mut byte = [0; 1];
         let read = match &mut self.raw {
             Raw::Plain(tcp) => return Ok(tcp.peek(&mut byte).await? > 0),
@@ -203,52 +208,25 @@ impl Conn {
     fn poll_drain_and_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_drain(cx))?;
         ready!(Pin::new(&mut self.raw).poll_flush(cx))?;
-        match &self.filter {
-            Filter::Http1(cut) if cut.is_done() => self.poll_reset(cx),
-            _ => Poll::Ready(Ok(())),
+        if self.ending.is_no() {
+            return Poll::Ready(Ok(()));
         }
+        self.ending.poll(&mut self.raw, &self.ctl, cx).map(Err)
     }
 
-    /// Waits until the peer's kernel holds every byte, then arms the RST. Ends in an error, so that the HTTP
-    /// layer gives the connection up.
-    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            match &mut self.reset {
-                Reset::Done => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
-                Reset::No => {
-                    let pause = Box::pin(tokio::time::sleep(Duration::ZERO));
-                    self.reset = Reset::Draining { until: Instant::now() + DRAIN_LIMIT, pause };
-                }
-                Reset::Draining { until, pause } => {
-                    let waiting = outq::unacknowledged(self.raw.socket().as_fd()).unwrap_or(0) > 0;
-                    if waiting && Instant::now() < *until {
-                        if pause.is_elapsed() {
-                            pause.as_mut().reset(Instant::now() + DRAIN_PAUSE);
-                        }
-                        ready!(pause.as_mut().poll(cx));
-                        continue;
-                    }
-                    self.ctl.reset_on_close();
-                    if let Filter::Http1(cut) = &self.filter {
-                        cut.cut().mark_hit();
-                    }
-                    self.reset = Reset::Done;
-                }
-            }
-        }
-    }
-
-    /// Picks up a cut that the fault path armed since the last write, or lets one go that it took back.
+    /// Picks up what the fault path has ordered since, or lets go of what it took back.
     fn follow_orders(&mut self) {
-        let armed = self.ctl.is_armed();
-        match (&self.filter, armed) {
-            (Filter::Open, true) => {
-                if let Some(cut) = self.ctl.cut_for(StreamKey::Http1) {
-                    self.filter = Filter::Http1(H1Cut::new(cut));
-                }
+        match (&self.filter, self.ctl.answer_order()) {
+            (Filter::Open, Some(Some(shaping))) => {
+                self.filter = Filter::Http1(Box::new(Outbound::new(shaping)));
             }
-            (Filter::Http1(cut), false) if !cut.is_done() => self.filter = Filter::Open,
+            (Filter::Http1(_), None) if self.ending.is_no() => self.filter = Filter::Open,
             _ => {}
+        }
+        match self.ctl.request_order() {
+            Some(Some(order)) => self.inbound = Some(Box::new(Inbound::new(order))),
+            Some(None) => {}
+            None => self.inbound = None,
         }
     }
 
@@ -281,9 +259,27 @@ impl Conn {
 }
 
 impl Conn {
+    fn poll_read_open(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        if self.ahead.is_empty() {
+            ready!(Pin::new(&mut self.raw).poll_read(cx, buf))?;
+        } else {
+            let n = self.ahead.len().min(buf.remaining());
+            buf.put_slice(&self.ahead[..n]);
+            self.ahead.advance(n);
+        }
+        if self.round.is_before_hooks(&self.ctl) {
+            self.round.keep_body(buf, before, &mut self.ahead);
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Pingora's question whether the client is still there, one byte long. A byte that is there is kept for the next
     /// request; then the question stays open, since a client that sends more has not left.
     fn poll_probe(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.parked.is_none() && !self.ahead.is_empty() {
+            return Poll::Pending;
+        }
         if self.parked.is_none() {
             ready!(Pin::new(&mut self.raw).poll_read(cx, buf))?;
             self.parked = buf.filled().first().copied();
@@ -300,53 +296,61 @@ impl AsyncRead for Conn {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let cutting = matches!(&this.filter, Filter::Http1(cut) if cut.is_done());
-        if (!this.out.is_empty() || cutting)
+        if (!this.out.is_empty() || !this.ending.is_no())
             && let Poll::Ready(Err(error)) = this.poll_drain_and_flush(cx)
         {
             return Poll::Ready(Err(error));
         }
-        let http1 = !matches!(this.filter, Filter::Http2(_));
-        if http1 && buf.remaining() == 1 && this.ctl.is_request_over() {
+        if matches!(this.filter, Filter::Http2(_)) {
+            return Pin::new(&mut this.raw).poll_read(cx, buf);
+        }
+        this.follow_orders();
+        if let Poll::Ready(Err(error)) = this.poll_idle(cx) {
+            return Poll::Ready(Err(error));
+        }
+        if buf.remaining() == 1 && this.ctl.is_request_over() {
             return this.poll_probe(cx, buf);
         }
-        if http1 && this.round.is_overdue(&this.ctl) {
+        if this.round.is_overdue(&this.ctl) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         if let Some(byte) = this.parked.take() {
             buf.put_slice(&[byte]);
+            this.round.keep_body(buf, 0, &mut this.ahead);
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut this.raw).poll_read(cx, buf)
+        if this.inbound.is_some() {
+            return this.poll_read_shaped(cx, buf);
+        }
+        this.poll_read_open(cx, buf)
     }
 }
 
 impl AsyncWrite for Conn {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        this.follow_orders();
         if BUFFER <= this.out.len() - this.sent {
             ready!(this.poll_drain(cx))?;
         }
-        match &mut this.filter {
-            Filter::Open if this.round.is_before_hooks(&this.ctl) => {
-                this.round.sign(buf, &this.ctl, &mut this.out);
-                Poll::Ready(Ok(buf.len()))
-            }
-            Filter::Open => this.poll_write_open(cx, buf),
-            Filter::Http1(cut) if cut.is_done() => {
-                ready!(this.poll_drain_and_flush(cx))?;
-                Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
-            }
-            Filter::Http1(cut) => {
-                cut.push(buf, &mut this.out);
-                Poll::Ready(Ok(buf.len()))
-            }
-            Filter::Http2(frames) => {
-                frames.push(buf, &this.ctl, &mut this.out);
-                Poll::Ready(Ok(buf.len()))
-            }
+        if !this.ending.is_no() {
+            ready!(this.poll_drain_and_flush(cx))?;
         }
+        if let Filter::Http2(frames) = &mut this.filter {
+            frames.push(buf, &this.ctl, &mut this.out);
+            if frames.is_fatal() {
+                this.ending = Ending::reset();
+            }
+            return Poll::Ready(Ok(buf.len()));
+        }
+        this.follow_orders();
+        if matches!(this.filter, Filter::Http1(_)) && !buf.is_empty() {
+            return this.poll_write_shaped(cx, buf);
+        }
+        if this.round.is_before_hooks(&this.ctl) {
+            this.round.sign(buf, &this.ctl, &mut this.out);
+            return Poll::Ready(Ok(buf.len()));
+        }
+        this.poll_write_open(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -419,10 +423,6 @@ impl fmt::Debug for Conn {
 /// Bytes held back before a write goes to the socket by itself. A small answer's header and body leave in one
 /// call; above it copying costs more than the second system call saves.
 const BUFFER: usize = 16 * 1024;
-
-/// How long a reset waits for a peer that does not read. Then it comes all the same.
-const DRAIN_LIMIT: Duration = Duration::from_secs(1);
-const DRAIN_PAUSE: Duration = Duration::from_millis(1);
 
 /// How soon a client that leaves is noticed while bytes of it wait to be read.
 const HANG_UP_GLANCE: Duration = Duration::from_millis(25);

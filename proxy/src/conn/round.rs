@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use bytes::BytesMut;
+use tokio::io::ReadBuf;
 use tokio::time::Instant;
 
 use super::ctl::ConnCtl;
@@ -17,12 +19,35 @@ pub(super) struct Round {
     hooked: u64,
     /// By then its header must be whole.
     until: Instant,
+    /// Where what follows the header is to be kept back: whether the line at hand is empty so far.
+    line_empty: Option<bool>,
 }
 
 impl Round {
-    pub(super) fn begin(ctl: &ConnCtl) -> Round {
+    pub(super) fn begin(ctl: &ConnCtl, keep_body: bool) -> Round {
         ctl.begin_request();
-        Round { hooked: ctl.hooked(), until: Instant::now() + HEADER_LIMIT }
+        Round {
+            hooked: ctl.hooked(),
+            until: Instant::now() + HEADER_LIMIT,
+            line_empty: keep_body.then_some(false),
+        }
+    }
+
+    /// Takes what follows the header out of `buf`, whose bytes from `from` on are new, and puts it before what is ahead.
+    pub(super) fn keep_body(&mut self, buf: &mut ReadBuf<'_>, from: usize, ahead: &mut BytesMut) {
+        let Some(line_empty) = &mut self.line_empty else { return };
+        let blank = |byte: &u8| {
+            let ends = *byte == b'\n' && *line_empty;
+            *line_empty = *byte == b'\n' || *byte == b'\r' && *line_empty;
+            ends
+        };
+        let Some(at) = buf.filled()[from..].iter().position(blank) else { return };
+        self.line_empty = None; // only the header of this request is looked for
+        let end = from + at + 1;
+        let mut kept = BytesMut::from(&buf.filled()[end..]);
+        kept.extend_from_slice(ahead);
+        *ahead = kept;
+        buf.set_filled(end);
     }
 
     /// The header is still being read, or could not be.
@@ -55,3 +80,34 @@ impl Round {
 
 /// A header that is not whole by then is not waited for.
 const HEADER_LIMIT: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_a_header_is_kept_back() {
+        let request = b"POST / HTTP/1.1\r\nHost: t\r\n\r\nbody\r\n\r\nmore";
+        let ctl = ConnCtl::new(1, 0, ([127, 0, 0, 1], 1).into());
+        for piece in [1, 2, 3, 30, request.len()] {
+            let mut round = Round::begin(&ctl, true);
+            let (mut handed, mut ahead) = (Vec::new(), BytesMut::new());
+            for bytes in request.chunks(piece) {
+                if !ahead.is_empty() {
+                    ahead.extend_from_slice(bytes); // nobody asks for more before the header has been seen
+                    continue;
+                }
+                let mut room = [0; 100];
+                let mut buf = ReadBuf::new(&mut room);
+                buf.put_slice(bytes);
+                round.keep_body(&mut buf, 0, &mut ahead);
+                handed.extend_from_slice(buf.filled());
+            }
+            let all = [handed.as_slice(), &ahead].concat();
+            assert_eq!(all, request, "in pieces of {piece}");
+            if piece == request.len() {
+                assert!(handed.ends_with(b"Host: t\r\n\r\n"));
+            }
+        }
+    }
+}

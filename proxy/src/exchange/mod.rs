@@ -22,7 +22,8 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use smallvec::SmallVec;
 
 use crate::books::Scope;
-use crate::conn::{ConnCtl, StreamKey};
+use crate::conn::ConnCtl;
+use crate::faults::shape::Shapes;
 use crate::rules::Live;
 use crate::runs::Run;
 use crate::shared::Shared;
@@ -30,9 +31,9 @@ use crate::time::wall_us;
 
 pub(crate) use bodies::{Answer, AnswerDigest, BodyCopy};
 pub(crate) use identity::{ERROR, FAULT, Identity, OP, SESSION, SQUALL_HEADERS, Sessions, is_squall_header};
-pub(crate) use plan::{Became, Part, Plan, PlannedCut};
+pub(crate) use plan::{Became, Part, Plan};
 pub(crate) use settle::{Ending, Recorded};
-pub(crate) use streams::{StreamBudget, StreamLog, is_event_stream};
+pub(crate) use streams::{StreamBudget, StreamLog, is_event_stream, kind as stream_kind};
 
 use identity::Asked;
 
@@ -47,8 +48,6 @@ pub(crate) struct Open {
     pub(crate) edge: usize,
     pub(crate) ctl: Arc<ConnCtl>,
     pub(crate) http2: bool,
-    /// What an armed cut knows the answer by.
-    pub(crate) key: StreamKey,
     pub(crate) started: Instant,
     pub(crate) started_wall_us: u64,
     pub(crate) identity: Option<Identity>,
@@ -57,7 +56,8 @@ pub(crate) struct Open {
     pub(crate) live: Arc<Live>,
     pub(crate) plan: Plan,
     pub(crate) fate: Fate,
-    pub(crate) cut: Option<PlannedCut>,
+    /// What acts on the answer, or on the body of the request.
+    pub(crate) shapes: Shapes,
     /// Places in the plan of storms that wait for the outcome.
     pub(crate) storms: SmallVec<[usize; 1]>,
     /// The request as it went to the upstream, kept for storms.
@@ -72,8 +72,6 @@ pub(crate) struct Open {
     pub(crate) answer: AnswerDigest,
     /// The messages of a stream, where the exchange is one and is recorded.
     pub(crate) stream: Option<Box<StreamLog>>,
-    /// Payload bytes of an HTTP/2 answer that still go out before its cut.
-    pub(crate) before_cut: Option<u64>,
     /// Whether it counts as affected is not known yet.
     pub(crate) share_open: bool,
     /// Holds a place among the exchanges under a fault.
@@ -123,7 +121,6 @@ impl Exchange {
         let mut open = Box::new(Open {
             edge: ctl.edge,
             http2,
-            key: StreamKey::Http1,
             started: Instant::now(),
             started_wall_us: wall_us(),
             identity: None,
@@ -132,7 +129,7 @@ impl Exchange {
             live,
             plan: Plan::default(),
             fate: Fate::Undecided,
-            cut: None,
+            shapes: Shapes::default(),
             storms: SmallVec::new(),
             forwarded: None,
             grpc: http2 && is_grpc(&request.headers),
@@ -141,7 +138,6 @@ impl Exchange {
             request_body: BodyCopy::new(0),
             answer: AnswerDigest::default(),
             stream: None,
-            before_cut: None,
             share_open: false,
             active: None,
             head: None,

@@ -23,15 +23,7 @@ pub(super) async fn answer(
     open.fate = Fate::ShortCircuited(part);
     open.plan.parts[part].became = Became::Applied(open.elapsed());
     open.answer.own(respond.status, open.elapsed());
-    let mut header = ResponseHeader::build(respond.status, Some(respond.headers.len() + 3))?;
-    for (name, value) in &respond.headers {
-        header.append_header(name.clone(), value.as_str())?;
-    }
-    if !matches!(respond.status, 204 | 304) {
-        header.insert_header("content-length", respond.body.len())?;
-    }
-    header.insert_header(FAULT, open.fault_header().unwrap_or_default())?;
-    header.insert_header(ERROR, "injected")?;
+    let header = header(respond, &open.fault_header().unwrap_or_default())?;
     let bodyless = respond.body.is_empty() || session.req_header().method == http::Method::HEAD;
     if exchange.shared.is_draining() {
         session.set_keepalive(None);
@@ -41,4 +33,18 @@ pub(super) async fn answer(
         session.write_response_body(Some(Bytes::copy_from_slice(&respond.body)), true).await?;
     }
     Ok(Next::Answered)
+}
+
+/// The header of a made answer; `fault` names the rules.
+pub(super) fn header(respond: &Respond, fault: &str) -> Result<ResponseHeader> {
+    let mut header = ResponseHeader::build(respond.status, Some(respond.headers.len() + 3))?;
+    for (name, value) in &respond.headers {
+        header.append_header(name.clone(), value.as_str())?;
+    }
+    if !matches!(respond.status, 204 | 304) {
+        header.insert_header("content-length", respond.body.len())?;
+    }
+    header.insert_header(FAULT, fault)?;
+    header.insert_header(ERROR, "injected")?;
+    Ok(header)
 }
