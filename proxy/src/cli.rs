@@ -14,6 +14,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::Args;
 
 use crate::config::{Config, EdgeConfig, TlsFiles, Upstream, random_seed};
+use crate::limits::Limits;
 use crate::start::{FinalBooks, Running, start};
 
 /// Record traffic inline and inject faults into it.
@@ -75,6 +76,8 @@ pub struct ProxyArgs {
     /// Close a client connection that is idle for this long.
     #[arg(long, value_name = "TIME", default_value = "75s", value_parser = duration)]
     idle_timeout: Duration,
+    #[command(flatten)]
+    limits: Limits,
     /// The upstream may be silent for this long.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     upstream_timeout: Duration,
@@ -93,6 +96,7 @@ pub struct ProxyArgs {
 pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
     let json = args.json.clone();
     let config = args.config()?;
+    raise_open_files();
     let signals = Signals::install()?;
     let running = start(config.clone())?;
     announce(&running, &config);
@@ -104,6 +108,15 @@ pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
         write_json(&path, &books).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// As many files as the system allows without being asked: each connection is one, and each of its requests another.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let most = getrlimit(Resource::Nofile).maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }) {
+        tracing::debug!(%error, "the limit on open files stays");
+    }
 }
 
 impl ProxyArgs {
@@ -131,6 +144,7 @@ impl ProxyArgs {
         config.pass_squall_headers = self.pass_squall_headers;
         config.trust_upstream_squall = self.trust_upstream_squall;
         config.idle_timeout = self.idle_timeout;
+        config.limits = self.limits;
         config.upstream_timeout = self.upstream_timeout;
         config.grace = self.grace;
         Ok(config)
@@ -286,18 +300,25 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 fn size(text: &str) -> Result<usize, String> {
+    let size = bytes(text)?;
+    if size <= MAX_BODY_LIMIT { Ok(size) } else { Err("at most 16MB".to_owned()) }
+}
+
+/// `64KB`, `1MB`, `0B`.
+pub(crate) fn bytes(text: &str) -> Result<usize, String> {
     let digits = text.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
     let unit = match text[digits.len()..].to_ascii_uppercase().as_str() {
         "B" => 1,
         "KB" => 1_000,
         "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
         _ => return Err("write a size with its unit: 64KB, 1MB, 0B".to_owned()),
     };
     let number = digits.parse::<usize>().map_err(|error| error.to_string())?;
-    number.checked_mul(unit).filter(|size| *size <= MAX_BODY_LIMIT).ok_or_else(|| "at most 16MB".to_owned())
+    number.checked_mul(unit).ok_or_else(|| "more bytes than there are addresses".to_owned())
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     text.parse::<humantime::Duration>()
         .map(Into::into)
         .map_err(|_| "write a time with its unit: 500ms, 30s, 5m, 1h30m".to_owned())

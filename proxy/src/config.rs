@@ -8,6 +8,7 @@ use fault_rules::Rule;
 use url::{Host, Url};
 
 use crate::Error;
+use crate::limits::Limits;
 
 /// Everything `squall proxy` needs to know. Build one with [`Config::new`] and fill in the rest.
 #[derive(Debug, Clone)]
@@ -47,6 +48,8 @@ pub struct Config {
     pub trust_upstream_squall: bool,
     /// An idle client connection is closed after this.
     pub idle_timeout: Duration,
+    /// What clients may take of the proxy.
+    pub limits: Limits,
     /// Connecting to the upstream may take this long.
     pub connect_timeout: Duration,
     /// The upstream may be silent this long.
@@ -127,6 +130,7 @@ impl Config {
             pass_squall_headers: false,
             trust_upstream_squall: false,
             idle_timeout: Duration::from_secs(75),
+            limits: Limits::default(),
             connect_timeout: Duration::from_secs(5),
             upstream_timeout: Duration::from_secs(60),
             grace: Duration::from_secs(30),
@@ -166,7 +170,7 @@ impl Config {
         if self.threads == 0 {
             return wrong("--threads 0: at least one is needed".into());
         }
-        Ok(())
+        self.limits.check()
     }
 }
 

@@ -81,6 +81,7 @@ pub(crate) fn scrape(shared: &Shared) -> prometheus::Result<String> {
         connections.with_label_values(&[name]).set(i64::try_from(open).unwrap_or(i64::MAX));
     }
     rules(&registry, shared)?;
+    limits(&registry, shared)?;
     state(&registry, shared)?;
     let mut text = Vec::new();
     let encoder = TextEncoder::new();
@@ -125,6 +126,29 @@ fn rules(registry: &Registry, shared: &Shared) -> prometheus::Result<()> {
         for (stage, count) in stages {
             faults.with_label_values(&[books.id.as_str(), stage]).inc_by(count);
         }
+    }
+    Ok(())
+}
+
+fn limits(registry: &Registry, shared: &Shared) -> prometheus::Result<()> {
+    let met = counter(
+        registry,
+        "squall_proxy_bounds_met_total",
+        "How often a client met a bound, or something was lost that its protocol cannot carry.",
+        &["bound"],
+    )?;
+    for (bound, count) in shared.meets.counts() {
+        met.with_label_values(&[bound]).inc_by(count);
+    }
+    let ([_, most], [buffered, max_buffered]) = (shared.gate.connections(), shared.gate.memory());
+    for (name, help, value) in [
+        ("squall_proxy_max_connections", "How many client connections may be open.", most),
+        ("squall_proxy_buffered_bytes", "Bytes that wait to be read or written.", buffered),
+        ("squall_proxy_max_buffered_bytes", "Above this new connections wait.", max_buffered),
+    ] {
+        let gauge = IntGauge::with_opts(Opts::new(name, help))?;
+        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        registry.register(Box::new(gauge))?;
     }
     Ok(())
 }

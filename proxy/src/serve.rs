@@ -25,7 +25,8 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::books::bump;
-use crate::conn::{Conn, ConnCtl, Farewell, Raw};
+use crate::conn::{Bounds, Conn, ConnCtl, Farewell, HeaderBounds, Raw, Refusal};
+use crate::limits::{HalfClose, Met};
 use crate::service::Service;
 use crate::shared::{Alive, Shared};
 
@@ -59,7 +60,8 @@ impl Server {
             }
             _ => (Raw::Plain(tcp), false),
         };
-        let Ok(mut conn) = Conn::new(raw, ctl) else { return };
+        let total = self.shared.gate.buffered.clone();
+        let Ok(mut conn) = Conn::new(raw, ctl, self.bounds(), total) else { return };
         if !wants_tls {
             http2 = match self.first_bytes(&mut conn).await {
                 Some(http2) => http2,
@@ -70,6 +72,15 @@ impl Server {
             Box::pin(self.http2(conn)).await;
         } else {
             self.http1(conn).await;
+        }
+    }
+
+    /// What a connection may take.
+    fn bounds(&self) -> Bounds {
+        let limits = &self.shared.config.limits;
+        Bounds {
+            header: HeaderBounds { time: limits.header_timeout, size: limits.max_header },
+            half_close: limits.half_close == HalfClose::Deliver,
         }
     }
 
@@ -100,19 +111,26 @@ impl Server {
             ready = conn.park() => ready.unwrap_or(false),
             // what the kernel holds, the reactor may not have told yet
             _ = draining.wait_for(|draining| *draining) => conn.has_bytes(),
-            () = tokio::time::sleep(self.shared.config.idle_timeout) => false,
+            () = tokio::time::sleep(self.shared.config.idle_timeout) => {
+                self.shared.meets.note(Met::Idle);
+                false
+            }
         }
     }
 
     async fn http1(&self, mut conn: Conn) {
         let draining = self.shared.draining();
+        let limits = &self.shared.config.limits;
         while self.park(&mut conn).await {
             let ctl = conn.ctl().clone();
             let hooked = ctl.hooked();
-            conn.begin_request(self.shared.rules.live().shapes_requests);
+            conn.begin_request();
             let mut session = ServerSession::new_http1(Box::new(conn));
-            // until the header is read this is the longest pause in it; then the header says whether to keep alive
-            session.set_keepalive(Some(HEADER_PAUSE_S));
+            // until the header is read this is the longest pause in it, which our stream bounds before; then the header
+            // says whether to keep alive
+            session.set_keepalive(Some(limits.header_timeout.as_secs() + HEADER_SLACK_S));
+            session.set_read_timeout(Some(limits.body_timeout));
+            session.set_abort_on_close(limits.half_close == HalfClose::Abort);
             let reused = self.proxy.process_new_http(session, &draining).await;
             if ctl.hooked() == hooked {
                 self.unhooked(&ctl);
@@ -134,19 +152,21 @@ impl Server {
     async fn http2(&self, mut conn: Conn) {
         conn.speak_h2();
         let ctl = conn.ctl().clone();
-        let edge = conn.ctl().edge;
         let digest = Arc::new(Digest {
             proxy_digest: Some(conn.proxy_digest()),
             socket_digest: conn.get_socket_digest(),
             ..Digest::default()
         });
+        let limits = &self.shared.config.limits;
         let mut options = default_h2_options();
-        options.max_concurrent_streams(MAX_STREAMS);
+        options
+            .max_concurrent_streams(limits.max_streams)
+            .max_header_list_size(u32::try_from(limits.max_header).unwrap_or(u32::MAX))
+            .max_send_buffer_size(SEND_BUFFER);
         let shaken = self.unless_draining(HANDSHAKE_LIMIT, handshake(Box::new(conn), Some(options)));
         let Some(Ok(mut http2)) = shaken.await else { return };
         let mut draining = self.shared.draining();
-        let mut drained = false;
-        let streams = Arc::new(());
+        let (mut drained, mut asked_to_leave) = (false, false);
         let mut rejected = 0;
         loop {
             let accepted = tokio::select! {
@@ -165,25 +185,29 @@ impl Server {
                     }
                     continue;
                 }
-                () = self.idle(&streams) => {
+                () = self.idle(&ctl) => {
+                    if asked_to_leave {
+                        return; // a client that has nothing under way, and does not close, is not waited for
+                    }
+                    self.shared.meets.note(Met::Idle);
                     http2.graceful_shutdown();
-                    drained = true;
+                    (drained, asked_to_leave) = (true, true);
                     continue;
                 }
             };
             match accepted {
                 Ok(Some(H2Accept::Session(session))) => {
                     if session.req_header().method == http::Method::CONNECT {
-                        self.refused(edge, "parse"); // pingora answers 405 before any hook
+                        self.refused(ctl.edge, "parse"); // pingora answers 405 before any hook
                     }
-                    let guard = (streams.clone(), self.shared.alive());
-                    tokio::spawn(stream(self.proxy.clone(), session, self.shared.draining(), guard));
+                    let open = OpenStream::of(&ctl, self.shared.alive());
+                    tokio::spawn(stream(self.proxy.clone(), session, self.shared.draining(), open));
                 }
                 Ok(Some(H2Accept::Rejected)) => {
-                    self.refused(edge, "parse");
+                    self.refused(ctl.edge, "parse");
                     rejected += 1;
                     if rejected >= MAX_REJECTED {
-                        return;
+                        return self.shared.meets.note(Met::Malformed);
                     }
                 }
                 Ok(None) | Err(_) => return,
@@ -192,10 +216,10 @@ impl Server {
     }
 
     /// Resolves when a connection has had no stream for the idle time.
-    async fn idle(&self, streams: &Arc<()>) {
+    async fn idle(&self, ctl: &ConnCtl) {
         loop {
             tokio::time::sleep(self.shared.config.idle_timeout).await;
-            if Arc::strong_count(streams) == 1 {
+            if ctl.streams() == 0 {
                 return;
             }
         }
@@ -203,8 +227,13 @@ impl Server {
 
     /// A request that reached no hook: the parser refused it, or its client left before the end of its header.
     fn unhooked(&self, ctl: &ConnCtl) {
-        if ctl.was_refused() {
-            return self.refused(ctl.edge, "parse");
+        if let Some(why) = ctl.refusal() {
+            match why {
+                Refusal::Parse => {}
+                Refusal::HeaderTime => self.shared.meets.note(Met::HeaderTime),
+                Refusal::HeaderSize => self.shared.meets.note(Met::HeaderSize),
+            }
+            return self.refused(ctl.edge, why.as_str());
         }
         self.shared.totals.open(ctl.edge);
         self.shared.totals.post(ctl.edge, |books| {
@@ -223,14 +252,30 @@ impl Server {
     }
 }
 
+/// A stream of an HTTP/2 connection, counted for as long as it is open.
+struct OpenStream(Arc<ConnCtl>, #[expect(dead_code, reason = "held for its drop")] Alive);
+
+impl OpenStream {
+    fn of(ctl: &Arc<ConnCtl>, alive: Alive) -> OpenStream {
+        ctl.open_stream();
+        OpenStream(ctl.clone(), alive)
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.close_stream();
+    }
+}
+
 async fn stream(
     proxy: Arc<HttpProxy<Service>>,
     session: H2Session,
     draining: watch::Receiver<bool>,
-    guard: (Arc<()>, Alive),
+    open: OpenStream,
 ) {
     proxy.process_new_http(ServerSession::new_http2(session), &draining).await;
-    drop(guard);
+    drop(open);
 }
 
 /// Reads what a client still sends after its answer, so that the close is a FIN and the answer stays readable.
@@ -246,12 +291,12 @@ async fn linger(socket: std::net::TcpStream) {
 }
 
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
-/// Seconds that a client may pause inside a request's header.
-const HEADER_PAUSE_S: u64 = 10;
+/// Seconds by which pingora's own bound on a pause in a header lies above ours.
+const HEADER_SLACK_S: u64 = 10;
 /// A client that goes on sending after its answer is read from for so long, and waited for between two pieces.
 const LINGER_LIMIT: Duration = Duration::from_secs(5);
 const LINGER_PAUSE: Duration = Duration::from_secs(1);
-/// Streams a client may have open at once on a connection.
-const MAX_STREAMS: u32 = 256;
+/// Bytes of an HTTP/2 answer that wait for a client that does not read, for each stream.
+const SEND_BUFFER: usize = 64 * 1024;
 /// Malformed requests after which an HTTP/2 connection is closed; pingora counts them in its own loop only.
 const MAX_REJECTED: u32 = 32;

@@ -7,16 +7,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{CONTENT_LENGTH, TRAILER};
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-use crate::conn::{Conn, ConnCtl};
+use crate::conn::{BodyFraming, Conn, ConnCtl, last_chunk};
 use crate::exchange::{Arrival, ERROR, Exchange, FAULT, SQUALL_HEADERS};
 use crate::faults::storm::Storms;
 use crate::faults::{self, INJECTED, Next, shape, waiting};
+use crate::limits::Met;
 use crate::shared::Shared;
 
 /// What a worker thread answers with.
@@ -43,6 +46,9 @@ impl ProxyHttp for Service {
         let Some(ctl) = ctl(session) else {
             return Error::e_explain(ErrorType::InternalError, "a connection without its control block");
         };
+        if !session.is_http2() {
+            ctl.frame(framing(session.req_header()));
+        }
         let arrival = Arrival { ctl, http2: session.is_http2(), bodyless: session.is_body_done() };
         ctx.begin(session.req_header(), arrival);
         if let Some(open) = ctx.get().filter(|open| open.is_recorded(&self.shared)) {
@@ -116,10 +122,19 @@ impl ProxyHttp for Service {
         ctx: &mut Exchange,
     ) -> Result<()> {
         if is_interim(answer) {
+            if ctx.peek().is_some_and(|open| open.http2) {
+                self.shared.meets.note(Met::LostInterim); // pingora writes none on HTTP/2
+            }
             return Ok(());
         }
         if let Some(open) = ctx.get() {
-            open.answer.head(answer.status.as_u16(), &answer.headers, open.elapsed());
+            open.answer.head(answer.status.as_u16(), open.elapsed());
+            if answer.version == http::Version::HTTP_2 {
+                open.answer.sized = answer.headers.contains_key(CONTENT_LENGTH);
+            } else if answer.headers.contains_key(TRAILER) {
+                open.answer.lose_trailers(); // pingora reads none of HTTP/1
+                self.shared.meets.note(Met::LostTrailers);
+            }
             open.answered(&self.shared);
             if open.is_recorded(&self.shared) {
                 open.keep_answer(answer, &self.shared);
@@ -143,6 +158,12 @@ impl ProxyHttp for Service {
         if is_interim(answer) {
             return Ok(());
         }
+        if answer.status == http::StatusCode::SWITCHING_PROTOCOLS {
+            session.set_read_timeout(None); // the other protocol has pauses of its own
+            if let Some(open) = ctx.peek() {
+                open.ctl.frame(BodyFraming::Endless);
+            }
+        }
         if self.shared.is_draining() {
             session.set_keepalive(None);
         }
@@ -162,6 +183,25 @@ impl ProxyHttp for Service {
     ) -> Result<Option<Duration>> {
         if let (Some(open), Some(chunk)) = (ctx.get(), body) {
             open.note_answer_body(chunk);
+        }
+        Ok(None)
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        session: &mut Session,
+        trailers: &mut HeaderMap,
+        ctx: &mut Exchange,
+    ) -> Result<Option<Bytes>> {
+        let Some(open) = ctx.get() else { return Ok(None) };
+        if open.http2 || trailers.is_empty() {
+            return Ok(None);
+        }
+        if takes_trailers(session.req_header()) && !open.answer.sized {
+            open.ctl.trail(last_chunk(trailers));
+        } else {
+            open.answer.lose_trailers();
+            self.shared.meets.note(Met::LostTrailers);
         }
         Ok(None)
     }
@@ -201,6 +241,9 @@ impl ProxyHttp for Service {
         let Some((status, word)) = excuse(error, ctx.peek().map_or(0, |open| open.tries)) else {
             return silent;
         };
+        if status == 408 {
+            self.shared.meets.note(Met::BodyTime);
+        }
         if session.response_written().is_some() {
             return silent; // the client sees an answer torn off, which is the truth
         }
@@ -229,6 +272,25 @@ fn is_interim(answer: &ResponseHeader) -> bool {
     answer.status.is_informational() && answer.status != http::StatusCode::SWITCHING_PROTOCOLS
 }
 
+/// Does an HTTP/1 client want trailers?
+fn takes_trailers(asked: &RequestHeader) -> bool {
+    let wanted = asked.headers.get_all(http::header::TE).iter().any(|value| {
+        let codings = value.to_str().unwrap_or_default().split(',');
+        codings.map(str::trim).any(|coding| coding.eq_ignore_ascii_case("trailers"))
+    });
+    wanted && asked.version == http::Version::HTTP_11
+}
+
+/// How the body of an HTTP/1 request ends. Pingora has checked what the header says of it.
+fn framing(request: &RequestHeader) -> BodyFraming {
+    if request.headers.contains_key(http::header::TRANSFER_ENCODING) {
+        return BodyFraming::Chunked;
+    }
+    let length = request.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    let first = length.and_then(|value| value.split(',').next()?.trim().parse().ok());
+    BodyFraming::Length(first.unwrap_or(0))
+}
+
 /// Status and word of the answer that stands in for a failure; `None` where nothing is to be said.
 fn excuse(error: &Error, tries: u32) -> Option<(u16, &'static str)> {
     if *error.etype() == INJECTED {
@@ -249,6 +311,7 @@ fn excuse(error: &Error, tries: u32) -> Option<(u16, &'static str)> {
             | ErrorType::H2Error
             | ErrorType::WriteTimedout,
         ) => None,
+        (ErrorSource::Downstream, ErrorType::ReadTimedout) => Some((408, "body-timeout")),
         (ErrorSource::Downstream, _) => Some((400, "bad-request")),
         _ => Some((500, "internal")),
     }
@@ -257,7 +320,7 @@ fn excuse(error: &Error, tries: u32) -> Option<(u16, &'static str)> {
 async fn refuse(session: &mut Session, status: u16, word: &str, fault: Option<String>) -> Result<()> {
     session.set_keepalive(None);
     let mut answer = ResponseHeader::build(status, Some(4))?;
-    answer.insert_header(http::header::CONTENT_LENGTH, 0)?;
+    answer.insert_header(CONTENT_LENGTH, 0)?;
     answer.insert_header(ERROR, word)?;
     if let Some(ids) = fault {
         answer.insert_header(FAULT, ids)?;
@@ -268,10 +331,7 @@ async fn refuse(session: &mut Session, status: u16, word: &str, fault: Option<St
 /// Where an HTTP/1 client still sends what nobody will read, a close would be a reset that takes the answer back.
 fn linger(session: &mut Session, ctx: &Exchange) {
     let Some(open) = ctx.peek() else { return };
-    if session.is_http2()
-        || session.is_body_done()
-        || open.ctl.wants_reset()
-        || session.response_written().is_none()
+    if open.http2 || session.is_body_done() || open.ctl.wants_reset() || session.response_written().is_none()
     {
         return;
     }

@@ -10,7 +10,9 @@ use tokio::sync::watch;
 use crate::Config;
 use crate::books::Scope;
 use crate::exchange::Sessions;
+use crate::gate::{Gate, Place};
 use crate::ledger::Ledger;
+use crate::limits::Meets;
 use crate::metrics::Timings;
 use crate::recorder::Recorder;
 use crate::rules::Rules;
@@ -29,6 +31,9 @@ pub(crate) struct Shared {
     pub(crate) timings: Timings,
     pub(crate) started: Instant,
     pub(crate) live: Live,
+    pub(crate) gate: Arc<Gate>,
+    /// How often a bound was met, and what could not be carried.
+    pub(crate) meets: Meets,
     /// Listeners that may still accept somebody.
     pub(crate) listening: Live,
     drain: watch::Sender<bool>,
@@ -53,8 +58,8 @@ pub(crate) struct Edge {
 #[derive(Debug, Default)]
 pub(crate) struct Live(AtomicUsize);
 
-/// Held by a task that must end before the proxy may.
-pub(crate) struct Alive(Arc<Shared>, Option<usize>);
+/// Held by a task that must end before the proxy may; by a connection with its edge and its place.
+pub(crate) struct Alive(Arc<Shared>, Option<(usize, Place)>);
 
 /// Held by a listener.
 pub(crate) struct Listening(Arc<Shared>);
@@ -74,6 +79,8 @@ impl Shared {
         Shared {
             totals: Arc::new(Scope::new(None, &names, started)),
             timings: Timings::new(parts.edges.len()),
+            gate: Gate::new(config.limits.max_connections.unwrap_or_else(places), config.limits.max_buffered),
+            meets: Meets::default(),
             config,
             edges: parts.edges,
             rules: parts.rules,
@@ -124,10 +131,10 @@ impl Shared {
     }
 
     /// The same for a connection, which its edge counts too.
-    pub(crate) fn alive_on(self: &Arc<Self>, edge: usize) -> Alive {
+    pub(crate) fn alive_on(self: &Arc<Self>, edge: usize, place: Place) -> Alive {
         self.edges[edge].connections.fetch_add(1, Ordering::AcqRel);
         self.live.0.fetch_add(1, Ordering::AcqRel);
-        Alive(self.clone(), Some(edge))
+        Alive(self.clone(), Some((edge, place)))
     }
 }
 
@@ -145,11 +152,18 @@ impl Drop for Listening {
 
 impl Drop for Alive {
     fn drop(&mut self) {
-        if let Some(edge) = self.1 {
-            self.0.edges[edge].connections.fetch_sub(1, Ordering::AcqRel);
+        if let Some((edge, _)) = &self.1 {
+            self.0.edges[*edge].connections.fetch_sub(1, Ordering::AcqRel);
         }
         self.0.live.0.fetch_sub(1, Ordering::AcqRel);
     }
+}
+
+/// As many connections as there may be open files, less an eighth for upstreams and whatever else.
+fn places() -> usize {
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let files = files.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
+    (files - files / 8).max(1)
 }
 
 /// Connection numbers begin at the clock's milliseconds, shifted: a restarted proxy goes on above its old ones as

@@ -87,9 +87,24 @@ pub(super) fn status(shared: &Shared) -> Value {
         "recording": shared.recorder.as_ref().map(crate::recorder::Recorder::status),
         "ledger": { "lines": shared.ledger.lines(), "lost": shared.ledger.lost() },
         "edges": edges,
+        "limits": limits(shared),
         "run": shared.runs.open().map(|run| value!({
             "run": &*run.tag, "running_us": micros(run.scope.started.elapsed()), "in_flight": run.scope.in_flight(),
         })),
+    })
+}
+
+/// What clients may take, what they take now, and how often a bound was met.
+fn limits(shared: &Shared) -> Value {
+    let ([open, most], [buffered, max_buffered]) = (shared.gate.connections(), shared.gate.memory());
+    let met: serde_json::Map<String, Value> =
+        shared.meets.counts().map(|(name, count)| (name.to_owned(), count.into())).collect();
+    value!({
+        "connections": open,
+        "max_connections": most,
+        "buffered": buffered,
+        "max_buffered": max_buffered,
+        "met": met,
     })
 }
 

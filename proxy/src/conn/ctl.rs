@@ -1,12 +1,13 @@
 //! What the HTTP layer and the stream below it tell each other about one connection.
 
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::sync::watch;
 
 use super::cut::Cut;
+use super::framing::BodyFraming;
 use super::h2_tag::Tag;
 use super::inbound::InboundOrder;
 use crate::faults::SharedShaping;
@@ -26,9 +27,14 @@ pub(crate) struct ConnCtl {
     /// Exchanges that reached our hooks; the accept loop compares it to find requests that did not.
     hooked: AtomicU64,
     request_over: AtomicBool,
-    refused: AtomicBool,
+    refused: AtomicU8,
+    framing: AtomicU64,
     reset_on_close: AtomicBool,
     linger: Mutex<Option<TcpStream>>,
+    /// What goes out in place of the last chunk.
+    last_chunk: Mutex<Option<Vec<u8>>>,
+    trails: AtomicBool,
+    streams: AtomicUsize,
     answer: Order<SharedShaping>,
     request: Order<InboundOrder>,
     armed: AtomicBool,
@@ -62,6 +68,41 @@ pub(crate) struct Ended {
     pub(crate) action: &'static str,
 }
 
+/// Why a request never reached the hooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Pingora could not read it.
+    Parse,
+    HeaderTime,
+    HeaderSize,
+}
+
+impl Refusal {
+    /// The row of the books.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Refusal::Parse => "parse",
+            Refusal::HeaderTime => "header_timeout",
+            Refusal::HeaderSize => "header_size",
+        }
+    }
+
+    /// The whole answer; of what pingora refuses it is pingora's.
+    pub(super) fn answer(self) -> &'static str {
+        match self {
+            Refusal::Parse => "",
+            Refusal::HeaderTime => {
+                "HTTP/1.1 408 Request Timeout\r\nsquall-error: header-timeout\r\ncontent-length: 0\r\n\
+                 connection: close\r\n\r\n"
+            }
+            Refusal::HeaderSize => {
+                "HTTP/1.1 431 Request Header Fields Too Large\r\nsquall-error: header-size\r\n\
+                 content-length: 0\r\nconnection: close\r\n\r\n"
+            }
+        }
+    }
+}
+
 impl ConnCtl {
     pub(crate) fn new(id: u64, edge: usize, peer: SocketAddr) -> Self {
         ConnCtl {
@@ -71,9 +112,13 @@ impl ConnCtl {
             client: peer.ip().to_string().into(),
             hooked: AtomicU64::new(0),
             request_over: AtomicBool::new(false),
-            refused: AtomicBool::new(false),
+            refused: AtomicU8::new(0),
+            framing: AtomicU64::new(NO_FRAMING),
             reset_on_close: AtomicBool::new(false),
             linger: Mutex::new(None),
+            last_chunk: Mutex::new(None),
+            trails: AtomicBool::new(false),
+            streams: AtomicUsize::new(0),
             answer: Order::default(),
             request: Order::default(),
             armed: AtomicBool::new(false),
@@ -92,17 +137,64 @@ impl ConnCtl {
         self.hooked.load(Ordering::Relaxed)
     }
 
+    /// An HTTP/2 stream opens.
+    pub(crate) fn open_stream(&self) {
+        self.streams.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn close_stream(&self) {
+        self.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// HTTP/2 streams open now.
+    pub(crate) fn streams(&self) -> usize {
+        self.streams.load(Ordering::Relaxed)
+    }
+
+    /// Answers that may be under way: one on HTTP/1.
+    pub(super) fn answers(&self) -> usize {
+        self.streams().max(1)
+    }
+
     pub(super) fn begin_request(&self) {
         self.request_over.store(false, Ordering::Release);
+        self.framing.store(NO_FRAMING, Ordering::Release);
+        if self.has_last_chunk() {
+            self.take_last_chunk(); // of an answer that was not written to its end
+        }
     }
 
-    /// Pingora answers this request by itself: it reaches no hook.
-    pub(super) fn refuse(&self) {
-        self.refused.store(true, Ordering::Release);
+    /// This request is answered before any hook, and why.
+    pub(super) fn refuse(&self, why: Refusal) {
+        self.refused.store(why as u8 + 1, Ordering::Release);
     }
 
-    pub(crate) fn was_refused(&self) -> bool {
-        self.refused.load(Ordering::Acquire)
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        let at = usize::from(self.refused.load(Ordering::Acquire)).checked_sub(1)?;
+        REFUSALS.get(at).copied()
+    }
+
+    /// The header of an HTTP/1 request was read: its body ends so. Said again where an answer changes that.
+    pub(crate) fn frame(&self, body: BodyFraming) {
+        let code = match body {
+            BodyFraming::Length(length) => length.min(ENDLESS - 1),
+            BodyFraming::Endless => ENDLESS,
+            BodyFraming::Chunked => CHUNKED,
+        };
+        self.framing.store(code, Ordering::Release);
+    }
+
+    /// What was said since the last time.
+    pub(super) fn take_framing(&self) -> Option<BodyFraming> {
+        if self.framing.load(Ordering::Acquire) == NO_FRAMING {
+            return None; // most of the time, and without a write
+        }
+        match self.framing.swap(NO_FRAMING, Ordering::AcqRel) {
+            NO_FRAMING => None,
+            ENDLESS => Some(BodyFraming::Endless),
+            CHUNKED => Some(BodyFraming::Chunked),
+            length => Some(BodyFraming::Length(length)),
+        }
     }
 
     /// The request was read to its end: whatever comes now is of the next one.
@@ -112,6 +204,26 @@ impl ConnCtl {
 
     pub(super) fn is_request_over(&self) -> bool {
         self.request_over.load(Ordering::Acquire)
+    }
+
+    /// Ends the chunked answer under way with these bytes.
+    pub(crate) fn trail(&self, last_chunk: Vec<u8>) {
+        *lock(&self.last_chunk) = Some(last_chunk);
+        self.trails.store(true, Ordering::Release);
+    }
+
+    /// What is to end the chunked answer under way, once it ends.
+    pub(super) fn take_last_chunk(&self) -> Option<Vec<u8>> {
+        self.trails.store(false, Ordering::Release);
+        lock(&self.last_chunk).take()
+    }
+
+    pub(super) fn last_chunk(&self) -> Option<Vec<u8>> {
+        lock(&self.last_chunk).clone()
+    }
+
+    pub(super) fn has_last_chunk(&self) -> bool {
+        self.trails.load(Ordering::Acquire)
     }
 
     /// Keeps the socket open behind the stream, since a close with unread bytes would take the answer back.
@@ -249,3 +361,10 @@ impl<T> Default for Order<T> {
 
 /// Cuts that wait for their header, a connection: more than it may have streams.
 const MAX_ARMED: usize = 1024;
+
+const REFUSALS: [Refusal; 3] = [Refusal::Parse, Refusal::HeaderTime, Refusal::HeaderSize];
+
+/// Framings as one number: these, and any other for a length.
+const NO_FRAMING: u64 = u64::MAX;
+const CHUNKED: u64 = u64::MAX - 1;
+const ENDLESS: u64 = u64::MAX - 2;

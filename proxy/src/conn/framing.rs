@@ -1,199 +1,259 @@
-//! Tells payload from framing in the bytes of an HTTP/1 message (RFC 9112 sections 6 and 7).
+//! Where one HTTP/1 request ends in what its client sends (RFC 9112 sections 2.2, 6 and 7.1).
+//!
+//! Pingora reads whatever is there, and closes a connection on which it has read into the next request. So a read is
+//! cut where a request ends, and what lies behind waits for its turn. Pingora stays the only judge of what a request
+//! says: here only blank lines and chunk sizes are looked for, and how a body is framed is told by the hooks once
+//! pingora has read the header. Where the two should disagree, pingora gets all bytes and decides.
 
-/// Follows one message as its bytes go by, in pieces of any size.
+use memchr::memchr;
+
+/// How a body ends, as its header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyFraming {
+    /// After so many bytes.
+    Length(u64),
+    Chunked,
+    /// With the connection: what follows is another protocol.
+    Endless,
+}
+
+/// Follows one request.
 ///
 /// ```text
-/// Head --blank line--> Plain (up to the end of the message, or of the connection)
-///                 \--> Size line -> Data -> End of data -> Size line -> ... -> last chunk -> Tail
+/// Head --blank line, pingora reads it--> Length | Chunked | Endless
+///                                             \--> Over
 /// ```
-#[derive(Debug)]
-pub(super) struct Framing {
-    state: State,
-    head: Vec<u8>,
-}
-
-/// What comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
-    /// Bytes of the header.
-    Head,
-    /// Bytes around the payload: chunk sizes, what ends chunks and body.
-    Frame,
-    /// At most so many bytes of payload.
-    Payload(u64),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Head,
-    Plain,
-    /// In the size line: the size so far, and whether its digits have ended (extensions follow).
-    ChunkSize {
-        size: u64,
-        digits_over: bool,
+pub(super) enum Framing {
+    Head {
+        line: Line,
+        /// A line that is not blank was seen: blank ones before it do not count.
+        begun: bool,
     },
-    ChunkData(u64),
-    /// The CRLF behind a chunk's data: bytes left of it.
-    ChunkEnd(u8),
-    /// Behind the last chunk: trailers and the end, none of it payload.
-    Tail,
+    Length(u64),
+    Chunked(Chunk),
+    /// There is no end, or none that is known of.
+    Endless,
+    Over,
+}
+
+/// What of a line has been seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Line {
+    Start,
+    /// A carriage return, and nothing before it.
+    Return,
+    Text,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Chunk {
+    /// In the digits of a size.
+    Size {
+        size: u64,
+        digits: bool,
+    },
+    /// Behind them, up to the end of the line.
+    Extension(u64),
+    /// In the data, or the line end behind it: bytes left of both.
+    Data(u64),
+    Trailer(Line),
 }
 
 impl Framing {
-    /// An answer, from its header on.
-    pub(super) fn answer() -> Self {
-        Framing { state: State::Head, head: Vec::new() }
+    pub(super) fn head() -> Framing {
+        Framing::Head { line: Line::Start, begun: false }
     }
 
-    /// A body whose header has gone by.
-    pub(super) fn body(chunked: bool) -> Self {
-        Framing { state: if chunked { CHUNK_START } else { State::Plain }, head: Vec::new() }
-    }
-
-    pub(super) fn next(&self) -> Next {
-        match self.state {
-            State::Head => Next::Head,
-            State::Plain => Next::Payload(u64::MAX),
-            State::ChunkData(left) => Next::Payload(left),
-            State::ChunkSize { .. } | State::ChunkEnd(_) | State::Tail => Next::Frame,
+    pub(super) fn of(body: BodyFraming) -> Framing {
+        match body {
+            BodyFraming::Length(0) => Framing::Over,
+            BodyFraming::Length(length) => Framing::Length(length),
+            BodyFraming::Chunked => Framing::Chunked(Chunk::START),
+            BodyFraming::Endless => Framing::Endless,
         }
     }
 
-    /// Takes bytes of the header or of the framing off the front of `bytes`, at least one; gives how many.
-    pub(super) fn frame(&mut self, bytes: &[u8]) -> usize {
-        match self.state {
-            State::Head => self.head(bytes),
-            State::ChunkSize { size, digits_over } => {
-                self.state = next_of_size_line(bytes[0], size, digits_over);
-                1
+    /// How many of the next bytes belong to the request. All of them, where pingora asks for more than was expected.
+    pub(super) fn admit(&mut self, bytes: &[u8]) -> usize {
+        match self {
+            Framing::Head { line, begun } => blank_line(bytes, line, begun).unwrap_or(bytes.len()),
+            Framing::Length(left) => {
+                let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                *left -= taken as u64;
+                if *left == 0 {
+                    *self = Framing::Over;
+                }
+                taken
             }
-            State::ChunkEnd(left) => {
-                self.state = if left > 1 { State::ChunkEnd(left - 1) } else { CHUNK_START };
-                1
+            Framing::Chunked(_) => self.admit_chunks(bytes),
+            Framing::Endless | Framing::Over => bytes.len(),
+        }
+    }
+
+    fn admit_chunks(&mut self, bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        while let Framing::Chunked(chunk) = self
+            && taken < bytes.len()
+        {
+            let rest = &bytes[taken..];
+            match chunk.step(rest) {
+                Step::Go(used, next) => {
+                    *chunk = next;
+                    taken += used;
+                }
+                Step::End(used) => {
+                    *self = Framing::Over;
+                    return taken + used;
+                }
+                Step::Nonsense => *self = Framing::Endless, // pingora will refuse it
             }
-            State::Tail | State::Plain | State::ChunkData(_) => bytes.len(),
+        }
+        if *self == Framing::Endless { bytes.len() } else { taken }
+    }
+}
+
+enum Step {
+    /// So many bytes are used up, and this comes next.
+    Go(usize, Chunk),
+    /// The body ends behind so many bytes.
+    End(usize),
+    Nonsense,
+}
+
+impl Chunk {
+    const START: Chunk = Chunk::Size { size: 0, digits: false };
+
+    fn step(self, bytes: &[u8]) -> Step {
+        match self {
+            Chunk::Size { size, digits } => match (char::from(bytes[0]).to_digit(16), bytes[0]) {
+                (Some(digit), _) => match size.checked_mul(16) {
+                    Some(size) => Step::Go(1, Chunk::Size { size: size | u64::from(digit), digits: true }),
+                    None => Step::Nonsense,
+                },
+                (None, b'\n') if digits => Step::Go(1, Chunk::behind_size(size)),
+                (None, b'\r' | b';' | b' ' | b'\t') if digits => Step::Go(1, Chunk::Extension(size)),
+                _ => Step::Nonsense,
+            },
+            Chunk::Extension(size) => match memchr(b'\n', bytes) {
+                Some(at) => Step::Go(at + 1, Chunk::behind_size(size)),
+                None => Step::Go(bytes.len(), self),
+            },
+            Chunk::Data(left) => {
+                let used = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+                match left - used as u64 {
+                    0 => Step::Go(used, Chunk::START),
+                    left => Step::Go(used, Chunk::Data(left)),
+                }
+            }
+            Chunk::Trailer(mut line) => match blank_line(bytes, &mut line, &mut true) {
+                Some(used) => Step::End(used),
+                None => Step::Go(bytes.len(), Chunk::Trailer(line)),
+            },
         }
     }
 
-    /// So many bytes of payload have gone by, at most as many as [`Next::Payload`] said.
-    pub(super) fn payload(&mut self, bytes: usize) {
-        if let State::ChunkData(left) = self.state {
-            let left = left.saturating_sub(bytes as u64);
-            self.state = if left == 0 { State::ChunkEnd(2) } else { State::ChunkData(left) };
-        }
+    fn behind_size(size: u64) -> Chunk {
+        if size == 0 { Chunk::Trailer(Line::Start) } else { Chunk::Data(size.saturating_add(2)) }
     }
+}
 
-    fn head(&mut self, bytes: &[u8]) -> usize {
-        let searched = self.head.len().saturating_sub(3);
-        let before = self.head.len();
-        self.head.extend_from_slice(bytes);
-        let Some(at) = find_blank_line(&self.head[searched..]).map(|at| at + searched) else {
-            return bytes.len();
+/// Index behind the first blank line that counts. Lines end with a line feed, with or without a carriage return.
+fn blank_line(bytes: &[u8], line: &mut Line, begun: &mut bool) -> Option<usize> {
+    let mut from = 0;
+    while let Some(length) = memchr(b'\n', &bytes[from..]) {
+        let blank = match (*line, &bytes[from..from + length]) {
+            (Line::Start, [] | [b'\r']) | (Line::Return, []) => true,
+            (Line::Start | Line::Return | Line::Text, _) => false,
         };
-        self.head.truncate(at);
-        self.state = if is_informational(&self.head) {
-            State::Head
-        } else if is_chunked(&self.head) {
-            CHUNK_START
-        } else {
-            State::Plain
-        };
-        self.head = Vec::new();
-        at - before
-    }
-}
-
-const CHUNK_START: State = State::ChunkSize { size: 0, digits_over: false };
-
-fn next_of_size_line(byte: u8, size: u64, digits_over: bool) -> State {
-    match (char::from(byte).to_digit(16), byte) {
-        (_, b'\n') if size == 0 => State::Tail,
-        (_, b'\n') => State::ChunkData(size),
-        (Some(digit), _) if !digits_over => {
-            State::ChunkSize { size: size.saturating_mul(16).saturating_add(u64::from(digit)), digits_over }
+        *line = Line::Start;
+        from += length + 1;
+        if blank && *begun {
+            *begun = false;
+            return Some(from);
         }
-        _ => State::ChunkSize { size, digits_over: true },
+        *begun |= !blank;
     }
-}
-
-/// Index just behind the first `\r\n\r\n`.
-fn find_blank_line(bytes: &[u8]) -> Option<usize> {
-    bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
-}
-
-fn is_informational(head: &[u8]) -> bool {
-    // "HTTP/1.1 1xx"; 101 is final, since the bytes behind it belong to the new protocol
-    head.get(9) == Some(&b'1') && head.get(9..12) != Some(b"101".as_slice())
-}
-
-fn is_chunked(head: &[u8]) -> bool {
-    head.split(|byte| *byte == b'\n').any(|line| {
-        let line = line.to_ascii_lowercase();
-        line.starts_with(b"transfer-encoding:") && line.windows(7).any(|word| word == b"chunked")
-    })
+    match (*line, &bytes[from..]) {
+        (_, []) => {}
+        (Line::Start, [b'\r']) => *line = Line::Return,
+        _ => *line = Line::Text,
+    }
+    None
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Header, framing and payload of a message that arrives in pieces.
-    fn check(message: &[u8], head: &[u8], payload: &[u8]) {
-        for piece in [1, 2, 3, 7, message.len()] {
-            let mut framing = Framing::answer();
-            let (mut heads, mut frames, mut payloads) = (Vec::new(), Vec::new(), Vec::new());
-            for mut bytes in message.chunks(piece) {
-                while !bytes.is_empty() {
-                    let next = framing.next();
-                    let used = match next {
-                        Next::Payload(most) => {
-                            let used = bytes.len().min(usize::try_from(most).unwrap_or(usize::MAX));
-                            framing.payload(used);
-                            used
-                        }
-                        Next::Head | Next::Frame => framing.frame(bytes),
-                    };
-                    let to = match next {
-                        Next::Head => &mut heads,
-                        Next::Frame => &mut frames,
-                        Next::Payload(_) => &mut payloads,
-                    };
-                    to.extend_from_slice(&bytes[..used]);
-                    bytes = &bytes[used..];
+    /// Feeds `bytes` in pieces of every size and checks where the request ends.
+    fn check(framing: Framing, bytes: &[u8], ends: Option<usize>) {
+        for piece in 1..=bytes.len() {
+            let mut framing = framing;
+            let mut end = None;
+            let mut taken = 0;
+            for bytes in bytes.chunks(piece) {
+                let used = framing.admit(bytes);
+                taken += used;
+                let head_over = matches!(framing, Framing::Head { begun: false, line: Line::Start });
+                if used < bytes.len() || framing == Framing::Over || head_over && taken > 2 {
+                    end = Some(taken);
+                    break;
                 }
             }
-            assert_eq!(
-                String::from_utf8_lossy(&heads),
-                String::from_utf8_lossy(head),
-                "in pieces of {piece}"
-            );
-            assert_eq!(
-                String::from_utf8_lossy(&payloads),
-                String::from_utf8_lossy(payload),
-                "in pieces of {piece}"
-            );
-            assert_eq!(heads.len() + frames.len() + payloads.len(), message.len());
+            assert_eq!(end, ends, "{:?} in pieces of {piece}", String::from_utf8_lossy(bytes));
         }
     }
 
     #[test]
-    fn a_plain_body_is_all_payload() {
-        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n";
-        check(&[head.as_slice(), b"0123456789"].concat(), head, b"0123456789");
+    fn a_header_ends_with_its_blank_line() {
+        let check = |text: &str, ends: Option<usize>| check(Framing::head(), text.as_bytes(), ends);
+        check("GET / HTTP/1.1\r\nHost: t\r\n\r\nGET /next", Some(27));
+        check("GET / HTTP/1.1\r\nHost: t\r\n\r\n", Some(27));
+        check("GET / HTTP/1.1\nHost: t\n\nrest", Some(24));
+        check("GET / HTTP/1.1\nHost: t\n\r\nrest", Some(25));
+        check("GET / HTTP/1.1\r\nHost: t\r\n\nrest", Some(26));
+        check("GET / HTTP/1.1\r\nA: \r\rb\r\n\r\nrest", Some(26));
+        check("\r\nGET / HTTP/1.1\r\n\r\nrest", Some(20));
+        check("GET / HTTP/1.1\r\nHost: t\r\n", None);
+        check("GET / HTTP/1.1\r\nHost: t\r\n\r", None);
     }
 
     #[test]
-    fn chunk_framing_is_none() {
-        let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n";
-        let body = b"5;x=1\r\nhello\r\nA\r\n0123456789\r\n0\r\nx-trailer: 1\r\n\r\n";
-        check(&[head.as_slice(), body].concat(), head, b"hello0123456789");
+    fn a_body_of_known_length_ends_with_it() {
+        check(Framing::of(BodyFraming::Length(5)), b"helloGET /", Some(5));
+        check(Framing::of(BodyFraming::Length(10)), b"helloGET /", Some(10));
+        check(Framing::of(BodyFraming::Length(11)), b"helloGET /", None);
+        check(Framing::of(BodyFraming::Length(u64::MAX)), b"hello", None);
     }
 
     #[test]
-    fn an_informational_answer_is_not_the_answer() {
-        let head = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n";
-        check(&[head.as_slice(), b"ok"].concat(), head, b"ok");
-        let head = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
-        check(&[head.as_slice(), b"HTTP/1.1 no more"].concat(), head, b"HTTP/1.1 no more");
+    fn a_chunked_body_ends_behind_its_trailers() {
+        let check = |text: &str, ends: Option<usize>| {
+            check(Framing::of(BodyFraming::Chunked), text.as_bytes(), ends);
+        };
+        check("5\r\nhello\r\n0\r\n\r\nGET /", Some(15));
+        check("5;a=\"0\r\n\r\nhello\r\n0\r\n\r\nGET /", None); // its data begins at the first line end
+        check("A;x=y\r\n0\r\n\r\nabcde\r\n00\r\nX: y\r\nZ: 1\r\n\r\nGET /", Some(37));
+        check("0\r\n\r\n", Some(5));
+        check("5 \r\nhello\r\n0\n\nGET /", Some(14));
+        check("5\r\nhello\r\n0\r\n", None);
+        check("ffffffffffffffff\r\nhello", None);
+    }
+
+    #[test]
+    fn what_is_no_chunk_is_pingoras_to_refuse() {
+        for nonsense in ["x\r\nhello", "\r\n5\r\nhello", "5x\r\nhello", "10000000000000000\r\nx"] {
+            let mut framing = Framing::of(BodyFraming::Chunked);
+            assert_eq!(framing.admit(nonsense.as_bytes()), nonsense.len(), "{nonsense}");
+            assert_eq!(framing, Framing::Endless, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_pingora_does_not_take_for_whole_goes_on() {
+        let mut framing = Framing::head();
+        assert_eq!(framing.admit(b"a\n\nb: c\r\n\r\nd"), 3);
+        assert_eq!(framing.admit(b"b: c\r\n\r\nd"), 8);
     }
 }

@@ -2,17 +2,16 @@
 
 use std::time::Instant;
 
-use bytes::{Buf, BytesMut};
 use tokio::io::ReadBuf;
 
-use super::framing::{Framing, Next};
 use super::pause::Pause;
+use super::payload::{Next, Payload};
 use crate::faults::{Move, SharedShaping};
 use crate::sync::lock;
 
-/// Hands over what is read ahead, when it may go.
+/// Hands over what was read, when it may go.
 pub(super) struct Inbound {
-    framing: Framing,
+    payload: Payload,
     shaping: SharedShaping,
     pub(super) pause: Pause,
 }
@@ -32,38 +31,44 @@ impl Inbound {
             shaping.begin();
             shaping.changes()
         };
-        Inbound { framing: Framing::body(chunked), shaping, pause: Pause::new(changes) }
+        Inbound { payload: Payload::body(chunked), shaping, pause: Pause::new(changes) }
     }
 
-    /// Moves from `ahead` to `buf` what may go now. Where that is nothing: until when it waits.
+    /// Copies into `buf` what of `bytes` may go now, and says how many those were. Where that is none: until when
+    /// they wait.
     pub(super) fn hand_over(
         &mut self,
-        ahead: &mut BytesMut,
+        bytes: &[u8],
         buf: &mut ReadBuf<'_>,
-    ) -> Result<(), Option<Instant>> {
+    ) -> Result<usize, Option<Instant>> {
         let mut shaping = lock(&self.shaping);
-        let before = buf.filled().len();
-        while !ahead.is_empty() && buf.remaining() > 0 {
-            let room = ahead.len().min(buf.remaining());
-            let taken = match self.framing.next() {
+        let mut used = 0;
+        while used < bytes.len() {
+            let rest = &bytes[used..];
+            let taken = match self.payload.next() {
                 Next::Payload(most) => {
-                    let offered = room.min(usize::try_from(most).unwrap_or(usize::MAX));
-                    match shaping.step(&ahead[..offered]) {
+                    let offered = rest.len().min(usize::try_from(most).unwrap_or(usize::MAX));
+                    match shaping.step(&rest[..offered]) {
                         Move::Pass(n) => {
-                            shaping.pass(&mut ahead[..n]);
-                            self.framing.payload(n);
+                            let before = buf.filled().len();
+                            buf.put_slice(&rest[..n]);
+                            shaping.pass(&mut buf.filled_mut()[before..]);
+                            self.payload.payload(n);
                             n
                         }
-                        Move::Wait(until) if buf.filled().len() == before => return Err(until),
-                        Move::Wait(_) | Move::End(_) => return Ok(()), // a request's body does not end early
+                        Move::Wait(until) if used == 0 => return Err(until),
+                        Move::Wait(_) | Move::End(_) => break, // a request's body does not end early
                     }
                 }
-                Next::Head | Next::Frame => self.framing.frame(&ahead[..room]),
+                Next::Head | Next::Frame => {
+                    let n = self.payload.frame(rest);
+                    buf.put_slice(&rest[..n]);
+                    n
+                }
             };
-            buf.put_slice(&ahead[..taken]);
-            ahead.advance(taken);
+            used += taken;
         }
-        Ok(())
+        Ok(used)
     }
 
     /// The rules have changed, or the time has come.

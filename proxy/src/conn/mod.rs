@@ -1,7 +1,7 @@
 //! The stream under HTTP: our own, so that what reaches the wire, and when, is ours to say.
 //!
 //! ```text
-//! TcpStream -> Raw (clear or TLS) -> Conn (write buffer, bytes read ahead, shapes, cuts) -> pingora's HTTP session
+//! TcpStream -> Raw (clear or TLS) -> Conn (write buffer, one request at a time, shapes, cuts) -> pingora's HTTP session
 //! ```
 //!
 //! Three invariants. What pingora wrote is on its way before the connection waits for more (`poll_read`
@@ -19,38 +19,48 @@ mod inbound;
 mod outbound;
 mod outq;
 mod pause;
+mod payload;
 mod raw;
+mod reading;
 mod round;
 mod shaped;
+mod trailers;
 
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{Buf, BytesMut};
+use futures_util::FutureExt;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
     UniqueID, UniqueIDType,
 };
 use pingora_http::ResponseHeader;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf, Ready};
 
-pub(crate) use ctl::{ConnCtl, Ended, Farewell};
+pub(crate) use ctl::{ConnCtl, Ended, Farewell, Refusal};
 pub(crate) use cut::Cut;
+pub(crate) use framing::BodyFraming;
 pub(crate) use inbound::InboundOrder;
 pub(crate) use pause::Pause;
 pub(crate) use raw::Raw;
+pub(crate) use round::HeaderBounds;
+pub(crate) use trailers::last_chunk;
 
 use ending::Ending;
+use framing::Framing;
 use h2_cut::H2Cut;
 use inbound::Inbound;
 use outbound::Outbound;
+use reading::{Ahead, Held};
 use round::Round;
+use trailers::{LAST_CHUNK, SIZE_OF_LAST_CHUNK};
 
 /// A client's connection as pingora sees it.
 pub(crate) struct Conn {
@@ -58,10 +68,15 @@ pub(crate) struct Conn {
     ctl: Arc<ConnCtl>,
     digest: Arc<ProxyDigest>,
     socket: Arc<SocketDigest>,
-    parked: Option<u8>,
-    /// What was read from the socket and not handed over yet.
-    ahead: BytesMut,
+    ahead: Ahead,
+    framing: Framing,
+    /// What was written last could be the size of a chunk that looks like the last one.
+    in_decoy: bool,
     round: Round,
+    bounds: Bounds,
+    held: Held,
+    /// The client does not take what it asked for.
+    stalled: bool,
     out: Vec<u8>,
     /// Bytes of `out` that the socket has taken.
     sent: usize,
@@ -78,9 +93,22 @@ enum Filter {
     Http2(Box<H2Cut>),
 }
 
+/// What a connection may take, and how its client is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) header: HeaderBounds,
+    /// A client that has closed its sending side waits for its answer.
+    pub(crate) half_close: bool,
+}
+
 impl Conn {
-    /// Wraps an accepted connection.
-    pub(crate) fn new(raw: Raw, ctl: Arc<ConnCtl>) -> io::Result<Conn> {
+    /// Wraps an accepted connection; what it holds is added to `total`.
+    pub(crate) fn new(
+        raw: Raw,
+        ctl: Arc<ConnCtl>,
+        bounds: Bounds,
+        total: Arc<AtomicUsize>,
+    ) -> io::Result<Conn> {
         use std::os::fd::AsRawFd;
         let header = ResponseHeader::build(200, Some(0)).map_err(io::Error::other)?;
         let socket = SocketDigest::from_raw_fd(raw.socket().as_raw_fd());
@@ -88,10 +116,14 @@ impl Conn {
             digest: Arc::new(ProxyDigest::new(Box::new(header), Some(Box::new(ctl.clone())))),
             socket: Arc::new(socket),
             raw,
-            round: Round::begin(&ctl, false),
+            round: Round::begin(&ctl, bounds.header),
+            bounds,
+            held: Held::of(total),
+            stalled: false,
             ctl,
-            parked: None,
-            ahead: BytesMut::new(),
+            ahead: Ahead::default(),
+            framing: Framing::head(),
+            in_decoy: false,
             out: Vec::new(),
             sent: 0,
             filter: Filter::Open,
@@ -105,20 +137,20 @@ impl Conn {
         self.filter = Filter::Http2(Box::default());
     }
 
-    /// The next HTTP/1 request begins. `keep_body`: what follows its header is not handed over with it, since it may
-    /// come under a shape.
-    pub(crate) fn begin_request(&mut self, keep_body: bool) {
-        self.round = Round::begin(&self.ctl, keep_body);
+    /// The next HTTP/1 request begins.
+    pub(crate) fn begin_request(&mut self) {
+        self.round = Round::begin(&self.ctl, self.bounds.header);
+        self.framing = Framing::head();
         self.inbound = None;
     }
 
-    /// Resolves when the client has closed its side; reads nothing.
+    /// Resolves when the client has left; reads nothing.
     ///
     /// # Cancel safety
     /// Safe: it holds no data.
     pub(crate) async fn hung_up(&self) {
-        while let Ok(ready) = self.raw.socket().ready(Interest::READABLE).await {
-            if ready.is_read_closed() {
+        while let Ok(ready) = self.raw.socket().ready(self.leaving()).await {
+            if self.is_left(ready) {
                 return;
             }
             // bytes wait there for somebody else, and would wake us again at once
@@ -126,16 +158,23 @@ impl Conn {
         }
     }
 
-    /// Has the client closed its side?
+    /// Has the client left?
     pub(crate) fn is_hung_up(&self) -> bool {
-        self.raw.is_hung_up()
+        let ready = self.raw.socket().ready(self.leaving()).now_or_never();
+        ready.is_some_and(|ready| ready.is_ok_and(|ready| self.is_left(ready)))
+    }
+
+    /// A client leaves by closing its side, or where that is allowed, by a reset only.
+    fn leaving(&self) -> Interest {
+        if self.bounds.half_close { Interest::ERROR } else { Interest::READABLE }
+    }
+
+    fn is_left(&self, ready: Ready) -> bool {
+        if self.bounds.half_close { ready.is_error() } else { ready.is_read_closed() }
     }
 
     /// Has the client sent something that nobody has read?
     pub(crate) fn has_bytes(&self) -> bool {
-        if !self.ahead.is_empty() {
-            return true;
-        }
         let mut byte = [std::mem::MaybeUninit::uninit()];
         socket2::SockRef::from(self.raw.socket()).peek(&mut byte).is_ok_and(|seen| seen > 0)
     }
@@ -159,17 +198,17 @@ impl Conn {
     /// Safe: a byte that was read stays parked in the stream.
     pub(crate) async fn park(&mut self) -> io::Result<bool> {
         self.out = Vec::new();
-        if self.parked.is_some() || !self.ahead.is_empty() {
+        self.account();
+        if !self.ahead.is_empty() {
             return Ok(true);
         }
-        self.ahead = BytesMut::new();
         let mut byte = [0; 1];
         let read = match &mut self.raw {
             Raw::Plain(tcp) => return Ok(tcp.peek(&mut byte).await? > 0),
             // Not a peek at the socket: decrypted bytes may wait inside the TLS session.
             Raw::Tls(tls) => tls.read(&mut byte).await?,
         };
-        self.parked = (read > 0).then_some(byte[0]);
+        self.ahead.push(&byte[..read]);
         Ok(read > 0)
     }
 
@@ -194,7 +233,9 @@ impl Conn {
     /// Moves the write buffer to the socket.
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.out.len() {
-            let wrote = ready!(Pin::new(&mut self.raw).poll_write(cx, &self.out[self.sent..]))?;
+            let polled = Pin::new(&mut self.raw).poll_write(cx, &self.out[self.sent..]);
+            self.note_stall(polled.is_pending());
+            let wrote = ready!(polled)?;
             if wrote == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -230,6 +271,29 @@ impl Conn {
         }
     }
 
+    /// Asked of every write once an answer has trailers.
+    fn is_last_chunk(&mut self, buf: &[u8]) -> bool {
+        let after_size = std::mem::replace(&mut self.in_decoy, buf == SIZE_OF_LAST_CHUNK);
+        buf == LAST_CHUNK && !after_size
+    }
+
+    /// Bytes of an HTTP/1 answer.
+    fn poll_write_answer(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.follow_orders();
+        if matches!(self.filter, Filter::Http1(_)) && !buf.is_empty() {
+            return self.poll_write_shaped(cx, buf);
+        }
+        if self.round.is_before_hooks(&self.ctl) {
+            self.round.sign(buf, &self.ctl, &mut self.out);
+            return Poll::Ready(Ok(buf.len()));
+        }
+        if self.ctl.has_last_chunk() && self.is_last_chunk(buf) {
+            self.out.extend(self.ctl.take_last_chunk().unwrap_or_default());
+            return Poll::Ready(Ok(buf.len()));
+        }
+        self.poll_write_open(cx, buf)
+    }
+
     fn poll_write_open(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         loop {
             let buffered = self.out.len() - self.sent;
@@ -243,7 +307,9 @@ impl Conn {
             }
             // large: what is buffered and the new bytes in one call, without copying the latter
             let slices = [IoSlice::new(&self.out[self.sent..]), IoSlice::new(buf)];
-            let wrote = ready!(Pin::new(&mut self.raw).poll_write_vectored(cx, &slices))?;
+            let polled = Pin::new(&mut self.raw).poll_write_vectored(cx, &slices);
+            self.note_stall(polled.is_pending());
+            let wrote = ready!(polled)?;
             if wrote == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -255,37 +321,6 @@ impl Conn {
             self.sent = 0;
             return Poll::Ready(Ok(wrote - buffered));
         }
-    }
-}
-
-impl Conn {
-    fn poll_read_open(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        if self.ahead.is_empty() {
-            ready!(Pin::new(&mut self.raw).poll_read(cx, buf))?;
-        } else {
-            let n = self.ahead.len().min(buf.remaining());
-            buf.put_slice(&self.ahead[..n]);
-            self.ahead.advance(n);
-        }
-        if self.round.is_before_hooks(&self.ctl) {
-            self.round.keep_body(buf, before, &mut self.ahead);
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Pingora's question whether the client is still there, one byte long. A byte that is there is kept for the next
-    /// request; then the question stays open, since a client that sends more has not left.
-    fn poll_probe(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.parked.is_none() && !self.ahead.is_empty() {
-            return Poll::Pending;
-        }
-        if self.parked.is_none() {
-            ready!(Pin::new(&mut self.raw).poll_read(cx, buf))?;
-            self.parked = buf.filled().first().copied();
-            buf.clear();
-        }
-        if self.parked.is_some() { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 }
 
@@ -308,21 +343,7 @@ impl AsyncRead for Conn {
         if let Poll::Ready(Err(error)) = this.poll_idle(cx) {
             return Poll::Ready(Err(error));
         }
-        if buf.remaining() == 1 && this.ctl.is_request_over() {
-            return this.poll_probe(cx, buf);
-        }
-        if this.round.is_overdue(&this.ctl) {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        if let Some(byte) = this.parked.take() {
-            buf.put_slice(&[byte]);
-            this.round.keep_body(buf, 0, &mut this.ahead);
-            return Poll::Ready(Ok(()));
-        }
-        if this.inbound.is_some() {
-            return this.poll_read_shaped(cx, buf);
-        }
-        this.poll_read_open(cx, buf)
+        this.poll_read_request(cx, buf)
     }
 }
 
@@ -335,22 +356,17 @@ impl AsyncWrite for Conn {
         if !this.ending.is_no() {
             ready!(this.poll_drain_and_flush(cx))?;
         }
-        if let Filter::Http2(frames) = &mut this.filter {
+        let wrote = if let Filter::Http2(frames) = &mut this.filter {
             frames.push(buf, &this.ctl, &mut this.out);
             if frames.is_fatal() {
                 this.ending = Ending::reset();
             }
-            return Poll::Ready(Ok(buf.len()));
-        }
-        this.follow_orders();
-        if matches!(this.filter, Filter::Http1(_)) && !buf.is_empty() {
-            return this.poll_write_shaped(cx, buf);
-        }
-        if this.round.is_before_hooks(&this.ctl) {
-            this.round.sign(buf, &this.ctl, &mut this.out);
-            return Poll::Ready(Ok(buf.len()));
-        }
-        this.poll_write_open(cx, buf)
+            buf.len()
+        } else {
+            ready!(this.poll_write_answer(cx, buf))?
+        };
+        this.account();
+        Poll::Ready(Ok(wrote))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use super::framing::{Framing, Next};
 use super::pause::Pause;
+use super::payload::{Next, Payload};
 use crate::faults::{Cutoff, Move, SharedShaping};
 use crate::sync::lock;
 
 /// Lets through an answer's header and framing, and of its payload what may go.
 pub(super) struct Outbound {
-    framing: Framing,
+    payload: Payload,
     shaping: SharedShaping,
     pub(super) pause: Pause,
 }
@@ -28,7 +28,7 @@ pub(super) enum Flow {
 impl Outbound {
     pub(super) fn new(shaping: SharedShaping) -> Self {
         let pause = Pause::new(lock(&shaping).changes());
-        Outbound { framing: Framing::answer(), shaping, pause }
+        Outbound { payload: Payload::answer(), shaping, pause }
     }
 
     /// Appends to `out` what of `bytes` may go now; gives how many of them those were.
@@ -37,7 +37,7 @@ impl Outbound {
         let mut used = 0;
         while used < bytes.len() {
             let rest = &bytes[used..];
-            let next = self.framing.next();
+            let next = self.payload.next();
             let offered = match next {
                 Next::Head | Next::Frame => &[],
                 Next::Payload(most) => &rest[..rest.len().min(usize::try_from(most).unwrap_or(usize::MAX))],
@@ -51,17 +51,17 @@ impl Outbound {
                     out.extend_from_slice(&rest[..n]);
                     let from = out.len() - n;
                     shaping.pass(&mut out[from..]);
-                    self.framing.payload(n);
+                    self.payload.payload(n);
                     n
                 }
                 (Move::Pass(_), Next::Head | Next::Frame) => {
-                    let n = self.framing.frame(rest);
+                    let n = self.payload.frame(rest);
                     out.extend_from_slice(&rest[..n]);
                     n
                 }
             };
             used += taken;
-            if next == Next::Head && self.framing.next() != Next::Head {
+            if next == Next::Head && self.payload.next() != Next::Head {
                 shaping.begin();
             }
         }
@@ -69,9 +69,14 @@ impl Outbound {
         (used, self.behind())
     }
 
+    /// Is what comes next no payload, though it might look like one?
+    pub(super) fn is_between(&self) -> bool {
+        self.payload.next() == Next::Frame
+    }
+
     /// What may happen although no byte is there. [`Flow::Wait`] only where that is an end by time.
     pub(super) fn behind(&self) -> Flow {
-        if self.framing.next() == Next::Head {
+        if self.payload.next() == Next::Head {
             return Flow::More;
         }
         let mut shaping = lock(&self.shaping);

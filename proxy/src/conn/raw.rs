@@ -4,8 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use futures_util::FutureExt;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
@@ -25,12 +24,6 @@ impl Raw {
             Raw::Plain(tcp) => tcp,
             Raw::Tls(tls) => tls.get_ref().0,
         }
-    }
-
-    /// Has the peer closed its side?
-    pub(crate) fn is_hung_up(&self) -> bool {
-        let ready = self.socket().ready(Interest::READABLE).now_or_never();
-        ready.is_some_and(|ready| ready.is_ok_and(tokio::io::Ready::is_read_closed))
     }
 }
 

@@ -1,16 +1,17 @@
-//! One request of an HTTP/1 connection, as far as the stream can tell: has its header been read, is its body over?
+//! One request of an HTTP/1 connection, as far as the stream can tell: has its header been read, in time, and within
+//! its size?
 //!
 //! Pingora refuses what it cannot parse by itself, before any hook, with an answer that does not say whose it is.
 //! It also probes for a client that left by reading one byte, and gives the exchange up when it gets one that
 //! belongs to the next request.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::BytesMut;
-use tokio::io::ReadBuf;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
-use super::ctl::ConnCtl;
+use super::ctl::{ConnCtl, Refusal};
 
 /// What is known of the request under way.
 #[derive(Debug)]
@@ -19,35 +20,24 @@ pub(super) struct Round {
     hooked: u64,
     /// By then its header must be whole.
     until: Instant,
-    /// Where what follows the header is to be kept back: whether the line at hand is empty so far.
-    line_empty: Option<bool>,
+    /// Bytes that it may still have.
+    header_left: usize,
+    /// Runs only where a header does not come in one piece.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// What a header may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HeaderBounds {
+    pub(crate) time: Duration,
+    pub(crate) size: usize,
 }
 
 impl Round {
-    pub(super) fn begin(ctl: &ConnCtl, keep_body: bool) -> Round {
+    pub(super) fn begin(ctl: &ConnCtl, bounds: HeaderBounds) -> Round {
         ctl.begin_request();
-        Round {
-            hooked: ctl.hooked(),
-            until: Instant::now() + HEADER_LIMIT,
-            line_empty: keep_body.then_some(false),
-        }
-    }
-
-    /// Takes what follows the header out of `buf`, whose bytes from `from` on are new, and puts it before what is ahead.
-    pub(super) fn keep_body(&mut self, buf: &mut ReadBuf<'_>, from: usize, ahead: &mut BytesMut) {
-        let Some(line_empty) = &mut self.line_empty else { return };
-        let blank = |byte: &u8| {
-            let ends = *byte == b'\n' && *line_empty;
-            *line_empty = *byte == b'\n' || *byte == b'\r' && *line_empty;
-            ends
-        };
-        let Some(at) = buf.filled()[from..].iter().position(blank) else { return };
-        self.line_empty = None; // only the header of this request is looked for
-        let end = from + at + 1;
-        let mut kept = BytesMut::from(&buf.filled()[end..]);
-        kept.extend_from_slice(ahead);
-        *ahead = kept;
-        buf.set_filled(end);
+        let until = Instant::now() + bounds.time;
+        Round { hooked: ctl.hooked(), until, header_left: bounds.size, timer: None }
     }
 
     /// The header is still being read, or could not be.
@@ -55,59 +45,34 @@ impl Round {
         self.hooked == ctl.hooked()
     }
 
-    /// A client that sends its header a byte at a time has had its chance.
-    pub(super) fn is_overdue(&self, ctl: &ConnCtl) -> bool {
-        self.is_before_hooks(ctl) && self.until < Instant::now()
+    /// So many bytes more. True: it is too large.
+    pub(super) fn header_grew(&mut self, bytes: usize) -> bool {
+        let fits = self.header_left.checked_sub(bytes);
+        self.header_left = fits.unwrap_or(0);
+        fits.is_none()
+    }
+
+    /// Ready once a header that is not whole yet has had its time.
+    pub(super) fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let until = self.until;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        timer.as_mut().poll(cx)
     }
 
     /// Appends what goes out for `bytes`: the same, and in the header of a refusal the word that it is ours.
     pub(super) fn sign(&self, bytes: &[u8], ctl: &ConnCtl, out: &mut Vec<u8>) {
         let status_line = bytes.windows(2).position(|two| two == b"\r\n").map_or(0, |at| at + 2);
-        if !ctl.was_refused()
+        if ctl.refusal().is_none()
             && status_line > 0
             && self.is_before_hooks(ctl)
             && bytes.starts_with(b"HTTP/1.1 4")
         {
-            ctl.refuse();
+            ctl.refuse(Refusal::Parse);
             out.extend_from_slice(&bytes[..status_line]);
             out.extend_from_slice(b"squall-error: bad-request\r\n");
             out.extend_from_slice(&bytes[status_line..]);
         } else {
             out.extend_from_slice(bytes);
-        }
-    }
-}
-
-/// A header that is not whole by then is not waited for.
-const HEADER_LIMIT: Duration = Duration::from_secs(30);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_follows_a_header_is_kept_back() {
-        let request = b"POST / HTTP/1.1\r\nHost: t\r\n\r\nbody\r\n\r\nmore";
-        let ctl = ConnCtl::new(1, 0, ([127, 0, 0, 1], 1).into());
-        for piece in [1, 2, 3, 30, request.len()] {
-            let mut round = Round::begin(&ctl, true);
-            let (mut handed, mut ahead) = (Vec::new(), BytesMut::new());
-            for bytes in request.chunks(piece) {
-                if !ahead.is_empty() {
-                    ahead.extend_from_slice(bytes); // nobody asks for more before the header has been seen
-                    continue;
-                }
-                let mut room = [0; 100];
-                let mut buf = ReadBuf::new(&mut room);
-                buf.put_slice(bytes);
-                round.keep_body(&mut buf, 0, &mut ahead);
-                handed.extend_from_slice(buf.filled());
-            }
-            let all = [handed.as_slice(), &ahead].concat();
-            assert_eq!(all, request, "in pieces of {piece}");
-            if piece == request.len() {
-                assert!(handed.ends_with(b"Host: t\r\n\r\n"));
-            }
         }
     }
 }

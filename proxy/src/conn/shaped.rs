@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::ending::Ending;
 use super::outbound::Flow;
-use super::raw::Raw;
+use super::trailers::LAST_CHUNK;
 use super::{Conn, Filter, HANG_UP_GLANCE};
 use crate::faults::Cutoff;
 
@@ -21,7 +21,10 @@ impl Conn {
     pub(super) fn poll_write_shaped(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         loop {
             let Filter::Http1(outbound) = &mut self.filter else { return Poll::Ready(Ok(0)) };
-            let (used, flow) = outbound.push(buf, &mut self.out);
+            let ends = self.ctl.has_last_chunk() && buf == LAST_CHUNK && outbound.is_between();
+            let with_trailers = ends.then(|| self.ctl.last_chunk()).flatten();
+            let (used, flow) = outbound.push(with_trailers.as_deref().unwrap_or(buf), &mut self.out);
+            let used = if ends && 0 < used { buf.len() } else { used };
             match flow {
                 Flow::End(how) => {
                     self.begin_ending(how);
@@ -42,7 +45,7 @@ impl Conn {
         if let Poll::Ready(Err(error)) = self.poll_drain_and_flush(cx) {
             return Poll::Ready(Err(error));
         }
-        let until = poll_client(&self.raw, until, cx)?;
+        let until = self.poll_client(until, cx)?;
         let Filter::Http1(outbound) = &mut self.filter else { return Poll::Ready(Ok(())) };
         ready!(outbound.pause.poll(until, cx));
         outbound.look_again();
@@ -76,7 +79,7 @@ impl Conn {
         }
     }
 
-    /// Fills `buf` with what the client has sent and may be read now.
+    /// Fills `buf` with what the client has sent of this request and may be read now.
     pub(super) fn poll_read_shaped(
         &mut self,
         cx: &mut Context<'_>,
@@ -86,11 +89,22 @@ impl Conn {
             if self.ahead.is_empty() && !ready!(self.poll_read_ahead(cx))? {
                 return Poll::Ready(Ok(()));
             }
+            let room = self.ahead.left().len().min(buf.remaining());
+            let ours = { self.framing }.admit(&self.ahead.left()[..room]);
             let Some(inbound) = &mut self.inbound else { return Poll::Ready(Ok(())) };
-            let Err(until) = inbound.hand_over(&mut self.ahead, buf) else { return Poll::Ready(Ok(())) };
-            let until = poll_client(&self.raw, until, cx)?;
-            ready!(inbound.pause.poll(until, cx));
-            inbound.look_again();
+            match inbound.hand_over(&self.ahead.left()[..ours], buf) {
+                Ok(handed) => {
+                    self.framing.admit(&self.ahead.left()[..handed]);
+                    self.ahead.take(handed);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(until) => {
+                    let until = self.poll_client(until, cx)?;
+                    let Some(inbound) = &mut self.inbound else { return Poll::Ready(Ok(())) };
+                    ready!(inbound.pause.poll(until, cx));
+                    inbound.look_again();
+                }
+            }
         }
     }
 
@@ -99,22 +113,23 @@ impl Conn {
         let mut piece = [0; READ_AHEAD];
         let mut read = ReadBuf::new(&mut piece);
         ready!(Pin::new(&mut self.raw).poll_read(cx, &mut read))?;
-        self.ahead.extend_from_slice(read.filled());
+        self.ahead.push(read.filled());
+        self.account();
         Poll::Ready(Ok(!read.filled().is_empty()))
     }
-}
 
-/// Sees to it that a client that leaves is noticed, at the latest at the time that it gives back.
-fn poll_client(raw: &Raw, until: Option<Instant>, cx: &mut Context<'_>) -> io::Result<Option<Instant>> {
-    if raw.socket().poll_read_ready(cx).is_pending() {
-        return Ok(until);
+    /// Sees to it that a client that leaves is noticed, at the latest at the time that it gives back.
+    fn poll_client(&self, until: Option<Instant>, cx: &mut Context<'_>) -> io::Result<Option<Instant>> {
+        if self.raw.socket().poll_read_ready(cx).is_pending() {
+            return Ok(until);
+        }
+        if self.is_hung_up() {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        // bytes wait there for somebody else, and would wake us again at once
+        let glance = Instant::now() + HANG_UP_GLANCE;
+        Ok(Some(until.map_or(glance, |until| until.min(glance))))
     }
-    if raw.is_hung_up() {
-        return Err(io::ErrorKind::ConnectionReset.into());
-    }
-    // bytes wait there for somebody else, and would wake us again at once
-    let glance = Instant::now() + HANG_UP_GLANCE;
-    Ok(Some(until.map_or(glance, |until| until.min(glance))))
 }
 
 /// Bytes of a request that are read before they may be handed over.

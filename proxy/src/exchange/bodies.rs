@@ -75,6 +75,8 @@ impl BodyCopy {
 #[derive(Default)]
 pub(crate) struct AnswerDigest {
     known: Answer,
+    /// An HTTP/2 answer that says its length: on HTTP/1 nothing can follow its body.
+    pub(crate) sized: bool,
     hash: Option<Box<Xxh3>>,
 }
 
@@ -93,17 +95,21 @@ pub(crate) struct Answer {
     pub(crate) own: bool,
     /// It was 101: what follows is not HTTP.
     pub(crate) upgraded: bool,
-    /// Trailers were announced that the way to the client cannot carry.
+    /// It had trailers, or announced them, that the way to the client cannot carry.
     pub(crate) lossy: bool,
 }
 
 impl AnswerDigest {
     /// The answer's header.
-    pub(crate) fn head(&mut self, status: u16, headers: &HeaderMap, took: Duration) {
+    pub(crate) fn head(&mut self, status: u16, took: Duration) {
         self.known.status = status;
         self.known.ttfb = Some(took);
         self.known.upgraded = status == 101;
-        self.known.lossy |= headers.contains_key(http::header::TRAILER);
+    }
+
+    /// Its trailers do not reach the client.
+    pub(crate) fn lose_trailers(&mut self) {
+        self.known.lossy = true;
     }
 
     /// Somebody will want the body's hash and type.

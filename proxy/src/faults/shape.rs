@@ -94,6 +94,7 @@ fn shape_request(session: &mut Session, open: &mut Open, shared: &Arc<Shared>) -
         return None;
     }
     let shaping = Arc::new(Mutex::new(shaping));
+    session.set_read_timeout(None); // whoever is read slowly does not pause by itself
     open.shapes.request = Some(shaping.clone());
     if !open.http2 {
         open.ctl.shape_request(InboundOrder { shaping: shaping.clone(), chunked });

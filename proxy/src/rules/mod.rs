@@ -9,9 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use fault_rules::action::Direction;
 use fault_rules::report::Diagnostic;
-use fault_rules::{Action, Decision, Facts, Rule, RuleSet};
+use fault_rules::{Decision, Facts, Rule, RuleSet};
 use tokio::sync::watch as channel;
 
 use crate::sync::lock;
@@ -28,24 +27,12 @@ pub(crate) struct Live {
     pub(crate) seed: u64,
     /// The rules' ids, shared by every ledger line and header that names them.
     pub(crate) ids: Vec<Arc<str>>,
-    /// Whether a rule may shape what clients send.
-    pub(crate) shapes_requests: bool,
 }
 
 impl Live {
     fn new(generation: u64, set: RuleSet, fallback_seed: u64) -> Self {
         let ids = set.rules().iter().map(|rule| Arc::from(rule.id.as_str())).collect();
-        let shapes_requests = set.rules().iter().flat_map(Rule::actions).any(is_about_request);
-        Live { generation, seed: set.seed.unwrap_or(fallback_seed), set, ids, shapes_requests }
-    }
-}
-
-fn is_about_request(action: &Action) -> bool {
-    match action {
-        Action::Throttle(throttle) => throttle.request.is_some(),
-        Action::Loss(loss) => loss.direction == Direction::Request,
-        Action::Corrupt(corrupt) => corrupt.direction == Direction::Request,
-        _ => false,
+        Live { generation, seed: set.seed.unwrap_or(fallback_seed), set, ids }
     }
 }
 

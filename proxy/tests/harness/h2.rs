@@ -86,6 +86,21 @@ impl H2Client {
         Request::builder().method(method).uri(format!("{}://test{target}", self.scheme))
     }
 
+    /// Whether the server ends the connection; a deadline that only a bug meets says no.
+    pub(crate) async fn closed(&self) -> bool {
+        loop {
+            match self.send.clone().ready().await {
+                Ok(_) => tokio::time::sleep(std::time::Duration::from_millis(2)).await,
+                Err(_) => return true,
+            }
+        }
+    }
+
+    /// Waits until the server's settings are known, which limit what comes after.
+    pub(crate) async fn settled(&self) {
+        assert_eq!(self.get("/status/204").await.status, 204);
+    }
+
     pub(crate) async fn get(&self, target: &str) -> Outcome {
         let (response, _) = self.start(self.request("GET", target), true).await;
         finish(response).await
