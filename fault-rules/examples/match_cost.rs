@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use fault_rules::{Facts, RuleSet, parse};
+use fault_rules::{Facts, Loader, RuleSet, parse};
 
 fn main() {
     let ask = |set: &RuleSet, path: &str| {
@@ -51,7 +51,7 @@ fn main() {
                 on.replace('N', &n.to_string())
             );
         }
-        match parse(&source, "bench", &|_| Ok(Vec::new())) {
+        match parse(&source, "bench", &Loader::NOTHING) {
             Ok(set) => println!(
                 "100 rules that do not match, {name}: {:?} a request",
                 ask(&set, "/api/cart/7/items/x")

@@ -7,6 +7,7 @@
 //! state machines of [`state`], which are given `now`. The seed is an argument, so that equal input gives equal victims.
 
 pub mod action;
+mod codes;
 pub mod decide;
 pub mod delay;
 mod explain;
@@ -24,10 +25,11 @@ pub mod select;
 pub mod shape;
 mod shard;
 pub mod state;
+mod tcp;
 mod window;
 
 pub use action::Action;
 pub use decide::{Decision, Facts};
-pub use parse::{parse, parse_inline};
+pub use parse::{Loader, parse, parse_inline};
 pub use report::Report;
 pub use rule::{Rule, RuleSet};

@@ -26,6 +26,21 @@ pub(crate) const STORM_COPIES: i64 = 100;
 /// Highest amplification a storm may be capped at.
 pub(crate) const STORM_AMPLIFICATION: f64 = 100.0;
 
+/// Highest factor from one wait of a storm's copies to the next.
+pub(crate) const BACKOFF_FACTOR: f64 = 10.0;
+
+/// Most steps of a ramp, and most repeats of a window.
+pub(crate) const REPEATS: u32 = 1_000_000;
+
+/// Most bytes a second of a throttle: above any network, and far from overflow in nanoseconds.
+pub(crate) const BYTES_PER_SECOND: u64 = 1_000_000_000_000;
+
+/// Most copies of one duplicated request.
+pub(crate) const DUPLICATE_COPIES: i64 = 100;
+
+/// Longest reason of a WebSocket close, in bytes (RFC 6455 section 5.5).
+pub(crate) const CLOSE_REASON_BYTES: usize = 123;
+
 /// Highest weight of one outcome of `one_of`.
 pub(crate) const WEIGHT: i64 = 1_000_000;
 

@@ -65,9 +65,10 @@ impl RuleSet {
         crate::parse::add_rules(self, more)
     }
 
-    pub(crate) fn new(seed: Option<u64>, safety: Safety, rules: Vec<Rule>, fingerprint: u64) -> Self {
-        let gates = Gates::new(rules.iter().map(|rule| &rule.on));
-        Self { seed, safety, rules, gates, fingerprint, ..Self::default() }
+    /// The set with gates for the rules that it has.
+    pub(crate) fn gated(mut self) -> Self {
+        self.gates = Gates::new(self.rules.iter().map(|rule| &rule.on));
+        self
     }
 
     /// The group of this name.

@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests
 
-use fault_rules::{Facts, RuleSet, parse, parse_inline};
+use fault_rules::{Facts, Loader, RuleSet, parse, parse_inline};
 use proptest::prelude::*;
 
 fn read(source: &str) -> Option<RuleSet> {
-    match parse(source, "f", &|_| Ok(b"body".to_vec())) {
+    match parse(source, "f", &Loader { file: &|_| Ok(b"body".to_vec()), ..Loader::NOTHING }) {
         Ok(set) => Some(set),
         Err(report) => {
             assert!(!report.findings().is_empty());

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use fault_rules::decide::Why;
 use fault_rules::matcher::Matcher;
-use fault_rules::{Action, Decision, Facts, RuleSet, parse, parse_inline};
+use fault_rules::{Action, Decision, Facts, Loader, RuleSet, parse, parse_inline};
 
 const SEED: u64 = 0x5eed_2026;
 
 fn rules(source: &str) -> RuleSet {
-    parse(source, "test.toml", &|_| Ok(Vec::new())).unwrap_or_else(|report| panic!("{report}"))
+    parse(source, "test.toml", &Loader::NOTHING).unwrap_or_else(|report| panic!("{report}"))
 }
 
 fn rule(lines: &str) -> RuleSet {

@@ -15,27 +15,24 @@ use clap::Args;
 
 use crate::config::{Config, EdgeConfig, TlsFiles, Upstream, random_seed};
 use crate::limits::Limits;
+use crate::recorder::cli::RecordingArgs;
 use crate::start::{FinalBooks, Running, start};
+use crate::tcp::{self, TcpEdgeConfig};
 
 /// Record traffic inline and inject faults into it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ProxyArgs {
     /// Where clients come in; an EDGE is a name for a pair of --listen and --upstream. Port 0 picks a free port.
-    #[arg(long, value_name = "[EDGE=]ADDR", required = true)]
+    /// tcp://ADDR passes any protocol, byte for byte.
+    #[arg(long, value_name = "[EDGE=]ADDR", required_unless_present = "admin")]
     listen: Vec<String>,
-    /// Where their requests go: http://, https:// or h2c:// (HTTP/2 in clear text).
-    #[arg(long, value_name = "[EDGE=]URL", required = true)]
+    /// Where their requests go: http://, https:// or h2c:// (HTTP/2 in clear text), or tcp://HOST:PORT. Given several times
+    /// for one edge, its requests are spread over all of them.
+    #[arg(long, value_name = "[EDGE=]URL", required_unless_present = "admin")]
     upstream: Vec<String>,
-    /// Record to this capture; an existing one is continued.
-    #[arg(long, value_name = "FILE", help_heading = "Recording")]
-    record: Option<PathBuf>,
-    /// Record replayed traffic as well.
-    #[arg(long, requires = "record", help_heading = "Recording")]
-    record_replays: bool,
-    /// Request bodies and WebSocket messages are recorded up to this size.
-    #[arg(long, value_name = "SIZE", default_value = "1MB", value_parser = size, help_heading = "Recording")]
-    body_limit: usize,
+    #[command(flatten)]
+    recording: RecordingArgs,
     /// Rule file; saved changes are live within 100 ms.
     #[arg(long, value_name = "FILE", help_heading = "Faults")]
     rules: Option<PathBuf>,
@@ -122,7 +119,9 @@ fn raise_open_files() {
 impl ProxyArgs {
     fn config(self) -> anyhow::Result<Config> {
         let tls = self.tls_cert.clone().zip(self.tls_key.clone()).map(|(cert, key)| TlsFiles { cert, key });
-        let mut config = Config::new(self.edges(tls.is_some())?);
+        let (edges, tcp_edges) = self.edges(tls.is_some())?;
+        let mut config = Config::new(edges);
+        config.tcp_edges = tcp_edges;
         let parsed = self.fault.iter().map(|rule| fault_rules::parse_inline(rule));
         config.inline_rules =
             parsed.collect::<Result<_, _>>().map_err(|report| anyhow!("--fault: {report}"))?;
@@ -134,9 +133,7 @@ impl ProxyArgs {
         config.threads = self.threads.unwrap_or(config.threads);
         config.tls = tls;
         config.admin = self.admin;
-        config.record = self.record;
-        config.record_replays = self.record_replays;
-        config.body_limit = self.body_limit;
+        self.recording.apply(&mut config);
         config.rules = self.rules;
         config.ledger = self.ledger;
         config.upstream_insecure = self.upstream_insecure;
@@ -151,32 +148,60 @@ impl ProxyArgs {
     }
 
     /// Pairs listeners with upstreams by name.
-    fn edges(&self, tls: bool) -> anyhow::Result<Vec<EdgeConfig>> {
+    fn edges(&self, tls: bool) -> anyhow::Result<(Vec<EdgeConfig>, Vec<TcpEdgeConfig>)> {
         let named = |text: &String| match text.split_once('=') {
             Some((name, rest)) => (name.to_owned(), rest.to_owned()),
             None => ("default".to_owned(), text.clone()),
         };
         let mut upstreams: Vec<(String, String)> = self.upstream.iter().map(named).collect();
-        let mut edges = Vec::new();
+        let (mut edges, mut tcp_edges) = (Vec::new(), Vec::new());
         for (name, listen) in self.listen.iter().map(named) {
-            let Some(at) = upstreams.iter().position(|(of, _)| *of == name) else {
+            let (mine, rest): (Vec<_>, Vec<_>) = upstreams.into_iter().partition(|(of, _)| *of == name);
+            upstreams = rest;
+            if let Some(edge) = tcp_edge((&name, &listen), &mine)? {
+                tcp_edges.push(edge);
+                continue;
+            }
+            let mut members = mine.iter().map(|(_, url)| Upstream::resolve(url));
+            let Some(upstream) = members.next().transpose()? else {
                 bail!("--listen {name}={listen} has no upstream: add --upstream {name}=http://HOST:PORT");
             };
-            let (_, url) = upstreams.swap_remove(at);
+            let others = members.collect::<Result<_, _>>()?;
             let (asks_tls, addr) = match (listen.strip_prefix("https://"), listen.strip_prefix("http://")) {
                 (Some(addr), _) => (true, addr),
                 (_, Some(addr)) => (false, addr),
                 _ => (tls, listen.as_str()),
             };
             let listen = address(addr).map_err(|why| anyhow!("--listen {addr}: {why}"))?;
-            edges.push(EdgeConfig { name, listen, tls: asks_tls, upstream: Upstream::resolve(&url)? });
+            edges.push(EdgeConfig { name, listen, tls: asks_tls, upstream, others });
         }
         match upstreams.first() {
             Some((name, url)) => {
                 bail!("--upstream {name}={url} has no listener: add --listen {name}=127.0.0.1:PORT")
             }
-            None => Ok(edges),
+            None => Ok((edges, tcp_edges)),
         }
+    }
+}
+
+/// A plain-TCP edge, where one is meant: `tcp://` on both sides.
+fn tcp_edge(
+    (name, listen): (&str, &str),
+    upstreams: &[(String, String)],
+) -> anyhow::Result<Option<TcpEdgeConfig>> {
+    let behind: Vec<_> = upstreams.iter().filter(|(_, url)| url.starts_with(tcp::SCHEME)).collect();
+    match (listen.strip_prefix(tcp::SCHEME), behind.as_slice(), upstreams.len()) {
+        (None, [], _) => Ok(None),
+        (Some(addr), [(_, url)], 1) => {
+            let listen = address(addr).map_err(|why| anyhow!("--listen {addr}: {why}"))?;
+            Ok(Some(TcpEdgeConfig { name: name.to_owned(), listen, upstream: TcpEdgeConfig::upstream(url)? }))
+        }
+        (Some(_), [_, _, ..], _) => {
+            bail!("edge {name}: a tcp edge has one upstream; give --upstream {name}=tcp://… once")
+        }
+        _ => bail!(
+            "edge {name}: tcp on one side only; write --listen {name}=tcp://ADDR --upstream {name}=tcp://HOST:PORT"
+        ),
     }
 }
 
@@ -184,9 +209,18 @@ fn announce(running: &Running, config: &Config) {
     for ((name, addr), edge) in running.edges().iter().zip(&config.edges) {
         println!("edge {name} listening on {}://{addr}", if edge.tls { "https" } else { "http" });
     }
+    for (name, addr) in running.tcp_edges() {
+        println!("edge {name} listening on tcp://{addr}");
+    }
     println!("admin listening on http://{}", running.admin());
     if let Some(path) = &config.record {
         println!("recording to {}", path.display());
+        if config.rotation.is_on() {
+            println!("  next files beside it, numbered; SIGUSR2 begins the next at once");
+        }
+        for edge in &config.tcp_edges {
+            println!("edge {} is plain TCP: it is not recorded", edge.name);
+        }
     }
     let rules = running.rules();
     if rules > 0 && running.is_armed() {
@@ -214,6 +248,18 @@ fn summarise(books: &FinalBooks) {
             sum(&edge.shed),
         );
     }
+    for edge in &books.tcp_edges {
+        let sum = |counts: &crate::Counts| counts.values().sum::<u64>();
+        println!(
+            "edge {}: {} connections, {} connected, {} ended by rules, {} B to the upstream, {} B to clients",
+            edge.name,
+            edge.accepted,
+            edge.connected,
+            sum(&edge.refused) + sum(&edge.dropped) + sum(&edge.cut),
+            edge.request.went,
+            edge.response.went,
+        );
+    }
     if books.unfinished > 0 {
         println!("{} connections were cut off at the end of the grace time", books.unfinished);
     }
@@ -226,12 +272,19 @@ fn write_json(path: &PathBuf, books: &FinalBooks) -> anyhow::Result<()> {
     Ok(file.flush()?)
 }
 
-/// SIGINT and SIGTERM stop, SIGHUP reloads.
+/// What a signal asks for that is no stop.
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    Reload,
+    Rotate,
+}
+
+/// SIGINT and SIGTERM stop, SIGHUP reloads, SIGUSR2 begins the next file of the recording.
 struct Signals {
     runtime: tokio::runtime::Runtime,
     stops: Arc<AtomicUsize>,
     stopped: tokio::sync::watch::Receiver<usize>,
-    reloads: std::cell::RefCell<tokio::sync::mpsc::Receiver<()>>,
+    orders: std::cell::RefCell<tokio::sync::mpsc::Receiver<Order>>,
 }
 
 impl Signals {
@@ -245,44 +298,50 @@ impl Signals {
             .build()?;
         let stops = Arc::<AtomicUsize>::default();
         let (tell, stopped) = tokio::sync::watch::channel(0);
-        let (reload, reloads) = tokio::sync::mpsc::channel(1);
+        let (order, orders) = tokio::sync::mpsc::channel(4);
         let _context = runtime.enter();
-        let (mut int, mut term, mut hup) = (
+        let (mut int, mut term, mut hup, mut usr2) = (
             signal(SignalKind::interrupt())?,
             signal(SignalKind::terminate())?,
             signal(SignalKind::hangup())?,
+            signal(SignalKind::user_defined2())?,
         );
         let count = stops.clone();
         runtime.spawn(async move {
             loop {
-                tokio::select! {
-                    _ = int.recv() => {}
-                    _ = term.recv() => {}
-                    _ = hup.recv() => {
-                        let _ = reload.try_send(());
-                        continue;
-                    }
+                let order_of = tokio::select! {
+                    _ = int.recv() => None,
+                    _ = term.recv() => None,
+                    _ = hup.recv() => Some(Order::Reload),
+                    _ = usr2.recv() => Some(Order::Rotate),
+                };
+                if let Some(asked) = order_of {
+                    let _ = order.try_send(asked); // full: the same was asked a moment ago
+                    continue;
                 }
                 tell.send_replace(count.fetch_add(1, Ordering::AcqRel) + 1);
             }
         });
         drop(_context);
-        Ok(Signals { runtime, stops, stopped, reloads: std::cell::RefCell::new(reloads) })
+        Ok(Signals { runtime, stops, stopped, orders: std::cell::RefCell::new(orders) })
     }
 
     fn stops(&self) -> usize {
         self.stops.load(Ordering::Acquire)
     }
 
-    /// Blocks until the first stop, reloading meanwhile.
+    /// Blocks until the first stop, carrying out what other signals ask for.
     fn serve(&self, running: &Running) {
         let mut stopped = self.stopped.clone();
-        let mut reloads = self.reloads.borrow_mut();
+        let mut orders = self.orders.borrow_mut();
         self.runtime.block_on(async {
             loop {
                 tokio::select! {
                     _ = stopped.wait_for(|stops| *stops > 0) => return,
-                    Some(()) = reloads.recv() => running.reload(),
+                    Some(order) = orders.recv() => match order {
+                        Order::Reload => running.reload(),
+                        Order::Rotate => running.rotate_recording(),
+                    },
                 }
             }
         });
@@ -299,11 +358,6 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "not an address; write for example 127.0.0.1:8080".to_owned())
 }
 
-fn size(text: &str) -> Result<usize, String> {
-    let size = bytes(text)?;
-    if size <= MAX_BODY_LIMIT { Ok(size) } else { Err("at most 16MB".to_owned()) }
-}
-
 /// `64KB`, `1MB`, `0B`.
 pub(crate) fn bytes(text: &str) -> Result<usize, String> {
     let digits = text.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
@@ -318,6 +372,7 @@ pub(crate) fn bytes(text: &str) -> Result<usize, String> {
     number.checked_mul(unit).ok_or_else(|| "more bytes than there are addresses".to_owned())
 }
 
+/// A time with its unit.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     text.parse::<humantime::Duration>()
         .map(Into::into)
@@ -343,9 +398,6 @@ fn hex_key(text: &str) -> Option<[u8; 32]> {
     Some(key)
 }
 
-/// Bodies wait in memory until they are written.
-const MAX_BODY_LIMIT: usize = 16_000_000;
-
 const EXAMPLES: &str = "\
 Examples:
   Record what passes between your clients and your service:
@@ -356,7 +408,12 @@ Examples:
     squall proxy --listen 8080 --upstream http://127.0.0.1:9000 --fault 'GET /api/** delay 200ms 20%'
   Two edges, so that a dependency is seen too:
     squall proxy --listen shop=8080 --upstream shop=http://127.0.0.1:9000 \\
-                 --listen payments=8081 --upstream payments=http://127.0.0.1:9100";
+                 --listen payments=8081 --upstream payments=http://127.0.0.1:9100
+  A database behind a slow network:
+    squall proxy --listen db=tcp://127.0.0.1:5433 --upstream db=tcp://127.0.0.1:5432 \\
+                 --fault 'edge db delay 40ms' --fault 'edge db reset after 100000 B of body 1% of connections'
+  In Toxiproxy's place: its client libraries make the edges and the faults
+    squall proxy --admin 127.0.0.1:8474";
 
 #[cfg(test)]
 mod tests {
@@ -375,12 +432,5 @@ mod tests {
         check("[::1]:80", Some("[::1]:80"));
         check("host", None);
         check("99999", None);
-    }
-
-    #[test]
-    fn sizes_need_units_and_stay_small() {
-        assert_eq!(size("64KB"), Ok(64_000));
-        assert_eq!(size("0B"), Ok(0));
-        assert!(size("64").is_err() && size("1GB").is_err() && size("17MB").is_err());
     }
 }

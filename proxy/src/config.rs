@@ -4,21 +4,29 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use captures::header::Options;
 use fault_rules::Rule;
 use url::{Host, Url};
 
-use crate::Error;
 use crate::limits::Limits;
+use crate::recorder::Rotation;
+use crate::{Error, TcpEdgeConfig};
 
 /// Everything `squall proxy` needs to know. Build one with [`Config::new`] and fill in the rest.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// At least one; the first is where replays come in.
     pub edges: Vec<EdgeConfig>,
+    /// Plain-TCP edges; more may come through the admin API.
+    pub tcp_edges: Vec<TcpEdgeConfig>,
     /// The admin listener. Loopback only, unless it is told otherwise nowhere.
     pub admin: SocketAddr,
     /// Capture file to record to.
     pub record: Option<PathBuf>,
+    /// When a file of the recording ends and the next begins.
+    pub rotation: Rotation,
+    /// How blocks of the capture are closed: what a crash costs at most.
+    pub blocks: Options,
     /// Record replayed traffic too.
     pub record_replays: bool,
     /// Request bodies are kept, for the recording and for storms, up to this many bytes; WebSocket messages of a client are
@@ -82,6 +90,15 @@ pub struct EdgeConfig {
     pub tls: bool,
     /// Where requests go.
     pub upstream: Upstream,
+    /// More members of the upstream: requests are spread over all of them.
+    pub others: Vec<Upstream>,
+}
+
+impl EdgeConfig {
+    /// All members of the upstream, at least one.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Upstream> {
+        std::iter::once(&self.upstream).chain(&self.others)
+    }
 }
 
 /// An origin.
@@ -114,8 +131,11 @@ impl Config {
     pub fn new(edges: Vec<EdgeConfig>) -> Self {
         Config {
             edges,
+            tcp_edges: Vec::new(),
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             record: None,
+            rotation: Rotation::default(),
+            blocks: Options::default(),
             record_replays: false,
             body_limit: 1 << 20,
             redaction_key: random_key(),
@@ -141,21 +161,36 @@ impl Config {
     /// Does every edge listen on loopback? Only then do rules arm themselves.
     #[must_use]
     pub fn is_local(&self) -> bool {
-        self.edges.iter().all(|edge| edge.listen.ip().is_loopback())
+        let tcp = self.tcp_edges.iter().map(|edge| edge.listen);
+        self.edges.iter().map(|edge| edge.listen).chain(tcp).all(|listen| listen.ip().is_loopback())
     }
 
     /// Checks what does not need the machine.
     ///
     /// # Errors
-    /// No edge, an edge named twice, TLS without a certificate, an admin listener that others could reach.
+    /// No edge, an edge named twice, an upstream given twice for one edge, TLS without a certificate, an admin listener that others could reach.
     pub fn check(&self) -> Result<(), Error> {
         let wrong = |text: String| Err(Error::Config(text));
-        if self.edges.is_empty() {
-            return wrong("no edge: give --listen ADDR and --upstream URL".into());
+        if self.edges.is_empty() && self.tcp_edges.is_empty() && self.admin.port() == 0 {
+            return wrong(
+                "no edge: give --listen ADDR and --upstream URL, or --admin ADDR to make edges through its API".into(),
+            );
         }
-        for (at, edge) in self.edges.iter().enumerate() {
-            if self.edges[..at].iter().any(|other| other.name == edge.name) {
-                return wrong(format!("edge `{}` is given twice: name each edge once", edge.name));
+        let tcp = self.tcp_edges.iter().map(|edge| &edge.name);
+        let names: Vec<_> = self.edges.iter().map(|edge| &edge.name).chain(tcp).collect();
+        for (at, name) in names.iter().enumerate() {
+            if names[..at].contains(name) {
+                return wrong(format!("edge `{name}` is given twice: name each edge once"));
+            }
+        }
+        for edge in &self.edges {
+            let mut members: Vec<_> = edge.upstreams().map(Upstream::authority).collect();
+            members.sort();
+            if let Some(twice) = members.windows(2).find(|two| two[0] == two[1]) {
+                return wrong(format!(
+                    "edge `{}` has the upstream {} twice: name each member once",
+                    edge.name, twice[0]
+                ));
             }
             if edge.tls && self.tls.is_none() {
                 return wrong(format!("edge `{}` wants TLS: give --tls-cert and --tls-key", edge.name));

@@ -77,7 +77,7 @@ impl Gate {
     /// # Errors
     /// The bound that was met.
     pub(crate) fn enter(self: &Arc<Self>) -> Result<Place, Met> {
-        if self.max_buffered < self.buffered.load(Ordering::Relaxed) {
+        if self.is_full() {
             return Err(Met::Buffered);
         }
         let entered = self
@@ -89,6 +89,11 @@ impl Gate {
     /// Connections open now, and how many may be.
     pub(crate) fn connections(&self) -> [usize; 2] {
         [self.open.load(Ordering::Acquire), self.most]
+    }
+
+    /// Is as much buffered as may be?
+    pub(crate) fn is_full(&self) -> bool {
+        self.max_buffered < self.buffered.load(Ordering::Relaxed)
     }
 
     /// Bytes buffered now, and the bound.

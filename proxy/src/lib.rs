@@ -35,9 +35,11 @@ mod service;
 mod shared;
 mod start;
 mod sync;
+mod tcp;
 mod time;
 mod timer;
 mod tls;
+mod upstream;
 
 pub use books::{Counts, EdgeBooks, RuleBooks};
 #[doc(hidden)]
@@ -45,4 +47,7 @@ pub use config::Stumble;
 pub use config::{Config, EdgeConfig, TlsFiles, Upstream};
 pub use error::Error;
 pub use limits::{HalfClose, Limits};
+pub use recorder::Rotation;
+pub use rules::latencies;
 pub use start::{FinalBooks, Running, start};
+pub use tcp::{TcpBytes, TcpEdgeBooks, TcpEdgeConfig};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::Error;
 use crate::gate::Place;
 use crate::serve::Server;
 use crate::shared::Listening;
@@ -24,6 +25,25 @@ pub(crate) fn open(addr: SocketAddr) -> io::Result<std::net::TcpListener> {
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// One socket for each thread, all on one port.
+///
+/// # Errors
+/// Those of [`open`], and a port that somebody else listens on.
+pub(crate) fn sockets(addr: SocketAddr, threads: usize) -> Result<Vec<std::net::TcpListener>, Error> {
+    let listen = |addr| open(addr).map_err(|source| Error::Listen { addr, source });
+    // SO_REUSEPORT would share a port with a stranger: ask without it first
+    if addr.port() != 0 {
+        drop(std::net::TcpListener::bind(addr).map_err(|source| Error::Listen { addr, source })?);
+    }
+    let first = listen(addr)?;
+    let bound = first.local_addr().map_err(|source| Error::Listen { addr, source })?;
+    let mut sockets = vec![first];
+    for _ in 1..threads {
+        sockets.push(listen(bound)?);
+    }
+    Ok(sockets)
 }
 
 /// Accepts until the proxy drains; the listening socket closes with the end of this.

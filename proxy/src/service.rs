@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use fault_rules::delay::At;
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, TRAILER};
 use pingora_core::protocols::Digest;
@@ -16,21 +17,30 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::conn::{BodyFraming, Conn, ConnCtl, last_chunk};
-use crate::exchange::{Arrival, ERROR, Exchange, FAULT, SQUALL_HEADERS};
-use crate::faults::storm::Storms;
-use crate::faults::{self, INJECTED, Next, shape, waiting};
+use crate::exchange::{Arrival, ERROR, Exchange, FAULT, Open, SQUALL_HEADERS};
+use crate::faults::copies::Copies;
+use crate::faults::waiting::Woken;
+use crate::faults::{self, INJECTED, Next, delay, duplicate, shape, stale, waiting};
 use crate::limits::Met;
 use crate::shared::Shared;
 
 /// What a worker thread answers with.
 pub(crate) struct Service {
     shared: Arc<Shared>,
-    storms: Arc<Storms>,
+    copies: Arc<Copies>,
 }
 
 impl Service {
-    pub(crate) fn new(shared: Arc<Shared>, storms: Storms) -> Self {
-        Service { shared, storms: Arc::new(storms) }
+    pub(crate) fn new(shared: Arc<Shared>, copies: Copies) -> Self {
+        Service { shared, copies: Arc::new(copies) }
+    }
+
+    /// Sends the copies of a request that has just become whole, or was forwarded whole.
+    fn duplicate(&self, open: &mut Open) {
+        let launches = duplicate::due(open, &self.shared);
+        if !launches.is_empty() {
+            self.copies.launch(launches, &self.shared);
+        }
     }
 }
 
@@ -61,9 +71,7 @@ impl ProxyHttp for Service {
             }
             Next::Answered => Ok(true),
             Next::Dropped => Err(Error::new(INJECTED)),
-            Next::ClientGone => {
-                Err(Error::explain(ErrorType::ConnectionClosed, "left during a delay").into_down())
-            }
+            Next::ClientGone => Err(left()),
         }
     }
 
@@ -73,7 +81,7 @@ impl ProxyHttp for Service {
             return Error::e_explain(ErrorType::InternalError, "an exchange that never began");
         };
         open.restart();
-        Ok(Box::new(open.peer(&shared).clone()))
+        Ok(Box::new(open.peer(&shared)))
     }
 
     async fn upstream_request_filter(
@@ -90,9 +98,10 @@ impl ProxyHttp for Service {
                 open.unanswered += 1;
             }
             open.tries += 1;
-            if !open.storms.is_empty() {
+            if open.is_copied() {
                 open.forwarded = Some(Box::new(request.clone()));
             }
+            self.duplicate(open);
         }
         Ok(())
     }
@@ -111,6 +120,7 @@ impl ProxyHttp for Service {
         if end {
             open.request_body.end();
             open.ctl.request_over();
+            self.duplicate(open);
         }
         Ok(())
     }
@@ -136,6 +146,7 @@ impl ProxyHttp for Service {
                 self.shared.meets.note(Met::LostTrailers);
             }
             open.answered(&self.shared);
+            open.keeping = open.stale_key.and_then(|_| stale::begin(answer));
             if open.is_recorded(&self.shared) {
                 open.keep_answer(answer, &self.shared);
             }
@@ -167,8 +178,11 @@ impl ProxyHttp for Service {
         if self.shared.is_draining() {
             session.set_keepalive(None);
         }
+        if delay::wait(session, ctx, At::Response).await == Woken::ClientGone {
+            return Err(left());
+        }
         shape::resolve(session, ctx, answer);
-        if let Some(ids) = ctx.peek().and_then(crate::exchange::Open::fault_header) {
+        if let Some(ids) = ctx.peek().and_then(Open::fault_header) {
             answer.append_header(FAULT, ids)?;
         }
         shape::arm(session, ctx)
@@ -210,8 +224,23 @@ impl ProxyHttp for Service {
         linger(session, ctx);
         let launches = ctx.settle(error);
         if !launches.is_empty() {
-            self.storms.launch(launches, &self.shared);
+            self.copies.launch(launches, &self.shared);
         }
+    }
+
+    /// Nothing of the request was sent: another member may take it.
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        ctx: &mut Exchange,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        let moves_on = ctx.get().is_some_and(|open| open.move_on(&self.shared));
+        if moves_on {
+            error.set_retry(true);
+        }
+        error
     }
 
     /// Once a rule has touched an exchange it is never sent again: that would hide the fault.
@@ -226,8 +255,9 @@ impl ProxyHttp for Service {
         let mut error = error.more_context(format!("peer {peer}"));
         let touched =
             ctx.peek().is_some_and(|open| open.is_touched() || open.answer.origin_status().is_some());
-        let repeatable =
-            session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
+        let repeatable = session.req_header().method.is_idempotent()
+            && !session.as_ref().retry_buffer_truncated()
+            && ctx.peek().is_some_and(|open| open.tries < MOST_TRIES);
         if touched || !repeatable {
             error.set_retry(false);
         } else {
@@ -250,7 +280,7 @@ impl ProxyHttp for Service {
         if let Some(open) = ctx.get() {
             open.answer.own(status, open.elapsed());
         }
-        let fault = ctx.peek().and_then(crate::exchange::Open::fault_header);
+        let fault = ctx.peek().and_then(Open::fault_header);
         if let Err(error) = refuse(session, status, word, fault).await {
             tracing::debug!(%error, "the client did not take our error");
         }
@@ -289,6 +319,11 @@ fn framing(request: &RequestHeader) -> BodyFraming {
     let length = request.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let first = length.and_then(|value| value.split(',').next()?.trim().parse().ok());
     BodyFraming::Length(first.unwrap_or(0))
+}
+
+/// The client did not wait for the end of a delay.
+fn left() -> Box<Error> {
+    Error::explain(ErrorType::ConnectionClosed, "left during a delay").into_down()
 }
 
 /// Status and word of the answer that stands in for a failure; `None` where nothing is to be said.
@@ -373,3 +408,6 @@ fn head(session: &Session) -> Bytes {
     text.extend_from_slice(b"\r\n\r\n");
     Bytes::from(text)
 }
+
+/// A request goes out once, and once again where its pooled connection died under it.
+const MOST_TRIES: u32 = 2;

@@ -45,7 +45,11 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         say(&format!("{name}: error[E00]: not a text in UTF-8\n"));
         return Ok(ExitCode::FAILURE);
     };
-    let set = match fault_rules::parse(&source, &name, &|body| std::fs::read(beside(&args.rules, body))) {
+    let loader = fault_rules::Loader {
+        file: &|body| std::fs::read(beside(&args.rules, body)),
+        latencies: &|capture| proxy::latencies(&beside(&args.rules, capture)),
+    };
+    let set = match fault_rules::parse(&source, &name, &loader) {
         Ok(set) => set,
         Err(report) => {
             say(&format!("{report}\n{name}: {}\n", plural(report.findings().len(), "finding")));
@@ -392,7 +396,7 @@ mod tests {
     }
 
     fn weighed(source: &str) -> (RuleSet, Weighed) {
-        let set = fault_rules::parse(source, "test.toml", &|_| Ok(Vec::new())).unwrap();
+        let set = fault_rules::parse(source, "test.toml", &fault_rules::Loader::NOTHING).unwrap();
         let weighed = weigh(&set, &capture());
         (set, weighed)
     }

@@ -75,6 +75,20 @@ impl Template {
         Ok(Self { text: text.to_owned(), prefix, segments, names: places, rest })
     }
 
+    /// The template of a recorded route, in which `{id}` may stand several times.
+    pub(crate) fn of_route(path: &str) -> Option<Self> {
+        let mut parts: Vec<_> = path.split('/').map(str::to_owned).collect();
+        for (place, part) in parts.iter_mut().enumerate() {
+            match part.as_str() {
+                "{id}" => *part = format!("{{id{place}}}"),
+                // Literal text that would mean something else in a template.
+                other if other.contains(['*', '{', '}']) => return None,
+                _ => {}
+            }
+        }
+        Self::parse(&parts.join("/")).ok()
+    }
+
     pub(crate) fn matches(&self, path: &str) -> bool {
         if !path.starts_with(&self.prefix) {
             return false;
@@ -92,9 +106,13 @@ impl Template {
     }
 
     /// Whether `{name}` stands in it.
-    #[expect(dead_code, reason = "the parser will ask")]
     pub(crate) fn has_name(&self, name: &str) -> bool {
-        self.names.iter().any(|(known, _)| known == name)
+        self.names().any(|known| known == name)
+    }
+
+    /// The names in braces, in order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(|(name, _)| name.as_str())
     }
 
     /// The bytes that every matching path begins with.

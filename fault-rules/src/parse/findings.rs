@@ -63,12 +63,30 @@ impl<'s> Findings<'s> {
         0 < self.unseen || self.list.iter().any(|finding| finding.severity == Severity::Error)
     }
 
+    /// Whether something within this place is refused already, so that nothing more is to be said of it.
+    pub(crate) fn has_error_within(&self, span: Span) -> bool {
+        let (from, to) = (self.place(span.start), self.place(span.end));
+        let within = |finding: &Diagnostic| {
+            let at = (finding.line, finding.column);
+            finding.severity == Severity::Error && from <= at && at <= to
+        };
+        0 < self.unseen || self.list.iter().any(within)
+    }
+
     /// The value where nothing but warnings was found, with the warnings; else the report.
     pub(crate) fn conclude<T>(self, value: Option<T>) -> Result<(T, Vec<Diagnostic>), Report> {
         match value {
             Some(value) if !self.has_errors() => Ok((value, self.sorted())),
             _ => Err(Report(self.sorted())),
         }
+    }
+
+    /// Line and column of a byte, from 1.
+    fn place(&self, at: usize) -> (usize, usize) {
+        let at = self.source.floor_char_boundary(at);
+        let before = self.source.get(..at).unwrap_or("");
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        (self.line(at), 1 + before.get(line_start..).unwrap_or("").chars().count())
     }
 
     fn push(&mut self, code: &'static str, severity: Severity, span: Span, what: (String, Option<String>)) {

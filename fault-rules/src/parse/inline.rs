@@ -1,27 +1,33 @@
-//! A rule on the command line: `GET /api/** delay 200ms respond 503 20% of sessions when 1m..2m`.
+//! A rule on the command line: `GET /api/** delay 200ms respond 503 20% of sessions attempts 1..2 when 1m..2m`.
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::findings::{Findings, help};
+use super::findings::help;
 use super::text::Text;
-use super::{action, delay, on, rate};
+use super::{Context, action, delay, on, rate, select, sense, when};
 use crate::action::Action;
 use crate::delay::Delay;
+use crate::matcher::Matcher;
 use crate::rule::{Outcome, Rule, Window};
 use crate::select::{By, Rate};
 
-pub(crate) fn read(text: Text<'_>, findings: &mut Findings<'_>) -> Option<Rule> {
+pub(crate) fn read(text: Text<'_>, cx: &mut Context<'_>) -> Option<Rule> {
     let words = text.words();
     let mut rest = words.as_slice();
-    let (share, window) = tail(text, &mut rest, findings);
+    let tail = Tail::take(text, &mut rest);
     let first = up_to_keyword(rest);
     let (whom, what) = rest.split_at_checked(first).unwrap_or((rest, &[]));
     if what.is_empty() {
         let what = help("no fault in this rule", "write `GET /api/** delay 200ms 20%`: whom, what, how many");
-        return findings.error("E04", text.span(), what);
+        return cx.findings.error("E04", text.span(), what);
     }
-    let on = on::from_words(whom, findings);
-    let done = what_it_does(text, what, findings);
+    let on = on::from_words(whom, cx);
+    let done = what_it_does(text, what, on.as_ref(), cx);
+    let findings = &mut cx.findings;
+    let share =
+        tail.rate.map_or(Some((Rate::ALL, By::Request)), |text| rate::from_text(text, on.as_ref(), findings));
+    let window = tail.when.map_or(Some(Window::default()), |text| when::from_text(text, findings));
+    let attempts = tail.attempts.map_or(Some(None), |text| select::attempts_text(text, findings).map(Some));
     let (rate, by) = share?;
     let (delay, action) = done?;
     let outcomes =
@@ -31,80 +37,104 @@ pub(crate) fn read(text: Text<'_>, findings: &mut Findings<'_>) -> Option<Rule> 
         on: on?,
         rate,
         by,
-        window: window?,
-        delay,
-        outcomes,
-        line: 0,
-        attempts: None,
+        attempts: attempts?,
         shard: None,
         every: None,
         burst: None,
+        window: window?,
+        delay,
+        outcomes,
         guard: None,
+        line: 0,
     })
 }
 
-/// Takes the rate and the window off the end; absent, they are everything and always.
-fn tail<'t>(
-    text: Text<'t>,
-    rest: &mut &[Text<'t>],
-    findings: &mut Findings<'_>,
-) -> (Option<(Rate, By)>, Option<Window>) {
-    let (mut share, mut window) = (None, None);
-    loop {
-        match *rest {
-            [before @ .., when, span] if when.str() == "when" && window.is_none() => {
-                window = Some(rate::window(*span, findings));
-                *rest = before;
-            }
-            _ => {
-                let Some(len) = rate_len(rest).filter(|_| share.is_none()) else { break };
-                let (before, words) = rest.split_at_checked(rest.len() - len).unwrap_or((rest, &[]));
-                share = Some(rate::from_text(joined(text, words), findings));
-                *rest = before;
-            }
-        }
-    }
-    (share.unwrap_or(Some((Rate::ALL, By::Request))), window.unwrap_or(Some(Window::default())))
+/// How many and when: what stands at the end, in any order.
+#[derive(Default)]
+struct Tail<'t> {
+    rate: Option<Text<'t>>,
+    attempts: Option<Text<'t>>,
+    when: Option<Text<'t>>,
 }
 
-/// How many words at the end make a rate: `20%`, `20% of sessions`, `5% of header x-api-key`.
+impl<'t> Tail<'t> {
+    /// Takes them off the end.
+    fn take(text: Text<'t>, rest: &mut &[Text<'t>]) -> Self {
+        let mut tail = Self::default();
+        loop {
+            let (slot, before, words) = match *rest {
+                [before @ .., when, span] if when.str() == "when" => {
+                    (&mut tail.when, before, [*span].to_vec())
+                }
+                [before @ .., attempts, which] if attempts.str() == "attempts" => {
+                    (&mut tail.attempts, before, [*which].to_vec())
+                }
+                _ => {
+                    let Some(len) = rate_len(rest) else { return tail };
+                    let (before, words) = rest.split_at_checked(rest.len() - len).unwrap_or((rest, &[]));
+                    (&mut tail.rate, before, words.to_vec())
+                }
+            };
+            if slot.is_some() {
+                return tail; // a second one is no tail any more, and becomes a finding where it stands
+            }
+            *slot = Some(joined(text, &words));
+            *rest = before;
+        }
+    }
+}
+
+/// How many words at the end make a rate: `20%`, `20% of sessions`, `5% of header x-api-key`. The share of a `truncate 60%`,
+/// of a `loss 2%` or of a `stall 8s after 50%` is none.
 fn rate_len(words: &[Text<'_>]) -> Option<usize> {
     let is_share = |word: &Text<'_>| word.str().ends_with('%');
-    match words {
-        [.., share, of, kind, _]
-            if is_share(share) && of.str() == "of" && matches!(kind.str(), "header" | "cookie") =>
+    let (len, before) = match words {
+        [before @ .., share, of, kind, _]
+            if is_share(share) && of.str() == "of" && matches!(kind.str(), "header" | "cookie" | "path") =>
         {
-            Some(4)
+            (4, before)
         }
-        [.., share, of, what] if is_share(share) && of.str() == "of" && what.str() != "body" => Some(3),
-        [.., share] if is_share(share) => Some(1),
-        _ => None,
-    }
+        [before @ .., share, of, what] if is_share(share) && of.str() == "of" && what.str() != "body" => {
+            (3, before)
+        }
+        [before @ .., share] if is_share(share) => (1, before),
+        _ => return None,
+    };
+    let is_value = before.last().is_some_and(|word| matches!(word.str(), "truncate" | "loss" | "after"));
+    (!is_value).then_some(len)
 }
 
 fn what_it_does(
     text: Text<'_>,
     mut words: &[Text<'_>],
-    findings: &mut Findings<'_>,
+    on: Option<&Matcher>,
+    cx: &mut Context<'_>,
 ) -> Option<(Option<Delay>, Option<Action>)> {
     let (mut wait, mut fault) = (None, None);
     while let Some((keyword, rest)) = words.split_first() {
-        let len = up_to_keyword(rest);
+        let name = keyword.str();
+        // `outage reset`: what may look like the next fault is the value of this one.
+        let least = usize::from(matches!(name, "outage" | "drop_response") && !rest.is_empty());
+        let len = least + up_to_keyword(rest.get(least..).unwrap_or(&[]));
         let (value, behind) = rest.split_at_checked(len).unwrap_or((rest, &[]));
         words = behind;
         if value.is_empty() {
-            let name = keyword.str();
             let what = help(format!("`{name}` wants a value"), format!("write `{name} {}`", example(name)));
-            return findings.error("E04", keyword.span(), what);
+            return cx.findings.error("E04", keyword.span(), what);
         }
         let value = joined(text, value);
-        let twice = match keyword.str() {
-            "delay" => wait.replace(delay::from_text(value, findings)?).is_some(),
-            name => fault.replace(action::from_text(name, value, findings)?).is_some(),
+        let twice = if name == "delay" {
+            let delay = delay::from_text(value, cx)?;
+            sense::wait(on, &delay, value.span(), &mut cx.findings);
+            wait.replace(delay).is_some()
+        } else {
+            let action = action::from_text(name, value, cx)?;
+            sense::fault(on, &action, keyword.span(), &mut cx.findings);
+            fault.replace(action).is_some()
         };
         if twice {
             let what = help("a second fault in one rule", "give each its own --fault");
-            return findings.error("E03", keyword.span(), what);
+            return cx.findings.error("E03", keyword.span(), what);
         }
     }
     Some((wait, fault))
@@ -152,6 +182,16 @@ fn example(keyword: &str) -> &'static str {
         "respond" => "503",
         "rate_limit" => "50/s",
         "reset" => "\"before headers\"",
+        "truncate" => "60%",
+        "throttle" => "10KB/s",
+        "stall" => "8s after headers",
+        "loss" => "2%",
+        "corrupt" => "bitflip per 4KB",
+        "drop_response" => "reset",
+        "duplicate" => "1",
+        "outage" => "refuse",
+        "goaway" => "graceful",
+        "websocket_close" => "1011",
         _ => "30s",
     }
 }

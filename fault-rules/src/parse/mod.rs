@@ -1,41 +1,49 @@
 //! From text to rules: what was typed, then what it means, with every mistake on the way.
 
 mod action;
+mod codes;
 mod delay;
 mod file;
 mod findings;
+mod group;
+mod grpc;
+mod guard;
+mod hook;
 mod inline;
+mod loader;
 mod on;
 mod rate;
 mod respond;
 mod rule;
+mod safety;
+mod select;
+mod sense;
+mod shard;
 mod table;
 mod text;
 mod units;
+mod when;
 mod words;
-
-use std::io;
 
 use toml::de::DeTable;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use self::findings::{Findings, help};
+use self::findings::{Findings, Span, help};
 use self::text::Text;
+use crate::group::Group;
 use crate::limits;
 use crate::report::Report;
 use crate::rule::{Rule, RuleSet};
 
-/// Reads a rule file. `file` is its name in findings; `load` reads a `body_file` (relative names are the caller's to
-/// resolve).
+pub use loader::Loader;
+
+/// Reads a rule file. `file` is its name in findings; `loader` reads the files that it names (relative names are the
+/// caller's to resolve).
 ///
 /// # Errors
 /// Every mistake of the file at once.
-pub fn parse(
-    source: &str,
-    file: &str,
-    load: &dyn Fn(&str) -> io::Result<Vec<u8>>,
-) -> Result<RuleSet, Report> {
-    let mut cx = Context { findings: Findings::new(source, file), load, loaded: 0 };
+pub fn parse(source: &str, file: &str, loader: &Loader<'_>) -> Result<RuleSet, Report> {
+    let mut cx = Context::new(Findings::new(source, file), loader);
     if limits::SOURCE_BYTES < source.len() {
         cx.findings.error::<()>(
             "E00",
@@ -62,13 +70,13 @@ pub fn parse(
 /// # Errors
 /// Every mistake of the text at once.
 pub fn parse_inline(rule: &str) -> Result<Rule, Report> {
-    let mut findings = Findings::new(rule, INLINE);
+    let mut cx = Context::new(Findings::new(rule, INLINE), &Loader::NOTHING);
     let read = if limits::SOURCE_BYTES < rule.len() {
-        findings.error("E00", 0..0, help("a rule of more than 1 MiB", "write a rule file"))
+        cx.findings.error("E00", 0..0, help("a rule of more than 1 MiB", "write a rule file"))
     } else {
-        inline::read(Text::exact(rule, 0), &mut findings)
+        inline::read(Text::exact(rule, 0), &mut cx)
     };
-    findings.conclude(read).map(|(rule, _)| rule)
+    cx.findings.conclude(read).map(|(rule, _)| rule)
 }
 
 /// The set with more rules behind its own.
@@ -91,31 +99,47 @@ pub(crate) fn add_rules(mut set: RuleSet, more: Vec<Rule>) -> Result<RuleSet, Re
             Err(report) => clashes.extend(report.0),
         }
     }
-    if !clashes.is_empty() {
-        return Err(Report(clashes));
-    }
-    let warnings = std::mem::take(&mut set.warnings);
-    let set = RuleSet::new(set.seed, set.safety, set.rules, set.fingerprint);
-    Ok(RuleSet { warnings, ..set })
+    if clashes.is_empty() { Ok(set.gated()) } else { Err(Report(clashes)) }
 }
 
 /// What a parser of a file needs beside the table it reads.
 struct Context<'c> {
     findings: Findings<'c>,
-    load: &'c dyn Fn(&str) -> io::Result<Vec<u8>>,
+    loader: &'c Loader<'c>,
     /// Hash of the files read so far.
     loaded: u64,
+    /// The file's groups; one that is wrong is there too, so that no reference to it is called unknown.
+    groups: Vec<Group>,
+    /// Names of the file's guards, in order.
+    guards: Vec<String>,
+    places: Places,
 }
 
-impl Context<'_> {
+/// Where things stand that are compared with each other once all are read; each list is in the order of the set's.
+#[derive(Default)]
+struct Places {
+    rules: Vec<Span>,
+    groups: Vec<Span>,
+    guards: Vec<Span>,
+    armed: Span,
+    max_affected: Span,
+}
+
+impl<'c> Context<'c> {
+    fn new(findings: Findings<'c>, loader: &'c Loader<'c>) -> Self {
+        Self {
+            findings,
+            loader,
+            loaded: 0,
+            groups: Vec::new(),
+            guards: Vec::new(),
+            places: Places::default(),
+        }
+    }
+
     fn fingerprint(&self) -> u64 {
         xxh3_64_with_seed(&self.loaded.to_le_bytes(), xxh3_64(self.findings.source().as_bytes()))
     }
-}
-
-/// What to say about a right word whose time has not come.
-fn not_built(word: &str) -> (String, Option<String>) {
-    help(format!("`{word}` is not built yet (issue 4)"), "take it out for now; it would be ignored otherwise")
 }
 
 /// The name of the command line in findings.

@@ -1,22 +1,30 @@
-//! `rate` and `when`: how many, of what, and in which part of the run.
+//! `rate`: how many, and of what.
 
 use super::findings::{Findings, Span, help};
 use super::table::{self, Field};
 use super::text::Text;
-use super::{not_built, on, units, words};
-use crate::rule::Window;
+use super::{on, units, words};
+use crate::matcher::{Matcher, Template};
 use crate::select::{By, Rate};
 
-/// The value of a `rate` key.
-pub(crate) fn field(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<(Rate, By)> {
+/// The value of a `rate` key. A part of the path must be a part of `on`, where that could be read.
+pub(crate) fn field(
+    field: &Field<'_>,
+    on: Option<&Matcher>,
+    findings: &mut Findings<'_>,
+) -> Option<(Rate, By)> {
     match table::bare_number(field.value) {
         Some(number) => findings.error("E05", field.span(), units::bare_share(number)),
-        None => from_text(field.text("20%", findings)?, findings),
+        None => from_text(field.text("20%", findings)?, on, findings),
     }
 }
 
-/// `20%`, `20% of sessions`, `5% of header x-api-key`.
-pub(crate) fn from_text(text: Text<'_>, findings: &mut Findings<'_>) -> Option<(Rate, By)> {
+/// `20%`, `20% of sessions`, `5% of header x-api-key`, `5% of path customer`.
+pub(crate) fn from_text(
+    text: Text<'_>,
+    on: Option<&Matcher>,
+    findings: &mut Findings<'_>,
+) -> Option<(Rate, By)> {
     let words = text.words();
     let Some((first, rest)) = words.split_first() else {
         return findings.error("E05", text.span(), help("an empty rate", "write `20%` or `20% of sessions`"));
@@ -24,7 +32,7 @@ pub(crate) fn from_text(text: Text<'_>, findings: &mut Findings<'_>) -> Option<(
     let rate = units::share(*first, findings);
     let by = match rest {
         [] => Some(By::Request),
-        [of, what @ ..] if of.str() == "of" && !what.is_empty() => by(what, findings),
+        [of, what @ ..] if of.str() == "of" && !what.is_empty() => by(what, on, findings),
         [wrong, ..] => {
             let what =
                 help(format!("`{}` does not belong to a rate", wrong.str()), "write `20% of sessions`");
@@ -34,44 +42,8 @@ pub(crate) fn from_text(text: Text<'_>, findings: &mut Findings<'_>) -> Option<(
     rate.zip(by)
 }
 
-/// `2m..3m30s`, `..30s`, `1m..`.
-pub(crate) fn window(text: Text<'_>, findings: &mut Findings<'_>) -> Option<Window> {
-    if let Some((_, more)) = text.split_once(",") {
-        return findings.error("E23", more.span(), not_built("ramp, step and repeat"));
-    }
-    let Some((from, to)) = text.split_once("..") else {
-        let all = text.str();
-        let what = help(
-            format!("`{all}` is no time window"),
-            format!("write `{all}..` for from then on, `..{all}` for until then"),
-        );
-        return findings.error("E18", text.span(), what);
-    };
-    if from.str().is_empty() && to.str().is_empty() {
-        return findings.error(
-            "E18",
-            text.span(),
-            help("a window without ends", "leave `when` out for always"),
-        );
-    }
-    let bound = |text: Text<'_>, findings: &mut Findings<'_>| match text.str() {
-        "" => Some(None),
-        _ => units::duration(text, findings).map(Some),
-    };
-    let (from, to) = (bound(from, findings)?, bound(to, findings)?);
-    let from = from.unwrap_or_default();
-    if to.is_some_and(|to| to <= from) {
-        return findings.error(
-            "E18",
-            text.span(),
-            help("the window ends before it starts", "write the earlier time first"),
-        );
-    }
-    Some(Window::between(from, to))
-}
-
 /// What the share is taken of.
-fn by(what: &[Text<'_>], findings: &mut Findings<'_>) -> Option<By> {
+fn by(what: &[Text<'_>], on: Option<&Matcher>, findings: &mut Findings<'_>) -> Option<By> {
     let (kind, name) = match what {
         [kind] => (*kind, None),
         [kind, name] => (*kind, Some(*name)),
@@ -91,8 +63,8 @@ fn by(what: &[Text<'_>], findings: &mut Findings<'_>) -> Option<By> {
         ("connections", None) => Some(By::Connection),
         ("header", Some(name)) => Some(By::Header(on::header_name(name, findings)?)),
         ("cookie", Some(name)) => Some(By::Cookie(name.str().to_owned())),
-        ("path", _) => findings.error("E23", kind.span(), not_built("of path NAME")),
-        ("header" | "cookie", None) => {
+        ("path", Some(name)) => Some(By::Path(path_name(name, on, findings)?)),
+        ("header" | "cookie" | "path", None) => {
             let what = help(
                 format!("`of {}` wants a name", kind.str()),
                 format!("write `5% of {} NAME`", kind.str()),
@@ -108,9 +80,27 @@ fn by(what: &[Text<'_>], findings: &mut Findings<'_>) -> Option<By> {
     }
 }
 
+/// A `{name}` of the rule's path.
+pub(crate) fn path_name(name: Text<'_>, on: Option<&Matcher>, findings: &mut Findings<'_>) -> Option<String> {
+    let bare = name.str().strip_prefix('{').and_then(|name| name.strip_suffix('}'));
+    let bare = name.part(bare.unwrap_or(name.str()));
+    let Some(on) = on else { return Some(bare.str().to_owned()) };
+    let template = on.path.as_ref();
+    if template.is_some_and(|template| template.has_name(bare.str())) {
+        return Some(bare.str().to_owned());
+    }
+    let known: Vec<_> = template.into_iter().flat_map(Template::names).collect();
+    let advice = match words::nearest(bare.str(), &known) {
+        Some(right) => format!("did you mean `{right}`?"),
+        None => format!("name a part in `on`: \"/api/{{{}}}/**\"", bare.str()),
+    };
+    let message = format!("no part of the path is called `{}`", bare.str());
+    findings.error("E10", bare.span(), help(message, advice))
+}
+
 fn unknown_kind(kind: &str, span: Span, findings: &mut Findings<'_>) -> Option<By> {
     let what = help(format!("a rate is not taken of `{kind}`"), words::did_you_mean(kind, KINDS));
     findings.error("E05", span, what)
 }
 
-const KINDS: &[&str] = &["requests", "operations", "sessions", "connections", "header", "cookie"];
+const KINDS: &[&str] = &["requests", "operations", "sessions", "connections", "header", "cookie", "path"];

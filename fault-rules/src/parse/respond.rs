@@ -8,7 +8,7 @@ use toml::de::DeValue;
 use super::findings::{Findings, Span, help};
 use super::table::{self, Field, Fields};
 use super::text::Text;
-use super::{Context, on};
+use super::{Context, grpc, on};
 use crate::action::Respond;
 use crate::limits;
 
@@ -26,26 +26,44 @@ pub(crate) fn field(field: &Field<'_>, cx: &mut Context<'_>) -> Option<Respond> 
             );
             cx.findings.error("E24", field.span(), what)
         }
-        _ => {
-            let mut fields = field.table("`respond`", &mut cx.findings)?;
-            let span = fields.span();
-            let status_field = fields.get("status");
-            let asked = match &status_field {
-                Some(field) => status(field, &mut cx.findings),
-                None => cx.findings.missing(
-                    "E28",
-                    span,
-                    help("`status` is missing in `respond`", "write `status = 503`"),
-                ),
-            };
-            let (headers, body) = headers_and_body(&mut fields, cx);
-            fields.finish(&["grpc_status", "trailers"], &mut cx.findings);
-            let (status, headers, body) = (asked?, headers?, body?);
-            retry_after_fits(status, &headers, &mut cx.findings)?;
-            no_body_where_none_goes(status, &body, &mut cx.findings)?;
-            Some(answer(status, headers.into_iter().map(|(_, pair)| pair).collect(), body.bytes))
-        }
+        _ => from_table(field, cx),
     }
+}
+
+fn from_table(field: &Field<'_>, cx: &mut Context<'_>) -> Option<Respond> {
+    let mut fields = field.table("`respond`", &mut cx.findings)?;
+    let span = fields.span();
+    let grpc = grpc::status(&mut fields, &mut cx.findings);
+    let status_field = fields.get("status");
+    let asked = match (&status_field, &grpc) {
+        (Some(field), Some(Some(_))) => {
+            let what = help(
+                "`status` beside `grpc_status`",
+                "drop it: a gRPC answer is 200 with a status of its own",
+            );
+            cx.findings.error("E28", field.key.clone(), what)
+        }
+        (None, Some(Some(_))) | (_, None) => Some(200),
+        (Some(field), Some(None)) => status(field, &mut cx.findings),
+        (None, Some(None)) => {
+            let what = help("`status` is missing in `respond`", "write `status = 503`");
+            cx.findings.missing("E28", span, what)
+        }
+    };
+    let (headers, body) = headers_and_body(&mut fields, cx);
+    fields.finish(&mut cx.findings);
+    let (status, headers, body, grpc) = (asked?, headers?, body?, grpc?);
+    let headers_only: Vec<_> = headers.iter().map(|(_, pair)| pair.clone()).collect();
+    if let Some(grpc) = grpc {
+        if !body.bytes.is_empty() {
+            let what = help("a body beside `grpc_status`", "drop it: the call ends without a message");
+            return cx.findings.error("E16", body.span, what);
+        }
+        return Some(grpc::answer(headers_only, grpc));
+    }
+    retry_after_fits(status, &headers, &mut cx.findings)?;
+    no_body_where_none_goes(status, &body, &mut cx.findings)?;
+    Some(answer(status, headers_only, body.bytes))
 }
 
 /// `503`, of the command line.
@@ -134,7 +152,7 @@ fn headers_and_body(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> (Option<He
 
 fn body_file(field: &Field<'_>, cx: &mut Context<'_>) -> Option<Body> {
     let name = field.text("bodies/503.json", &mut cx.findings)?;
-    match (cx.load)(name.str()) {
+    match (cx.loader.file)(name.str()) {
         Ok(bytes) => {
             cx.loaded = xxhash_rust::xxh3::xxh3_64_with_seed(&bytes, cx.loaded);
             bounded(Body { bytes, span: field.span() }, &mut cx.findings)

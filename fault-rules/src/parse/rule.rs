@@ -5,7 +5,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::findings::{Findings, Span, help};
 use super::table::{self, Field, Fields};
-use super::{Context, action, delay, on, rate};
+use super::{Context, action, delay, guard, on, rate, select, sense, shard, when};
+use crate::action::Action;
 use crate::delay::Delay;
 use crate::limits;
 use crate::matcher::Matcher;
@@ -20,33 +21,39 @@ pub(crate) struct Placed {
 
 pub(crate) fn read(table: &DeTable<'_>, span: Span, cx: &mut Context<'_>) -> Option<Placed> {
     let line = u32::try_from(cx.findings.line(span.start)).unwrap_or(u32::MAX);
-    let mut fields = Fields::new(table, span.clone(), "[[rule]]");
+    let mut fields = Fields::new(table, span, "[[rule]]");
     let id = id(&mut fields, &mut cx.findings);
+    let on = fields.or("on", Matcher::default(), |field| on::field(field, cx));
+    let known = on.as_ref();
     let findings = &mut cx.findings;
-    let on = fields.get("on").map_or(Some(Matcher::default()), |field| on::field(&field, findings));
-    let share =
-        fields.get("rate").map_or(Some((Rate::ALL, By::Request)), |field| rate::field(&field, findings));
-    let window = fields.get("when").map_or(Some(Window::default()), |field| {
-        field.text("2m..3m30s", findings).and_then(|text| rate::window(text, findings))
-    });
-    let done = what_it_does(&mut fields, cx);
-    fields.finish(NOT_BUILT, &mut cx.findings);
-    let ((delay, outcomes), (id, id_span)) = (done?, id?);
-    let (rate, by) = share?;
+    let share = fields.or("rate", (Rate::ALL, By::Request), |field| rate::field(field, known, findings));
+    let attempts = fields.optional("attempts", |field| select::attempts(field, findings));
+    let shard = fields.optional("shard", |field| shard::field(field, known, findings));
+    let every = fields.optional("every", |field| select::every(field, findings));
+    let burst = fields.optional("burst", |field| select::burst(field, findings));
+    let when = fields.get("when");
+    let window = when.as_ref().map_or(Some(Window::default()), |field| when::field(field, findings));
+    let guard = fields.optional("guard", |field| guard::reference(field, cx));
+    let done = what_it_does(&mut fields, known, cx);
+    if let (Some(window), Some(field), Some((delay, outcomes))) = (&window, &when, &done) {
+        sense::scale(window, field, (delay, outcomes), &mut cx.findings);
+    }
+    fields.finish(&mut cx.findings);
+    let ((delay, outcomes), (id, id_span), (rate, by)) = (done?, id?, share?);
     let rule = Rule {
         id,
         on: on?,
         rate,
         by,
+        attempts: attempts?,
+        shard: shard?,
+        every: every?,
+        burst: burst?,
         window: window?,
         delay,
         outcomes,
+        guard: guard?,
         line,
-        attempts: None,
-        shard: None,
-        every: None,
-        burst: None,
-        guard: None,
     };
     Some(Placed { rule, id: id_span })
 }
@@ -57,11 +64,16 @@ pub(crate) fn is_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= limits::ID_CHARS && well_formed
 }
 
-fn id(fields: &mut Fields<'_>, findings: &mut Findings<'_>) -> Option<(String, Span)> {
+/// The id of a rule or a hook, and its place.
+pub(crate) fn id(fields: &mut Fields<'_>, findings: &mut Findings<'_>) -> Option<(String, Span)> {
     let Some(field) = fields.get("id") else {
         let advice =
             "write `id = \"cart-tail\"`: the id decides who is selected, so it must not change by itself";
-        return findings.missing("E25", fields.span(), help("a rule without an id", advice));
+        return findings.missing(
+            "E25",
+            fields.span(),
+            help(format!("{} without an id", fields.what()), advice),
+        );
     };
     let text = field.text("cart-tail", findings)?;
     if is_id(text.str()) {
@@ -71,39 +83,57 @@ fn id(fields: &mut Fields<'_>, findings: &mut Findings<'_>) -> Option<(String, S
     findings.error("E25", text.span(), what)
 }
 
-/// The delay and the faults of a rule, at least one of them.
-fn what_it_does(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> Option<(Option<Delay>, Vec<Outcome>)> {
+/// The delay and the faults of a rule, at least one of them. They must fit to whom the rule is about, where that is known.
+fn what_it_does(
+    fields: &mut Fields<'_>,
+    on: Option<&Matcher>,
+    cx: &mut Context<'_>,
+) -> Option<(Option<Delay>, Vec<Outcome>)> {
     let delay_field = fields.get("delay");
     let delay = match &delay_field {
-        Some(field) => delay::field(field, &mut cx.findings).map(Some),
+        Some(field) => wait(field, on, cx).map(Some),
         None => Some(None),
     };
-    let only = action::only(fields, cx);
+    let only = fault(fields, on, cx);
     let Some(one_of) = fields.get("one_of") else {
         let (delay, action) = (delay?, only.ok()?);
         if delay.is_none() && action.is_none() && !fields.has_unread() {
-            let advice = "give it a delay, or one of respond, rate_limit, reset, blackhole, storm, one_of";
+            let advice = format!("give it a delay, or one of {}, one_of", action::KEYS.join(", "));
             return cx.findings.missing("E04", fields.span(), help("a rule that does nothing", advice));
         }
-        return Some((
-            delay,
-            action
-                .map(|action| Outcome { weight: 1, delay: None, action: Some(action) })
-                .into_iter()
-                .collect(),
-        ));
+        let only = |action| Outcome { weight: 1, delay: None, action: Some(action) };
+        return Some((delay, action.map(only).into_iter().collect()));
     };
     if matches!(&only, Ok(Some(_)) | Err(())) {
         let what = help("`one_of` beside a fault", "move the fault into `one_of`, or into a rule of its own");
         cx.findings.error::<()>("E03", one_of.key.clone(), what);
     }
-    let outcomes = branches(&one_of, delay_field.is_some(), cx);
+    let outcomes = branches(&one_of, delay_field.is_some(), on, cx);
     Some((delay?, outcomes?)).filter(|_| matches!(only, Ok(None)))
 }
 
-fn branches(field: &Field<'_>, rule_delays: bool, cx: &mut Context<'_>) -> Option<Vec<Outcome>> {
+fn wait(field: &Field<'_>, on: Option<&Matcher>, cx: &mut Context<'_>) -> Option<Delay> {
+    let delay = delay::field(field, cx)?;
+    sense::wait(on, &delay, field.span(), &mut cx.findings);
+    Some(delay)
+}
+
+fn fault(fields: &mut Fields<'_>, on: Option<&Matcher>, cx: &mut Context<'_>) -> Result<Option<Action>, ()> {
+    let found = action::only(fields, on, cx)?;
+    Ok(found.map(|(span, action)| {
+        sense::fault(on, &action, span, &mut cx.findings);
+        action
+    }))
+}
+
+fn branches(
+    field: &Field<'_>,
+    rule_delays: bool,
+    on: Option<&Matcher>,
+    cx: &mut Context<'_>,
+) -> Option<Vec<Outcome>> {
     let items = field.array(&mut cx.findings)?;
-    let read: Vec<_> = items.iter().map(|item| branch(item, rule_delays, cx)).collect();
+    let read: Vec<_> = items.iter().map(|item| branch(item, rule_delays, on, cx)).collect();
     let outcomes: Vec<Outcome> = read.into_iter().collect::<Option<_>>()?;
     let total: u64 = outcomes.iter().map(|outcome| u64::from(outcome.weight)).sum();
     if total == 0 {
@@ -114,7 +144,12 @@ fn branches(field: &Field<'_>, rule_delays: bool, cx: &mut Context<'_>) -> Optio
     Some(outcomes)
 }
 
-fn branch(item: &Spanned<DeValue<'_>>, rule_delays: bool, cx: &mut Context<'_>) -> Option<Outcome> {
+fn branch(
+    item: &Spanned<DeValue<'_>>,
+    rule_delays: bool,
+    on: Option<&Matcher>,
+    cx: &mut Context<'_>,
+) -> Option<Outcome> {
     let DeValue::Table(table) = item.get_ref() else {
         let what =
             help("a branch of `one_of` is a table", "write `{ reset = \"before headers\", weight = 2 }`");
@@ -130,16 +165,16 @@ fn branch(item: &Spanned<DeValue<'_>>, rule_delays: bool, cx: &mut Context<'_>) 
             let what = help("two delays for one exchange", "keep the rule's, or give each branch its own");
             cx.findings.error("E03", field.key, what)
         }
-        Some(field) => delay::field(&field, &mut cx.findings).map(Some),
+        Some(field) => wait(&field, on, cx).map(Some),
         None => Some(None),
     };
-    let action = action::only(&mut fields, cx);
+    let action = fault(&mut fields, on, cx);
     let empty = matches!((&delay, &action), (Some(None), Ok(None))) && !fields.has_unread();
     if empty {
         let what = help("a branch that does nothing", "give it a delay or a fault");
         cx.findings.missing::<()>("E04", item.span(), what);
     }
-    fields.finish(NOT_BUILT, &mut cx.findings);
+    fields.finish(&mut cx.findings);
     (!empty).then_some(())?;
     Some(Outcome { weight: weight?, delay: delay?, action: action.ok()? })
 }
@@ -157,27 +192,3 @@ fn weight(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<u32> {
         }
     }
 }
-
-/// Right words whose time has not come: refused, never passed over.
-pub(crate) const NOT_BUILT: &[&str] = &[
-    "attempts",
-    "burst",
-    "corrupt",
-    "drop_response",
-    "duplicate",
-    "every",
-    "failover",
-    "goaway",
-    "guard",
-    "hook",
-    "judge",
-    "outage",
-    "packet_loss",
-    "rst_stream",
-    "shard",
-    "stale",
-    "stall",
-    "throttle",
-    "truncate",
-    "ws_close",
-];

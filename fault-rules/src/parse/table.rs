@@ -40,20 +40,61 @@ impl<'d> Fields<'d> {
         self.table.keys().any(|key| !self.known.contains(&key.get_ref().as_ref()))
     }
 
+    /// What it is, for messages.
+    pub(crate) fn what(&self) -> &'static str {
+        self.what
+    }
+
     /// Where the table begins: for what it lacks.
     pub(crate) fn span(&self) -> Span {
         self.span.clone()
     }
 
-    /// Reports the keys that nobody asked for; those of `not_built` are right words whose time has not come.
-    pub(crate) fn finish(self, not_built: &[&str], findings: &mut Findings<'_>) {
+    /// The value of a key that may be absent; `None` where it is there and wrong.
+    pub(crate) fn optional<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&Field<'d>) -> Option<T>,
+    ) -> Option<Option<T>> {
+        match self.get(name) {
+            Some(field) => read(&field).map(Some),
+            None => Some(None),
+        }
+    }
+
+    /// The value of a key, or what holds where it is absent; `None` where it is there and wrong.
+    pub(crate) fn or<T>(
+        &mut self,
+        name: &'static str,
+        usual: T,
+        read: impl FnOnce(&Field<'d>) -> Option<T>,
+    ) -> Option<T> {
+        match self.get(name) {
+            Some(field) => read(&field),
+            None => Some(usual),
+        }
+    }
+
+    /// A key that must be there; `example` is what it might hold.
+    pub(crate) fn needed(
+        &mut self,
+        name: &'static str,
+        example: &str,
+        findings: &mut Findings<'_>,
+    ) -> Option<Field<'d>> {
+        let found = self.get(name);
+        if found.is_none() {
+            let message = format!("`{name}` is missing in {}", self.what);
+            findings.missing::<()>("E30", self.span(), help(message, format!("write `{name} = {example}`")));
+        }
+        found
+    }
+
+    /// Reports the keys that nobody asked for.
+    pub(crate) fn finish(self, findings: &mut Findings<'_>) {
         for (key, _) in self.table {
             let word = key.get_ref().as_ref();
             if self.known.contains(&word) {
-                continue;
-            }
-            if not_built.contains(&word) {
-                findings.error::<()>("E23", key.span(), super::not_built(word));
                 continue;
             }
             let what = help(

@@ -58,6 +58,25 @@ impl<'t> Text<'t> {
         Some((self.part(before.trim()), self.part(behind.trim())))
     }
 
+    /// Before and behind the last `separator`, both trimmed.
+    pub(crate) fn rsplit_once(&self, separator: &str) -> Option<(Self, Self)> {
+        let (before, behind) = self.text.rsplit_once(separator)?;
+        Some((self.part(before.trim()), self.part(behind.trim())))
+    }
+
+    /// Without a pair of double quotes around.
+    pub(crate) fn unquoted(&self) -> Self {
+        let bare = self.text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        self.part(bare.unwrap_or(self.text))
+    }
+
+    /// Before a last word, trimmed.
+    pub(crate) fn strip_last_word(&self, word: &str) -> Option<Self> {
+        let rest = self.text.strip_suffix(word)?;
+        let ends = rest.is_empty() || rest.ends_with(char::is_whitespace);
+        ends.then(|| self.part(rest.trim()))
+    }
+
     /// Behind a prefix, trimmed.
     pub(crate) fn strip_word(&self, word: &str) -> Option<Self> {
         let rest = self.text.strip_prefix(word)?;

@@ -172,6 +172,14 @@ impl Shaper {
         self.items.iter_mut().filter(|item| item.tag == tag).for_each(Item::remove);
     }
 
+    /// The same, and nothing of it is kept: for a direction that outlives any number of parts. Gives what became of it.
+    pub fn forget(&mut self, tag: usize, now: Duration) -> Outcome {
+        self.charge(now);
+        let outcome = self.outcome(tag);
+        self.items.retain(|item| item.tag != tag);
+        outcome
+    }
+
     /// What became of a part so far: of all that was added under its tag.
     #[must_use]
     pub fn outcome(&self, tag: usize) -> Outcome {

@@ -14,6 +14,7 @@ use super::Answer;
 use crate::books::{EdgeBooks, RuleBooks, Scope, Snapshot};
 use crate::metrics;
 use crate::shared::Shared;
+use crate::tcp::TcpEdgeBooks;
 use crate::time::{micros, since_epoch, wall_us};
 
 /// `GET /books`.
@@ -22,6 +23,8 @@ struct Books {
     run: Option<String>,
     in_flight: i64,
     edges: Vec<EdgeBooks>,
+    /// Of all time: a replay is HTTP.
+    tcp_edges: Vec<TcpEdgeBooks>,
     rules: Vec<RuleBooks>,
     lifted: Option<String>,
     breach: bool,
@@ -59,6 +62,7 @@ pub(super) fn status(shared: &Shared) -> Value {
                 "listen": edge.listen.to_string(),
                 "tls": edge.tls,
                 "upstream": config.upstream.url,
+                "upstreams": config.upstreams().map(|upstream| &upstream.url).collect::<Vec<_>>(),
                 "connections": edge.connections.load(Ordering::Acquire),
             })
         })
@@ -87,11 +91,25 @@ pub(super) fn status(shared: &Shared) -> Value {
         "recording": shared.recorder.as_ref().map(crate::recorder::Recorder::status),
         "ledger": { "lines": shared.ledger.lines(), "lost": shared.ledger.lost() },
         "edges": edges,
+        "tcp_edges": tcp_edges(shared),
         "limits": limits(shared),
         "run": shared.runs.open().map(|run| value!({
             "run": &*run.tag, "running_us": micros(run.scope.started.elapsed()), "in_flight": run.scope.in_flight(),
         })),
     })
+}
+
+fn tcp_edges(shared: &Shared) -> Vec<Value> {
+    let status = |edge: Arc<crate::tcp::TcpEdge>| {
+        value!({
+            "name": &*edge.name,
+            "listen": edge.listen().to_string(),
+            "upstream": &*edge.upstream(),
+            "enabled": edge.is_open(),
+            "connections": edge.books.rows().open,
+        })
+    };
+    shared.tcp.all().into_iter().map(status).collect()
 }
 
 /// What clients may take, what they take now, and how often a bound was met.
@@ -139,6 +157,7 @@ pub(super) fn books(shared: &Shared, run: Option<&str>) -> Answer {
             run: scope.run.clone(),
             in_flight,
             edges,
+            tcp_edges: if scope.run.is_none() { shared.tcp.rows() } else { Vec::new() },
             rules,
             breach: lifted.as_ref().is_some_and(|lifted| lifted.breach),
             lifted: lifted.map(|lifted| lifted.reason),
@@ -213,6 +232,16 @@ pub(super) fn stop_recording(shared: &Arc<Shared>) -> Answer {
         Some(recorder) => {
             recorder.stop();
             json(StatusCode::OK, &recorder.status())
+        }
+        None => problem(StatusCode::CONFLICT, "nothing is recorded; start the proxy with --record FILE"),
+    }
+}
+
+pub(super) fn rotate_recording(shared: &Arc<Shared>) -> Answer {
+    match &shared.recorder {
+        Some(recorder) if recorder.rotate() => json(StatusCode::ACCEPTED, &recorder.status()),
+        Some(_) => {
+            problem(StatusCode::CONFLICT, "the recording has ended, or has more to write than it can hold")
         }
         None => problem(StatusCode::CONFLICT, "nothing is recorded; start the proxy with --record FILE"),
     }

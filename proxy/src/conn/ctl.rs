@@ -129,8 +129,9 @@ impl ConnCtl {
         }
     }
 
-    pub(crate) fn count_hook(&self) {
-        self.hooked.fetch_add(1, Ordering::Relaxed);
+    /// Is it the first exchange of the connection?
+    pub(crate) fn count_hook(&self) -> bool {
+        self.hooked.fetch_add(1, Ordering::Relaxed) == 0
     }
 
     pub(crate) fn hooked(&self) -> u64 {

@@ -48,6 +48,7 @@ pub(crate) use ctl::{ConnCtl, Ended, Farewell, Refusal};
 pub(crate) use cut::Cut;
 pub(crate) use framing::BodyFraming;
 pub(crate) use inbound::InboundOrder;
+pub(crate) use outq::unacknowledged;
 pub(crate) use pause::Pause;
 pub(crate) use raw::Raw;
 pub(crate) use round::HeaderBounds;

@@ -18,12 +18,16 @@ pub(crate) struct Plan {
     /// Rules that match, selected or not.
     pub(crate) matched: SmallVec<[u32; 8]>,
     pub(crate) parts: SmallVec<[Part; 2]>,
+    /// Rules that count (`every`, `burst`) and wait for a status, each with the hash of the key it counts under.
+    pub(crate) uncounted: SmallVec<[(usize, u64); 1]>,
 }
 
 /// One wish.
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) rule: usize,
+    /// The roll that selected the exchange.
+    pub(crate) roll: u64,
     /// Seed of what is drawn within the exchange.
     pub(crate) key: u64,
     pub(crate) wish: Wish,
@@ -49,19 +53,27 @@ pub(crate) enum Became {
 }
 
 impl Plan {
-    pub(crate) fn new(decision: Decision) -> Self {
-        let mut parts = SmallVec::new();
+    pub(crate) fn new(decision: Decision, live: &Live) -> Self {
+        let mut parts = SmallVec::<[Part; 2]>::new();
         for selected in &decision.selected {
             let became = selected.suppressed.map_or(Became::Open, Became::Suppressed);
             let wishes = [selected.delay.map(Wish::Delay), selected.action.map(Wish::Action)];
             parts.extend(wishes.into_iter().flatten().map(|wish| Part {
                 rule: selected.rule,
+                roll: selected.roll,
                 key: selected.key,
                 wish,
                 became,
             }));
         }
-        Plan { matched: decision.matched, parts }
+        // an outage is judged when the exchange meets it: until then its window may have opened
+        let is_outage = |part: &&mut Part| matches!(part.action(live), Some(Action::Outage(_)));
+        for outage in parts.iter_mut().filter(is_outage) {
+            if matches!(outage.became, Became::Suppressed(Why::Window | Why::Ramp)) {
+                outage.became = Became::Open;
+            }
+        }
+        Plan { matched: decision.matched, parts, uncounted: SmallVec::new() }
     }
 
     /// Is there anything left to do?
@@ -69,12 +81,15 @@ impl Plan {
         self.parts.iter().any(|part| part.became == Became::Open)
     }
 
-    /// Is there anything left to do that depends on nothing else? A rate limit may grant, a storm needs an outcome, a rule
-    /// may wait for the answer's status.
+    /// Is there anything left to do that depends on nothing else? A rate limit may grant, a storm needs an outcome, an outage
+    /// may be over, a rule may wait for the answer's status.
     pub(crate) fn is_open_for_certain(&self, live: &Live) -> bool {
         let certain = |part: &Part| {
-            !matches!(part.action(live), Some(Action::RateLimit(_) | Action::Storm(_) | Action::Stale(_)))
-                && live.set.rules()[part.rule].on.status().is_none()
+            let depends = matches!(
+                part.action(live),
+                Some(Action::RateLimit(_) | Action::Storm(_) | Action::Stale(_) | Action::Outage(_))
+            );
+            !depends && live.set.rules()[part.rule].on.status().is_none()
         };
         self.parts.iter().any(|part| part.became == Became::Open && certain(part))
     }
@@ -105,9 +120,20 @@ impl Plan {
 
     /// Nothing of what is still open will be done.
     pub(crate) fn suppress_open(&mut self, why: Why) {
-        for part in self.parts.iter_mut().filter(|part| part.became == Became::Open) {
+        self.suppress(why, |_| true);
+    }
+
+    /// Nothing of what is still open, and chosen, will be done.
+    pub(crate) fn suppress(&mut self, why: Why, chosen: impl Fn(&Part) -> bool) {
+        let is_meant = |part: &&mut Part| part.became == Became::Open && chosen(part);
+        for part in self.parts.iter_mut().filter(is_meant) {
             part.became = Became::Suppressed(why);
         }
+    }
+
+    /// Rules of which something is still to be done, each once.
+    pub(crate) fn open_rules(&self) -> SmallVec<[usize; 2]> {
+        distinct(self.parts.iter().filter(|part| part.became == Became::Open))
     }
 
     /// The next action that is still open, from a place on.
@@ -120,14 +146,19 @@ impl Plan {
 
     /// Places of rules that touched the exchange so far, each once; what happens beside the exchange does not touch it.
     pub(crate) fn touched(&self, live: &Live) -> SmallVec<[usize; 2]> {
-        let mut rules = SmallVec::<[usize; 2]>::new();
-        for part in self.parts.iter().filter(|part| part.touches(live)) {
-            if !rules.contains(&part.rule) {
-                rules.push(part.rule);
-            }
-        }
-        rules
+        distinct(self.parts.iter().filter(|part| part.touches(live)))
     }
+}
+
+/// The rules of these parts, each once.
+fn distinct<'a>(parts: impl Iterator<Item = &'a Part>) -> SmallVec<[usize; 2]> {
+    let mut rules = SmallVec::new();
+    for part in parts {
+        if !rules.contains(&part.rule) {
+            rules.push(part.rule);
+        }
+    }
+    rules
 }
 
 impl Part {

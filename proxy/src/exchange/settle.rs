@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fault_rules::action::Kind;
 use fault_rules::decide::Why;
 use pingora_error::{Error, ErrorSource, ErrorType};
 
 use super::{Became, Exchange, Fate, Open, Part};
 use crate::books::{EdgeBooks, EndedExchange, RuleBooks, bump};
-use crate::faults::storm::{self, Launches};
+use crate::faults::copies::Launches;
+use crate::faults::storm;
 use crate::ledger::Line;
 use crate::recorder::Item;
 use crate::shared::Shared;
@@ -37,6 +39,9 @@ impl Exchange {
         let Some(mut open) = self.open.take() else { return Launches::new() };
         let ending = open.ending(error);
         open.note_shapes(ending);
+        if let (Ending::Delivered, Some(key), Some(keeping)) = (ending, open.stale_key, open.keeping.take()) {
+            keeping.keep(key, &self.shared.rules.gauges.stale);
+        }
         let launches = storm::set_off(&mut open, ending, &self.shared);
         self.shared.timings.observe(open.edge, open.elapsed());
         open.post(ending, &self.shared);
@@ -96,10 +101,13 @@ impl Open {
         if self.share_open {
             self.note_share(self.is_touched(), shared);
         }
-        self.plan.suppress_open(match ending {
-            Ending::ClientGone | Ending::ClientGoneAfter => Why::ClientGone,
-            _ => Why::NotSetOff,
-        });
+        if matches!(ending, Ending::ClientGone | Ending::ClientGoneAfter) {
+            self.plan.suppress_open(Why::ClientGone);
+        }
+        let live = self.live.clone();
+        let is_beside = |part: &Part| part.action(&live).is_some_and(|action| action.kind() == Kind::Side);
+        self.plan.suppress(Why::NotSetOff, is_beside);
+        self.plan.suppress_open(Why::NoSuchPoint);
         self.post_rules(shared);
         self.post_ended(ending);
         let ambiguous = u64::from(self.unanswered + u32::from(self.answer.origin_status().is_none()));

@@ -1,22 +1,30 @@
 //! The rules in force: which set, since when, and whether they may act at all.
 
 mod arming;
+mod extra;
+mod fit;
 mod gauges;
+mod latencies;
 mod watch;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
+use fault_rules::action::Direction;
 use fault_rules::report::Diagnostic;
 use fault_rules::{Decision, Facts, Rule, RuleSet};
 use tokio::sync::watch as channel;
 
 use crate::sync::lock;
+use crate::upstream::Standins;
 
 pub(crate) use arming::Standing;
+pub(crate) use extra::Extra;
 pub(crate) use gauges::Gauges;
+pub use latencies::latencies;
 pub(crate) use watch::{RuleFile, Watching};
 
 /// One set of rules, whole. An exchange keeps the one it began with.
@@ -27,12 +35,21 @@ pub(crate) struct Live {
     pub(crate) seed: u64,
     /// The rules' ids, shared by every ledger line and header that names them.
     pub(crate) ids: Vec<Arc<str>>,
+    /// Who takes over in outages.
+    pub(crate) standins: Standins,
+    ways: HashMap<String, Direction>,
 }
 
 impl Live {
     fn new(generation: u64, set: RuleSet, fallback_seed: u64) -> Self {
         let ids = set.rules().iter().map(|rule| Arc::from(rule.id.as_str())).collect();
-        Live { generation, seed: set.seed.unwrap_or(fallback_seed), set, ids }
+        let seed = set.seed.unwrap_or(fallback_seed);
+        Live { generation, seed, set, ids, standins: Standins::default(), ways: HashMap::new() }
+    }
+
+    /// The direction of a TCP connection that a rule is about, where its fault does not say it.
+    pub(crate) fn way_of(&self, id: &str) -> Option<Direction> {
+        self.ways.get(id).copied()
     }
 }
 
@@ -42,13 +59,22 @@ pub(crate) struct Rules {
     live: ArcSwap<Live>,
     changed: channel::Sender<u64>,
     reload: Mutex<Reload>,
+    sources: Mutex<Sources>,
     inline: Vec<Rule>,
+    tcp_edges: Vec<String>,
     fallback_seed: u64,
     origin: Instant,
     /// Microseconds from `origin` to the point that windows count from.
     epoch_us: AtomicU64,
     pub(crate) standing: Standing,
     pub(crate) gauges: Gauges,
+}
+
+/// Where the rules come from, beside the command line.
+#[derive(Debug, Default)]
+struct Sources {
+    file: RuleSet,
+    extra: Extra,
 }
 
 /// What is known of the rule file.
@@ -71,7 +97,9 @@ impl Rules {
             live: ArcSwap::from_pointee(Live::new(0, RuleSet::default(), fallback_seed)),
             changed: channel::channel(0).0,
             reload: Mutex::default(),
+            sources: Mutex::default(),
             inline,
+            tcp_edges: Vec::new(),
             fallback_seed,
             origin: Instant::now(),
             epoch_us: AtomicU64::new(0),
@@ -94,19 +122,38 @@ impl Rules {
     /// # Errors
     /// An id that the command line uses too; then the set in force stays.
     pub(crate) fn replace(&self, set: RuleSet) -> Result<u64, fault_rules::Report> {
-        let set = set.with_rules(self.inline.clone())?;
+        let mut sources = lock(&self.sources);
+        let generation = self.put(&set, &sources.extra)?;
+        sources.file = set;
         let mut reload = lock(&self.reload);
-        let now = self.live();
         reload.loaded_at = Some(SystemTime::now());
         reload.errors.clear();
         reload.unreadable = None;
-        if now.generation > 0 && now.set.fingerprint() == set.fingerprint() {
+        Ok(generation)
+    }
+
+    /// Puts other rules behind those of the file and of the command line.
+    ///
+    /// # Errors
+    /// An id that one of those uses too, or too many rules; then the set in force stays.
+    pub(crate) fn replace_extra(&self, extra: Extra) -> Result<u64, fault_rules::Report> {
+        let mut sources = lock(&self.sources);
+        let generation = self.put(&sources.file, &extra)?;
+        sources.extra = extra;
+        Ok(generation)
+    }
+
+    fn put(&self, file: &RuleSet, extra: &Extra) -> Result<u64, fault_rules::Report> {
+        let set = file.clone().with_rules(self.inline.clone())?.with_rules(extra.rules.clone())?;
+        let now = self.live();
+        if now.generation > 0 && now.set.fingerprint() == set.fingerprint() && now.ways == extra.ways {
             return Ok(now.generation);
         }
         let generation = now.generation + 1;
         self.gauges.adopt(&set);
-        self.live.store(Arc::new(Live::new(generation, set, self.fallback_seed)));
-        drop(reload);
+        let standins = Standins::resolve(&set); // may take a while, and no exchange waits for it
+        let live = Live::new(generation, set, self.fallback_seed);
+        self.live.store(Arc::new(Live { standins, ways: extra.ways.clone(), ..live }));
         self.wake_sleepers();
         Ok(generation)
     }
@@ -149,6 +196,7 @@ impl Rules {
     pub(crate) fn restart_windows(&self) {
         let now = crate::time::micros(self.now());
         self.epoch_us.store(now, Ordering::Release);
+        self.wake_sleepers();
     }
 
     /// A receiver that turns whenever a sleeper should ask whether its rule still holds.
@@ -170,7 +218,6 @@ impl Rules {
     pub(crate) fn arm(&self) {
         self.standing.arm(self.now());
         self.restart_windows();
-        self.wake_sleepers();
     }
 
     /// Lifts every rule, for a reason that people will read.

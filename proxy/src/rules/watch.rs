@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use fault_rules::RuleSet;
+use fault_rules::{Loader, RuleSet};
 use notify::{RecursiveMode, Watcher};
 
+use super::latencies::Latencies;
 use super::{Refusal, Rules};
 use crate::Error;
 
@@ -15,22 +16,27 @@ use crate::Error;
 #[derive(Debug, Clone)]
 pub(crate) struct RuleFile {
     path: PathBuf,
+    latencies: Arc<Latencies>,
 }
 
 impl RuleFile {
     pub(crate) fn new(path: PathBuf) -> Self {
-        RuleFile { path }
+        RuleFile { path, latencies: Arc::default() }
     }
 
     /// Reads and checks the whole file.
-    fn read(&self) -> Result<RuleSet, Refusal> {
+    fn read(&self, rules: &Rules) -> Result<RuleSet, Refusal> {
         let name = self.path.display().to_string();
         let source = std::fs::read_to_string(&self.path)
             .map_err(|error| Refusal::Unreadable(format!("{name}: {error}")))?;
         let folder = self.path.parent().unwrap_or(Path::new("")).to_path_buf();
-        let load = |file: &str| std::fs::read(folder.join(file));
-        fault_rules::parse(&source, &name, &load)
-            .map_err(|report| Refusal::Mistakes(report.findings().to_vec()))
+        let loader = Loader {
+            file: &|file| std::fs::read(folder.join(file)),
+            latencies: &|capture| self.latencies.of(&folder.join(capture)),
+        };
+        let set = fault_rules::parse(&source, &name, &loader)
+            .map_err(|report| Refusal::Mistakes(report.findings().to_vec()))?;
+        rules.fit(set, &source, &name)
     }
 
     /// The first reading: a mistake is an error.
@@ -38,7 +44,7 @@ impl RuleFile {
     /// # Errors
     /// The file cannot be read or has mistakes; all of them are named.
     pub(crate) fn load(&self, rules: &Rules) -> Result<u64, Error> {
-        let set = self.read().map_err(|refusal| match refusal {
+        let set = self.read(rules).map_err(|refusal| match refusal {
             Refusal::Unreadable(why) => Error::Rules(why),
             Refusal::Mistakes(findings) => Error::Rules(join(&findings)),
         })?;
@@ -48,7 +54,7 @@ impl RuleFile {
     /// A later reading: a mistake changes nothing and is remembered.
     pub(crate) fn reload(&self, rules: &Rules) {
         let before = rules.live().generation;
-        let outcome = self.read().and_then(|set| {
+        let outcome = self.read(rules).and_then(|set| {
             rules.replace(set).map_err(|report| Refusal::Mistakes(report.findings().to_vec()))
         });
         match outcome {

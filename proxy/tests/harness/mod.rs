@@ -5,6 +5,7 @@ pub(crate) mod client;
 pub(crate) mod h2;
 pub(crate) mod origin;
 pub(crate) mod proxy;
+pub(crate) mod tcp;
 pub(crate) mod tls;
 
 use std::sync::OnceLock;
@@ -14,6 +15,7 @@ pub(crate) use client::{Client, End};
 pub(crate) use h2::{H2Client, H2Origin};
 pub(crate) use origin::{Gate, Origin, Then};
 pub(crate) use proxy::Proxy;
+pub(crate) use tcp::Upstream;
 
 /// Polls until something becomes true; a deadline this generous is met only by a bug.
 pub(crate) fn eventually(what: &str, mut check: impl FnMut() -> bool) {

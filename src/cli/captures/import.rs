@@ -180,7 +180,7 @@ fn random_key() -> anyhow::Result<[u8; 32]> {
     Ok(key)
 }
 
-fn now_us() -> u64 {
+pub(super) fn now_us() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
 }
 

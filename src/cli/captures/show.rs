@@ -224,7 +224,7 @@ fn span(us: u64) -> String {
     }
 }
 
-fn parse_session(text: &str) -> Result<u64, String> {
+pub(super) fn parse_session(text: &str) -> Result<u64, String> {
     u64::from_str_radix(text, 16)
         .map_err(|_| "a session is a number in hexadecimal, as cat prints it".to_owned())
 }

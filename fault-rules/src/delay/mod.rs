@@ -1,12 +1,18 @@
 //! How long a delay is: distributions, sampled by inverse CDF from one uniform number; and where in an exchange it falls.
 
+mod recorded;
+mod table;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::decide::Facts;
 use crate::limits;
-use crate::matcher::{Methods, Template};
 use crate::normal;
+
+pub(crate) use recorded::fingerprint;
+pub use recorded::{Recorded, RouteLatency};
+pub use table::Table;
 
 /// A delay of a rule: a distribution between two bounds, at a place. Draws outside the bounds become the nearer bound.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,63 +117,6 @@ pub enum Dist {
     Table(Arc<Table>),
     /// As long as the recorded exchanges of the same route took.
     Recorded(Arc<Recorded>),
-}
-
-/// An empirical distribution: points of its quantile function, at least one, both columns never falling.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Table {
-    /// (share of draws that are not longer, seconds).
-    points: Vec<(f64, f64)>,
-}
-
-impl Table {
-    /// A table of points (share 0 to 1, delay); `None` unless there is one and both columns never fall.
-    #[must_use]
-    pub fn new(points: &[(f64, Duration)]) -> Option<Self> {
-        let in_order = points.windows(2).all(|pair| pair[0].0 <= pair[1].0 && pair[0].1 <= pair[1].1);
-        let shares = points.iter().all(|(share, _)| (0.0..=1.0).contains(share));
-        let points = points.iter().map(|(share, delay)| (*share, delay.as_secs_f64())).collect::<Vec<_>>();
-        (in_order && shares && !points.is_empty()).then_some(Self { points })
-    }
-
-    /// The points, in seconds.
-    #[must_use]
-    pub fn points(&self) -> &[(f64, f64)] {
-        &self.points
-    }
-
-    fn quantile(&self, p: f64) -> f64 {
-        let above = self.points.partition_point(|(share, _)| *share < p);
-        match (above.checked_sub(1).and_then(|at| self.points.get(at)), self.points.get(above)) {
-            (Some((low_p, low)), Some((high_p, high))) => {
-                let width = high_p - low_p;
-                if width <= 0.0 { *high } else { low + (high - low) * (p - low_p) / width }
-            }
-            (Some((_, only)), None) | (None, Some((_, only))) => *only,
-            (None, None) => 0.0,
-        }
-    }
-}
-
-/// How long recorded exchanges took, by route.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Recorded {
-    /// The capture, as named in the rule.
-    pub capture: String,
-    /// Every draw is multiplied by this.
-    pub scale: f64,
-    pub(crate) routes: Vec<(Methods, Template, Table)>,
-    /// Of routes that were not recorded.
-    pub(crate) all: Table,
-}
-
-impl Recorded {
-    fn table(&self, facts: &Facts<'_>) -> &Table {
-        let of_route = |(methods, path, _): &&(Methods, Template, Table)| {
-            methods.contains(facts.method) && path.matches(facts.path)
-        };
-        self.routes.iter().find(of_route).map_or(&self.all, |(_, _, table)| table)
-    }
 }
 
 impl Delay {
