@@ -19,6 +19,7 @@ pub mod cli;
 
 mod config;
 mod conn;
+mod downstream;
 mod error;
 mod exchange;
 mod faults;
@@ -43,6 +44,8 @@ mod upstream;
 
 pub use audit::DelayBooks;
 pub use books::{Counts, EdgeBooks, RuleBooks};
+#[doc(hidden)]
+pub use config::Stumble;
 pub use config::{Config, EdgeConfig, TlsFiles, Upstream};
 pub use error::Error;
 pub use limits::{HalfClose, Limits};

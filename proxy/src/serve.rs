@@ -15,6 +15,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use h2::Reason;
 use pingora_core::apps::{HttpServerApp, ReusedHttpStream};
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::ServerSession;
@@ -29,7 +30,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_rustls::TlsAcceptor;
 
 use crate::books::bump;
-use crate::conn::{Bounds, Conn, ConnCtl, HeaderBounds, Raw, Refusal};
+use crate::conn::{Bounds, Conn, ConnCtl, Farewell, HeaderBounds, Raw, Refusal};
 use crate::limits::{HalfClose, Met};
 use crate::service::Service;
 use crate::shared::{Alive, Shared};
@@ -183,6 +184,14 @@ impl Server {
                 _ = draining.wait_for(|draining| *draining), if !drained => {
                     drained = true;
                     http2.graceful_shutdown();
+                    continue;
+                }
+                how = ctl.farewell() => {
+                    match how {
+                        Farewell::Goaway(code) if code == u32::from(Reason::NO_ERROR) => http2.graceful_shutdown(),
+                        Farewell::Goaway(code) => http2.abrupt_shutdown(code.into()),
+                        Farewell::Reset => return ctl.reset_on_close(),
+                    }
                     continue;
                 }
                 () = self.idle(&ctl) => {
