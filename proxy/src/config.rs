@@ -64,6 +64,19 @@ pub struct Config {
     pub upstream_timeout: Duration,
     /// At a stop, exchanges get this long to finish.
     pub grace: Duration,
+    /// For tests: the fault path panics there. Nothing outside of tests sets it.
+    #[doc(hidden)]
+    pub stumble: Option<Stumble>,
+}
+
+/// Where a test wants the fault path to panic.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stumble {
+    /// While the rules are asked.
+    Planning,
+    /// While bytes flow under a shape.
+    Shaping,
 }
 
 /// One edge: where clients come in, and where their requests go.
@@ -141,6 +154,7 @@ impl Config {
             connect_timeout: Duration::from_secs(5),
             upstream_timeout: Duration::from_secs(60),
             grace: Duration::from_secs(30),
+            stumble: None,
         }
     }
 

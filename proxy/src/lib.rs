@@ -18,6 +18,7 @@ pub mod cli;
 
 mod config;
 mod conn;
+mod downstream;
 mod error;
 mod exchange;
 mod faults;
@@ -41,6 +42,8 @@ mod tls;
 mod upstream;
 
 pub use books::{Counts, EdgeBooks, RuleBooks};
+#[doc(hidden)]
+pub use config::Stumble;
 pub use config::{Config, EdgeConfig, TlsFiles, Upstream};
 pub use error::Error;
 pub use limits::{HalfClose, Limits};

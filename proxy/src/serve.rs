@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use h2::Reason;
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::{
@@ -24,7 +25,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::books::bump;
-use crate::conn::{Bounds, Conn, ConnCtl, HeaderBounds, Raw, Refusal};
+use crate::conn::{Bounds, Conn, ConnCtl, Farewell, HeaderBounds, Raw, Refusal};
 use crate::limits::{HalfClose, Met};
 use crate::service::Service;
 use crate::shared::{Alive, Shared};
@@ -174,6 +175,14 @@ impl Server {
                 _ = draining.wait_for(|draining| *draining), if !drained => {
                     drained = true;
                     http2.graceful_shutdown();
+                    continue;
+                }
+                how = ctl.farewell() => {
+                    match how {
+                        Farewell::Goaway(code) if code == u32::from(Reason::NO_ERROR) => http2.graceful_shutdown(),
+                        Farewell::Goaway(code) => http2.abrupt_shutdown(code.into()),
+                        Farewell::Reset => return ctl.reset_on_close(),
+                    }
                     continue;
                 }
                 () = self.idle(&ctl) => {

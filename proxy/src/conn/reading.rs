@@ -29,11 +29,11 @@ impl Ahead {
         self.bytes.extend_from_slice(bytes);
     }
 
-    fn left(&self) -> &[u8] {
+    pub(super) fn left(&self) -> &[u8] {
         &self.bytes[self.taken..]
     }
 
-    fn take(&mut self, count: usize) {
+    pub(super) fn take(&mut self, count: usize) {
         self.taken += count;
         if self.is_empty() {
             *self = Ahead::default();
@@ -58,6 +58,9 @@ impl Conn {
         let idle = self.ctl.is_request_over() && self.framing != Framing::Endless;
         if buf.remaining() == 1 && idle {
             return self.poll_probe(cx, buf);
+        }
+        if self.inbound.is_some() {
+            return self.poll_read_shaped(cx, buf);
         }
         let before = buf.filled().len();
         let ours = if self.ahead.is_empty() {
