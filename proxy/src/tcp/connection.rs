@@ -97,7 +97,7 @@ impl Connection {
         self.turn = turn;
         let run_now = self.shared.rules.run_now();
         for part in change.gone {
-            let mut told =
+            let told =
                 Turn { now, start: self.start, run_now, parts: &mut self.parts, books: &self.door.books };
             let waited = self.up.forget(part.tag, &told) + self.down.forget(part.tag, &told);
             let took = if waited.is_zero() { part.since.elapsed() } else { waited };
