@@ -38,6 +38,9 @@ pub(crate) struct Line {
     pub(crate) actual_us: u64,
     /// Why it was not done.
     pub(crate) suppressed: Option<&'static str>,
+    /// How a command ended; of hooks only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) outcome: Option<String>,
     /// The replay it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) run: Option<Arc<str>>,

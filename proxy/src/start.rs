@@ -19,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::books::{Counts, EdgeBooks, RuleBooks, missed};
 use crate::config::{Config, EdgeConfig, Upstream};
 use crate::faults::storm::Storms;
+use crate::hooks::{HookBooks, Hooks};
 use crate::ledger::{self, Ledger};
 use crate::recorder::{self, EdgeName, Recorder, Setup};
 use crate::rules::{GuardBooks, Policy, RuleFile, Rules, Source, Watching, join};
@@ -35,6 +36,7 @@ pub struct Running {
     stop_workers: tokio::sync::watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
     watching: Option<Watching>,
+    hooks: Option<Hooks>,
     writing: Vec<Closing>,
 }
 
@@ -55,6 +57,8 @@ pub struct FinalBooks {
     pub rules: Vec<RuleBooks>,
     /// Each guard: what it found, and whether it tripped.
     pub guards: Vec<GuardBooks>,
+    /// Each hook that began.
+    pub hooks: Vec<HookBooks>,
     /// Rules that did not do what they asked for, in words.
     pub missed: Vec<String>,
     /// Exchanges written to the capture, all edges.
@@ -97,6 +101,7 @@ pub fn start(config: Config) -> Result<Running, Error> {
 
     let mut writing = Vec::new();
     let (ledger, lines) = Ledger::start(config.ledger.as_deref())?;
+    let hooks = config.allow_hooks.then(|| Hooks::start(rules.clone(), ledger.clone())).transpose()?;
     writing.push(Closing::Ledger(lines));
     let recorder = match capture_setup(&config, &edges, admin_addr) {
         Some(setup) => {
@@ -122,7 +127,7 @@ pub fn start(config: Config) -> Result<Running, Error> {
     }
     workers.push(admin::start(admin_socket, shared.clone(), stopped)?);
     let watching = file.map(|file| file.watch(rules)).transpose()?;
-    Ok(Running { shared, edges: named, admin: admin_addr, stop_workers, workers, watching, writing })
+    Ok(Running { shared, edges: named, admin: admin_addr, stop_workers, workers, watching, hooks, writing })
 }
 
 impl Running {
@@ -178,6 +183,7 @@ impl Running {
         self.watching = None;
         self.shared.drain();
         let until = Instant::now() + self.shared.config.grace;
+        self.hooks = None; // what they froze goes on, so that exchanges can finish
         let at_work = || self.shared.live.count() + self.shared.listening.count() > 0;
         while at_work() && Instant::now() < until && !hurry() {
             std::thread::sleep(STOP_POLL);
@@ -198,6 +204,7 @@ impl Running {
             missed: missed(&rules),
             rules,
             guards: self.shared.rules.guard_books(Duration::ZERO),
+            hooks: self.shared.rules.hooks.books(),
             ledger_lost: self.shared.ledger.lost(),
             unfinished,
             breach: lifted.as_ref().is_some_and(|lifted| lifted.breach),
@@ -225,6 +232,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.watching = None;
         self.shared.drain();
+        self.hooks = None;
         self.halt();
     }
 }

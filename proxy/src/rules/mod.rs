@@ -18,6 +18,7 @@ use fault_rules::{Decision, Facts, Rule, RuleSet};
 use smallvec::SmallVec;
 use tokio::sync::watch as channel;
 
+use crate::hooks::HookLog;
 use crate::sync::lock;
 
 pub(crate) use arming::Standing;
@@ -85,6 +86,7 @@ pub(crate) struct Rules {
     open_at: Mutex<HashMap<Arc<str>, Duration>>,
     pub(crate) standing: Standing,
     pub(crate) gauges: Gauges,
+    pub(crate) hooks: HookLog,
 }
 
 /// What is known of the rule file.
@@ -117,6 +119,7 @@ impl Rules {
             open_at: Mutex::default(),
             standing: Standing::default(),
             gauges: Gauges::default(),
+            hooks: HookLog::default(),
         }
     }
 
