@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,9 @@ use anyhow::{Context, anyhow, bail};
 use clap::Args;
 
 use crate::config::{Config, EdgeConfig, TlsFiles, Upstream, random_seed};
+use crate::ending::{self, CiVerdict};
 use crate::start::{FinalBooks, Running, start};
+use crate::{TOKEN_VARIABLE, Token};
 
 /// Record traffic inline and inject faults into it.
 #[derive(Debug, Args)]
@@ -47,10 +49,20 @@ pub struct ProxyArgs {
     /// Append one line of JSON for every fault to this file.
     #[arg(long, value_name = "FILE", help_heading = "Faults")]
     ledger: Option<PathBuf>,
-    /// Admin API: books, ledger, status, metrics. Loopback only. Port 0 takes 28080 beside an edge on 8080, and so on,
-    /// if it is free.
+    /// Let the rule file run commands ([[hook]]): freeze or kill a process, fail a disk. They are undone at the end.
+    #[arg(long, help_heading = "Faults")]
+    allow_hooks: bool,
+    /// At the end judge whether every rule did what it asked for: exit 113 where one missed its target, never matched, or lines
+    /// of the ledger were lost; 108 where a guard or a cap ended the faults.
+    #[arg(long, help_heading = "Faults")]
+    ci: bool,
+    /// Admin API: books, ledger, status, metrics, rules. Beyond loopback only with a token. Port 0 takes 28080 beside an edge
+    /// on 8080, and so on, if it is free.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = address)]
     admin: SocketAddr,
+    /// The admin API wants the token in this file (or in SQUALL_ADMIN_TOKEN) with every request.
+    #[arg(long, value_name = "FILE")]
+    admin_token_file: Option<PathBuf>,
     /// Worker threads [default: one for each core].
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -86,12 +98,13 @@ pub struct ProxyArgs {
     json: Option<PathBuf>,
 }
 
-/// Runs the proxy until SIGINT or SIGTERM. 104: the command line, a file or a port is wrong.
+/// Runs the proxy until SIGINT or SIGTERM; SIGHUP reads the rules again, SIGUSR1 lifts them. 104: the command line, a file or
+/// a port is wrong; 113 and 108: see `--ci`.
 ///
 /// # Errors
 /// The proxy cannot start, or the books cannot be written.
 pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
-    let json = args.json.clone();
+    let (json, ci) = (args.json.clone(), args.ci);
     let config = args.config()?;
     let signals = Signals::install()?;
     let running = start(config.clone())?;
@@ -99,11 +112,16 @@ pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
     signals.serve(&running);
     println!("stopping: exchanges finish, at most {:?}; Ctrl-C again stops at once", config.grace);
     let books = running.stop(|| signals.stops() > 1);
-    summarise(&books);
+    ending::summarise(&books);
     if let Some(path) = json {
         write_json(&path, &books).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    Ok(ExitCode::SUCCESS)
+    if !ci {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let CiVerdict { code, word, reasons } = ending::judge(&books);
+    println!("ci: {word} ({code}){}{}", if reasons.is_empty() { "" } else { ": " }, reasons.join("; "));
+    Ok(ExitCode::from(code))
 }
 
 impl ProxyArgs {
@@ -118,6 +136,8 @@ impl ProxyArgs {
             config.redaction_key =
                 hex_key(&key).context("SQUALL_REDACTION_KEY wants 64 hexadecimal digits")?;
         }
+        config.admin_token = admin_token(self.admin_token_file.as_deref())?;
+        config.allow_hooks = self.allow_hooks;
         config.threads = self.threads.unwrap_or(config.threads);
         config.tls = tls;
         config.admin = self.admin;
@@ -178,31 +198,14 @@ fn announce(running: &Running, config: &Config) {
     if rules > 0 && running.is_armed() {
         println!("{rules} rules armed, seed {:#x}", running.seed());
     } else if rules > 0 {
-        println!(
-            "NOT ARMED: not every edge listens on loopback, so no fault fires until you type: squall arm http://{}",
-            running.admin()
-        );
+        let why = match running.armed_word() {
+            Some(false) => "the rule file says armed = false",
+            _ => "not every edge listens on loopback or on an address of [safety] listen",
+        };
+        println!("NOT ARMED: {why}, so no fault fires until you type: squall arm http://{}", running.admin());
     }
     // a pipe that is closed must not take the proxy with it
     let _ = std::io::stdout().flush();
-}
-
-fn summarise(books: &FinalBooks) {
-    for edge in &books.edges {
-        let sum = |counts: &crate::Counts| counts.values().sum::<u64>();
-        println!(
-            "edge {}: {} seen, {} forwarded, {} answered or ended by rules, {} recorded, {} shed",
-            edge.name,
-            edge.seen,
-            edge.forwarded,
-            sum(&edge.short_circuited) + sum(&edge.dropped) + sum(&edge.cut),
-            edge.recorded,
-            sum(&edge.shed),
-        );
-    }
-    if books.unfinished > 0 {
-        println!("{} connections were cut off at the end of the grace time", books.unfinished);
-    }
 }
 
 fn write_json(path: &PathBuf, books: &FinalBooks) -> anyhow::Result<()> {
@@ -212,12 +215,30 @@ fn write_json(path: &PathBuf, books: &FinalBooks) -> anyhow::Result<()> {
     Ok(file.flush()?)
 }
 
-/// SIGINT and SIGTERM stop, SIGHUP reloads.
+/// The token of a file, else of the environment.
+fn admin_token(file: Option<&Path>) -> anyhow::Result<Option<Token>> {
+    let (text, place) = match (file, std::env::var(TOKEN_VARIABLE)) {
+        (Some(path), _) => {
+            let text = std::fs::read_to_string(path);
+            (
+                text.with_context(|| format!("--admin-token-file {}", path.display()))?,
+                path.display().to_string(),
+            )
+        }
+        (None, Ok(text)) => (text, TOKEN_VARIABLE.to_owned()),
+        (None, Err(_)) => return Ok(None),
+    };
+    Token::new(&text).map(Some).map_err(|why| anyhow!("{place}: {why}"))
+}
+
+/// SIGINT and SIGTERM stop, SIGHUP reloads, SIGUSR1 lifts the rules.
 struct Signals {
     runtime: tokio::runtime::Runtime,
     stops: Arc<AtomicUsize>,
     stopped: tokio::sync::watch::Receiver<usize>,
+    /// Each holds one word: more would say the same.
     reloads: std::cell::RefCell<tokio::sync::mpsc::Receiver<()>>,
+    lifts: std::cell::RefCell<tokio::sync::mpsc::Receiver<()>>,
 }
 
 impl Signals {
@@ -232,18 +253,20 @@ impl Signals {
         let stops = Arc::<AtomicUsize>::default();
         let (tell, stopped) = tokio::sync::watch::channel(0);
         let (reload, reloads) = tokio::sync::mpsc::channel(1);
+        let (lift, lifts) = tokio::sync::mpsc::channel(1);
         let _context = runtime.enter();
-        let (mut int, mut term, mut hup) = (
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::hangup())?,
-        );
+        let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let (mut hup, mut usr1) = (signal(SignalKind::hangup())?, signal(SignalKind::user_defined1())?);
         let count = stops.clone();
         runtime.spawn(async move {
             loop {
                 tokio::select! {
                     _ = int.recv() => {}
                     _ = term.recv() => {}
+                    _ = usr1.recv() => {
+                        let _ = lift.try_send(());
+                        continue;
+                    }
                     _ = hup.recv() => {
                         let _ = reload.try_send(());
                         continue;
@@ -253,22 +276,24 @@ impl Signals {
             }
         });
         drop(_context);
-        Ok(Signals { runtime, stops, stopped, reloads: std::cell::RefCell::new(reloads) })
+        let (reloads, lifts) = (reloads.into(), lifts.into());
+        Ok(Signals { runtime, stops, stopped, reloads, lifts })
     }
 
     fn stops(&self) -> usize {
         self.stops.load(Ordering::Acquire)
     }
 
-    /// Blocks until the first stop, reloading meanwhile.
+    /// Blocks until the first stop, reloading and lifting meanwhile.
     fn serve(&self, running: &Running) {
         let mut stopped = self.stopped.clone();
-        let mut reloads = self.reloads.borrow_mut();
+        let (mut reloads, mut lifts) = (self.reloads.borrow_mut(), self.lifts.borrow_mut());
         self.runtime.block_on(async {
             loop {
                 tokio::select! {
                     _ = stopped.wait_for(|stops| *stops > 0) => return,
                     Some(()) = reloads.recv() => running.reload(),
+                    Some(()) = lifts.recv() => running.lift("lifted by SIGUSR1"),
                 }
             }
         });
@@ -335,7 +360,10 @@ Examples:
     squall proxy --listen 8080 --upstream http://127.0.0.1:9000 --fault 'GET /api/** delay 200ms 20%'
   Two edges, so that a dependency is seen too:
     squall proxy --listen shop=8080 --upstream shop=http://127.0.0.1:9000 \\
-                 --listen payments=8081 --upstream payments=http://127.0.0.1:9100";
+                 --listen payments=8081 --upstream payments=http://127.0.0.1:9100
+  The kill switch, from anywhere on this machine; or with its admin listener:
+    kill -USR1 PID
+    squall lift http://127.0.0.1:28080";
 
 #[cfg(test)]
 mod tests {

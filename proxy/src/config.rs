@@ -7,15 +7,17 @@ use std::time::Duration;
 use fault_rules::Rule;
 use url::{Host, Url};
 
-use crate::Error;
+use crate::{Error, Token};
 
 /// Everything `squall proxy` needs to know. Build one with [`Config::new`] and fill in the rest.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// At least one; the first is where replays come in.
     pub edges: Vec<EdgeConfig>,
-    /// The admin listener. Loopback only, unless it is told otherwise nowhere.
+    /// The admin listener. Beyond loopback only with a token.
     pub admin: SocketAddr,
+    /// What every request to the admin API must bring.
+    pub admin_token: Option<Token>,
     /// Capture file to record to.
     pub record: Option<PathBuf>,
     /// Record replayed traffic too.
@@ -101,6 +103,7 @@ impl Config {
         Config {
             edges,
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+            admin_token: None,
             record: None,
             record_replays: false,
             body_limit: 1 << 20,
@@ -140,9 +143,9 @@ impl Config {
                 return wrong(format!("edge `{}` wants TLS: give --tls-cert and --tls-key", edge.name));
             }
         }
-        if !self.admin.ip().is_loopback() {
+        if !self.admin.ip().is_loopback() && self.admin_token.is_none() {
             return wrong(format!(
-                "--admin {}: the admin listener has no token yet, keep it on loopback",
+                "--admin {}: beyond loopback the admin API wants a token: give --admin-token-file FILE or SQUALL_ADMIN_TOKEN",
                 self.admin
             ));
         }

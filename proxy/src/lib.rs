@@ -19,6 +19,7 @@ pub mod cli;
 
 mod config;
 mod conn;
+mod ending;
 mod error;
 mod exchange;
 mod faults;
@@ -38,6 +39,7 @@ mod time;
 mod timer;
 mod tls;
 
+pub use admin::{TOKEN_VARIABLE, Token};
 pub use audit::DelayBooks;
 pub use books::{Counts, EdgeBooks, RuleBooks};
 pub use config::{Config, EdgeConfig, TlsFiles, Upstream};

@@ -149,6 +149,17 @@ impl Running {
         self.shared.rules.standing.is_armed()
     }
 
+    /// What the rule file says of arming.
+    #[must_use]
+    pub fn armed_word(&self) -> Option<bool> {
+        self.shared.rules.live().set.safety.armed
+    }
+
+    /// Lifts all rules, for a reason that people will read: the kill switch.
+    pub fn lift(&self, reason: &str) {
+        self.shared.rules.lift(reason, false);
+    }
+
     /// Number of rules in force.
     #[must_use]
     pub fn rules(&self) -> usize {
@@ -377,7 +388,7 @@ fn capture_setup(config: &Config, edges: &[Edge], admin: SocketAddr) -> Option<S
     let info = |edge: &Edge| EdgeInfo {
         name: edge.name.to_string(),
         listen_url: format!("{}://{}", scheme(edge), reachable(edge.listen)),
-        admin_url: Some(format!("http://{admin}")),
+        admin_url: Some(format!("http://{}", reachable(admin))),
     };
     let mut header = FileHeader::new("proxy", crate::time::wall_us());
     header.redaction = captures::redact::POLICY.to_owned();

@@ -75,7 +75,7 @@ fn a_window_opens_and_closes() {
     assert_eq!((books[0].start.as_str(), books[0].end.as_str()), ("exit 0", "exit 0"));
     fixture.ledger.settle();
     let actions: Vec<_> =
-        fixture.ledger.tail(None, 10).iter().map(|line| (line.action, line.applied)).collect();
+        fixture.ledger.tail(None, 0, 10).0.iter().map(|line| (line.action, line.applied)).collect();
     assert_eq!(actions, [("hook_start", true), ("hook_end", true)].repeat(2));
 }
 

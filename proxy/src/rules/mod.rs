@@ -326,6 +326,11 @@ impl Rules {
         }
     }
 
+    /// How long `max_run` still lets the rules stay armed.
+    pub(crate) fn run_left(&self, live: &Live) -> Duration {
+        live.set.safety.max_run.saturating_sub(self.standing.armed_for(self.now()))
+    }
+
     /// Whether a rule was armed with its window open at some moment since then (counted from the start).
     pub(crate) fn was_open_since(&self, id: &str, since: Duration) -> bool {
         lock(&self.open_at).get(id).is_some_and(|last| since <= *last)
