@@ -280,6 +280,7 @@ impl Open {
             applied,
             actual_us: micros(took),
             suppressed,
+            outcome: None,
             run: self.run.as_ref().map(|run| run.tag.clone()),
         }
     }
