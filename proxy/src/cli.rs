@@ -106,6 +106,7 @@ pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
     let (json, ci) = (args.json.clone(), args.ci);
     let config = args.config()?;
     raise_open_files();
+    refuse_huge_pages();
     let signals = Signals::install()?;
     let running = start(config.clone())?;
     announce(&running, &config);
@@ -130,6 +131,14 @@ fn raise_open_files() {
     let most = getrlimit(Resource::Nofile).maximum;
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }) {
         tracing::debug!(%error, "the limit on open files stays");
+    }
+}
+
+/// In huge pages all of a buffer is resident as soon as one byte of it was used: an idle HTTP/2 connection would hold
+/// 45 KB instead of 28, and requests would be no faster.
+fn refuse_huge_pages() {
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "huge pages stay");
     }
 }
 

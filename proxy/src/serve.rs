@@ -173,7 +173,7 @@ impl Server {
             .max_header_list_size(u32::try_from(limits.max_header).unwrap_or(u32::MAX))
             .max_send_buffer_size(SEND_BUFFER);
         let shaken = self.unless_draining(HANDSHAKE_LIMIT, handshake(conn, Some(options)));
-        let Some(Ok(mut http2)) = shaken.await else { return };
+        let Some(Ok(mut http2)) = Box::pin(shaken).await else { return };
         let mut draining = self.shared.draining();
         let (mut drained, mut asked_to_leave) = (false, false);
         let mut rejected = 0;
