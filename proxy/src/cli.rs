@@ -15,6 +15,7 @@ use clap::Args;
 
 use crate::config::{Config, EdgeConfig, TlsFiles, Upstream, random_seed};
 use crate::limits::Limits;
+use crate::recorder::cli::RecordingArgs;
 use crate::start::{FinalBooks, Running, start};
 use crate::tcp::{self, TcpEdgeConfig};
 
@@ -26,18 +27,12 @@ pub struct ProxyArgs {
     /// tcp://ADDR passes any protocol, byte for byte.
     #[arg(long, value_name = "[EDGE=]ADDR", required_unless_present = "admin")]
     listen: Vec<String>,
-    /// Where their requests go: http://, https:// or h2c:// (HTTP/2 in clear text), or tcp://HOST:PORT.
+    /// Where their requests go: http://, https:// or h2c:// (HTTP/2 in clear text), or tcp://HOST:PORT. Given several times
+    /// for one edge, its requests are spread over all of them.
     #[arg(long, value_name = "[EDGE=]URL", required_unless_present = "admin")]
     upstream: Vec<String>,
-    /// Record to this capture; an existing one is continued.
-    #[arg(long, value_name = "FILE", help_heading = "Recording")]
-    record: Option<PathBuf>,
-    /// Record replayed traffic as well.
-    #[arg(long, requires = "record", help_heading = "Recording")]
-    record_replays: bool,
-    /// Request bodies and WebSocket messages are recorded up to this size.
-    #[arg(long, value_name = "SIZE", default_value = "1MB", value_parser = size, help_heading = "Recording")]
-    body_limit: usize,
+    #[command(flatten)]
+    recording: RecordingArgs,
     /// Rule file; saved changes are live within 100 ms.
     #[arg(long, value_name = "FILE", help_heading = "Faults")]
     rules: Option<PathBuf>,
@@ -138,9 +133,7 @@ impl ProxyArgs {
         config.threads = self.threads.unwrap_or(config.threads);
         config.tls = tls;
         config.admin = self.admin;
-        config.record = self.record;
-        config.record_replays = self.record_replays;
-        config.body_limit = self.body_limit;
+        self.recording.apply(&mut config);
         config.rules = self.rules;
         config.ledger = self.ledger;
         config.upstream_insecure = self.upstream_insecure;
@@ -163,28 +156,24 @@ impl ProxyArgs {
         let mut upstreams: Vec<(String, String)> = self.upstream.iter().map(named).collect();
         let (mut edges, mut tcp_edges) = (Vec::new(), Vec::new());
         for (name, listen) in self.listen.iter().map(named) {
-            let Some(at) = upstreams.iter().position(|(of, _)| *of == name) else {
+            let (mine, rest): (Vec<_>, Vec<_>) = upstreams.into_iter().partition(|(of, _)| *of == name);
+            upstreams = rest;
+            if let Some(edge) = tcp_edge((&name, &listen), &mine)? {
+                tcp_edges.push(edge);
+                continue;
+            }
+            let mut members = mine.iter().map(|(_, url)| Upstream::resolve(url));
+            let Some(upstream) = members.next().transpose()? else {
                 bail!("--listen {name}={listen} has no upstream: add --upstream {name}=http://HOST:PORT");
             };
-            let (_, url) = upstreams.swap_remove(at);
-            match (listen.strip_prefix(tcp::SCHEME), url.starts_with(tcp::SCHEME)) {
-                (Some(addr), true) => {
-                    let listen = address(addr).map_err(|why| anyhow!("--listen {addr}: {why}"))?;
-                    tcp_edges.push(TcpEdgeConfig { name, listen, upstream: TcpEdgeConfig::upstream(&url)? });
-                    continue;
-                }
-                (None, false) => {}
-                _ => bail!(
-                    "edge {name}: tcp on one side only; write --listen {name}=tcp://ADDR --upstream {name}=tcp://HOST:PORT"
-                ),
-            }
+            let others = members.collect::<Result<_, _>>()?;
             let (asks_tls, addr) = match (listen.strip_prefix("https://"), listen.strip_prefix("http://")) {
                 (Some(addr), _) => (true, addr),
                 (_, Some(addr)) => (false, addr),
                 _ => (tls, listen.as_str()),
             };
             let listen = address(addr).map_err(|why| anyhow!("--listen {addr}: {why}"))?;
-            edges.push(EdgeConfig { name, listen, tls: asks_tls, upstream: Upstream::resolve(&url)? });
+            edges.push(EdgeConfig { name, listen, tls: asks_tls, upstream, others });
         }
         match upstreams.first() {
             Some((name, url)) => {
@@ -192,6 +181,27 @@ impl ProxyArgs {
             }
             None => Ok((edges, tcp_edges)),
         }
+    }
+}
+
+/// A plain-TCP edge, where one is meant: `tcp://` on both sides.
+fn tcp_edge(
+    (name, listen): (&str, &str),
+    upstreams: &[(String, String)],
+) -> anyhow::Result<Option<TcpEdgeConfig>> {
+    let behind: Vec<_> = upstreams.iter().filter(|(_, url)| url.starts_with(tcp::SCHEME)).collect();
+    match (listen.strip_prefix(tcp::SCHEME), behind.as_slice(), upstreams.len()) {
+        (None, [], _) => Ok(None),
+        (Some(addr), [(_, url)], 1) => {
+            let listen = address(addr).map_err(|why| anyhow!("--listen {addr}: {why}"))?;
+            Ok(Some(TcpEdgeConfig { name: name.to_owned(), listen, upstream: TcpEdgeConfig::upstream(url)? }))
+        }
+        (Some(_), [_, _, ..], _) => {
+            bail!("edge {name}: a tcp edge has one upstream; give --upstream {name}=tcp://… once")
+        }
+        _ => bail!(
+            "edge {name}: tcp on one side only; write --listen {name}=tcp://ADDR --upstream {name}=tcp://HOST:PORT"
+        ),
     }
 }
 
@@ -205,6 +215,9 @@ fn announce(running: &Running, config: &Config) {
     println!("admin listening on http://{}", running.admin());
     if let Some(path) = &config.record {
         println!("recording to {}", path.display());
+        if config.rotation.is_on() {
+            println!("  next files beside it, numbered; SIGUSR2 begins the next at once");
+        }
         for edge in &config.tcp_edges {
             println!("edge {} is plain TCP: it is not recorded", edge.name);
         }
@@ -259,12 +272,19 @@ fn write_json(path: &PathBuf, books: &FinalBooks) -> anyhow::Result<()> {
     Ok(file.flush()?)
 }
 
-/// SIGINT and SIGTERM stop, SIGHUP reloads.
+/// What a signal asks for that is no stop.
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    Reload,
+    Rotate,
+}
+
+/// SIGINT and SIGTERM stop, SIGHUP reloads, SIGUSR2 begins the next file of the recording.
 struct Signals {
     runtime: tokio::runtime::Runtime,
     stops: Arc<AtomicUsize>,
     stopped: tokio::sync::watch::Receiver<usize>,
-    reloads: std::cell::RefCell<tokio::sync::mpsc::Receiver<()>>,
+    orders: std::cell::RefCell<tokio::sync::mpsc::Receiver<Order>>,
 }
 
 impl Signals {
@@ -278,44 +298,50 @@ impl Signals {
             .build()?;
         let stops = Arc::<AtomicUsize>::default();
         let (tell, stopped) = tokio::sync::watch::channel(0);
-        let (reload, reloads) = tokio::sync::mpsc::channel(1);
+        let (order, orders) = tokio::sync::mpsc::channel(4);
         let _context = runtime.enter();
-        let (mut int, mut term, mut hup) = (
+        let (mut int, mut term, mut hup, mut usr2) = (
             signal(SignalKind::interrupt())?,
             signal(SignalKind::terminate())?,
             signal(SignalKind::hangup())?,
+            signal(SignalKind::user_defined2())?,
         );
         let count = stops.clone();
         runtime.spawn(async move {
             loop {
-                tokio::select! {
-                    _ = int.recv() => {}
-                    _ = term.recv() => {}
-                    _ = hup.recv() => {
-                        let _ = reload.try_send(());
-                        continue;
-                    }
+                let order_of = tokio::select! {
+                    _ = int.recv() => None,
+                    _ = term.recv() => None,
+                    _ = hup.recv() => Some(Order::Reload),
+                    _ = usr2.recv() => Some(Order::Rotate),
+                };
+                if let Some(asked) = order_of {
+                    let _ = order.try_send(asked); // full: the same was asked a moment ago
+                    continue;
                 }
                 tell.send_replace(count.fetch_add(1, Ordering::AcqRel) + 1);
             }
         });
         drop(_context);
-        Ok(Signals { runtime, stops, stopped, reloads: std::cell::RefCell::new(reloads) })
+        Ok(Signals { runtime, stops, stopped, orders: std::cell::RefCell::new(orders) })
     }
 
     fn stops(&self) -> usize {
         self.stops.load(Ordering::Acquire)
     }
 
-    /// Blocks until the first stop, reloading meanwhile.
+    /// Blocks until the first stop, carrying out what other signals ask for.
     fn serve(&self, running: &Running) {
         let mut stopped = self.stopped.clone();
-        let mut reloads = self.reloads.borrow_mut();
+        let mut orders = self.orders.borrow_mut();
         self.runtime.block_on(async {
             loop {
                 tokio::select! {
                     _ = stopped.wait_for(|stops| *stops > 0) => return,
-                    Some(()) = reloads.recv() => running.reload(),
+                    Some(order) = orders.recv() => match order {
+                        Order::Reload => running.reload(),
+                        Order::Rotate => running.rotate_recording(),
+                    },
                 }
             }
         });
@@ -332,11 +358,6 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "not an address; write for example 127.0.0.1:8080".to_owned())
 }
 
-fn size(text: &str) -> Result<usize, String> {
-    let size = bytes(text)?;
-    if size <= MAX_BODY_LIMIT { Ok(size) } else { Err("at most 16MB".to_owned()) }
-}
-
 /// `64KB`, `1MB`, `0B`.
 pub(crate) fn bytes(text: &str) -> Result<usize, String> {
     let digits = text.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
@@ -351,6 +372,7 @@ pub(crate) fn bytes(text: &str) -> Result<usize, String> {
     number.checked_mul(unit).ok_or_else(|| "more bytes than there are addresses".to_owned())
 }
 
+/// A time with its unit.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     text.parse::<humantime::Duration>()
         .map(Into::into)
@@ -375,9 +397,6 @@ fn hex_key(text: &str) -> Option<[u8; 32]> {
     }
     Some(key)
 }
-
-/// Bodies wait in memory until they are written.
-const MAX_BODY_LIMIT: usize = 16_000_000;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -413,12 +432,5 @@ mod tests {
         check("[::1]:80", Some("[::1]:80"));
         check("host", None);
         check("99999", None);
-    }
-
-    #[test]
-    fn sizes_need_units_and_stay_small() {
-        assert_eq!(size("64KB"), Ok(64_000));
-        assert_eq!(size("0B"), Ok(0));
-        assert!(size("64").is_err() && size("1GB").is_err() && size("17MB").is_err());
     }
 }

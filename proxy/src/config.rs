@@ -4,10 +4,12 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use captures::header::Options;
 use fault_rules::Rule;
 use url::{Host, Url};
 
 use crate::limits::Limits;
+use crate::recorder::Rotation;
 use crate::{Error, TcpEdgeConfig};
 
 /// Everything `squall proxy` needs to know. Build one with [`Config::new`] and fill in the rest.
@@ -21,6 +23,10 @@ pub struct Config {
     pub admin: SocketAddr,
     /// Capture file to record to.
     pub record: Option<PathBuf>,
+    /// When a file of the recording ends and the next begins.
+    pub rotation: Rotation,
+    /// How blocks of the capture are closed: what a crash costs at most.
+    pub blocks: Options,
     /// Record replayed traffic too.
     pub record_replays: bool,
     /// Request bodies are kept, for the recording and for storms, up to this many bytes; WebSocket messages of a client are
@@ -32,6 +38,8 @@ pub struct Config {
     pub rules: Option<PathBuf>,
     /// Rules of the command line.
     pub inline_rules: Vec<Rule>,
+    /// Rule files may run commands at the ends of windows.
+    pub allow_hooks: bool,
     /// Seed for selection where the rule file gives none.
     pub seed: u64,
     /// Ledger file.
@@ -71,6 +79,15 @@ pub struct EdgeConfig {
     pub tls: bool,
     /// Where requests go.
     pub upstream: Upstream,
+    /// More members of the upstream: requests are spread over all of them.
+    pub others: Vec<Upstream>,
+}
+
+impl EdgeConfig {
+    /// All members of the upstream, at least one.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Upstream> {
+        std::iter::once(&self.upstream).chain(&self.others)
+    }
 }
 
 /// An origin.
@@ -106,11 +123,14 @@ impl Config {
             tcp_edges: Vec::new(),
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             record: None,
+            rotation: Rotation::default(),
+            blocks: Options::default(),
             record_replays: false,
             body_limit: 1 << 20,
             redaction_key: random_key(),
             rules: None,
             inline_rules: Vec::new(),
+            allow_hooks: false,
             seed: 0,
             ledger: None,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
@@ -127,17 +147,16 @@ impl Config {
         }
     }
 
-    /// Does every edge listen on loopback? Only then do rules arm themselves.
-    #[must_use]
-    pub fn is_local(&self) -> bool {
+    /// Where all edges listen.
+    pub(crate) fn listens(&self) -> impl Iterator<Item = SocketAddr> {
         let tcp = self.tcp_edges.iter().map(|edge| edge.listen);
-        self.edges.iter().map(|edge| edge.listen).chain(tcp).all(|listen| listen.ip().is_loopback())
+        self.edges.iter().map(|edge| edge.listen).chain(tcp)
     }
 
     /// Checks what does not need the machine.
     ///
     /// # Errors
-    /// No edge, an edge named twice, TLS without a certificate, an admin listener that others could reach.
+    /// No edge, an edge named twice, an upstream given twice for one edge, TLS without a certificate, an admin listener that others could reach.
     pub fn check(&self) -> Result<(), Error> {
         let wrong = |text: String| Err(Error::Config(text));
         if self.edges.is_empty() && self.tcp_edges.is_empty() && self.admin.port() == 0 {
@@ -153,6 +172,14 @@ impl Config {
             }
         }
         for edge in &self.edges {
+            let mut members: Vec<_> = edge.upstreams().map(Upstream::authority).collect();
+            members.sort();
+            if let Some(twice) = members.windows(2).find(|two| two[0] == two[1]) {
+                return wrong(format!(
+                    "edge `{}` has the upstream {} twice: name each member once",
+                    edge.name, twice[0]
+                ));
+            }
             if edge.tls && self.tls.is_none() {
                 return wrong(format!("edge `{}` wants TLS: give --tls-cert and --tls-key", edge.name));
             }

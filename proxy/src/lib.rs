@@ -13,6 +13,7 @@
 //! what they shed.
 
 mod admin;
+mod audit;
 mod books;
 pub mod cli;
 
@@ -38,11 +39,14 @@ mod tcp;
 mod time;
 mod timer;
 mod tls;
+mod upstream;
 
+pub use audit::DelayBooks;
 pub use books::{Counts, EdgeBooks, RuleBooks};
 pub use config::{Config, EdgeConfig, TlsFiles, Upstream};
 pub use error::Error;
 pub use limits::{HalfClose, Limits};
-pub use rules::latencies;
+pub use recorder::Rotation;
+pub use rules::{GuardBooks, latencies};
 pub use start::{FinalBooks, Running, start};
 pub use tcp::{TcpBytes, TcpEdgeBooks, TcpEdgeConfig};

@@ -83,6 +83,7 @@ pub(crate) fn scrape(shared: &Shared) -> prometheus::Result<String> {
     tcp(&registry, shared)?;
     rules(&registry, shared)?;
     limits(&registry, shared)?;
+    guards(&registry, shared)?;
     state(&registry, shared)?;
     let mut text = Vec::new();
     let encoder = TextEncoder::new();
@@ -159,7 +160,7 @@ fn rules(registry: &Registry, shared: &Shared) -> prometheus::Result<()> {
         "Exchanges by rule: eligible, selected, suppressed, applied.",
         &["rule", "stage"],
     )?;
-    for books in shared.totals.rule_books() {
+    for books in shared.totals.rule_books(&shared.rules) {
         let stages = [
             ("eligible", books.eligible),
             ("selected", books.selected),
@@ -196,6 +197,16 @@ fn limits(registry: &Registry, shared: &Shared) -> prometheus::Result<()> {
     Ok(())
 }
 
+fn guards(registry: &Registry, shared: &Shared) -> prometheus::Result<()> {
+    let trips =
+        counter(registry, "squall_proxy_guard_trips_total", "Trips of guards.", &["guard", "action"])?;
+    for books in shared.rules.guard_books(std::time::Duration::ZERO) {
+        let trip = trips.with_label_values(&[books.name.as_str(), books.action]);
+        trip.inc_by(u64::from(books.tripped_at_us.is_some()));
+    }
+    Ok(())
+}
+
 fn state(registry: &Registry, shared: &Shared) -> prometheus::Result<()> {
     let reload = shared.rules.reload_state();
     let as_i64 = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
@@ -218,6 +229,11 @@ fn state(registry: &Registry, shared: &Shared) -> prometheus::Result<()> {
         ("squall_proxy_rules_refused_total", "Versions of the rule file that were refused.", reload.refused),
         ("squall_proxy_ledger_lines_total", "Lines of the ledger.", shared.ledger.lines()),
         ("squall_proxy_ledger_lost_total", "Lines that did not reach the ledger.", shared.ledger.lost()),
+        (
+            "squall_proxy_stale_shed_total",
+            "Earlier answers dropped for lack of room, or too large to keep.",
+            shared.rules.gauges.stale.shed(),
+        ),
         (
             "squall_proxy_fault_panics_total",
             "Bugs in the fault path; the exchange passed.",

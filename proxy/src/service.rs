@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use fault_rules::delay::At;
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, TRAILER};
 use pingora_core::protocols::Digest;
@@ -16,21 +17,30 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::conn::{BodyFraming, Conn, ConnCtl, last_chunk};
-use crate::exchange::{Arrival, ERROR, Exchange, FAULT, SQUALL_HEADERS};
-use crate::faults::storm::Storms;
-use crate::faults::{self, Next, cut, waiting};
+use crate::exchange::{Arrival, ERROR, Exchange, FAULT, Open, SQUALL_HEADERS};
+use crate::faults::copies::Copies;
+use crate::faults::waiting::Woken;
+use crate::faults::{self, Next, cut, delay, duplicate, stale, waiting};
 use crate::limits::Met;
 use crate::shared::Shared;
 
 /// What a worker thread answers with.
 pub(crate) struct Service {
     shared: Arc<Shared>,
-    storms: Arc<Storms>,
+    copies: Arc<Copies>,
 }
 
 impl Service {
-    pub(crate) fn new(shared: Arc<Shared>, storms: Storms) -> Self {
-        Service { shared, storms: Arc::new(storms) }
+    pub(crate) fn new(shared: Arc<Shared>, copies: Copies) -> Self {
+        Service { shared, copies: Arc::new(copies) }
+    }
+
+    /// Sends the copies of a request that has just become whole, or was forwarded whole.
+    fn duplicate(&self, open: &mut Open) {
+        let launches = duplicate::due(open, &self.shared);
+        if !launches.is_empty() {
+            self.copies.launch(launches, &self.shared);
+        }
     }
 }
 
@@ -58,9 +68,7 @@ impl ProxyHttp for Service {
             Next::Forward => Ok(false),
             Next::Answered => Ok(true),
             Next::Dropped => Err(Error::new(INJECTED)),
-            Next::ClientGone => {
-                Err(Error::explain(ErrorType::ConnectionClosed, "left during a delay").into_down())
-            }
+            Next::ClientGone => Err(left()),
         }
     }
 
@@ -70,7 +78,7 @@ impl ProxyHttp for Service {
             return Error::e_explain(ErrorType::InternalError, "an exchange that never began");
         };
         open.restart();
-        Ok(Box::new(open.peer(&shared).clone()))
+        Ok(Box::new(open.peer(&shared)))
     }
 
     async fn upstream_request_filter(
@@ -87,9 +95,10 @@ impl ProxyHttp for Service {
                 open.unanswered += 1;
             }
             open.tries += 1;
-            if !open.storms.is_empty() {
+            if open.is_copied() {
                 open.forwarded = Some(Box::new(request.clone()));
             }
+            self.duplicate(open);
         }
         Ok(())
     }
@@ -108,6 +117,7 @@ impl ProxyHttp for Service {
         if end {
             open.request_body.end();
             open.ctl.request_over();
+            self.duplicate(open);
         }
         Ok(())
     }
@@ -133,6 +143,7 @@ impl ProxyHttp for Service {
                 self.shared.meets.note(Met::LostTrailers);
             }
             open.answered(&self.shared);
+            open.keeping = open.stale_key.and_then(|_| stale::begin(answer));
             if open.is_recorded(&self.shared) {
                 open.keep_answer(answer, &self.shared);
             }
@@ -164,8 +175,11 @@ impl ProxyHttp for Service {
         if self.shared.is_draining() {
             session.set_keepalive(None);
         }
+        if delay::wait(session, ctx, At::Response).await == Woken::ClientGone {
+            return Err(left());
+        }
         cut::resolve(ctx, &session.req_header().method, answer);
-        if let Some(ids) = ctx.peek().and_then(crate::exchange::Open::fault_header) {
+        if let Some(ids) = ctx.peek().and_then(Open::fault_header) {
             answer.append_header(FAULT, ids)?;
         }
         cut::arm(session, ctx, answer)
@@ -219,8 +233,23 @@ impl ProxyHttp for Service {
         linger(session, ctx);
         let launches = ctx.settle(error);
         if !launches.is_empty() {
-            self.storms.launch(launches, &self.shared);
+            self.copies.launch(launches, &self.shared);
         }
+    }
+
+    /// Nothing of the request was sent: another member may take it.
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        ctx: &mut Exchange,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        let moves_on = ctx.get().is_some_and(|open| open.move_on(&self.shared));
+        if moves_on {
+            error.set_retry(true);
+        }
+        error
     }
 
     /// Once a rule has touched an exchange it is never sent again: that would hide the fault.
@@ -235,8 +264,9 @@ impl ProxyHttp for Service {
         let mut error = error.more_context(format!("peer {peer}"));
         let touched =
             ctx.peek().is_some_and(|open| open.is_touched() || open.answer.origin_status().is_some());
-        let repeatable =
-            session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
+        let repeatable = session.req_header().method.is_idempotent()
+            && !session.as_ref().retry_buffer_truncated()
+            && ctx.peek().is_some_and(|open| open.tries < MOST_TRIES);
         if touched || !repeatable {
             error.set_retry(false);
         } else {
@@ -259,7 +289,7 @@ impl ProxyHttp for Service {
         if let Some(open) = ctx.get() {
             open.answer.own(status, open.elapsed());
         }
-        let fault = ctx.peek().and_then(crate::exchange::Open::fault_header);
+        let fault = ctx.peek().and_then(Open::fault_header);
         if let Err(error) = refuse(session, status, word, fault).await {
             tracing::debug!(%error, "the client did not take our error");
         }
@@ -298,6 +328,11 @@ fn framing(request: &RequestHeader) -> BodyFraming {
     let length = request.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let first = length.and_then(|value| value.split(',').next()?.trim().parse().ok());
     BodyFraming::Length(first.unwrap_or(0))
+}
+
+/// The client did not wait for the end of a delay.
+fn left() -> Box<Error> {
+    Error::explain(ErrorType::ConnectionClosed, "left during a delay").into_down()
 }
 
 /// Status and word of the answer that stands in for a failure; `None` where nothing is to be said.
@@ -354,8 +389,11 @@ fn linger(session: &mut Session, ctx: &Exchange) {
     }
 }
 
-/// The control block that our stream put into its digest.
+/// The control block: in the stream below an HTTP/1 session, in the digest of an HTTP/2 stream.
 fn ctl(session: &Session) -> Option<Arc<ConnCtl>> {
+    if let Some(conn) = waiting::conn(session) {
+        return Some(conn.ctl().clone());
+    }
     let digest: &Digest = session.digest()?;
     let user = digest.proxy_digest.as_ref()?.user_data.as_ref()?;
     user.downcast_ref::<Arc<ConnCtl>>().cloned()
@@ -386,5 +424,7 @@ fn head(session: &Session) -> Bytes {
     Bytes::from(text)
 }
 
+/// A request goes out once, and once again where its pooled connection died under it.
+const MOST_TRIES: u32 = 2;
 /// An end that a rule wanted.
 const INJECTED: ErrorType = ErrorType::Custom("injected");

@@ -4,10 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use pingora_core::upstreams::peer::HttpPeer;
 use tokio::sync::watch;
 
-use crate::Config;
 use crate::admin::Toxiproxy;
 use crate::books::Scope;
 use crate::exchange::Sessions;
@@ -19,6 +17,8 @@ use crate::recorder::Recorder;
 use crate::rules::Rules;
 use crate::runs::Runs;
 use crate::tcp::TcpEdges;
+use crate::upstream::Member;
+use crate::{Config, EdgeConfig};
 
 /// One proxy, as its threads see it.
 pub(crate) struct Shared {
@@ -34,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) sessions: Sessions,
     pub(crate) timings: Timings,
     pub(crate) started: Instant,
+    pub(crate) started_wall_us: u64,
     pub(crate) live: Live,
     pub(crate) gate: Arc<Gate>,
     /// How often a bound was met, and what could not be carried.
@@ -50,11 +51,10 @@ pub(crate) struct Edge {
     pub(crate) name: Arc<str>,
     pub(crate) listen: std::net::SocketAddr,
     pub(crate) tls: bool,
-    /// `host:port` of where requests go.
-    pub(crate) upstream: Box<str>,
-    /// Where requests go; and where gRPC goes, which needs HTTP/2 on every hop.
-    pub(crate) peer: HttpPeer,
-    pub(crate) grpc_peer: HttpPeer,
+    /// Where requests go; at least one.
+    pub(crate) members: Vec<Member>,
+    /// Whose turn it is where nothing else decides.
+    pub(crate) turn: AtomicUsize,
     pub(crate) connections: AtomicUsize,
 }
 
@@ -95,6 +95,7 @@ impl Shared {
             recorder: parts.recorder,
             sessions: Sessions::default(),
             started,
+            started_wall_us: crate::time::wall_us(),
             live: Live::default(),
             listening: Live::default(),
             drain: watch::channel(false).0,
@@ -141,6 +142,20 @@ impl Shared {
         self.edges[edge].connections.fetch_add(1, Ordering::AcqRel);
         self.live.0.fetch_add(1, Ordering::AcqRel);
         Alive(self.clone(), Some((edge, place)))
+    }
+}
+
+impl Edge {
+    /// An edge that listens at this address.
+    pub(crate) fn new(edge: &EdgeConfig, config: &Config, listen: std::net::SocketAddr) -> Self {
+        Edge {
+            name: Arc::from(edge.name.as_str()),
+            listen,
+            tls: edge.tls,
+            members: edge.upstreams().map(|upstream| Member::new(upstream, config)).collect(),
+            turn: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
+        }
     }
 }
 

@@ -9,19 +9,17 @@ use std::time::{Duration, Instant};
 use captures::header::{EdgeInfo, FileHeader};
 use pingora_core::connectors::ConnectorOptions;
 use pingora_core::connectors::http::Connector;
-use pingora_core::protocols::ALPN;
 use pingora_core::server::configuration::ServerConf;
-use pingora_core::upstreams::peer::HttpPeer;
 use pingora_proxy::http_proxy;
 use serde::Serialize;
 use tokio_rustls::TlsAcceptor;
 
-use crate::books::{Counts, EdgeBooks, RuleBooks};
-use crate::config::{Config, EdgeConfig, Upstream};
-use crate::faults::storm::Storms;
+use crate::books::{Counts, EdgeBooks, RuleBooks, missed};
+use crate::config::Config;
+use crate::faults::copies::Copies;
 use crate::ledger::{self, Ledger};
 use crate::recorder::{self, EdgeName, Recorder, Setup};
-use crate::rules::{RuleFile, Rules, Watching};
+use crate::rules::{GuardBooks, Policy, RuleFile, Rules, Source, Watching, join};
 use crate::serve::Server;
 use crate::service::Service;
 use crate::shared::{Edge, Parts, Shared};
@@ -54,8 +52,12 @@ pub struct FinalBooks {
     pub edges: Vec<EdgeBooks>,
     /// Each plain-TCP edge.
     pub tcp_edges: Vec<TcpEdgeBooks>,
-    /// Each rule that was ever eligible.
+    /// Each rule that was ever eligible, or is in force.
     pub rules: Vec<RuleBooks>,
+    /// Each guard: what it found, and whether it tripped.
+    pub guards: Vec<GuardBooks>,
+    /// Rules that did not do what they asked for, in words.
+    pub missed: Vec<String>,
     /// Exchanges written to the capture, all edges.
     pub recorded: u64,
     /// Exchanges lost to the capture, by reason.
@@ -66,6 +68,10 @@ pub struct FinalBooks {
     pub unfinished: usize,
     /// Why the rules were lifted, if they were.
     pub lifted: Option<String>,
+    /// A safety cap lifted them.
+    pub breach: bool,
+    /// The rules were armed at some time.
+    pub was_armed: bool,
 }
 
 /// Starts a proxy. When this returns it accepts connections.
@@ -76,27 +82,13 @@ pub fn start(config: Config) -> Result<Running, Error> {
     config.check()?;
     let acceptor = config.tls.as_ref().map(tls::acceptor).transpose()?;
     let conf = Arc::new(server_conf(&config)?);
-    let mut rules = Rules::new(config.inline_rules.clone(), config.seed);
-    rules.set_tcp_edges(config.tcp_edges.iter().map(|edge| edge.name.clone()).collect());
-    rules.check_inline()?;
-    let rules = Arc::new(rules);
     let file = config.rules.clone().map(RuleFile::new);
-    match &file {
-        Some(file) => drop(file.load(&rules)?),
-        None => drop(
-            rules
-                .replace(fault_rules::RuleSet::default())
-                .map_err(|report| Error::Rules(report.to_string()))?,
-        ),
-    }
-    if config.is_local() {
-        rules.arm();
-    }
+    let rules = Arc::new(rules_of(&config, file.as_ref())?);
     let mut listeners = Vec::new();
     let mut edges = Vec::new();
     for edge in &config.edges {
         let sockets = listen::sockets(edge.listen, config.threads)?;
-        edges.push(edge_at_work(edge, &config, local_addr(&sockets, edge.listen)?));
+        edges.push(Edge::new(edge, &config, local_addr(&sockets, edge.listen)?));
         listeners.push(sockets);
     }
     let mut tcp_sockets = Vec::new();
@@ -188,6 +180,13 @@ impl Running {
         }
     }
 
+    /// Begins the next file of the recording (SIGUSR2); nothing where none is under way.
+    pub fn rotate_recording(&self) {
+        if let Some(recorder) = &self.shared.recorder {
+            recorder.rotate();
+        }
+    }
+
     /// Ends the recording and closes the capture; traffic goes on. Blocks until the file is closed.
     pub fn stop_recording(&self) {
         if let Some(recorder) = &self.shared.recorder {
@@ -214,15 +213,21 @@ impl Running {
         for edge in &edges {
             edge.shed.iter().for_each(|(why, count)| *shed.entry(why.clone()).or_default() += count);
         }
+        let rules = self.shared.totals.rule_books(&self.shared.rules);
+        let lifted = self.shared.rules.standing.lifted();
         FinalBooks {
             recorded: edges.iter().map(|edge| edge.recorded).sum(),
             shed,
             edges,
             tcp_edges: self.shared.tcp.rows(),
-            rules: self.shared.totals.rule_books(),
+            missed: missed(&rules),
+            rules,
+            guards: self.shared.rules.guard_books(Duration::ZERO),
             ledger_lost: self.shared.ledger.lost(),
             unfinished,
-            lifted: self.shared.rules.standing.lifted().map(|lifted| lifted.reason),
+            breach: lifted.as_ref().is_some_and(|lifted| lifted.breach),
+            lifted: lifted.map(|lifted| lifted.reason),
+            was_armed: self.shared.rules.standing.was_armed(),
         }
     }
 
@@ -249,6 +254,23 @@ impl Drop for Running {
     }
 }
 
+/// The rules of the file and of the command line, armed where they arm themselves.
+fn rules_of(config: &Config, file: Option<&RuleFile>) -> Result<Rules, Error> {
+    let policy = Policy { allow_hooks: config.allow_hooks, listens: config.listens().collect() };
+    let mut rules = Rules::new(config.inline_rules.clone(), config.seed, policy);
+    rules.set_tcp_edges(config.tcp_edges.iter().map(|edge| edge.name.clone()).collect());
+    rules.check_inline()?;
+    match file {
+        Some(file) => file.load(&rules)?,
+        None => {
+            let nothing = (fault_rules::RuleSet::default(), Source::default());
+            rules.replace(nothing.0, nothing.1).map_err(|findings| Error::Rules(join(&findings)))?
+        }
+    };
+    rules.arm_at_start();
+    Ok(rules)
+}
+
 struct Worker {
     shared: Arc<Shared>,
     conf: Arc<ServerConf>,
@@ -262,7 +284,9 @@ impl Worker {
     fn start(self, number: usize, listeners: Vec<std::net::TcpListener>) -> Result<JoinHandle<()>, Error> {
         let (ready, told) = mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name(format!("squall-proxy-{number}")).spawn(move || {
-            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            // what another thread wakes comes first: sleepers whose rule is gone wait for none that go on already
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            let runtime = match builder.enable_all().global_queue_interval(1).build() {
                 Ok(runtime) => runtime,
                 Err(error) => return drop(ready.send(Err(error))),
             };
@@ -286,8 +310,8 @@ impl Worker {
         ready: &mpsc::SyncSender<std::io::Result<()>>,
     ) -> std::io::Result<()> {
         timer::install()?;
-        let storms = Storms::new(Connector::new(Some(ConnectorOptions::from_server_conf(&self.conf))));
-        let service = Service::new(self.shared.clone(), storms);
+        let copies = Copies::new(Connector::new(Some(ConnectorOptions::from_server_conf(&self.conf))));
+        let service = Service::new(self.shared.clone(), copies);
         let proxy = http_proxy(&self.conf, service);
         let server = Arc::new(Server::new(self.shared.clone(), proxy, self.acceptor.clone()));
         for (edge, listener) in listeners.into_iter().enumerate() {
@@ -305,11 +329,13 @@ impl Worker {
 
 fn server_conf(config: &Config) -> Result<ServerConf, Error> {
     let ca_file = tls::upstream_authorities(config.upstream_ca.as_deref())?;
+    let most_members = config.edges.iter().map(|edge| edge.upstreams().count()).max().unwrap_or(1);
     Ok(ServerConf {
         threads: 1,
         work_stealing: false,
         upstream_keepalive_pool_size: POOL,
-        max_retries: 2,
+        // each member may refuse the connection once, and the request may be repeated once: `service.rs` decides which
+        max_retries: most_members + 1,
         ca_file,
         ..ServerConf::default()
     })
@@ -324,37 +350,6 @@ fn local_addr(sockets: &[std::net::TcpListener], asked: SocketAddr) -> Result<So
     first.map_err(|source| Error::Listen { addr: asked, source })
 }
 
-fn edge_at_work(edge: &EdgeConfig, config: &Config, listen: SocketAddr) -> Edge {
-    Edge {
-        name: Arc::from(edge.name.as_str()),
-        listen,
-        tls: edge.tls,
-        upstream: edge.upstream.authority().into(),
-        peer: peer(&edge.upstream, config, edge.upstream.h2c),
-        grpc_peer: peer(&edge.upstream, config, true),
-        connections: Default::default(),
-    }
-}
-
-fn peer(upstream: &Upstream, config: &Config, only_h2: bool) -> HttpPeer {
-    let mut peer = HttpPeer::new(upstream.addr, upstream.tls, upstream.host.clone());
-    let options = &mut peer.options;
-    options.connection_timeout = Some(config.connect_timeout);
-    options.total_connection_timeout = Some(config.connect_timeout * 2);
-    options.read_timeout = Some(config.upstream_timeout);
-    options.write_timeout = Some(config.upstream_timeout);
-    options.idle_timeout = Some(UPSTREAM_IDLE);
-    options.verify_cert = !config.upstream_insecure;
-    options.verify_hostname = !config.upstream_insecure;
-    options.max_h2_streams = UPSTREAM_STREAMS;
-    options.alpn = match (only_h2, upstream.tls) {
-        (true, _) => ALPN::H2,
-        (false, true) => ALPN::H2H1,
-        (false, false) => ALPN::H1,
-    };
-    peer
-}
-
 fn capture_setup(config: &Config, edges: &[Edge], admin: SocketAddr) -> Option<Setup> {
     let path = config.record.clone()?;
     let scheme = |edge: &Edge| if edge.tls { "https" } else { "http" };
@@ -367,7 +362,14 @@ fn capture_setup(config: &Config, edges: &[Edge], admin: SocketAddr) -> Option<S
     header.redaction = captures::redact::POLICY.to_owned();
     header.edges = edges.iter().map(info).collect();
     let names = edges.iter().map(|edge| EdgeName { name: edge.name.to_string(), scheme: scheme(edge) });
-    Some(Setup { path, header, key: config.redaction_key, edges: names.collect() })
+    Some(Setup {
+        path,
+        header,
+        key: config.redaction_key,
+        edges: names.collect(),
+        options: config.blocks.clone(),
+        rotation: config.rotation,
+    })
 }
 
 /// With port 0 the port of the first edge decides, as long as nobody has taken that place: captures name the admin
@@ -403,7 +405,4 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
 /// Idle upstream connections kept, for each worker thread: above the concurrency that a machine of this class
 /// proxies, or connections churn.
 const POOL: usize = 4096;
-/// An idle upstream connection is closed after this: below the 60 s and more that servers give.
-const UPSTREAM_IDLE: Duration = Duration::from_secs(30);
-const UPSTREAM_STREAMS: usize = 100;
 const STOP_POLL: Duration = Duration::from_millis(5);

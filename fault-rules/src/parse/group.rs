@@ -11,6 +11,7 @@ use crate::group::Group;
 /// Reads all groups into the context. A group that is wrong is there too, without members.
 pub(crate) fn read(field: &Field<'_>, cx: &mut Context<'_>) {
     for (name, span, value) in named(field, "group", &mut cx.findings) {
+        cx.places.groups.push(span.clone());
         let members = members(value, span, &mut cx.findings).unwrap_or_default();
         cx.groups.push(Group { name: name.to_owned(), members });
     }

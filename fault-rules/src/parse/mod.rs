@@ -6,6 +6,7 @@ mod delay;
 mod file;
 mod findings;
 mod group;
+mod grpc;
 mod guard;
 mod hook;
 mod inline;
@@ -27,7 +28,7 @@ mod words;
 use toml::de::DeTable;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use self::findings::{Findings, help};
+use self::findings::{Findings, Span, help};
 use self::text::Text;
 use crate::group::Group;
 use crate::limits;
@@ -111,11 +112,29 @@ struct Context<'c> {
     groups: Vec<Group>,
     /// Names of the file's guards, in order.
     guards: Vec<String>,
+    places: Places,
+}
+
+/// Where things stand that are compared with each other once all are read; each list is in the order of the set's.
+#[derive(Default)]
+struct Places {
+    rules: Vec<Span>,
+    groups: Vec<Span>,
+    guards: Vec<Span>,
+    armed: Span,
+    max_affected: Span,
 }
 
 impl<'c> Context<'c> {
     fn new(findings: Findings<'c>, loader: &'c Loader<'c>) -> Self {
-        Self { findings, loader, loaded: 0, groups: Vec::new(), guards: Vec::new() }
+        Self {
+            findings,
+            loader,
+            loaded: 0,
+            groups: Vec::new(),
+            guards: Vec::new(),
+            places: Places::default(),
+        }
     }
 
     fn fingerprint(&self) -> u64 {

@@ -119,7 +119,7 @@ fn wait(field: &Field<'_>, on: Option<&Matcher>, cx: &mut Context<'_>) -> Option
 }
 
 fn fault(fields: &mut Fields<'_>, on: Option<&Matcher>, cx: &mut Context<'_>) -> Result<Option<Action>, ()> {
-    let found = action::only(fields, cx)?;
+    let found = action::only(fields, on, cx)?;
     Ok(found.map(|(span, action)| {
         sense::fault(on, &action, span, &mut cx.findings);
         action

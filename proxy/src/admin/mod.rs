@@ -137,6 +137,7 @@ fn route(asked: &Asked, shared: &Arc<Shared>) -> Answer {
         ("DELETE", ["runs", tag]) => replies::end(shared, tag),
         ("GET", ["runs", tag, "seen"]) => replies::seen(shared, tag),
         ("GET", ["runs", tag, "ended"]) => replies::ended(shared, tag),
+        ("POST", ["recording", "rotate"]) => replies::rotate_recording(shared),
         ("POST", ["recording", "stop"]) => replies::stop_recording(shared),
         ("POST", ["arm"]) => {
             shared.rules.arm();
@@ -165,8 +166,8 @@ fn is_local_host(headers: &http::HeaderMap) -> bool {
 }
 
 const PATHS: &str = "no such path; there are GET /status /metrics /books /ledger /runs/RUN/seen /runs/RUN/ended, \
-                     POST /runs /arm /lift /lift/RULE /heartbeat /recording/stop, DELETE /runs/RUN, and Toxiproxy's /proxies \
-                     /populate /reset /version";
+                     POST /runs /arm /lift /lift/RULE /heartbeat /recording/stop /recording/rotate, DELETE /runs/RUN, and \
+                     Toxiproxy's /proxies /populate /reset /version";
 const MAX_BODY: usize = 1 << 20;
 /// How often lapsed rules (max_run, heartbeat) are looked for.
 const TICK: std::time::Duration = std::time::Duration::from_millis(100);

@@ -102,8 +102,9 @@ impl ConnCtl {
         }
     }
 
-    pub(crate) fn count_hook(&self) {
-        self.hooked.fetch_add(1, Ordering::Relaxed);
+    /// Is it the first exchange of the connection?
+    pub(crate) fn count_hook(&self) -> bool {
+        self.hooked.fetch_add(1, Ordering::Relaxed) == 0
     }
 
     pub(crate) fn hooked(&self) -> u64 {
@@ -131,6 +132,7 @@ impl ConnCtl {
 
     pub(super) fn begin_request(&self) {
         self.request_over.store(false, Ordering::Release);
+        self.framing.store(NO_FRAMING, Ordering::Release);
         if self.has_last_chunk() {
             self.take_last_chunk(); // of an answer that was not written to its end
         }

@@ -52,6 +52,11 @@ impl BodyCopy {
         self.kept
     }
 
+    /// Whether the client has sent all of it.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ended
+    }
+
     /// Whether the client has sent all of it, and all was kept.
     pub(crate) fn is_whole(&self) -> bool {
         self.ended && self.kept as u64 == self.len

@@ -20,7 +20,7 @@ pub(crate) struct Identity {
     pub(crate) op: String,
     /// The operation as a number; only a replay's is one.
     pub(crate) op_number: Option<u64>,
-    /// From 1.
+    /// From 1: `squall-attempt`, else counted where the client named the operation.
     pub(crate) attempt: u32,
 }
 
@@ -32,6 +32,7 @@ pub(crate) struct Identity {
 pub(crate) struct Sessions {
     cookies: Mutex<TwoGenerations>,
     turns: Mutex<TwoGenerations>,
+    attempts: Mutex<TwoGenerations>,
 }
 
 /// A map that forgets: lookups refresh, and when one generation is full the one before is dropped.
@@ -70,10 +71,15 @@ impl Sessions {
     /// How often this session has asked for this method and path before.
     fn turn(&self, session: SessionId, method: &str, path: &str) -> u64 {
         let key = hash(&[&session.0.to_le_bytes(), method.as_bytes(), b" ", path.as_bytes()]);
-        let mut turns = lock(&self.turns);
-        let turn = turns.get(key).unwrap_or(0);
-        turns.put(key, turn + 1);
-        turn
+        lock(&self.turns).count(key)
+    }
+
+    /// Which attempt it is, from 1. A name counts within an edge, a method and a path: a trace goes through
+    /// several edges, and makes different requests under one parent.
+    fn attempt(&self, op: &str, asked: &Asked<'_>) -> u32 {
+        let edge = asked.edge.to_le_bytes();
+        let key = hash(&[&edge, asked.method.as_bytes(), b" ", asked.path.as_bytes(), b" ", op.as_bytes()]);
+        u32::try_from(lock(&self.attempts).count(key)).unwrap_or(u32::MAX).saturating_add(1)
     }
 }
 
@@ -87,6 +93,13 @@ impl TwoGenerations {
         Some(value)
     }
 
+    /// Counts one more; gives how many there were before.
+    fn count(&mut self, key: u64) -> u64 {
+        let before = self.get(key).unwrap_or(0);
+        self.put(key, before + 1);
+        before
+    }
+
     fn put(&mut self, key: u64, value: u64) {
         if self.young.len() >= GENERATION && !self.young.contains_key(&key) {
             self.old = std::mem::take(&mut self.young);
@@ -97,6 +110,7 @@ impl TwoGenerations {
 
 /// Who asks, and for what, as far as naming them goes.
 pub(crate) struct Asked<'a> {
+    pub(crate) edge: usize,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
@@ -120,8 +134,8 @@ impl Identity {
             }
         };
         let op_number = text(OP).filter(|op| op.len() == 16).and_then(|op| u64::from_str_radix(op, 16).ok());
-        let named = text(OP).or_else(|| text("idempotency-key")).or_else(|| text("traceparent"));
-        let op = match named {
+        let foreign = || text("idempotency-key").or_else(|| text("traceparent"));
+        let op = match text(OP).or_else(foreign) {
             Some(name) => name.to_owned(),
             None if !asked.names_operation => String::new(),
             None => {
@@ -129,7 +143,13 @@ impl Identity {
                 format!("{session} {} {} {turn}", asked.method, asked.path)
             }
         };
-        let attempt = text(ATTEMPT).and_then(|attempt| attempt.parse().ok()).unwrap_or(1);
+        let said = text(ATTEMPT).and_then(|attempt| attempt.parse().ok());
+        let counts = asked.names_operation && text(OP).is_none() && foreign().is_some();
+        let attempt = match said {
+            Some(attempt) => attempt,
+            None if counts => sessions.attempt(&op, asked),
+            None => 1,
+        };
         Identity { session: session.into_owned(), session_id, op, op_number, attempt }
     }
 }
@@ -190,7 +210,14 @@ mod tests {
     fn identify(sessions: &Sessions, connection: u64, fields: &[(&'static str, &str)]) -> Identity {
         let headers = headers(fields);
         Identity::of(
-            &Asked { headers: &headers, method: "GET", path: "/a", connection, names_operation: true },
+            &Asked {
+                edge: 0,
+                headers: &headers,
+                method: "GET",
+                path: "/a",
+                connection,
+                names_operation: true,
+            },
             sessions,
         )
     }
@@ -232,6 +259,27 @@ mod tests {
         assert_ne!(first.op, second.op);
         let keyed = [("idempotency-key", "k-1")];
         assert_eq!(identify(&sessions, 1, &keyed).op, identify(&sessions, 2, &keyed).op);
+    }
+
+    #[test]
+    fn attempts_of_an_operation_that_the_client_named_are_counted() {
+        let sessions = Sessions::default();
+        let attempt = |edge: usize, path: &str, fields: &[(&'static str, &str)]| {
+            let headers = headers(fields);
+            let asked =
+                Asked { edge, headers: &headers, method: "POST", path, connection: 1, names_operation: true };
+            Identity::of(&asked, &sessions).attempt
+        };
+        let key = [("idempotency-key", "k-1")];
+        assert_eq!([1, 2, 3].map(|_| attempt(0, "/pay", &key)), [1, 2, 3]);
+        assert_eq!((attempt(0, "/pay", &[("idempotency-key", "k-2")]), attempt(0, "/refund", &key)), (1, 1));
+        assert_eq!(attempt(1, "/pay", &key), 1, "the same request behind it is no repeat");
+        let trace = [("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")];
+        assert_eq!([1, 2].map(|_| attempt(0, "/pay", &trace)), [1, 2]);
+        assert_eq!([1, 2].map(|_| attempt(0, "/pay", &[])), [1, 1], "without a name each is an operation");
+        let of_replay = [(OP, "00000000000000ff"), ("idempotency-key", "k-1")];
+        assert_eq!([1, 2].map(|_| attempt(0, "/pay", &of_replay)), [1, 1], "a replay says it itself");
+        assert_eq!(attempt(0, "/pay", &[("idempotency-key", "k-1"), (ATTEMPT, "9")]), 9);
     }
 
     #[test]

@@ -5,36 +5,39 @@
 //! ever lost from the books.
 
 mod bodies;
+mod counting;
 mod identity;
 mod plan;
 mod settle;
 mod streams;
+mod upstream;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use fault_rules::Facts;
 use fault_rules::decide::Why;
+use fault_rules::{Action, Facts};
 use http::HeaderMap;
-use pingora_core::upstreams::peer::HttpPeer;
 use pingora_http::{RequestHeader, ResponseHeader};
 use smallvec::SmallVec;
 
 use crate::books::Scope;
 use crate::conn::{ConnCtl, StreamKey};
-use crate::rules::Live;
+use crate::faults::stale::{self, Keeping};
+use crate::rules::{Live, Mark};
 use crate::runs::Run;
 use crate::shared::Shared;
 use crate::time::wall_us;
 
 pub(crate) use bodies::{Answer, AnswerDigest, BodyCopy};
 pub(crate) use identity::{ERROR, FAULT, Identity, OP, SESSION, SQUALL_HEADERS, Sessions, is_squall_header};
-pub(crate) use plan::{Became, Part, Plan, PlannedCut};
+pub(crate) use plan::{Became, Part, Plan, PlannedCut, Wish};
 pub(crate) use settle::{Ending, Recorded};
 pub(crate) use streams::{StreamBudget, StreamLog, is_event_stream};
 
 use identity::Asked;
+use upstream::Way;
 
 /// The state of one exchange; pingora's per-request context.
 pub(crate) struct Exchange {
@@ -47,20 +50,29 @@ pub(crate) struct Open {
     pub(crate) edge: usize,
     pub(crate) ctl: Arc<ConnCtl>,
     pub(crate) http2: bool,
+    /// No exchange came before it on its connection.
+    is_first: bool,
     /// What an armed cut knows the answer by.
     pub(crate) key: StreamKey,
     pub(crate) started: Instant,
     pub(crate) started_wall_us: u64,
     pub(crate) identity: Option<Identity>,
     pub(crate) run: Option<Arc<Run>>,
+    way: Way,
     pub(crate) scopes: SmallVec<[Arc<Scope>; 2]>,
     pub(crate) live: Arc<Live>,
     pub(crate) plan: Plan,
+    /// Guards that want to know how it ends, and where they count it.
+    marks: SmallVec<[Mark; 1]>,
+    /// [`crate::rules::Rules::turn`] when it began.
+    turn: u64,
     pub(crate) fate: Fate,
     pub(crate) cut: Option<PlannedCut>,
     /// Places in the plan of storms that wait for the outcome.
     pub(crate) storms: SmallVec<[usize; 1]>,
-    /// The request as it went to the upstream, kept for storms.
+    /// Places in the plan of duplicates that wait for the request to be whole.
+    pub(crate) duplicates: SmallVec<[usize; 1]>,
+    /// The request as it went to the upstream, kept for copies.
     pub(crate) forwarded: Option<Box<RequestHeader>>,
     /// gRPC over HTTP/2: it needs HTTP/2 towards the origin too.
     grpc: bool,
@@ -74,6 +86,10 @@ pub(crate) struct Open {
     pub(crate) stream: Option<Box<StreamLog>>,
     /// Payload bytes of an HTTP/2 answer that still go out before its cut.
     pub(crate) before_cut: Option<u64>,
+    /// What answers to this request are kept by, for rules that serve them again.
+    pub(crate) stale_key: Option<u128>,
+    /// The answer, while it is kept.
+    pub(crate) keeping: Option<Box<Keeping>>,
     /// Whether it counts as affected is not known yet.
     pub(crate) share_open: bool,
     /// Holds a place among the exchanges under a fault.
@@ -111,7 +127,7 @@ impl Exchange {
     pub(crate) fn begin(&mut self, request: &RequestHeader, arrival: Arrival) {
         let shared = self.shared.clone();
         let Arrival { ctl, http2, bodyless } = arrival;
-        ctl.count_hook();
+        let is_first = ctl.count_hook();
         let live = shared.rules.live();
         let session = request.headers.get(SESSION).and_then(|value| value.to_str().ok());
         let run = session.and_then(|session| shared.runs.of_session(session));
@@ -123,17 +139,22 @@ impl Exchange {
         let mut open = Box::new(Open {
             edge: ctl.edge,
             http2,
+            is_first,
             key: StreamKey::Http1,
             started: Instant::now(),
             started_wall_us: wall_us(),
             identity: None,
             run,
+            way: Way::default(),
             scopes,
             live,
             plan: Plan::default(),
+            marks: SmallVec::new(),
+            turn: shared.rules.turn(),
             fate: Fate::Undecided,
             cut: None,
             storms: SmallVec::new(),
+            duplicates: SmallVec::new(),
             forwarded: None,
             grpc: http2 && is_grpc(&request.headers),
             tries: 0,
@@ -142,6 +163,8 @@ impl Exchange {
             answer: AnswerDigest::default(),
             stream: None,
             before_cut: None,
+            stale_key: None,
+            keeping: None,
             share_open: false,
             active: None,
             head: None,
@@ -175,10 +198,12 @@ impl Open {
         let replayed = request.headers.contains_key(OP);
         let ruled = !self.live.ids.is_empty() && shared.rules.standing.is_armed();
         if !(ruled || replayed || shared.recorder.is_some()) {
+            self.way = Way::of(self.edge, None, shared);
             return;
         }
         let path = request.uri.path();
         let asked = Asked {
+            edge: self.edge,
             headers: &request.headers,
             method: request.method.as_str(),
             path,
@@ -189,16 +214,27 @@ impl Open {
         if let (Some(run), Some(op), 0) = (&self.run, identity.op_number, self.edge) {
             run.scope.saw(op, identity.attempt);
         }
+        self.way = Way::of(self.edge, Some(&identity), shared);
         if ruled {
+            let ctl = self.ctl.clone();
             let place = Place {
                 edge: &shared.edges[self.edge].name,
-                connection: self.ctl.id,
-                client: &self.ctl.client,
-                upstream: &shared.edges[self.edge].upstream,
+                connection: ctl.id,
+                client: &ctl.client,
+                upstream: &self.member(shared).authority,
             };
             let header = |name: &str| text(&request.headers, name);
             let facts = identity.facts(request, &place, &header);
-            self.plan = Plan::new(shared.rules.decide(&self.live, &facts));
+            let decision = shared.rules.decide(&self.live, &facts);
+            if !self.live.guards.is_empty() && !decision.protected {
+                self.marks = shared.rules.marks(&self.live, &facts);
+            }
+            self.plan = Plan::new(decision, &self.live);
+            let live = self.live.clone();
+            let is_lifted = |part: &Part| shared.rules.standing.is_rule_lifted(&live.ids[part.rule]);
+            self.plan.suppress(Why::Lifted, is_lifted);
+            self.count(&facts, shared);
+            self.stale_key = stale::key(request, self, shared);
             self.respect_caps(shared);
         }
         self.identity = Some(identity);
@@ -206,26 +242,33 @@ impl Open {
 
     /// Safety comes before every rule: a breached cap lifts them all, this exchange included.
     fn respect_caps(&mut self, shared: &Arc<Shared>) {
-        for part in &mut self.plan.parts {
-            let id = &self.live.ids[part.rule];
-            if part.became == Became::Open && shared.rules.standing.is_rule_lifted(id) {
-                part.became = Became::Suppressed(Why::Lifted);
-            }
-        }
         let affected = self.plan.is_open_for_certain(&self.live);
         if !affected && self.plan.is_open() {
             self.share_open = true; // a rate limit may grant, a storm may not be set off
             return;
         }
-        if self.note_share(affected, shared) || !affected {
-            return;
+        if !self.note_share(affected, shared) && affected {
+            self.take_place(shared);
         }
+    }
+
+    /// A rule whose effect depended on something now takes effect. False: that is one too many, and nothing happens.
+    pub(crate) fn takes_effect(&mut self, shared: &Arc<Shared>) -> bool {
+        if self.share_open && self.note_share(true, shared) {
+            return false;
+        }
+        self.active.is_some() || self.take_place(shared)
+    }
+
+    /// Takes a place among the exchanges under a fault. False: that is one too many.
+    fn take_place(&mut self, shared: &Arc<Shared>) -> bool {
         let fits = shared.rules.gauges.enter();
         self.active = Some(ActiveGuard(shared.clone()));
         if !fits {
             shared.rules.lift("max_active: too many exchanges under a fault at once", true);
             self.plan.suppress_open(Why::Cap);
         }
+        fits
     }
 
     /// Counts the exchange, once, in the share of those affected. True: the share is too large, so the rules are
@@ -250,6 +293,7 @@ impl Open {
             return;
         }
         self.plan.answered(self.answer.origin_status(), &self.live);
+        self.count_answered(shared);
         let live = self.live.clone();
         let status_alone = |part: &Part| live.set.rules()[part.rule].on.status().is_some();
         let certain = self.plan.parts.iter().any(|part| part.became == Became::Open && status_alone(part));
@@ -300,6 +344,9 @@ impl Open {
     /// A piece of what the upstream sends.
     pub(crate) fn note_answer_body(&mut self, chunk: &Bytes) {
         self.answer.body(chunk);
+        if let Some(keeping) = &mut self.keeping {
+            keeping.push(chunk);
+        }
         if let Some(stream) = &mut self.stream {
             stream.answer(chunk, self.started.elapsed());
         }
@@ -313,10 +360,16 @@ impl Open {
         }
     }
 
-    /// Will somebody ask for the request's body? The recording, or a storm.
+    /// Will somebody ask for the request's body? The recording, or a rule that copies the request.
     fn wants_body(&self, shared: &Shared) -> bool {
-        let storm = |part: &Part| matches!(part.action(&self.live), Some(fault_rules::Action::Storm(_)));
-        self.is_recorded(shared) || self.plan.parts.iter().any(storm)
+        let copies =
+            |part: &Part| matches!(part.action(&self.live), Some(Action::Storm(_) | Action::Duplicate(_)));
+        self.is_recorded(shared) || self.plan.parts.iter().any(copies)
+    }
+
+    /// Will the request be copied?
+    pub(crate) fn is_copied(&self) -> bool {
+        !self.storms.is_empty() || !self.duplicates.is_empty()
     }
 
     /// The value of the `squall-fault` header: rules that touched the exchange so far.
@@ -328,12 +381,6 @@ impl Open {
 
     pub(crate) fn is_touched(&self) -> bool {
         !self.plan.touched(&self.live).is_empty()
-    }
-
-    /// Where the request goes.
-    pub(crate) fn peer<'a>(&self, shared: &'a Shared) -> &'a HttpPeer {
-        let edge = &shared.edges[self.edge];
-        if self.grpc { &edge.grpc_peer } else { &edge.peer }
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
@@ -407,30 +454,20 @@ impl Drop for Exchange {
 mod tests {
     use super::*;
     use crate::ledger::Ledger;
-    use crate::rules::Rules;
+    use crate::rules::{Policy, Rules};
     use crate::shared::{Edge, Parts};
     use crate::{Config, EdgeConfig, Upstream};
 
     fn shared() -> Arc<Shared> {
         let addr = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
         let upstream = Upstream::resolve("http://127.0.0.1:1").expect("an upstream");
-        let edge = EdgeConfig { name: "default".into(), listen: addr, tls: false, upstream };
-        let peer = HttpPeer::new(addr, false, String::new());
-        let at_work = Edge {
-            name: "default".into(),
-            listen: addr,
-            tls: false,
-            peer: peer.clone(),
-            grpc_peer: peer,
-            upstream: "127.0.0.1:1".into(),
-            connections: Default::default(),
-        };
+        let edge =
+            EdgeConfig { name: "default".into(), listen: addr, tls: false, upstream, others: Vec::new() };
+        let config = Config::new(vec![edge.clone()]);
+        let at_work = Edge::new(&edge, &config, addr);
         let (ledger, _) = Ledger::start(None).expect("a ledger");
-        let rules = Arc::new(Rules::new(Vec::new(), 0));
-        Arc::new(Shared::new(
-            Config::new(vec![edge]),
-            Parts { edges: vec![at_work], rules, ledger, recorder: None },
-        ))
+        let rules = Arc::new(Rules::new(Vec::new(), 0, Policy::default()));
+        Arc::new(Shared::new(config, Parts { edges: vec![at_work], rules, ledger, recorder: None }))
     }
 
     /// A hook that panics takes its task with it, and pingora's own bookkeeping; the exchange is dropped all the same.

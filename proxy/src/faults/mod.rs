@@ -5,17 +5,18 @@
 //! proxy drains.
 
 mod blackhole;
+pub(crate) mod copies;
 pub(crate) mod cut;
-mod delay;
+pub(crate) mod delay;
 mod drop_response;
-mod duplicate;
+pub(crate) mod duplicate;
 mod goaway;
 mod outage;
 mod rate_limit;
 mod reset;
 mod respond;
 mod shape;
-mod stale;
+pub(crate) mod stale;
 pub(crate) mod storm;
 pub(crate) mod waiting;
 mod websocket_close;
@@ -23,7 +24,9 @@ mod websocket_close;
 use fault_rules::Action;
 use fault_rules::action::Point;
 use fault_rules::decide::Why;
+use fault_rules::delay::At;
 use pingora_proxy::Session;
+use waiting::Woken;
 
 use crate::exchange::{Became, Exchange, PlannedCut};
 
@@ -45,8 +48,10 @@ pub(crate) async fn before_upstream(
     session: &mut Session,
     exchange: &mut Exchange,
 ) -> pingora_error::Result<Next> {
-    if delay::wait(session, exchange).await == waiting::Woken::ClientGone {
-        return Ok(Next::ClientGone);
+    for place in [At::Connect, At::Request] {
+        if delay::wait(session, exchange, place).await == Woken::ClientGone {
+            return Ok(Next::ClientGone);
+        }
     }
     let mut from = 0;
     let mut decided = false;
@@ -83,7 +88,7 @@ pub(crate) async fn before_upstream(
             }
             Action::Outage(outage) => outage::meet(session, exchange, part, outage).await?,
             Action::Stale(stale) => stale::answer(session, exchange, part, *stale).await?,
-            Action::Duplicate(duplicate) => duplicate::plan(exchange, part, *duplicate),
+            Action::Duplicate(_) => duplicate::plan(exchange, part),
             Action::Truncate(_)
             | Action::Throttle(_)
             | Action::Stall(_)

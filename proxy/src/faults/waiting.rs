@@ -12,7 +12,7 @@ use crate::timer::sleep_until;
 
 /// Why a wait is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Woken {
+pub(crate) enum Woken {
     /// Its time has come.
     Time,
     /// The rules changed, or the proxy drains: ask again.

@@ -7,15 +7,27 @@
 mod harness;
 
 mod books;
+mod chaos;
+mod copies;
+mod counted;
 mod drain;
 mod faults;
+mod limits;
+mod members;
+mod outage;
 mod pass;
+mod pipelining;
+mod places;
 mod protocols;
+mod quotas;
 mod recording;
 mod reload;
 mod resets;
 mod robust;
+mod rotation;
 mod safety;
+mod stale;
+mod statuses;
 mod streams;
 mod tcp;
 mod tcp_faults;

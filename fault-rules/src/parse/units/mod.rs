@@ -1,58 +1,18 @@
 //! Numbers with their units: durations, shares, sizes, counts. Whole-number arithmetic throughout.
 
+mod decimal;
+mod time;
+
 use std::time::Duration;
 
+use self::decimal::Decimal;
 use super::findings::{Findings, help};
 use super::table::{self, Field};
 use super::text::Text;
-use super::words;
 use crate::limits;
 use crate::select::Rate;
 
-/// `500ms`, `1.5s`, `1h30m`; at most 24 h.
-pub(crate) fn duration(text: Text<'_>, findings: &mut Findings<'_>) -> Option<Duration> {
-    let all = text.str();
-    if all.is_empty() {
-        return findings.error(
-            "E06",
-            text.span(),
-            help("a duration is missing here", "write `500ms` or `30s`"),
-        );
-    }
-    let (mut rest, mut total_ns) = (all, 0_u128);
-    while !rest.is_empty() {
-        let (number, behind) = split_number(rest);
-        let unit_end = behind.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(behind.len());
-        let (unit, next) = behind.split_at(unit_end);
-        let Some(number) = Decimal::parse(number) else {
-            let what = help(format!("`{all}` is not a duration"), "write `500ms`, `30s`, `5m` or `1h30m`");
-            return findings.error("E06", text.span(), what);
-        };
-        let Some((_, unit_ns)) = TIME_UNITS.iter().find(|(name, _)| *name == unit) else {
-            return findings.error("E06", text.span(), no_time_unit(all, unit));
-        };
-        total_ns = total_ns.saturating_add(number.times(*unit_ns));
-        rest = next;
-    }
-    let duration = u64::try_from(total_ns).ok().map(Duration::from_nanos).filter(|it| *it <= limits::LONGEST);
-    if duration.is_none() {
-        return findings.error(
-            "E06",
-            text.span(),
-            help(format!("`{all}` is longer than 24h"), "write at most `24h`"),
-        );
-    }
-    duration
-}
-
-/// The value of a key that holds a duration.
-pub(crate) fn duration_field(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Duration> {
-    if let Some(number) = table::bare_number(field.value) {
-        let advice = format!("write `\"{number}ms\"` or `\"{number}s\"`, whichever is meant");
-        return findings.error("E06", field.span(), help("a time without a unit", advice));
-    }
-    duration(field.text("30s", findings)?, findings)
-}
+pub(crate) use time::{duration, duration_field, looks_like_time};
 
 /// The value of a key that holds a share.
 pub(crate) fn share_field(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Rate> {
@@ -98,12 +58,6 @@ pub(crate) fn decimal(text: &str) -> Option<f64> {
 /// A factor: `x1.5`.
 pub(crate) fn factor(text: &str) -> Option<f64> {
     decimal(text.strip_prefix('x')?)
-}
-
-/// Whether a text is a number and a unit of time.
-pub(crate) fn looks_like_time(text: &str) -> bool {
-    let (number, unit) = split_number(text);
-    !number.is_empty() && TIME_UNITS.iter().any(|(name, _)| unit.starts_with(name) && !unit.contains('B'))
 }
 
 /// `20%`; between 0 and 100.
@@ -218,86 +172,9 @@ pub(crate) fn rate(text: Text<'_>, findings: &mut Findings<'_>) -> Option<(u64, 
     tokens.zip(period)
 }
 
-/// A decimal number without a sign, exactly.
-#[derive(Debug, Clone, Copy)]
-struct Decimal {
-    digits: u128,
-    /// Of `digits`, how many stand behind the point.
-    scale: u32,
-}
-
-impl Decimal {
-    /// At most 15 digits before the point and 9 behind.
-    fn parse(text: &str) -> Option<Self> {
-        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-        let well_formed = !whole.is_empty() && (!text.contains('.') || !fraction.is_empty());
-        if !well_formed || 15 < whole.len() || 9 < fraction.len() {
-            return None;
-        }
-        let mut digits = 0_u128;
-        for byte in whole.bytes().chain(fraction.bytes()) {
-            digits = digits * 10 + u128::from(char::from(byte).to_digit(10)?);
-        }
-        Some(Self { digits, scale: fraction.len() as u32 })
-    }
-
-    /// The product, rounded down. At most 24 digits times a factor below 1e15: far from 2^128.
-    fn times(self, factor: u128) -> u128 {
-        self.digits.saturating_mul(factor) / 10_u128.pow(self.scale)
-    }
-
-    fn is_whole_times(self, factor: u128) -> bool {
-        self.digits.saturating_mul(factor).is_multiple_of(10_u128.pow(self.scale))
-    }
-
-    /// A fraction of 1 as a percentage, in digits.
-    fn as_percent(self) -> String {
-        let hundred_fold = self.digits * 100;
-        let one = 10_u128.pow(self.scale);
-        let (whole, rest) = (hundred_fold / one, hundred_fold % one);
-        if rest == 0 {
-            return whole.to_string();
-        }
-        let digits = format!("{rest:0>width$}", width = self.scale as usize);
-        format!("{whole}.{}", digits.trim_end_matches('0'))
-    }
-}
-
 fn split_number(text: &str) -> (&str, &str) {
     text.split_at(text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len()))
 }
-
-fn no_time_unit(all: &str, unit: &str) -> (String, Option<String>) {
-    if unit.is_empty() {
-        return help(
-            format!("`{all}` has no unit"),
-            format!("write `{all}ms` or `{all}s`, whichever is meant"),
-        );
-    }
-    let near = match unit.trim().to_ascii_lowercase().as_str() {
-        spaced if TIME_UNITS.iter().any(|(name, _)| *name == spaced) => Some(unit.trim()),
-        "sec" | "secs" | "second" | "seconds" => Some("s"),
-        "msec" | "millis" | "milliseconds" => Some("ms"),
-        "min" | "mins" | "minute" | "minutes" => Some("m"),
-        "hour" | "hours" | "hr" => Some("h"),
-        other => words::nearest(other, &["ms", "us", "ns"]),
-    };
-    let advice = match near {
-        Some(near) => format!("did you mean `{}`?", all.replace(unit, near)),
-        None => "units are ns, us, ms, s, m, h, written without space: `1m30s`".to_owned(),
-    };
-    help(format!("`{}` is no unit of time", unit.trim()), advice)
-}
-
-const TIME_UNITS: &[(&str, u128)] = &[
-    ("ns", 1),
-    ("us", 1_000),
-    ("\u{b5}s", 1_000),
-    ("ms", 1_000_000),
-    ("s", 1_000_000_000),
-    ("m", 60_000_000_000),
-    ("h", 3_600_000_000_000),
-];
 
 const SIZE_UNITS: &[(&str, u128)] = &[
     ("B", 1),
@@ -316,35 +193,14 @@ const MOST_BYTES: u64 = 1_000_000_000_000_000;
 mod tests {
     use super::*;
 
-    fn read<T>(text: &str, parser: impl Fn(Text<'_>, &mut Findings<'_>) -> Option<T>) -> Result<T, String> {
+    pub(super) fn read<T>(
+        text: &str,
+        parser: impl Fn(Text<'_>, &mut Findings<'_>) -> Option<T>,
+    ) -> Result<T, String> {
         let mut findings = Findings::new(text, "test");
         let value = parser(Text::exact(text, 0), &mut findings);
         let concluded = findings.conclude(value).map_err(|report| report.findings()[0].help.clone().unwrap());
         concluded.map(|(value, _)| value)
-    }
-
-    #[test]
-    fn durations() {
-        let check =
-            |text: &str, ns: u64| assert_eq!(read(text, duration), Ok(Duration::from_nanos(ns)), "{text}");
-        check("0s", 0);
-        check("500ms", 500_000_000);
-        check("1.5s", 1_500_000_000);
-        check("1h30m", 5_400_000_000_000);
-        check("250us", 250_000);
-        check("250\u{b5}s", 250_000);
-        check("7ns", 7);
-        check("24h", 86_400_000_000_000);
-        let refuse =
-            |text: &str, help: &str| assert_eq!(read(text, duration), Err(help.to_owned()), "{text}");
-        refuse("500", "write `500ms` or `500s`, whichever is meant");
-        refuse("5sec", "did you mean `5s`?");
-        refuse("25h", "write at most `24h`");
-        refuse("", "write `500ms` or `30s`");
-        refuse("5 s", "did you mean `5s`?");
-        for bad in ["-5s", "1..2s", ".5s", "5.s", "s", "999999999999999999999s", "1e3s", "NaN", "\u{1f4a5}"] {
-            assert!(read(bad, duration).is_err(), "{bad}");
-        }
     }
 
     #[test]
