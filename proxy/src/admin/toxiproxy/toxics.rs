@@ -279,7 +279,7 @@ fn stream_name(stream: Direction) -> &'static str {
 }
 
 /// Toxicities are floats of a client: held exactly.
-const WHOLE: u64 = 1 << 53;
+const WHOLE: u64 = 1 << 62;
 const MOST: u64 = 1_000_000_000_000;
 /// In KB/s, as far as a throttle goes.
 const MOST_RATE: u64 = 1_000_000_000;
