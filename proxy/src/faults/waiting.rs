@@ -25,13 +25,19 @@ pub(crate) enum Woken {
 pub(super) enum ClientWatch {
     /// By its stream.
     Http2,
+    /// The same, where a session of ours is under pingora's.
+    Ours,
     /// By its socket: what waits there, a body or the next request, is for others to read.
     Http1,
 }
 
 impl ClientWatch {
     pub(super) fn of(session: &Session) -> Self {
-        if session.is_http2() { ClientWatch::Http2 } else { ClientWatch::Http1 }
+        match (session.downstream_session.as_custom(), session.is_http2()) {
+            (Some(_), _) => ClientWatch::Ours,
+            (None, true) => ClientWatch::Http2,
+            (None, false) => ClientWatch::Http1,
+        }
     }
 
     /// Resolves when the client is gone; never where that cannot be told.
@@ -42,6 +48,11 @@ impl ClientWatch {
                     let _ = closed.await;
                     return;
                 }
+            }
+            ClientWatch::Ours => {
+                // asked like this it reads nothing, and an error says that the client is gone
+                let _ = session.downstream_session.read_body_or_idle(true).await;
+                return;
             }
             ClientWatch::Http1 => {
                 if let Some(conn) = conn(session) {
