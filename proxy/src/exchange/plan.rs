@@ -6,7 +6,7 @@ use std::time::Duration;
 use fault_rules::Action;
 use fault_rules::action::Kind;
 use fault_rules::decide::{Decision, Why};
-use fault_rules::delay::{At, Wait};
+use fault_rules::delay::{At, Mode, Wait};
 use fault_rules::rule::ActionRef;
 use smallvec::SmallVec;
 
@@ -50,6 +50,15 @@ pub(crate) enum Became {
     Suppressed(Why),
     /// The rule waited for another status: nothing of it is in the books.
     NotMeant,
+}
+
+/// A delay that an exchange has waited for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WaitedOut {
+    pub(crate) rule: usize,
+    /// Of all delays at its place together.
+    pub(crate) asked: Duration,
+    pub(crate) took: Duration,
 }
 
 impl Plan {
@@ -116,6 +125,40 @@ impl Plan {
             (Wish::Delay(wait), Became::Open) if wait.at == at => Some((place, wait)),
             _ => None,
         })
+    }
+
+    /// How long rules have made the exchange wait; `None` where they changed its pace, so that this cannot be told. Delays at
+    /// one place are waited for together.
+    pub(crate) fn waited(&self, live: &Live) -> Option<Duration> {
+        let mut waits = SmallVec::<[(At, Duration); 2]>::new();
+        for part in &self.parts {
+            let Became::Applied(took) = part.became else { continue };
+            match (part.wish, part.action(live)) {
+                (Wish::Delay(wait), _) => match waits.iter_mut().find(|(at, _)| *at == wait.at) {
+                    Some((_, longest)) => *longest = took.max(*longest),
+                    None => waits.push((wait.at, took)),
+                },
+                (Wish::Action(_), Some(action)) if action.kind() == Kind::Shaping => return None,
+                (Wish::Action(_), _) => {}
+            }
+        }
+        Some(waits.iter().map(|(_, took)| *took).sum())
+    }
+
+    /// Delays that were waited for, each with what was asked at its place and how long that took. A floor has no length that
+    /// was asked for.
+    pub(crate) fn waited_out(&self) -> SmallVec<[WaitedOut; 2]> {
+        let done = |part: &Part| match (part.wish, part.became) {
+            (Wish::Delay(wait), Became::Applied(took)) => Some((part.rule, wait, took)),
+            _ => None,
+        };
+        let together = |at: At| self.parts.iter().filter_map(done).filter(move |(_, wait, _)| wait.at == at);
+        let out = self.parts.iter().filter_map(done).filter_map(|(rule, wait, took)| {
+            let adds = together(wait.at).all(|(_, other, _)| other.mode == Mode::Add);
+            let asked = together(wait.at).map(|(_, other, _)| other.time).sum();
+            adds.then_some(WaitedOut { rule, asked, took })
+        });
+        out.collect()
     }
 
     /// Nothing of what is still open will be done.

@@ -28,7 +28,11 @@ pub(crate) async fn wait(session: &mut Session, exchange: &mut Exchange, at: At)
     let mut queue = Queue::default();
     loop {
         queue.line_up(exchange, at, begun);
-        let Some(until) = queue.end() else { return Woken::Time };
+        let Some(until) = queue.end() else {
+            // thousands may wake at once: each is to be awake before the first goes on
+            tokio::task::yield_now().await;
+            return Woken::Time;
+        };
         match watch.wait(session, Some(begun + until), &mut changes).await {
             Woken::Time => {
                 queue.finish(exchange, begun.elapsed());

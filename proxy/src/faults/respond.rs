@@ -69,7 +69,8 @@ pub(super) fn header(respond: &Respond, http2: bool) -> Result<ResponseHeader> {
             header.insert_header("grpc-message", grpc.message.as_str())?;
         }
     }
-    if !matches!(respond.status, 204 | 304) && !(http2 && respond.grpc.is_some()) {
+    let unframed = matches!(respond.status, 204 | 304) || http2 && respond.grpc.is_some();
+    if !unframed {
         header.insert_header("content-length", respond.body.len())?;
     }
     Ok(header)
