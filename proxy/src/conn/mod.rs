@@ -32,7 +32,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -373,8 +373,13 @@ impl AsyncWrite for Conn {
 }
 
 impl Drop for Conn {
-    /// A close becomes a reset where one was asked for: with a linger of zero the kernel sends RST.
+    /// A close becomes a reset where one was asked for: with a linger of zero the kernel sends RST. Before any other close
+    /// goes what was written: pingora drops an answer whose upstream died without a flush.
     fn drop(&mut self) {
+        if !self.ctl.wants_reset() && self.ending.is_no() {
+            let mut nobody = Context::from_waker(Waker::noop());
+            let _ = self.poll_drain_and_flush(&mut nobody); // of a client that does not read this is all it gets
+        }
         if self.ctl.wants_reset() {
             let socket = socket2::SockRef::from(self.raw.socket());
             if let Err(error) = socket.set_linger(Some(Duration::ZERO)) {
