@@ -14,7 +14,7 @@ pub(crate) use show::{CatArgs, ExportArgs, InspectArgs};
 /// Import, inspect, check, repair and export captures.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum CapturesCommand {
-    /// Make a capture from access logs or HAR files.
+    /// Make a capture from access logs, HAR, mitmproxy flows, GoReplay files or packets.
     #[command(after_help = import::EXAMPLES)]
     Import(ImportArgs),
     /// Say what a capture holds: sessions, requests, span, routes, statuses, hosts.

@@ -1,0 +1,7 @@
+//! Every importer on real files of others, on samples, and on both of them damaged.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod kit;
+mod mitmproxy;
