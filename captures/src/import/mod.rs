@@ -8,6 +8,7 @@ mod by_time;
 mod detect;
 pub mod gor;
 pub mod har;
+mod http1;
 pub mod mitmproxy;
 pub mod ndjson;
 pub mod pcap;
