@@ -16,6 +16,7 @@ mod sort;
 mod source;
 mod time;
 mod visitors;
+mod window;
 
 use std::collections::BTreeMap;
 use std::fmt;

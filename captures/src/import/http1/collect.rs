@@ -7,8 +7,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::Body;
 
-/// Bytes that all bodies of an import may hold at one time. What does not fit is counted and hashed only.
-#[derive(Clone)]
+/// Bytes that all bodies, or whatever else waits, of an import may hold at one time.
+#[derive(Clone, Debug, Default)]
 pub(in crate::import) struct Budget(Rc<Cell<usize>>);
 
 /// One body.
@@ -23,9 +23,18 @@ pub(in crate::import) struct Collector {
     budget: Budget,
 }
 
-impl Default for Budget {
-    fn default() -> Budget {
-        Budget(Rc::new(Cell::new(ALL_BODIES)))
+impl Budget {
+    /// Whether so many bytes more would be too many.
+    pub(in crate::import) fn is_spent(&self, more: usize) -> bool {
+        LIMIT < self.0.get().saturating_add(more)
+    }
+
+    pub(in crate::import) fn take(&self, n: usize) {
+        self.0.set(self.0.get().saturating_add(n));
+    }
+
+    pub(in crate::import) fn give_back(&self, n: usize) {
+        self.0.set(self.0.get().saturating_sub(n));
     }
 }
 
@@ -42,12 +51,11 @@ impl Collector {
         if !self.is_kept {
             return;
         }
-        let left = self.budget.0.get();
-        if left < bytes.len() || ONE_BODY < self.data.len() + bytes.len() {
+        if self.budget.is_spent(bytes.len()) || ONE_BODY < self.data.len() + bytes.len() {
             self.is_kept = false;
             return;
         }
-        self.budget.0.set(left - bytes.len());
+        self.budget.take(bytes.len());
         self.data.extend_from_slice(bytes);
     }
 
@@ -63,7 +71,7 @@ impl Collector {
     /// The body, and whether bytes of it are missing that were to be kept.
     pub(in crate::import) fn finish(mut self, keep: bool) -> (Body, bool) {
         let data = std::mem::take(&mut self.data);
-        self.budget.0.set(self.budget.0.get() + data.len());
+        self.budget.give_back(data.len());
         let is_cut = !self.is_whole || keep && data.len() as u64 != self.len;
         let data = (keep && self.len != 0).then(|| data.into());
         let hash = (self.is_whole && self.len != 0).then(|| self.hash.digest());
@@ -73,13 +81,13 @@ impl Collector {
 
 impl Drop for Collector {
     fn drop(&mut self) {
-        self.budget.0.set(self.budget.0.get() + self.data.len());
+        self.budget.give_back(self.data.len());
     }
 }
 
 /// An exchange with more could not be stored.
 const ONE_BODY: usize = 32 << 20;
-const ALL_BODIES: usize = 256 << 20;
+const LIMIT: usize = 256 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -95,7 +103,7 @@ mod tests {
         let mut large = Collector::new(true, &budget);
         let chunk = vec![0; 1 << 20];
         (0..40).for_each(|_| large.push(&chunk));
-        assert!(budget.0.get() < ALL_BODIES);
+        assert!(budget.0.get() == 32 << 20);
         let (body, is_cut) = large.finish(true);
         assert_eq!((body.len, body.data.map(|data| data.len()), is_cut), (40 << 20, Some(32 << 20), true));
         let mut torn = Collector::new(true, &budget);
@@ -109,6 +117,6 @@ mod tests {
         assert!(matches!(counted.finish(false), (Body { len: 3, hash: Some(_), data: None }, false)));
         assert_eq!(Collector::new(true, &budget).finish(true).0, Body::default());
         drop(Collector::new(true, &budget));
-        assert_eq!(budget.0.get(), ALL_BODIES);
+        assert_eq!(budget.0.get(), 0);
     }
 }

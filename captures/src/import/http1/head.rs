@@ -24,13 +24,18 @@ pub(in crate::import) struct ResponseHead {
 
 /// Where the head that begins here ends: behind its blank line.
 pub(in crate::import) fn end(bytes: &[u8]) -> Option<usize> {
-    let mut from = blank_lines(bytes);
+    end_from(bytes, blank_lines(bytes))
+}
+
+/// The same where nothing before `from` is the end of a line that may be its last.
+pub(in crate::import) fn end_from(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut line = from;
     loop {
-        let line = from + bytes[from..].iter().position(|byte| *byte == b'\n')? + 1;
-        match bytes.get(line..)? {
+        line += bytes.get(line..)?.iter().position(|byte| *byte == b'\n')? + 1;
+        match &bytes[line..] {
             [b'\n', ..] => return Some(line + 1),
             [b'\r', b'\n', ..] => return Some(line + 2),
-            _ => from = line,
+            _ => {}
         }
     }
 }

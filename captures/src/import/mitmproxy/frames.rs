@@ -1,20 +1,13 @@
 //! The flows of a file, one after the other, and where the next one begins when one is damaged.
 
-use std::io::{BufRead, Read};
-use std::ops::Range;
+use std::io::BufRead;
 
 use super::tnetstring::{Item, prefix};
+use crate::import::window::Window;
 
 /// Reads a file flow by flow. Holds one of them, at most [`MAX_FLOW`] bytes.
 pub(super) struct Frames<R> {
-    input: R,
-    buffer: Vec<u8>,
-    /// Where in `buffer` the next flow begins, and where in the file that is.
-    start: usize,
-    offset: u64,
-    /// Why the input ended, if not because it was over.
-    failed: Option<String>,
-    ended: bool,
+    window: Window<R>,
 }
 
 /// What stands next in the file.
@@ -23,7 +16,7 @@ pub(super) enum Next {
     /// A flow, or at least a value of its own; [`Frames::bytes`] has it.
     Flow {
         offset: u64,
-        range: Range<usize>,
+        len: usize,
     },
     Damage {
         offset: u64,
@@ -34,33 +27,29 @@ pub(super) enum Next {
 
 impl<R: BufRead> Frames<R> {
     pub(super) fn new(input: R) -> Frames<R> {
-        Frames { input, buffer: Vec::new(), start: 0, offset: 0, failed: None, ended: false }
+        Frames { window: Window::new(input) }
     }
 
     /// The bytes of a flow, until the next call of [`Frames::next`].
-    pub(super) fn bytes(&self, range: Range<usize>) -> &[u8] {
-        &self.buffer[range]
+    pub(super) fn bytes(&self, len: usize) -> &[u8] {
+        self.window.passed(len)
     }
 
     /// The next flow. After damage it is the next that is one for certain.
     pub(super) fn next(&mut self) -> Next {
-        let offset = self.offset;
+        let offset = self.window.offset();
         match self.frame() {
             Ok(Some(len)) => {
-                let range = self.start..self.start + len;
-                self.advance(len);
-                Next::Flow { offset, range }
+                self.window.advance(len);
+                Next::Flow { offset, len }
             }
-            Ok(None) => match self.failed.take() {
+            Ok(None) => match self.window.take_failure() {
                 Some(why) => Next::Damage { offset, why: format!("the input breaks off here: {why}") },
                 None => Next::End,
             },
             Err(why) => {
-                let cut = self
-                    .failed
-                    .take()
-                    .map(|why| format!("; the input breaks off: {why}"))
-                    .unwrap_or_default();
+                let cut = self.window.take_failure().map(|why| format!("; the input breaks off: {why}"));
+                let cut = cut.unwrap_or_default();
                 self.find_next();
                 Next::Damage { offset, why: format!("{why}{cut}") }
             }
@@ -69,11 +58,11 @@ impl<R: BufRead> Frames<R> {
 
     /// Length of the value that begins here, all of which is in the buffer then; `None` at the end.
     fn frame(&mut self) -> Result<Option<usize>, String> {
-        let available = self.fill(PREFIX);
+        let available = self.window.fill(PREFIX);
         if available == 0 {
             return Ok(None);
         }
-        let (len, start) = match prefix(&self.buffer[self.start..]) {
+        let (len, start) = match prefix(self.window.bytes()) {
             Ok(Some(found)) => found,
             Ok(None) => return Err(format!("{available} bytes are no flow")),
             Err(why) => return Err(why.to_string()),
@@ -82,11 +71,11 @@ impl<R: BufRead> Frames<R> {
             return Err(format!("a flow of {len} bytes is above the limit of {MAX_FLOW}"));
         }
         let whole = start + len + 1;
-        let available = self.fill(whole);
+        let available = self.window.fill(whole);
         if available < whole {
             return Err(format!("a flow of {whole} bytes is cut off after {available}"));
         }
-        match self.buffer[self.start + whole - 1] {
+        match self.window.bytes()[whole - 1] {
             b'}' => Ok(Some(whole)),
             _ => Err("the length before a flow is wrong".to_owned()),
         }
@@ -94,13 +83,13 @@ impl<R: BufRead> Frames<R> {
 
     /// Goes to the next flow behind a damaged one, or to the end.
     fn find_next(&mut self) {
-        self.advance(1);
+        self.window.advance(1);
         loop {
-            let available = self.fill(WINDOW);
+            let available = self.window.fill(WINDOW);
             if available == 0 {
                 return;
             }
-            let window = &self.buffer[self.start..self.start + available.min(WINDOW)];
+            let window = &self.window.bytes()[..available.min(WINDOW)];
             let candidate = (0..window.len()).find(|at| begins_flow(&window[*at..]));
             // what is cut by the end of the window is looked at again with what follows
             let passed = match candidate {
@@ -108,41 +97,14 @@ impl<R: BufRead> Frames<R> {
                 None => WINDOW - KEY_IN_SIGHT,
                 Some(at) => at,
             };
-            self.advance(passed);
+            self.window.advance(passed);
             if candidate.is_some() {
                 match self.frame() {
-                    Ok(Some(len)) if is_whole_flow(&self.buffer[self.start..self.start + len]) => return,
-                    _ => self.advance(1),
+                    Ok(Some(len)) if is_whole_flow(&self.window.bytes()[..len]) => return,
+                    _ => self.window.advance(1),
                 }
             }
         }
-    }
-
-    /// Makes that many bytes available from `start` on, or all there are; returns how many.
-    fn fill(&mut self, wanted: usize) -> usize {
-        if WINDOW < self.start {
-            self.buffer.drain(..self.start);
-            self.start = 0;
-            self.buffer.shrink_to(WINDOW * 4);
-        }
-        while !self.ended && self.buffer.len() - self.start < wanted {
-            let step = (wanted - (self.buffer.len() - self.start)).clamp(STEP, WINDOW) as u64;
-            match self.input.by_ref().take(step).read_to_end(&mut self.buffer) {
-                Ok(0) => self.ended = true,
-                Ok(_) => {}
-                Err(err) => {
-                    self.failed = Some(err.to_string());
-                    self.ended = true;
-                }
-            }
-        }
-        self.buffer.len() - self.start
-    }
-
-    fn advance(&mut self, n: usize) {
-        let n = n.min(self.buffer.len() - self.start);
-        self.start += n;
-        self.offset += n as u64;
     }
 }
 
@@ -186,7 +148,6 @@ const PREFIX: usize = 13;
 /// Two lengths and the longest key.
 const KEY_IN_SIGHT: usize = 48;
 const WINDOW: usize = 1 << 20;
-const STEP: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -206,7 +167,7 @@ mod tests {
             match frames.next() {
                 Next::End => return (found, damage),
                 Next::Damage { offset, .. } => damage.push(offset),
-                Next::Flow { range, .. } => match Item::parse(frames.bytes(range)) {
+                Next::Flow { len, .. } => match Item::parse(frames.bytes(len)) {
                     Ok(flow) => found.push(flow.get("id").text()),
                     Err(_) => found.push("broken".to_owned()),
                 },
@@ -239,7 +200,7 @@ mod tests {
         assert!(matches!(frames.next(), Next::Flow { .. }));
         assert!(matches!(frames.next(), Next::Damage { why, .. } if why.contains("above the limit")));
         assert!(matches!(frames.next(), Next::Flow { .. }));
-        assert!(frames.buffer.capacity() <= 2 * WINDOW);
+        assert!(frames.window.capacity() <= 2 * WINDOW);
     }
 
     #[test]

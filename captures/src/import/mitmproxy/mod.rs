@@ -50,8 +50,8 @@ pub fn read(
             Next::Damage { offset, why } => {
                 import.tally.damage(format_args!("flow {record} at byte {offset}"), why);
             }
-            Next::Flow { offset, range } => {
-                let unfit = match Item::parse(frames.bytes(range)) {
+            Next::Flow { offset, len } => {
+                let unfit = match Item::parse(frames.bytes(len)) {
                     Ok(item) => import.flow(&item)?,
                     Err(why) => Some(Unfit::Damaged(why.to_string())),
                 };
