@@ -6,3 +6,4 @@ mod common;
 mod gor;
 mod kit;
 mod mitmproxy;
+mod pcap;

@@ -40,6 +40,12 @@ pub(in crate::import) fn end_from(bytes: &[u8], from: usize) -> Option<usize> {
     }
 }
 
+/// A head that is cut, without its last line if that is: what stands there may be half of a name or of a value.
+pub(in crate::import) fn whole_lines(head: &[u8]) -> &[u8] {
+    let end = head.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    &head[..end]
+}
+
 /// Empty lines before a start line: some clients send them behind a body.
 pub(in crate::import) fn blank_lines(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count()
@@ -64,7 +70,7 @@ pub(in crate::import) fn begins_request(bytes: &[u8]) -> Option<bool> {
 /// The same of an answer.
 pub(in crate::import) fn begins_response(bytes: &[u8]) -> Option<bool> {
     let known = bytes.len().min(RESPONSE.len());
-    match &bytes[..known] == &RESPONSE[..known] {
+    match bytes[..known] == RESPONSE[..known] {
         true if known == RESPONSE.len() => Some(true),
         true => None,
         false => Some(false),

@@ -7,7 +7,7 @@ use super::direction::{Counts, Direction, Event};
 use super::http1::Http1;
 use super::http2::{Http2, PREFACE};
 use super::packet::Segment;
-use crate::import::http1::head::{begins_request, begins_response};
+use crate::import::http1::head::{begins_request, begins_response, blank_lines};
 
 /// A connection.
 pub(super) struct Connection {
@@ -20,7 +20,9 @@ pub(super) struct Connection {
     speaks: Speaks,
     packets: u64,
     pub(super) last_us: u64,
-    ending: Ending,
+    /// Who sent the first FIN or RST.
+    ended_by_client: Option<bool>,
+    is_reset: bool,
     is_over: bool,
     was_http: bool,
 }
@@ -66,7 +68,8 @@ impl Connection {
             speaks: Speaks::Unknown(Vec::new()),
             packets: 0,
             last_us: 0,
-            ending: Ending::default(),
+            ended_by_client: None,
+            is_reset: false,
             is_over: false,
             was_http: false,
         };
@@ -118,14 +121,14 @@ impl Connection {
             theirs.ack(ack)
         });
         ours.push(segment, at_us, acked, &mut |place, event| {
-            speaks.event(context, from_client, place, event)
+            speaks.event(context, from_client, place, event);
         });
         ours.look_for_holes(*packets, &mut |place, event| speaks.event(context, from_client, place, event));
         theirs
             .look_for_holes(*packets, &mut |place, event| speaks.event(context, !from_client, place, event));
         if segment.fin || segment.rst {
-            self.ending.by_client.get_or_insert(from_client);
-            self.ending.is_reset |= segment.rst;
+            self.ended_by_client.get_or_insert(from_client);
+            self.is_reset |= segment.rst;
         }
         let is_closed = self.to_server.is_over() && self.to_client.is_over();
         match segment.rst || is_closed {
@@ -142,7 +145,9 @@ impl Connection {
         let Connection { to_server, to_client, speaks, context, .. } = self;
         to_server.finish(&mut |place, event| speaks.event(context, true, place, event));
         to_client.finish(&mut |place, event| speaks.event(context, false, place, event));
-        let out = speaks.finish(self.ending);
+        let is_closed = self.is_reset || to_server.is_over() && to_client.is_over();
+        let by_client = self.ended_by_client.filter(|_| is_closed);
+        let out = speaks.finish(Ending { by_client, is_whole: to_client.is_over() });
         self.was_http = self.is_http();
         self.speaks = Speaks::Other("");
         out
@@ -169,10 +174,7 @@ impl Speaks {
             said.push(Said { from_client, place, bytes: bytes.to_vec(), at_us, acked });
         }
         let Some(speaks) = recognised(said, event, context) else { return };
-        let said = match std::mem::replace(self, speaks) {
-            Speaks::Unknown(said) => said,
-            _ => return,
-        };
+        let Speaks::Unknown(said) = std::mem::replace(self, speaks) else { return };
         for Said { from_client, place, bytes, at_us, acked } in said {
             self.event(context, from_client, place, Event::Data { bytes: &bytes, at_us, acked });
         }
@@ -194,7 +196,7 @@ impl Speaks {
             Speaks::Http1(http1) => http1.finish(ending),
             Speaks::Http2(http2) => http2.finish(ending),
             Speaks::Unknown(said) if said.is_empty() => Out::default(),
-            Speaks::Unknown(_) => other("connections that ended before they said what they speak"),
+            Speaks::Unknown(_) => other("connections that said nothing of HTTP"),
             Speaks::Other(why) => other(why),
         }
     }
@@ -216,10 +218,11 @@ fn recognised(said: &[Said], event: Event<'_>, context: &Context) -> Option<Spea
     let opening: Vec<u8> =
         said.iter().filter(|said| said.from_client).flat_map(|said| said.bytes.iter().copied()).collect();
     let http1 = || Some(Speaks::Http1(Box::new(Http1::new(context.clone()))));
+    let answer = || said.iter().find(|said| !said.from_client).and_then(|said| begins_response(&said.bytes));
     match () {
         // what was not captured may have told; what follows will
         () if matches!(event, Event::Gap { .. }) => http1(),
-        () if opening.is_empty() => match said.first().and_then(|said| begins_response(&said.bytes)) {
+        () if opening.is_empty() => match answer() {
             Some(true) => http1(),
             Some(false) => Some(Speaks::Other("connections where the server speaks first, no HTTP")),
             None => None,
@@ -230,10 +233,11 @@ fn recognised(said: &[Said], event: Event<'_>, context: &Context) -> Option<Spea
         () if opening.starts_with(&[0x16, 3]) => {
             Some(Speaks::Other("connections with TLS, which cannot be read"))
         }
-        () => match begins_request(&opening[crate::import::http1::head::blank_lines(&opening)..]) {
-            Some(true) => http1(),
-            Some(false) => Some(Speaks::Other("connections that speak no HTTP")),
-            None => None,
+        () => match (begins_request(&opening[blank_lines(&opening)..]), answer()) {
+            // a request that is none may be answered in HTTP all the same
+            (Some(true), _) | (_, Some(true)) => http1(),
+            (Some(false), Some(false)) => Some(Speaks::Other("connections that speak no HTTP")),
+            _ => None,
         },
     }
 }

@@ -28,10 +28,10 @@ pub(super) struct Out {
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ending {
-    /// Who ended it first; `None` where the capture ended before.
+    /// Who ended it first; `None` where the capture ended before both had.
     pub(super) by_client: Option<bool>,
-    /// It broke off.
-    pub(super) is_reset: bool,
+    /// The server said all it had to say.
+    pub(super) is_whole: bool,
 }
 
 impl Context {

@@ -18,8 +18,8 @@ pub(super) enum Event<'a> {
         /// How much of the other direction the sender had then; `u64::MAX` where it does not say.
         acked: u64,
     },
-    /// Bytes that were not captured.
-    Gap { len: u64 },
+    /// Bytes that were not captured: of a packet that was cut, or of packets that are missing.
+    Gap { len: u64, in_packet: bool },
 }
 
 /// What happened to segments.
@@ -152,7 +152,7 @@ impl Direction {
             self.end = Some(self.offset);
             return;
         }
-        self.gap(to - self.offset, out);
+        self.gap(to - self.offset, false, out);
         self.release(out);
     }
 
@@ -170,7 +170,7 @@ impl Direction {
         }
         let had = self.acked.min(self.end.unwrap_or(u64::MAX));
         if self.offset + 1 < had {
-            self.gap(had - self.offset, out);
+            self.gap(had - self.offset, false, out);
         }
     }
 
@@ -206,7 +206,7 @@ impl Direction {
 
     fn skip_hole(&mut self, out: &mut dyn FnMut(u64, Event<'_>)) {
         if let Some((place, _)) = self.held.first_key_value() {
-            self.gap(place.saturating_sub(self.offset), out);
+            self.gap(place.saturating_sub(self.offset), false, out);
             self.release(out);
         }
     }
@@ -224,16 +224,16 @@ impl Direction {
             self.advance(bytes.len() as u64);
             out(place, Event::Data { bytes, at_us, acked });
         }
-        self.gap(missing as u64, out);
+        self.gap(missing as u64, true, out);
     }
 
-    fn gap(&mut self, len: u64, out: &mut dyn FnMut(u64, Event<'_>)) {
+    fn gap(&mut self, len: u64, in_packet: bool, out: &mut dyn FnMut(u64, Event<'_>)) {
         if len != 0 {
             self.counts.gaps += 1;
             self.counts.missing += len;
             let place = self.offset;
             self.advance(len);
-            out(place, Event::Gap { len });
+            out(place, Event::Gap { len, in_packet });
         }
     }
 
@@ -285,7 +285,7 @@ mod tests {
             assert_eq!(place, self.0.len() as u64);
             match event {
                 Event::Data { bytes, .. } => self.0.push_str(std::str::from_utf8(bytes).unwrap()),
-                Event::Gap { len } => self.0.push_str(&".".repeat(len as usize)),
+                Event::Gap { len, .. } => self.0.push_str(&".".repeat(len as usize)),
             }
         }
     }
@@ -356,7 +356,7 @@ mod tests {
         for n in 0..1000u32 {
             let segment = segment(10 + n * 120_000, &large, 0);
             direction.push(&segment, 0, 0, &mut |_, event| {
-                gaps += usize::from(matches!(event, Event::Gap { .. }))
+                gaps += usize::from(matches!(event, Event::Gap { .. }));
             });
             assert!(direction.held_bytes <= MAX_HELD);
         }

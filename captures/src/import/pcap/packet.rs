@@ -95,23 +95,17 @@ fn sliced(link: u32, frame: &[u8]) -> Result<LaxSlicedPacket<'_>, Unfit> {
         let kind = u16::from_be_bytes([header[at], header[at + 1]]);
         Ok(LaxSlicedPacket::from_ether_type(EtherType(kind), rest))
     };
-    let ip = |bytes: Option<&'_ [u8]>| match bytes {
+    let ip = |at: usize| match frame.get(at..) {
         Some([]) | None => Err(Unfit::Cut),
-        Some(_) => Ok(()),
+        Some(packet) => LaxSlicedPacket::from_ip(packet).map_err(|_| Unfit::Other),
     };
     match link {
         ETHERNET => LaxSlicedPacket::from_ethernet(frame).map_err(|_| Unfit::Cut),
         LINUX_COOKED => ether_type(14, 16),
         LINUX_COOKED_2 => ether_type(0, 20),
-        NULL | LOOP => {
-            // a family of addresses, which the first half byte of IP says too
-            ip(frame.get(4..))?;
-            LaxSlicedPacket::from_ip(&frame[4..]).map_err(|_| Unfit::Other)
-        }
-        RAW | RAW_BSD | RAW_OPENBSD | IPV4 | IPV6 => {
-            ip(Some(frame))?;
-            LaxSlicedPacket::from_ip(frame).map_err(|_| Unfit::Other)
-        }
+        // a family of addresses, which the first half byte of IP says too
+        NULL | LOOP => ip(4),
+        RAW | RAW_BSD | RAW_OPENBSD | IPV4 | IPV6 => ip(0),
         _ => Err(Unfit::Link),
     }
 }

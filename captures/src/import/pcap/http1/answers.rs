@@ -1,11 +1,11 @@
 //! What the server sends.
 
-use super::pending::Reading;
+use super::pending::{Pending, Reading};
 use super::{Head, Http1, Part, State, Tunnel};
 use crate::Body;
 use crate::exchange::Response;
 use crate::import::http1::body::{Framing, of_response};
-use crate::import::http1::head::{self, ResponseHead, begins_response};
+use crate::import::http1::head::{self, ResponseHead, begins_response, whole_lines};
 use crate::import::pcap::http2::Http2;
 use crate::notes::Notes;
 
@@ -107,21 +107,24 @@ impl Http1 {
     /// Finds out which request an answer belongs to that begins now. `acked`: how much the server had of what the client
     /// sent.
     fn pair(&mut self, acked: u64) {
-        self.answered = self.unanswered();
-        let Some(mut at) = self.answered else { return };
-        if acked <= self.pending[at].begins {
-            // it was sent before the server had any of that request
-            self.answered = None;
-            return;
-        }
-        let skips = self.server.was_lost && !self.is_pipelined && acked != u64::MAX;
-        while skips && self.pending.get(at + 1).is_some_and(|next| next.begins < acked) {
-            // who asks again was answered before
+        self.answered = None;
+        let Some(mut at) = self.unanswered() else { return };
+        let is_known = self.server.was_lost && !self.is_pipelined && acked != u64::MAX;
+        let is_before = |pending: &Pending, next: Option<&Pending>| {
+            let ended = pending.is_torn || pending.ends.is_some_and(|ends| ends + 1 < acked);
+            ended || next.is_some_and(|next| next.begins < acked)
+        };
+        while is_known && is_before(&self.pending[at], self.pending.get(at + 1)) {
+            // the server had more than this request: it was answered before, and who asks again knows that
             self.pending[at].answered(Body::default(), Notes::LOSSY, false);
             self.out.note("answers that were not captured", 1);
             at += 1;
+            if self.pending.len() == at {
+                return;
+            }
         }
-        self.answered = Some(at);
+        // what was sent before the server had any of a request is no answer to it
+        self.answered = Some(at).filter(|at| self.pending[*at].begins < acked);
     }
 
     fn begin_answer(&mut self, head: ResponseHead, last_us: u64) {
@@ -180,13 +183,19 @@ impl Http1 {
             return;
         }
         self.out.damage.push("the head of an answer was not captured whole");
-        let read = head::response(&head).ok().filter(|head| 200 <= head.status);
-        let Some(read) = read.filter(|_| head.contains(&b'\n')) else { return };
+        let lines = whole_lines(&head);
+        let Some(read) = head::response(lines).ok().filter(|head| 200 <= head.status) else { return };
         let (first_us, ..) = self.server.began;
+        let mut body = Body::default();
         if let Some(pending) = self.answered.and_then(|at| self.pending.get_mut(at)) {
+            if let Framing::Length(len) =
+                of_response(&pending.exchange.request.method, read.status, &read.headers)
+            {
+                body.len = len;
+            }
             let response = Response { status: read.status, headers: read.headers, body: Body::default() };
             pending.answer(response, first_us, first_us);
         }
-        self.answer_ends(Body::default(), Notes::LOSSY, true);
+        self.answer_ends(body, Notes::LOSSY, true);
     }
 }

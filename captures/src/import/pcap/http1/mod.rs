@@ -8,8 +8,9 @@
 //! ```
 //!
 //! An answer belongs to the oldest request that is not answered. Where bytes are missing, what a segment acknowledges
-//! tells whether the server can have answered a request already: an answer that was sent before it had any of the next
-//! request is not the answer to that one.
+//! tells more: an answer that was sent before the server had any of a request is not the answer to it, and if requests
+//! are not piled up, it is the answer to the last request that the server had. Where that is not known, it is counted
+//! and belongs to none.
 
 mod answers;
 mod pending;
@@ -37,6 +38,8 @@ pub(super) struct Http1 {
     /// What waits until the other side has said what it means.
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
+    /// How far in what the client sent everything is known, or known to be missing.
+    client_place: u64,
     /// What the connection became.
     tunnel: Option<Tunnel>,
     is_over: bool,
@@ -104,6 +107,7 @@ impl Http1 {
             is_pipelined: false,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            client_place: 0,
             tunnel: None,
             is_over: false,
             out: Out::default(),
@@ -112,12 +116,23 @@ impl Http1 {
 
     /// Takes what stands next in what a side sent.
     pub(super) fn event(&mut self, from_client: bool, place: u64, event: Event<'_>) {
+        let len = match event {
+            Event::Data { bytes, .. } => bytes.len() as u64,
+            Event::Gap { len, .. } => len,
+        };
+        if from_client {
+            self.client_place = place + len;
+        }
         match event {
             Event::Data { bytes, at_us, acked } => {
-                self.data(from_client, Part { place, bytes, at_us, acked })
+                self.parts(from_client, Part { place, bytes, at_us, acked });
             }
-            Event::Gap { len } => self.gap(from_client, len),
+            Event::Gap { len, in_packet } => self.gap(from_client, len, in_packet),
         }
+        if !self.waiting.is_empty() {
+            self.release();
+        }
+        self.hand_on();
     }
 
     /// What came of it since the last call.
@@ -135,8 +150,8 @@ impl Http1 {
             self.out.append(inner);
         }
         if self.tunnel.is_none() {
-            self.end_of_request();
-            self.end_of_answer(!ending.is_reset && ending.by_client.is_some());
+            self.end_of_request(None);
+            self.end_of_answer(ending.is_whole);
         }
         for mut pending in self.pending.drain(..) {
             pending.left(ending);
@@ -145,17 +160,9 @@ impl Http1 {
         self.take()
     }
 
-    fn data(&mut self, from_client: bool, part: Part<'_>) {
-        self.parts(from_client, part);
-        if !self.waiting.is_empty() {
-            self.release();
-        }
-        self.hand_on();
-    }
-
     fn parts(&mut self, from_client: bool, mut part: Part<'_>) {
         while !part.bytes.is_empty() && self.tunnel.is_none() {
-            if self.waits(from_client) {
+            if self.waits(from_client, &part) {
                 return self.wait(from_client, part);
             }
             let used = match from_client {
@@ -168,9 +175,9 @@ impl Http1 {
         self.tunneled(from_client, part);
     }
 
-    fn gap(&mut self, from_client: bool, len: u64) {
+    fn gap(&mut self, from_client: bool, len: u64, in_packet: bool) {
         match &mut self.tunnel {
-            Some(Tunnel::Http2(http2)) => return http2.event(from_client, Event::Gap { len }),
+            Some(Tunnel::Http2(http2)) => return http2.event(from_client, Event::Gap { len, in_packet }),
             Some(_) => {
                 if let Some(pending) = self.pending.front_mut() {
                     pending.log.miss(from_client);
@@ -186,20 +193,21 @@ impl Http1 {
             self.is_over = false;
         }
         match from_client {
-            true => self.request_gap(len),
+            true => self.request_gap(len, in_packet),
             false => self.answer_gap(len),
         }
-        self.hand_on();
     }
 
     /// Whether bytes of a side cannot be understood before the other one says more.
-    fn waits(&self, from_client: bool) -> bool {
+    fn waits(&self, from_client: bool, part: &Part<'_>) -> bool {
         let side = if from_client { &self.client } else { &self.server };
         if self.is_over || !matches!(side.state, State::Head) || !side.head.is_empty() {
             return false;
         }
         match from_client {
             true => self.pending.back().is_some_and(|last| last.may_switch() && !last.is_answered),
+            // the server knew more than we do yet (the end of the stream counts as a byte)
+            false if part.acked != u64::MAX && self.client_place + 1 < part.acked => true,
             false => !self.server.was_lost && self.unanswered().is_none(),
         }
     }

@@ -15,6 +15,10 @@ pub(super) struct Pending {
     /// Where the request begins in what the client sent, and how much the client had of the server's answers then.
     pub(super) begins: u64,
     pub(super) acked: u64,
+    /// Where it ends, once that is known.
+    pub(super) ends: Option<u64>,
+    /// Whatever was missing at its end may have been more than one request.
+    pub(super) is_torn: bool,
     /// The request is complete, or will not be.
     pub(super) is_asked: bool,
     /// The answer is, or will not come.
@@ -37,7 +41,16 @@ impl Pending {
     ) -> Pending {
         let log = Log::of_request(&request);
         let exchange = Exchange { start_us, protocol, request, ..Exchange::default() };
-        Pending { exchange, log, begins, acked, is_asked: false, is_answered: false }
+        Pending {
+            exchange,
+            log,
+            begins,
+            acked,
+            ends: None,
+            is_torn: false,
+            is_asked: false,
+            is_answered: false,
+        }
     }
 
     /// Microseconds from its start.

@@ -4,7 +4,7 @@ use super::pending::{Pending, Reading};
 use super::{Head, Http1, Part, State};
 use crate::Body;
 use crate::import::http1::body::{Framing, of_request};
-use crate::import::http1::head::{self, begins_request};
+use crate::import::http1::head::{self, begins_request, whole_lines};
 use crate::import::http1::request;
 use crate::notes::Notes;
 
@@ -19,7 +19,7 @@ impl Http1 {
                 let log = &mut pending.log;
                 let used = reading.feed(part.bytes, &mut |data| log.feed(true, data, at_us));
                 if reading.reader.is_over() {
-                    self.end_of_request();
+                    self.end_of_request(Some(part.place + used as u64));
                 }
                 used
             }
@@ -31,16 +31,16 @@ impl Http1 {
         }
     }
 
-    pub(super) fn request_gap(&mut self, len: u64) {
+    pub(super) fn request_gap(&mut self, len: u64, in_packet: bool) {
         match &mut self.client.state {
             State::Head => {
-                self.cut_request();
+                self.cut_request(Some(self.client_place).filter(|_| in_packet));
                 self.client.lose();
             }
             State::Body(reading) => {
                 let goes_on = reading.miss(len);
                 if !goes_on || reading.reader.is_over() {
-                    self.end_of_request();
+                    self.end_of_request(Some(self.client_place).filter(|_| goes_on));
                 }
                 if !goes_on {
                     self.client.lose();
@@ -50,14 +50,15 @@ impl Http1 {
         }
     }
 
-    /// Nothing more comes of the request at hand.
-    pub(super) fn end_of_request(&mut self) {
+    /// Nothing more comes of the request at hand, which ends there if it is whole.
+    pub(super) fn end_of_request(&mut self, place: Option<u64>) {
         match std::mem::replace(&mut self.client.state, State::Head) {
-            State::Head => self.cut_request(),
+            State::Head => self.cut_request(None),
             State::Body(reading) => {
                 let (body, notes, is_cut) = reading.finish(true, false);
                 if let Some(pending) = self.pending.back_mut() {
                     pending.asked(body, notes, is_cut);
+                    pending.ends = place;
                 }
             }
             State::Lost => self.client.state = State::Lost,
@@ -98,25 +99,32 @@ impl Http1 {
         let request = request(head, &self.context.server);
         let mut pending = Pending::new(request, protocol, start_us, (begins, acked));
         match framing {
-            Framing::Length(0) => pending.asked(Body::default(), Notes::NONE, false),
+            Framing::Length(0) => {
+                pending.asked(Body::default(), Notes::NONE, false);
+                pending.ends = Some(begins + bytes.len() as u64);
+            }
             _ => self.client.state = State::Body(Reading::new(framing, true, &self.context)),
         }
         self.pending.push_back(pending);
     }
 
-    /// A head that was not captured whole still says what was asked, if its first line is there.
-    fn cut_request(&mut self) {
+    /// A head that was not captured whole still says what was asked, if its first line is there. `place`: where the request
+    /// ends if it has no body.
+    fn cut_request(&mut self, place: Option<u64>) {
         let head = std::mem::take(&mut self.client.head);
         if head.is_empty() {
             return;
         }
         self.out.damage.push("the head of a request was not captured whole");
-        if head.contains(&b'\n') && head::request(&head).is_ok() {
-            self.begin_request(&head);
-            self.client.state = State::Head;
-            if let Some(pending) = self.pending.back_mut() {
-                pending.asked(Body::default(), Notes::LOSSY, true);
-            }
+        let lines = whole_lines(&head);
+        let Ok(read) = head::request(lines) else { return };
+        self.begin_request(lines);
+        self.client.state = State::Head;
+        if let Some(pending) = self.pending.back_mut() {
+            let len = if let Framing::Length(len) = of_request(&read.headers) { len } else { 0 };
+            pending.asked(Body::digest(len, None), Notes::LOSSY, true);
+            pending.ends = place.filter(|_| len == 0);
+            pending.is_torn = place.is_none();
         }
     }
 }

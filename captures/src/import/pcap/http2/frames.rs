@@ -23,12 +23,7 @@ enum State {
         is_last: bool,
         len: usize,
     },
-    Data {
-        stream: u32,
-        is_last: bool,
-        data: usize,
-        padding: usize,
-    },
+    Data(Data),
     Collect {
         kind: u8,
         flags: u8,
@@ -39,6 +34,16 @@ enum State {
         len: usize,
     },
     Broken,
+}
+
+/// What is left of a frame of data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Data {
+    stream: u32,
+    /// The stream ends with it.
+    is_last: bool,
+    data: usize,
+    padding: usize,
 }
 
 /// What is found.
@@ -93,10 +98,9 @@ impl Frames {
     pub(super) fn miss(&mut self, len: u64, found: &mut dyn FnMut(Frame<'_>)) -> bool {
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         match self.state {
-            State::Data { stream, is_last, data, padding } if len <= data + padding => {
-                found(Frame::Missing { stream, len: len.min(data) });
-                let padding = padding - len.saturating_sub(data);
-                self.data(stream, is_last, data.saturating_sub(len), padding, found);
+            State::Data(left) if len <= left.data + left.padding => {
+                found(Frame::Missing { stream: left.stream, len: len.min(left.data) });
+                self.data(left.without(len), found);
             }
             State::Skip { len: left } if len <= left => self.skip(left - len),
             _ => self.state = State::Broken,
@@ -121,19 +125,19 @@ impl Frames {
             State::Padding { stream, is_last, len } => {
                 let padding = usize::from(bytes[0]);
                 match (len - 1).checked_sub(padding) {
-                    Some(data) => self.data(stream, is_last, data, padding, found),
+                    Some(data) => self.data(Data { stream, is_last, data, padding }, found),
                     None => self.state = State::Broken,
                 }
                 1
             }
-            State::Data { stream, is_last, data, padding } => {
-                let of_data = data.min(bytes.len());
+            State::Data(left) => {
+                let of_data = left.data.min(bytes.len());
                 if of_data != 0 {
-                    found(Frame::Data { stream, bytes: &bytes[..of_data] });
+                    found(Frame::Data { stream: left.stream, bytes: &bytes[..of_data] });
                 }
-                let of_padding = padding.min(bytes.len() - of_data);
-                self.data(stream, is_last, data - of_data, padding - of_padding, found);
-                of_data + of_padding
+                let used = bytes.len().min(left.data + left.padding);
+                self.data(left.without(used), found);
+                used
             }
             State::Collect { kind, flags, stream, len } => {
                 let used = bytes.len().min(len - self.held.len());
@@ -158,24 +162,17 @@ impl Frames {
         self.held.clear();
         let len = usize::from(l0) << 16 | usize::from(l1) << 8 | usize::from(l2);
         let stream = u32::from_be_bytes([s0 & 0x7f, s1, s2, s3]);
+        let is_last = flags & END_STREAM != 0;
         match kind {
-            DATA | HEADERS | RST_STREAM | PUSH_PROMISE | CONTINUATION if stream == 0 => {
-                self.state = State::Broken
-            }
-            DATA if flags & PADDED != 0 && len == 0 => self.state = State::Broken,
-            DATA if flags & PADDED != 0 => {
-                self.state = State::Padding { stream, is_last: flags & END_STREAM != 0, len };
-            }
-            DATA => self.data(stream, flags & END_STREAM != 0, len, 0, found),
-            HEADERS | RST_STREAM | PUSH_PROMISE | CONTINUATION if MAX_COLLECTED < len => {
-                self.state = State::Broken
-            }
-            HEADERS | RST_STREAM | PUSH_PROMISE | CONTINUATION if len == 0 => {
-                self.whole(kind, flags, stream, found)
-            }
-            HEADERS | RST_STREAM | PUSH_PROMISE | CONTINUATION => {
-                self.state = State::Collect { kind, flags, stream, len };
-            }
+            DATA if stream == 0 => self.state = State::Broken,
+            DATA if flags & PADDED == 0 => self.data(Data { stream, is_last, data: len, padding: 0 }, found),
+            DATA if len == 0 => self.state = State::Broken,
+            DATA => self.state = State::Padding { stream, is_last, len },
+            HEADERS | RST_STREAM | PUSH_PROMISE | CONTINUATION => match len {
+                _ if stream == 0 || MAX_COLLECTED < len => self.state = State::Broken,
+                0 => self.whole(kind, flags, stream, found),
+                _ => self.state = State::Collect { kind, flags, stream, len },
+            },
             _ => self.skip(len),
         }
     }
@@ -186,25 +183,27 @@ impl Frames {
         found(Frame::Whole { kind, flags, stream, payload: &payload, began_us: self.began_us });
     }
 
-    fn data(
-        &mut self,
-        stream: u32,
-        is_last: bool,
-        data: usize,
-        padding: usize,
-        found: &mut dyn FnMut(Frame<'_>),
-    ) {
-        self.state = match data + padding {
-            0 => State::Head,
-            _ => State::Data { stream, is_last, data, padding },
-        };
-        if data + padding == 0 && is_last {
-            found(Frame::Last { stream });
+    fn data(&mut self, left: Data, found: &mut dyn FnMut(Frame<'_>)) {
+        if left.data + left.padding != 0 {
+            self.state = State::Data(left);
+            return;
+        }
+        self.state = State::Head;
+        if left.is_last {
+            found(Frame::Last { stream: left.stream });
         }
     }
 
     fn skip(&mut self, len: usize) {
         self.state = if len == 0 { State::Head } else { State::Skip { len } };
+    }
+}
+
+impl Data {
+    /// What is left behind the next `n` bytes.
+    fn without(self, n: usize) -> Data {
+        let data = self.data.saturating_sub(n);
+        Data { data, padding: self.padding - n.saturating_sub(self.data), ..self }
     }
 }
 

@@ -66,7 +66,7 @@ impl Http2 {
             Event::Data { bytes, at_us, .. } => {
                 frames.feed(bytes, at_us, &mut |frame| self.frame(from_client, frame, at_us));
             }
-            Event::Gap { len } => {
+            Event::Gap { len, .. } => {
                 frames.miss(len, &mut |frame| self.frame(from_client, frame, 0));
             }
         }
@@ -129,7 +129,7 @@ impl Http2 {
                     Ok(Some(head)) => self.head(from_client, head, at_us),
                     Ok(None) => {}
                     Err(_) => {
-                        self.lose(from_client, "the compressed heads of an HTTP/2 connection cannot be read")
+                        self.lose(from_client, "the compressed heads of an HTTP/2 connection cannot be read");
                     }
                 }
             }

@@ -123,7 +123,7 @@ impl Stream {
         match (by_client, self.answer.is_over) {
             (true, false) => self.exchange.notes.insert(Notes::CLIENT_GONE),
             (false, false) if self.exchange.response.is_none() => {
-                self.exchange.notes.insert(Notes::UPSTREAM_FAILED)
+                self.exchange.notes.insert(Notes::UPSTREAM_FAILED);
             }
             _ => {}
         }
