@@ -5,5 +5,6 @@
 mod common;
 mod gor;
 mod kit;
+mod logs;
 mod mitmproxy;
 mod pcap;

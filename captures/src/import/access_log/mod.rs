@@ -1,17 +1,20 @@
-//! Access logs in the common and the combined format, as Apache, nginx and many others write them.
+//! Access logs in the common and the combined format, as Apache, nginx and many others write them, and in lines of JSON.
 //!
-//! A log knows neither hosts nor durations: the authority is empty (unless the line begins with a virtual host),
-//! durations are unknown. A session is one client address with one user agent, until 30 minutes pass without a
+//! The common formats know neither hosts nor durations: the authority is empty (unless the line begins with a virtual
+//! host), durations are unknown. A session is one client address with one user agent, until 30 minutes pass without a
 //! request. Lines are sorted by time, those of the same time stay in order; memory is bounded, large logs are
 //! sorted through temporary files.
 
+mod json;
 mod line;
 
+use std::collections::HashMap;
 use std::io::{self, BufRead, Read};
 
 use super::sort::Sorter;
 use super::visitors::{Visitors, who};
 use super::{ImportOptions, Numbering, Sink, Tally};
+use crate::Exchange;
 use crate::error::Error;
 use line::{Line, Unfit};
 
@@ -63,13 +66,17 @@ pub fn read(
         }
     }
     let mut visitors = Visitors::default();
+    let mut connections: HashMap<u64, u64> = HashMap::new();
     sorter.finish(|text| {
         // it was parsed once already
         let Ok(line) = Line::parse(text) else { return Ok(()) };
         let visitor = who(&[&line.client, &line.user_agent]);
         let session = visitors.session(visitor, line.time.us, numbering, &mut tally);
         tally.imported += 1;
-        sink(line.into_exchange(session, &options.edge))
+        let connection = line
+            .connection
+            .map(|serial| *connections.entry(serial).or_insert_with(|| numbering.next_connection()));
+        sink(Exchange { connection, ..line.into_exchange(session, &options.edge) })
     })?;
     Ok(tally)
 }
@@ -96,7 +103,6 @@ const MAX_LINE: usize = 256 << 10;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Exchange;
 
     fn import(log: &[u8]) -> (Vec<Exchange>, Tally) {
         let mut exchanges = Vec::new();
