@@ -17,7 +17,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::conn::{BodyFraming, Conn, ConnCtl, last_chunk};
-use crate::exchange::{Arrival, ERROR, Exchange, FAULT, Open, SQUALL_HEADERS};
+use crate::exchange::{Arrival, ERROR, Exchange, FAULT, Open, SQUALL_HEADERS, bears_ours};
 use crate::faults::copies::Copies;
 use crate::faults::waiting::Woken;
 use crate::faults::{self, INJECTED, Next, delay, duplicate, shape, stale, waiting};
@@ -64,7 +64,12 @@ impl ProxyHttp for Service {
         if let Some(open) = ctx.get().filter(|open| open.is_recorded(&self.shared)) {
             open.keep_head(head(session));
         }
-        match faults::before_upstream(session, ctx).await? {
+        // boxed, and only where there is something to do: pingora makes room for all of this for each request
+        let next = match ctx.peek().is_some_and(|open| open.plan.is_open()) {
+            true => Box::pin(faults::before_upstream(session, ctx)).await?,
+            false => Next::Forward,
+        };
+        match next {
             Next::Forward => {
                 shape::begin(session, ctx);
                 Ok(false)
@@ -90,7 +95,7 @@ impl ProxyHttp for Service {
         request: &mut RequestHeader,
         ctx: &mut Exchange,
     ) -> Result<()> {
-        if !self.shared.config.pass_squall_headers {
+        if !self.shared.config.pass_squall_headers && bears_ours(&request.headers) {
             SQUALL_HEADERS.iter().for_each(|name| drop(request.remove_header(*name)));
         }
         if let Some(open) = ctx.get() {
@@ -154,7 +159,7 @@ impl ProxyHttp for Service {
                 self.shared.sessions.learn(identity.session_id, &answer.headers);
             }
         }
-        if !self.shared.config.trust_upstream_squall {
+        if !self.shared.config.trust_upstream_squall && bears_ours(&answer.headers) {
             SQUALL_HEADERS.iter().for_each(|name| drop(answer.remove_header(*name)));
         }
         Ok(())

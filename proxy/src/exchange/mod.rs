@@ -32,7 +32,9 @@ use crate::shared::Shared;
 use crate::time::wall_us;
 
 pub(crate) use bodies::{Answer, AnswerDigest, BodyCopy};
-pub(crate) use identity::{ERROR, FAULT, Identity, OP, SESSION, SQUALL_HEADERS, Sessions, is_squall_header};
+pub(crate) use identity::{
+    ERROR, FAULT, Identity, OP, SQUALL_HEADERS, Sessions, bears_ours, is_squall_header,
+};
 pub(crate) use plan::{Became, Part, Plan, Wish};
 pub(crate) use settle::{Ending, Recorded};
 pub(crate) use streams::{StreamBudget, StreamLog, is_event_stream, kind as stream_kind};
@@ -127,8 +129,8 @@ impl Exchange {
         let Arrival { ctl, http2, bodyless } = arrival;
         let is_first = ctl.count_hook();
         let live = shared.rules.live();
-        let session = request.headers.get(SESSION).and_then(|value| value.to_str().ok());
-        let run = session.and_then(|session| shared.runs.of_session(session));
+        let run =
+            Identity::session_said(&request.headers).and_then(|session| shared.runs.of_session(session));
         let mut scopes = SmallVec::<[Arc<Scope>; 2]>::from_iter([shared.totals.clone()]);
         scopes.extend(run.as_ref().map(|run| run.scope.clone()));
         for scope in &scopes {
@@ -191,7 +193,7 @@ pub(crate) struct Arrival {
 impl Open {
     /// Names the request where somebody wants to know, and asks the rules.
     fn consult(&mut self, request: &RequestHeader, shared: &Arc<Shared>) {
-        let replayed = request.headers.contains_key(OP);
+        let replayed = bears_ours(&request.headers) && request.headers.contains_key(OP);
         let ruled = !self.live.ids.is_empty() && shared.rules.standing.is_armed();
         if !(ruled || replayed || shared.recorder.is_some()) {
             self.way = Way::of(self.edge, None, shared);
