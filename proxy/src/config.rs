@@ -38,6 +38,8 @@ pub struct Config {
     pub rules: Option<PathBuf>,
     /// Rules of the command line.
     pub inline_rules: Vec<Rule>,
+    /// Rule files may run commands at the ends of windows.
+    pub allow_hooks: bool,
     /// Seed for selection where the rule file gives none.
     pub seed: u64,
     /// Ledger file.
@@ -141,6 +143,7 @@ impl Config {
             redaction_key: random_key(),
             rules: None,
             inline_rules: Vec::new(),
+            allow_hooks: false,
             seed: 0,
             ledger: None,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
@@ -158,11 +161,10 @@ impl Config {
         }
     }
 
-    /// Does every edge listen on loopback? Only then do rules arm themselves.
-    #[must_use]
-    pub fn is_local(&self) -> bool {
+    /// Where all edges listen.
+    pub(crate) fn listens(&self) -> impl Iterator<Item = SocketAddr> {
         let tcp = self.tcp_edges.iter().map(|edge| edge.listen);
-        self.edges.iter().map(|edge| edge.listen).chain(tcp).all(|listen| listen.ip().is_loopback())
+        self.edges.iter().map(|edge| edge.listen).chain(tcp)
     }
 
     /// Checks what does not need the machine.

@@ -13,6 +13,7 @@
 //! what they shed.
 
 mod admin;
+mod audit;
 mod books;
 pub mod cli;
 
@@ -41,6 +42,7 @@ mod timer;
 mod tls;
 mod upstream;
 
+pub use audit::DelayBooks;
 pub use books::{Counts, EdgeBooks, RuleBooks};
 #[doc(hidden)]
 pub use config::Stumble;
@@ -48,6 +50,6 @@ pub use config::{Config, EdgeConfig, TlsFiles, Upstream};
 pub use error::Error;
 pub use limits::{HalfClose, Limits};
 pub use recorder::Rotation;
-pub use rules::latencies;
+pub use rules::{GuardBooks, latencies};
 pub use start::{FinalBooks, Running, start};
 pub use tcp::{TcpBytes, TcpEdgeBooks, TcpEdgeConfig};

@@ -377,8 +377,11 @@ fn linger(session: &mut Session, ctx: &Exchange) {
     }
 }
 
-/// The control block that our stream put into its digest.
+/// The control block: in the stream below an HTTP/1 session, in the digest of an HTTP/2 stream.
 fn ctl(session: &Session) -> Option<Arc<ConnCtl>> {
+    if let Some(conn) = waiting::conn(session) {
+        return Some(conn.ctl().clone());
+    }
     let digest: &Digest = session.digest()?;
     let user = digest.proxy_digest.as_ref()?.user_data.as_ref()?;
     user.downcast_ref::<Arc<ConnCtl>>().cloned()

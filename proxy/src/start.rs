@@ -14,12 +14,12 @@ use pingora_proxy::http_proxy;
 use serde::Serialize;
 use tokio_rustls::TlsAcceptor;
 
-use crate::books::{Counts, EdgeBooks, RuleBooks};
+use crate::books::{Counts, EdgeBooks, RuleBooks, missed};
 use crate::config::Config;
 use crate::faults::copies::Copies;
 use crate::ledger::{self, Ledger};
 use crate::recorder::{self, EdgeName, Recorder, Setup};
-use crate::rules::{RuleFile, Rules, Watching};
+use crate::rules::{GuardBooks, Policy, RuleFile, Rules, Source, Watching, join};
 use crate::serve::Server;
 use crate::service::Service;
 use crate::shared::{Edge, Parts, Shared};
@@ -52,8 +52,12 @@ pub struct FinalBooks {
     pub edges: Vec<EdgeBooks>,
     /// Each plain-TCP edge.
     pub tcp_edges: Vec<TcpEdgeBooks>,
-    /// Each rule that was ever eligible.
+    /// Each rule that was ever eligible, or is in force.
     pub rules: Vec<RuleBooks>,
+    /// Each guard: what it found, and whether it tripped.
+    pub guards: Vec<GuardBooks>,
+    /// Rules that did not do what they asked for, in words.
+    pub missed: Vec<String>,
     /// Exchanges written to the capture, all edges.
     pub recorded: u64,
     /// Exchanges lost to the capture, by reason.
@@ -64,6 +68,10 @@ pub struct FinalBooks {
     pub unfinished: usize,
     /// Why the rules were lifted, if they were.
     pub lifted: Option<String>,
+    /// A safety cap lifted them.
+    pub breach: bool,
+    /// The rules were armed at some time.
+    pub was_armed: bool,
 }
 
 /// Starts a proxy. When this returns it accepts connections.
@@ -74,22 +82,8 @@ pub fn start(config: Config) -> Result<Running, Error> {
     config.check()?;
     let acceptor = config.tls.as_ref().map(tls::acceptor).transpose()?;
     let conf = Arc::new(server_conf(&config)?);
-    let mut rules = Rules::new(config.inline_rules.clone(), config.seed);
-    rules.set_tcp_edges(config.tcp_edges.iter().map(|edge| edge.name.clone()).collect());
-    rules.check_inline()?;
-    let rules = Arc::new(rules);
     let file = config.rules.clone().map(RuleFile::new);
-    match &file {
-        Some(file) => drop(file.load(&rules)?),
-        None => drop(
-            rules
-                .replace(fault_rules::RuleSet::default())
-                .map_err(|report| Error::Rules(report.to_string()))?,
-        ),
-    }
-    if config.is_local() {
-        rules.arm();
-    }
+    let rules = Arc::new(rules_of(&config, file.as_ref())?);
     let mut listeners = Vec::new();
     let mut edges = Vec::new();
     for edge in &config.edges {
@@ -219,15 +213,21 @@ impl Running {
         for edge in &edges {
             edge.shed.iter().for_each(|(why, count)| *shed.entry(why.clone()).or_default() += count);
         }
+        let rules = self.shared.totals.rule_books(&self.shared.rules);
+        let lifted = self.shared.rules.standing.lifted();
         FinalBooks {
             recorded: edges.iter().map(|edge| edge.recorded).sum(),
             shed,
             edges,
             tcp_edges: self.shared.tcp.rows(),
-            rules: self.shared.totals.rule_books(),
+            missed: missed(&rules),
+            rules,
+            guards: self.shared.rules.guard_books(Duration::ZERO),
             ledger_lost: self.shared.ledger.lost(),
             unfinished,
-            lifted: self.shared.rules.standing.lifted().map(|lifted| lifted.reason),
+            breach: lifted.as_ref().is_some_and(|lifted| lifted.breach),
+            lifted: lifted.map(|lifted| lifted.reason),
+            was_armed: self.shared.rules.standing.was_armed(),
         }
     }
 
@@ -252,6 +252,23 @@ impl Drop for Running {
         self.shared.drain();
         self.halt();
     }
+}
+
+/// The rules of the file and of the command line, armed where they arm themselves.
+fn rules_of(config: &Config, file: Option<&RuleFile>) -> Result<Rules, Error> {
+    let policy = Policy { allow_hooks: config.allow_hooks, listens: config.listens().collect() };
+    let mut rules = Rules::new(config.inline_rules.clone(), config.seed, policy);
+    rules.set_tcp_edges(config.tcp_edges.iter().map(|edge| edge.name.clone()).collect());
+    rules.check_inline()?;
+    match file {
+        Some(file) => file.load(&rules)?,
+        None => {
+            let nothing = (fault_rules::RuleSet::default(), Source::default());
+            rules.replace(nothing.0, nothing.1).map_err(|findings| Error::Rules(join(&findings)))?
+        }
+    };
+    rules.arm_at_start();
+    Ok(rules)
 }
 
 struct Worker {

@@ -1,6 +1,7 @@
 //! The admin API: books, ledger, status, metrics, arming. HTTP/1.1 on loopback, on a thread of its own.
 
 mod replies;
+mod toxiproxy;
 
 use std::convert::Infallible;
 use std::io;
@@ -20,6 +21,7 @@ use crate::Error;
 use crate::shared::Shared;
 
 use replies::{json, problem};
+pub(crate) use toxiproxy::Toxiproxy;
 
 type Answer = Response<Full<Bytes>>;
 
@@ -118,6 +120,9 @@ impl Asked {
 }
 
 fn route(asked: &Asked, shared: &Arc<Shared>) -> Answer {
+    if let Some(answer) = toxiproxy::route(asked, shared) {
+        return answer;
+    }
     let segments: Vec<&str> = asked.path.split('/').filter(|part| !part.is_empty()).collect();
     match (asked.method.as_str(), segments.as_slice()) {
         ("GET", [] | ["status"]) => json(StatusCode::OK, &replies::status(shared)),
@@ -161,7 +166,8 @@ fn is_local_host(headers: &http::HeaderMap) -> bool {
 }
 
 const PATHS: &str = "no such path; there are GET /status /metrics /books /ledger /runs/RUN/seen /runs/RUN/ended, \
-                     POST /runs /arm /lift /lift/RULE /heartbeat /recording/stop /recording/rotate, DELETE /runs/RUN";
+                     POST /runs /arm /lift /lift/RULE /heartbeat /recording/stop /recording/rotate, DELETE /runs/RUN, and \
+                     Toxiproxy's /proxies /populate /reset /version";
 const MAX_BODY: usize = 1 << 20;
 /// How often lapsed rules (max_run, heartbeat) are looked for.
 const TICK: std::time::Duration = std::time::Duration::from_millis(100);

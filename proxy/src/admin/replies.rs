@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json as value};
 
 use super::Answer;
-use crate::books::{EdgeBooks, RuleBooks, Scope, Snapshot};
+use crate::books::{EdgeBooks, RuleBooks, Scope, Snapshot, missed};
 use crate::metrics;
+use crate::rules::GuardBooks;
 use crate::shared::Shared;
 use crate::tcp::TcpEdgeBooks;
 use crate::time::{micros, since_epoch, wall_us};
@@ -26,6 +27,9 @@ struct Books {
     /// Of all time: a replay is HTTP.
     tcp_edges: Vec<TcpEdgeBooks>,
     rules: Vec<RuleBooks>,
+    guards: Vec<GuardBooks>,
+    /// Rules that did not do what they asked for.
+    missed: Vec<String>,
     lifted: Option<String>,
     breach: bool,
     ledger_lost: u64,
@@ -151,13 +155,16 @@ pub(super) fn metrics(shared: &Shared) -> Answer {
 
 pub(super) fn books(shared: &Shared, run: Option<&str>) -> Answer {
     let books = |scope: &Scope| {
-        let Snapshot { in_flight, edges, rules } = scope.snapshot();
+        let Snapshot { in_flight, edges } = scope.snapshot();
+        let rules = scope.rule_books(&shared.rules);
         let lifted = shared.rules.standing.lifted();
         Books {
             run: scope.run.clone(),
             in_flight,
             edges,
             tcp_edges: if scope.run.is_none() { shared.tcp.rows() } else { Vec::new() },
+            guards: shared.rules.guard_books(shared.rules.since_start(scope.started)),
+            missed: missed(&rules),
             rules,
             breach: lifted.as_ref().is_some_and(|lifted| lifted.breach),
             lifted: lifted.map(|lifted| lifted.reason),

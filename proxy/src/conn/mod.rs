@@ -27,6 +27,7 @@ mod shaped;
 mod trailers;
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -42,7 +43,8 @@ use pingora_core::protocols::{
     UniqueID, UniqueIDType,
 };
 use pingora_http::ResponseHeader;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf, Ready};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
+use tokio::time::Instant;
 
 pub(crate) use ctl::{ConnCtl, Ended, Farewell, Refusal};
 pub(crate) use cut::Cut;
@@ -67,8 +69,6 @@ use trailers::{LAST_CHUNK, SIZE_OF_LAST_CHUNK};
 pub(crate) struct Conn {
     raw: Raw,
     ctl: Arc<ConnCtl>,
-    digest: Arc<ProxyDigest>,
-    socket: Arc<SocketDigest>,
     ahead: Ahead,
     framing: Framing,
     /// What was written last could be the size of a chunk that looks like the last one.
@@ -104,18 +104,8 @@ pub(crate) struct Bounds {
 
 impl Conn {
     /// Wraps an accepted connection; what it holds is added to `total`.
-    pub(crate) fn new(
-        raw: Raw,
-        ctl: Arc<ConnCtl>,
-        bounds: Bounds,
-        total: Arc<AtomicUsize>,
-    ) -> io::Result<Conn> {
-        use std::os::fd::AsRawFd;
-        let header = ResponseHeader::build(200, Some(0)).map_err(io::Error::other)?;
-        let socket = SocketDigest::from_raw_fd(raw.socket().as_raw_fd());
-        Ok(Conn {
-            digest: Arc::new(ProxyDigest::new(Box::new(header), Some(Box::new(ctl.clone())))),
-            socket: Arc::new(socket),
+    pub(crate) fn new(raw: Raw, ctl: Arc<ConnCtl>, bounds: Bounds, total: Arc<AtomicUsize>) -> Conn {
+        Conn {
             raw,
             round: Round::begin(&ctl, bounds.header),
             bounds,
@@ -130,7 +120,7 @@ impl Conn {
             filter: Filter::Open,
             inbound: None,
             ending: Ending::No,
-        })
+        }
     }
 
     /// From here on the bytes are HTTP/2 frames.
@@ -176,6 +166,9 @@ impl Conn {
 
     /// Has the client sent something that nobody has read?
     pub(crate) fn has_bytes(&self) -> bool {
+        if !self.ahead.is_empty() {
+            return true;
+        }
         let mut byte = [std::mem::MaybeUninit::uninit()];
         socket2::SockRef::from(self.raw.socket()).peek(&mut byte).is_ok_and(|seen| seen > 0)
     }
@@ -189,46 +182,41 @@ impl Conn {
         &self.ctl
     }
 
-    pub(crate) fn proxy_digest(&self) -> Arc<ProxyDigest> {
-        self.digest.clone()
+    /// What hands the control block to the hooks of an HTTP/2 stream; those of HTTP/1 find it in this stream.
+    ///
+    /// # Errors
+    /// None: pingora wants a header beside it, which can be built.
+    pub(crate) fn proxy_digest(&self) -> io::Result<Arc<ProxyDigest>> {
+        let header = ResponseHeader::build(200, Some(0)).map_err(io::Error::other)?;
+        Ok(Arc::new(ProxyDigest::new(Box::new(header), Some(Box::new(self.ctl.clone())))))
     }
 
-    /// Waits for the first byte of the next request without holding buffers. False: the client has closed.
-    ///
-    /// # Cancel safety
-    /// Safe: a byte that was read stays parked in the stream.
-    pub(crate) async fn park(&mut self) -> io::Result<bool> {
-        self.out = Vec::new();
-        self.account();
+    /// Waits for the first bytes of the next request without holding buffers. False: the client has closed.
+    pub(crate) fn poll_park(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         if !self.ahead.is_empty() {
-            return Ok(true);
+            return Poll::Ready(Ok(true));
         }
-        let mut byte = [0; 1];
-        let read = match &mut self.raw {
-            Raw::Plain(tcp) => return Ok(tcp.peek(&mut byte).await? > 0),
-            // Not a peek at the socket: decrypted bytes may wait inside the TLS session.
-            Raw::Tls(tls) => tls.read(&mut byte).await?,
+        let Poll::Ready(read) = self.poll_read_ahead(cx) else {
+            self.out = Vec::new();
+            self.account();
+            return Poll::Pending;
         };
-        self.ahead.push(&byte[..read]);
-        Ok(read > 0)
+        Poll::Ready(read.map(|read| 0 < read))
     }
 
     /// Does the connection begin with the HTTP/2 preface ("PRI ")? Clear text only; under TLS, ALPN says.
     pub(crate) async fn starts_with_h2_preface(&mut self) -> io::Result<bool> {
-        let Raw::Plain(tcp) = &self.raw else { return Ok(false) };
-        let mut start = [0; 4];
-        for _ in 0..PREFACE_TRIES {
-            let seen = tcp.peek(&mut start).await?;
-            if seen == 0 || start[..seen] != b"PRI "[..seen] {
-                return Ok(false);
-            }
-            if seen == start.len() {
-                return Ok(true);
-            }
+        let deadline = Instant::now() + PREFACE_LIMIT;
+        while self.ahead.left().len() < PREFACE.len() && PREFACE.starts_with(self.ahead.left()) {
             // "P", "PR", "PRI": a client that sends byte by byte; "PUT" differs at its second
-            tokio::time::sleep(PREFACE_PAUSE).await;
+            let more = tokio::time::timeout_at(deadline, poll_fn(|cx| self.poll_read_ahead(cx))).await;
+            match more {
+                Ok(Ok(1..)) => {}
+                Ok(Ok(0)) | Err(_) => return Ok(false),
+                Ok(Err(error)) => return Err(error),
+            }
         }
-        Ok(false)
+        Ok(self.ahead.left().starts_with(PREFACE))
     }
 
     /// Moves the write buffer to the socket.
@@ -338,7 +326,11 @@ impl AsyncRead for Conn {
             return Poll::Ready(Err(error));
         }
         if matches!(this.filter, Filter::Http2(_)) {
-            return Pin::new(&mut this.raw).poll_read(cx, buf);
+            if this.ahead.is_empty() {
+                return Pin::new(&mut this.raw).poll_read(cx, buf);
+            }
+            this.ahead.give(buf);
+            return Poll::Ready(Ok(()));
         }
         this.follow_orders();
         if let Poll::Ready(Err(error)) = this.poll_idle(cx) {
@@ -421,13 +413,13 @@ impl GetTimingDigest for Conn {
 
 impl GetProxyDigest for Conn {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        Some(self.digest.clone())
+        None
     }
 }
 
 impl GetSocketDigest for Conn {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        Some(self.socket.clone())
+        None // it would hold more than the rest of an idle connection, and the hooks ask the control block
     }
 }
 
@@ -444,6 +436,6 @@ const BUFFER: usize = 16 * 1024;
 /// How soon a client that leaves is noticed while bytes of it wait to be read.
 const HANG_UP_GLANCE: Duration = Duration::from_millis(25);
 
-/// A connection that trickles in the first bytes of a preface gets this long (a second) to finish them.
-const PREFACE_TRIES: u32 = 500;
-const PREFACE_PAUSE: Duration = Duration::from_millis(2);
+/// What HTTP/2 begins with, as far as no request of HTTP/1 does, and how long a connection that trickles it in has.
+const PREFACE: &[u8] = b"PRI ";
+const PREFACE_LIMIT: Duration = Duration::from_secs(1);

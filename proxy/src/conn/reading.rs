@@ -1,6 +1,7 @@
 //! What a client sends on HTTP/1, handed to pingora one request at a time and within its bounds.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,6 +34,13 @@ impl Ahead {
         &self.bytes[self.taken..]
     }
 
+    /// Hands over as many as fit.
+    pub(super) fn give(&mut self, buf: &mut ReadBuf<'_>) {
+        let fits = self.left().len().min(buf.remaining());
+        buf.put_slice(&self.left()[..fits]);
+        self.take(fits);
+    }
+
     pub(super) fn take(&mut self, count: usize) {
         self.taken += count;
         if self.is_empty() {
@@ -46,6 +54,15 @@ impl Ahead {
 }
 
 impl Conn {
+    /// Reads what is there, by way of the stack: a connection that waits holds no buffer. Gives how much; 0 is the end.
+    pub(super) fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut bytes = [MaybeUninit::uninit(); READ_AHEAD];
+        let mut buf = ReadBuf::uninit(&mut bytes);
+        ready!(Pin::new(&mut self.raw).poll_read(cx, &mut buf))?;
+        self.ahead.push(buf.filled());
+        Poll::Ready(Ok(buf.filled().len()))
+    }
+
     /// A read of pingora's: never beyond the end of the request that it is at.
     pub(super) fn poll_read_request(
         &mut self,
@@ -161,6 +178,9 @@ impl Drop for Held {
         self.set(0);
     }
 }
+
+/// Most requests are whole in so much.
+const READ_AHEAD: usize = 4096;
 
 /// What waits in the HTTP layer behind an answer that its client does not take, at the most: the piece that is being
 /// written, and four in the pipe from the upstream, of 64 KB each.

@@ -4,11 +4,10 @@
 //! one of its buffers. A wait ends with its time, with its rule, and with the client.
 
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::ReadBuf;
 
 use super::ending::Ending;
 use super::outbound::Flow;
@@ -86,8 +85,12 @@ impl Conn {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
-            if self.ahead.is_empty() && !ready!(self.poll_read_ahead(cx))? {
-                return Poll::Ready(Ok(()));
+            if self.ahead.is_empty() {
+                let read = ready!(self.poll_read_ahead(cx))?;
+                self.account();
+                if read == 0 {
+                    return Poll::Ready(Ok(()));
+                }
             }
             let room = self.ahead.left().len().min(buf.remaining());
             let ours = { self.framing }.admit(&self.ahead.left()[..room]);
@@ -108,16 +111,6 @@ impl Conn {
         }
     }
 
-    /// False: the client has closed its side.
-    fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        let mut piece = [0; READ_AHEAD];
-        let mut read = ReadBuf::new(&mut piece);
-        ready!(Pin::new(&mut self.raw).poll_read(cx, &mut read))?;
-        self.ahead.push(read.filled());
-        self.account();
-        Poll::Ready(Ok(!read.filled().is_empty()))
-    }
-
     /// Sees to it that a client that leaves is noticed, at the latest at the time that it gives back.
     fn poll_client(&self, until: Option<Instant>, cx: &mut Context<'_>) -> io::Result<Option<Instant>> {
         if self.raw.socket().poll_read_ready(cx).is_pending() {
@@ -131,6 +124,3 @@ impl Conn {
         Ok(Some(until.map_or(glance, |until| until.min(glance))))
     }
 }
-
-/// Bytes of a request that are read before they may be handed over.
-const READ_AHEAD: usize = 16 * 1024;

@@ -26,7 +26,7 @@ use crate::books::Scope;
 use crate::conn::ConnCtl;
 use crate::faults::shape::Shapes;
 use crate::faults::stale::{self, Keeping};
-use crate::rules::Live;
+use crate::rules::{Live, Mark};
 use crate::runs::Run;
 use crate::shared::Shared;
 use crate::time::wall_us;
@@ -61,6 +61,10 @@ pub(crate) struct Open {
     pub(crate) scopes: SmallVec<[Arc<Scope>; 2]>,
     pub(crate) live: Arc<Live>,
     pub(crate) plan: Plan,
+    /// Guards that want to know how it ends, and where they count it.
+    marks: SmallVec<[Mark; 1]>,
+    /// [`crate::rules::Rules::turn`] when it began.
+    turn: u64,
     pub(crate) fate: Fate,
     /// What acts on the answer, or on the body of the request.
     pub(crate) shapes: Shapes,
@@ -142,6 +146,8 @@ impl Exchange {
             scopes,
             live,
             plan: Plan::default(),
+            marks: SmallVec::new(),
+            turn: shared.rules.turn(),
             fate: Fate::Undecided,
             shapes: Shapes::default(),
             storms: SmallVec::new(),
@@ -215,7 +221,11 @@ impl Open {
             };
             let header = |name: &str| text(&request.headers, name);
             let facts = identity.facts(request, &place, &header);
-            self.plan = Plan::new(shared.rules.decide(&self.live, &facts), &self.live);
+            let decision = shared.rules.decide(&self.live, &facts);
+            if !self.live.guards.is_empty() && !decision.protected {
+                self.marks = shared.rules.marks(&self.live, &facts);
+            }
+            self.plan = Plan::new(decision, &self.live);
             let live = self.live.clone();
             let is_lifted = |part: &Part| shared.rules.standing.is_rule_lifted(&live.ids[part.rule]);
             self.plan.suppress(Why::Lifted, is_lifted);
@@ -440,7 +450,7 @@ impl Drop for Exchange {
 mod tests {
     use super::*;
     use crate::ledger::Ledger;
-    use crate::rules::Rules;
+    use crate::rules::{Policy, Rules};
     use crate::shared::{Edge, Parts};
     use crate::{Config, EdgeConfig, Upstream};
 
@@ -452,7 +462,7 @@ mod tests {
         let config = Config::new(vec![edge.clone()]);
         let at_work = Edge::new(&edge, &config, addr);
         let (ledger, _) = Ledger::start(None).expect("a ledger");
-        let rules = Arc::new(Rules::new(Vec::new(), 0));
+        let rules = Arc::new(Rules::new(Vec::new(), 0, Policy::default()));
         Arc::new(Shared::new(config, Parts { edges: vec![at_work], rules, ledger, recorder: None }))
     }
 

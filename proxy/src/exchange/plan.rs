@@ -6,7 +6,7 @@ use std::time::Duration;
 use fault_rules::Action;
 use fault_rules::action::Kind;
 use fault_rules::decide::{Decision, Why};
-use fault_rules::delay::{At, Wait};
+use fault_rules::delay::{At, Mode, Wait};
 use fault_rules::rule::ActionRef;
 use smallvec::SmallVec;
 
@@ -50,6 +50,14 @@ pub(crate) enum Became {
     Suppressed(Why),
     /// The rule waited for another status: nothing of it is in the books.
     NotMeant,
+}
+
+/// A delay that an exchange has waited for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WaitedOut {
+    pub(crate) rule: usize,
+    pub(crate) asked: Duration,
+    pub(crate) took: Duration,
 }
 
 impl Plan {
@@ -116,6 +124,31 @@ impl Plan {
             (Wish::Delay(wait), Became::Open) if wait.at == at => Some((place, wait)),
             _ => None,
         })
+    }
+
+    /// How long rules have made the exchange wait; `None` where they changed its pace, so that this cannot be told.
+    pub(crate) fn waited(&self, live: &Live) -> Option<Duration> {
+        let mut sum = Duration::ZERO;
+        for part in &self.parts {
+            let Became::Applied(took) = part.became else { continue };
+            match part.action(live) {
+                None | Some(Action::Outage(_)) => sum += took,
+                Some(action) if action.kind() == Kind::Shaping => return None,
+                Some(_) => {}
+            }
+        }
+        Some(sum)
+    }
+
+    /// Delays that were waited for. A floor has no length that was asked for.
+    pub(crate) fn waited_out(&self) -> SmallVec<[WaitedOut; 2]> {
+        let out = self.parts.iter().filter_map(|part| match (part.wish, part.became) {
+            (Wish::Delay(Wait { time: asked, mode: Mode::Add, .. }), Became::Applied(took)) => {
+                Some(WaitedOut { rule: part.rule, asked, took })
+            }
+            _ => None,
+        });
+        out.collect()
     }
 
     /// Nothing of what is still open will be done.

@@ -15,14 +15,17 @@ use pingora_error::Result;
 
 use super::respond;
 use crate::downstream::{Swallow, Then};
+use crate::exchange::{ERROR, FAULT, Open};
 
-/// What is to happen once the answer has been read; `fault` is the value of the header that names the rules.
-pub(super) fn swallow(drop: &DropResponse, rule: Arc<str>, fault: &str) -> Result<Swallow> {
+/// What is to happen once the answer has been read.
+pub(super) fn swallow(drop: &DropResponse, open: &Open, rule: Arc<str>) -> Result<Swallow> {
     let then = match drop {
         DropResponse::End(end) => Then::End(Some(Duration::ZERO), *end),
         DropResponse::Blackhole(hold, end) => Then::End(*hold, *end),
         DropResponse::Respond(respond) => {
-            let header = respond::header(respond, fault)?;
+            let mut header = respond::header(respond, open.http2)?;
+            header.insert_header(FAULT, open.fault_header().unwrap_or_default())?;
+            header.insert_header(ERROR, "injected")?;
             Then::Answer(Box::new(header), Bytes::copy_from_slice(&respond.body))
         }
     };

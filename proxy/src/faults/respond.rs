@@ -21,7 +21,7 @@ pub(super) async fn answer(
     part: usize,
     respond: &Respond,
 ) -> Result<Next> {
-    let header = header(respond, "")?;
+    let header = header(respond, session.is_http2())?;
     send(session, exchange, part, (header, Bytes::copy_from_slice(&respond.body))).await
 }
 
@@ -55,8 +55,8 @@ pub(super) async fn send(
     Ok(Next::Answered)
 }
 
-/// The header of a made answer; `fault` names the rules.
-pub(super) fn header(respond: &Respond, fault: &str) -> Result<ResponseHeader> {
+/// The header of an answer in the words of a rule.
+pub(super) fn header(respond: &Respond, http2: bool) -> Result<ResponseHeader> {
     let mut header = ResponseHeader::build(respond.status, Some(respond.headers.len() + 5))?;
     for (name, value) in &respond.headers {
         header.append_header(name.clone(), value.as_str())?;
@@ -69,10 +69,9 @@ pub(super) fn header(respond: &Respond, fault: &str) -> Result<ResponseHeader> {
             header.insert_header("grpc-message", grpc.message.as_str())?;
         }
     }
-    if !matches!(respond.status, 204 | 304) {
+    let unframed = matches!(respond.status, 204 | 304) || http2 && respond.grpc.is_some();
+    if !unframed {
         header.insert_header("content-length", respond.body.len())?;
     }
-    header.insert_header(FAULT, fault)?;
-    header.insert_header(ERROR, "injected")?;
     Ok(header)
 }

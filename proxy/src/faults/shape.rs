@@ -189,7 +189,7 @@ pub(crate) fn arm(session: &mut Session, exchange: &mut Exchange) -> PingoraResu
         let live = open.live.clone();
         let Some(Action::DropResponse(drop)) = open.plan.parts[part].action(&live) else { return Ok(()) };
         let (rule, _) = open.plan.parts[part].source(&live);
-        let swallow = drop_response::swallow(drop, rule, &open.fault_header().unwrap_or_default())?;
+        let swallow = drop_response::swallow(drop, open, rule)?;
         let slot = open.shapes.slot.get_or_insert_default().clone();
         slot.lose(swallow);
         if !open.http2 {

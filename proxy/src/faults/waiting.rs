@@ -1,6 +1,7 @@
 //! Waiting inside an exchange: until a time, or until waiting has lost its point.
 
 use fault_rules::decide::Why;
+use pingora_core::protocols::http::ServerSession;
 use pingora_proxy::Session;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -25,7 +26,7 @@ pub(crate) enum Woken {
 pub(super) enum ClientWatch {
     /// By its stream.
     Http2,
-    /// The same, where a session of ours is under pingora's.
+    /// By the session of ours that is under pingora.
     Ours,
     /// By its socket: what waits there, a body or the next request, is for others to read.
     Http1,
@@ -33,10 +34,10 @@ pub(super) enum ClientWatch {
 
 impl ClientWatch {
     pub(super) fn of(session: &Session) -> Self {
-        match (session.downstream_session.as_custom(), session.is_http2()) {
-            (Some(_), _) => ClientWatch::Ours,
-            (None, true) => ClientWatch::Http2,
-            (None, false) => ClientWatch::Http1,
+        match session.as_downstream() {
+            ServerSession::H2(_) => ClientWatch::Http2,
+            ServerSession::Custom(_) => ClientWatch::Ours,
+            ServerSession::H1(_) | ServerSession::Subrequest(_) => ClientWatch::Http1,
         }
     }
 
@@ -50,7 +51,7 @@ impl ClientWatch {
                 }
             }
             ClientWatch::Ours => {
-                // asked like this it reads nothing, and an error says that the client is gone
+                // an error says that the client has left, and nothing else ends the wait
                 let _ = session.downstream_session.read_body_or_idle(true).await;
                 return;
             }

@@ -42,6 +42,11 @@ impl Standing {
         self.armed.load(Ordering::Acquire)
     }
 
+    /// Now or before.
+    pub(crate) fn was_armed(&self) -> bool {
+        self.is_armed() || self.lifted().is_some()
+    }
+
     pub(crate) fn lifted(&self) -> Option<Lifted> {
         lock(&self.state).lifted.clone()
     }

@@ -7,7 +7,7 @@ use fault_rules::decide::Why;
 use smallvec::SmallVec;
 
 use super::asked::{Asked, Eligible, Identity, Wish};
-use crate::books::{RuleBooks, bump};
+use crate::books::bump;
 use crate::ledger::Line;
 use crate::shared::Shared;
 use crate::time::micros;
@@ -103,8 +103,8 @@ impl Parts {
         if let Some(known) = self.known.iter_mut().find(|known| known.rule.id == rule && !known.applied) {
             known.applied = true;
             self.shared.totals.rules(|rules| {
-                if let Some(books) = rules.get_mut(&*rule) {
-                    books.applied += 1;
+                if let Some(scope) = rules.get_mut(&*rule) {
+                    scope.books.applied += 1;
                 }
             });
         }
@@ -237,13 +237,14 @@ impl Parts {
         for rule in rules {
             let at = self.known.iter().position(|known| known.rule.id == rule.id);
             let was_selected = at.is_some_and(|at| self.known[at].rule.selected);
-            self.shared.totals.rules(|books| {
-                let new = || RuleBooks { id: rule.id.to_string(), ..RuleBooks::default() };
-                let books = books.entry(rule.id.to_string()).or_insert_with(new);
-                books.asked_rate = rule.asked_rate;
-                books.by = rule.by;
-                books.eligible += u64::from(at.is_none());
-                books.selected += u64::from(rule.selected && !was_selected);
+            self.shared.totals.rules(|rules| {
+                let scope = rules.entry(rule.id.to_string()).or_default();
+                scope.books.id = rule.id.to_string();
+                scope.books.by = rule.by;
+                if at.is_none() {
+                    scope.note(rule.asked_rate, None, false);
+                }
+                scope.books.selected += u64::from(rule.selected && !was_selected);
             });
             match at.and_then(|at| self.known.get_mut(at)) {
                 Some(known) => {
@@ -260,8 +261,8 @@ impl Parts {
         if known.rule.selected && !known.applied {
             let why = known.rule.spared.unwrap_or(why);
             self.shared.totals.rules(|rules| {
-                if let Some(books) = rules.get_mut(&*known.rule.id) {
-                    bump(&mut books.suppressed, why.as_str());
+                if let Some(scope) = rules.get_mut(&*known.rule.id) {
+                    bump(&mut scope.books.suppressed, why.as_str());
                 }
             });
             let Eligible { id, action, asked, .. } = &known.rule;

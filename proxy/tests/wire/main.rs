@@ -7,6 +7,7 @@
 mod harness;
 
 mod books;
+mod chaos;
 mod copies;
 mod counted;
 mod drain;
@@ -29,4 +30,6 @@ mod stale;
 mod statuses;
 mod streams;
 mod tcp;
+mod tcp_faults;
 mod timing;
+mod toxiproxy;
