@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::action::{Action, Point};
+use crate::action::{Action, Point, Protocol};
 use crate::decide::Facts;
 use crate::delay::{At, Delay, Mode};
 use crate::matcher::{Matcher, Methods};
@@ -100,16 +100,14 @@ fn delay_misfit(delay: &Delay) -> Option<String> {
 }
 
 fn action_misfit(action: &Action) -> Option<String> {
+    if !action.is_on(Protocol::Tcp) {
+        return Some(format!("`{}` is a fault of HTTP", action.name()));
+    }
     let point = match action {
         Action::Reset(reset) => reset.at,
         Action::Truncate(point) => *point,
         Action::Stall(stall) => stall.at,
-        Action::Throttle(_)
-        | Action::Loss(_)
-        | Action::Corrupt(_)
-        | Action::Blackhole(_)
-        | Action::Outage(_) => return None,
-        _ => return Some(format!("`{}` is a fault of HTTP", action.name())),
+        _ => return None,
     };
     let what = match point {
         Point::BeforeHeaders | Point::AfterBytes(_) | Point::AfterTime(_) => return None,

@@ -32,7 +32,7 @@ fn does(line: &str, expect: &str) {
 #[test]
 fn whom_and_when() {
     let who = |lines: &str, expect: &str| {
-        check(&format!("respond = 500\n{lines}"), &format!("{expect}: answer 500"))
+        check(&format!("respond = 500\n{lines}"), &format!("{expect}: answer 500"));
     };
     who("on = \"/a group eu\"", "all requests on any method /a for group eu");
     who("attempts = \"1..2\"", "all requests on any method /a, attempts 1 to 2");

@@ -136,6 +136,7 @@ fn the_reference_lists_every_code_and_no_other() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     codes(&root.join("src"), &mut in_code);
     codes(&root.join("../src/cli/check"), &mut in_code);
+    codes(&root.join("../proxy/src/rules"), &mut in_code);
     assert_eq!(first_column(&file("REFERENCE.md"), "| code | meaning |"), in_code);
 }
 

@@ -14,7 +14,8 @@ use crate::books::{Counts, RuleBooks};
 #[derive(Debug, Default)]
 pub(crate) struct RuleScope {
     pub(crate) books: RuleBooks,
-    asked_sum: f64,
+    /// Mean of the rates it asked for while it was met; exact as long as they are the same.
+    asked_mean: f64,
     units: Units,
     delay: DelayScope,
 }
@@ -80,7 +81,7 @@ impl RuleScope {
     /// One more exchange that the rule is about. `unit`: a hash of what is selected as one; `None`: not known.
     pub(crate) fn note(&mut self, asked: f64, unit: Option<u64>, selected: bool) {
         self.books.eligible += 1;
-        self.asked_sum += asked;
+        self.asked_mean += (asked - self.asked_mean) / self.books.eligible as f64;
         if let Some(hash) = unit {
             self.units.note(Unit { hash, asked, selected });
         }
@@ -98,7 +99,7 @@ impl RuleScope {
         books.was_open = was_open;
         if books.eligible > 0 {
             books.realised_rate = books.selected as f64 / books.eligible as f64;
-            books.asked_rate = self.asked_sum / books.eligible as f64;
+            books.asked_rate = self.asked_mean;
         }
         books.delay = self.delay.books();
         let by_unit = self.units.counts();

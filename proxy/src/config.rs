@@ -10,7 +10,7 @@ use url::{Host, Url};
 
 use crate::limits::Limits;
 use crate::recorder::Rotation;
-use crate::{Error, TcpEdgeConfig};
+use crate::{Error, TcpEdgeConfig, Token};
 
 /// Everything `squall proxy` needs to know. Build one with [`Config::new`] and fill in the rest.
 #[derive(Debug, Clone)]
@@ -19,8 +19,10 @@ pub struct Config {
     pub edges: Vec<EdgeConfig>,
     /// Plain-TCP edges; more may come through the admin API.
     pub tcp_edges: Vec<TcpEdgeConfig>,
-    /// The admin listener. Loopback only, unless it is told otherwise nowhere.
+    /// The admin listener. Beyond loopback only with a token.
     pub admin: SocketAddr,
+    /// What every request to the admin API must bring.
+    pub admin_token: Option<Token>,
     /// Capture file to record to.
     pub record: Option<PathBuf>,
     /// When a file of the recording ends and the next begins.
@@ -66,6 +68,19 @@ pub struct Config {
     pub upstream_timeout: Duration,
     /// At a stop, exchanges get this long to finish.
     pub grace: Duration,
+    /// For tests: the fault path panics there. Nothing outside of tests sets it.
+    #[doc(hidden)]
+    pub stumble: Option<Stumble>,
+}
+
+/// Where a test wants the fault path to panic.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stumble {
+    /// While the rules are asked.
+    Planning,
+    /// While bytes flow under a shape.
+    Shaping,
 }
 
 /// One edge: where clients come in, and where their requests go.
@@ -122,6 +137,7 @@ impl Config {
             edges,
             tcp_edges: Vec::new(),
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+            admin_token: None,
             record: None,
             rotation: Rotation::default(),
             blocks: Options::default(),
@@ -144,6 +160,7 @@ impl Config {
             connect_timeout: Duration::from_secs(5),
             upstream_timeout: Duration::from_secs(60),
             grace: Duration::from_secs(30),
+            stumble: None,
         }
     }
 
@@ -179,9 +196,9 @@ impl Config {
                 return wrong(format!("edge `{}` wants TLS: give --tls-cert and --tls-key", edge.name));
             }
         }
-        if !self.admin.ip().is_loopback() {
+        if !self.admin.ip().is_loopback() && self.admin_token.is_none() {
             return wrong(format!(
-                "--admin {}: the admin listener has no token yet, keep it on loopback",
+                "--admin {}: beyond loopback the admin API wants a token: give --admin-token-file FILE or SQUALL_ADMIN_TOKEN",
                 self.admin
             ));
         }

@@ -15,6 +15,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use h2::Reason;
 use pingora_core::apps::{HttpServerApp, ReusedHttpStream};
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::ServerSession;
@@ -29,7 +30,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_rustls::TlsAcceptor;
 
 use crate::books::bump;
-use crate::conn::{Bounds, Conn, ConnCtl, HeaderBounds, Raw, Refusal};
+use crate::conn::{Bounds, Conn, ConnCtl, Farewell, HeaderBounds, Raw, Refusal};
 use crate::limits::{HalfClose, Met};
 use crate::service::Service;
 use crate::shared::{Alive, Shared};
@@ -172,7 +173,7 @@ impl Server {
             .max_header_list_size(u32::try_from(limits.max_header).unwrap_or(u32::MAX))
             .max_send_buffer_size(SEND_BUFFER);
         let shaken = self.unless_draining(HANDSHAKE_LIMIT, handshake(conn, Some(options)));
-        let Some(Ok(mut http2)) = shaken.await else { return };
+        let Some(Ok(mut http2)) = Box::pin(shaken).await else { return };
         let mut draining = self.shared.draining();
         let (mut drained, mut asked_to_leave) = (false, false);
         let mut rejected = 0;
@@ -183,6 +184,14 @@ impl Server {
                 _ = draining.wait_for(|draining| *draining), if !drained => {
                     drained = true;
                     http2.graceful_shutdown();
+                    continue;
+                }
+                how = ctl.farewell() => {
+                    match how {
+                        Farewell::Goaway(code) if code == u32::from(Reason::NO_ERROR) => http2.graceful_shutdown(),
+                        Farewell::Goaway(code) => http2.abrupt_shutdown(code.into()),
+                        Farewell::Reset => return ctl.reset_on_close(),
+                    }
                     continue;
                 }
                 () = self.idle(&ctl) => {

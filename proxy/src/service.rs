@@ -20,7 +20,7 @@ use crate::conn::{BodyFraming, Conn, ConnCtl, last_chunk};
 use crate::exchange::{Arrival, ERROR, Exchange, FAULT, Open, SQUALL_HEADERS};
 use crate::faults::copies::Copies;
 use crate::faults::waiting::Woken;
-use crate::faults::{self, Next, cut, delay, duplicate, stale, waiting};
+use crate::faults::{self, INJECTED, Next, delay, duplicate, shape, stale, waiting};
 use crate::limits::Met;
 use crate::shared::Shared;
 
@@ -65,7 +65,10 @@ impl ProxyHttp for Service {
             open.keep_head(head(session));
         }
         match faults::before_upstream(session, ctx).await? {
-            Next::Forward => Ok(false),
+            Next::Forward => {
+                shape::begin(session, ctx);
+                Ok(false)
+            }
             Next::Answered => Ok(true),
             Next::Dropped => Err(Error::new(INJECTED)),
             Next::ClientGone => Err(left()),
@@ -124,12 +127,12 @@ impl ProxyHttp for Service {
 
     async fn upstream_response_filter(
         &self,
-        session: &mut Session,
+        _: &mut Session,
         answer: &mut ResponseHeader,
         ctx: &mut Exchange,
     ) -> Result<()> {
         if is_interim(answer) {
-            if session.is_http2() {
+            if ctx.peek().is_some_and(|open| open.http2) {
                 self.shared.meets.note(Met::LostInterim); // pingora writes none on HTTP/2
             }
             return Ok(());
@@ -178,11 +181,11 @@ impl ProxyHttp for Service {
         if delay::wait(session, ctx, At::Response).await == Woken::ClientGone {
             return Err(left());
         }
-        cut::resolve(ctx, &session.req_header().method, answer);
+        shape::resolve(session, ctx, answer);
         if let Some(ids) = ctx.peek().and_then(Open::fault_header) {
             answer.append_header(FAULT, ids)?;
         }
-        cut::arm(session, ctx, answer)
+        shape::arm(session, ctx)
     }
 
     fn upstream_response_body_filter(
@@ -198,17 +201,6 @@ impl ProxyHttp for Service {
         Ok(None)
     }
 
-    fn response_body_filter(
-        &self,
-        _: &mut Session,
-        body: &mut Option<Bytes>,
-        _: bool,
-        ctx: &mut Exchange,
-    ) -> Result<Option<Duration>> {
-        let Some(open) = ctx.get() else { return Ok(None) };
-        if cut::body(open, body) { Ok(None) } else { Err(Error::new(INJECTED)) }
-    }
-
     async fn response_trailer_filter(
         &self,
         session: &mut Session,
@@ -216,8 +208,7 @@ impl ProxyHttp for Service {
         ctx: &mut Exchange,
     ) -> Result<Option<Bytes>> {
         let Some(open) = ctx.get() else { return Ok(None) };
-        cut::trailers(open, trailers);
-        if session.is_http2() || trailers.is_empty() {
+        if open.http2 || trailers.is_empty() {
             return Ok(None);
         }
         if takes_trailers(session.req_header()) && !open.answer.sized {
@@ -375,10 +366,7 @@ async fn refuse(session: &mut Session, status: u16, word: &str, fault: Option<St
 /// Where an HTTP/1 client still sends what nobody will read, a close would be a reset that takes the answer back.
 fn linger(session: &mut Session, ctx: &Exchange) {
     let Some(open) = ctx.peek() else { return };
-    if session.is_http2()
-        || session.is_body_done()
-        || open.ctl.wants_reset()
-        || session.response_written().is_none()
+    if open.http2 || session.is_body_done() || open.ctl.wants_reset() || session.response_written().is_none()
     {
         return;
     }
@@ -426,5 +414,3 @@ fn head(session: &Session) -> Bytes {
 
 /// A request goes out once, and once again where its pooled connection died under it.
 const MOST_TRIES: u32 = 2;
-/// An end that a rule wanted.
-const INJECTED: ErrorType = ErrorType::Custom("injected");

@@ -17,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::books::{Counts, EdgeBooks, RuleBooks, missed};
 use crate::config::Config;
 use crate::faults::copies::Copies;
+use crate::hooks::{HookBooks, Hooks};
 use crate::ledger::{self, Ledger};
 use crate::recorder::{self, EdgeName, Recorder, Setup};
 use crate::rules::{GuardBooks, Policy, RuleFile, Rules, Source, Watching, join};
@@ -34,6 +35,7 @@ pub struct Running {
     stop_workers: tokio::sync::watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
     watching: Option<Watching>,
+    hooks: Option<Hooks>,
     writing: Vec<Closing>,
 }
 
@@ -56,6 +58,8 @@ pub struct FinalBooks {
     pub rules: Vec<RuleBooks>,
     /// Each guard: what it found, and whether it tripped.
     pub guards: Vec<GuardBooks>,
+    /// Each hook that began.
+    pub hooks: Vec<HookBooks>,
     /// Rules that did not do what they asked for, in words.
     pub missed: Vec<String>,
     /// Exchanges written to the capture, all edges.
@@ -103,6 +107,7 @@ pub fn start(config: Config) -> Result<Running, Error> {
 
     let mut writing = Vec::new();
     let (ledger, lines) = Ledger::start(config.ledger.as_deref())?;
+    let hooks = config.allow_hooks.then(|| Hooks::start(rules.clone(), ledger.clone())).transpose()?;
     writing.push(Closing::Ledger(lines));
     let recorder = match capture_setup(&config, &edges, admin_addr) {
         Some(setup) => {
@@ -131,7 +136,7 @@ pub fn start(config: Config) -> Result<Running, Error> {
     }
     workers.push(admin::start(admin_socket, shared.clone(), stopped)?);
     let watching = file.map(|file| file.watch(rules)).transpose()?;
-    Ok(Running { shared, edges: named, admin: admin_addr, stop_workers, workers, watching, writing })
+    Ok(Running { shared, edges: named, admin: admin_addr, stop_workers, workers, watching, hooks, writing })
 }
 
 impl Running {
@@ -159,6 +164,17 @@ impl Running {
     #[must_use]
     pub fn is_armed(&self) -> bool {
         self.shared.rules.standing.is_armed()
+    }
+
+    /// What the rule file says of arming.
+    #[must_use]
+    pub fn armed_word(&self) -> Option<bool> {
+        self.shared.rules.live().set.safety.armed
+    }
+
+    /// Lifts all rules, for a reason that people will read: the kill switch.
+    pub fn lift(&self, reason: &str) {
+        self.shared.rules.lift(reason, false);
     }
 
     /// Number of rules in force.
@@ -202,6 +218,7 @@ impl Running {
         self.watching = None;
         self.shared.drain();
         let until = Instant::now() + self.shared.config.grace;
+        self.hooks = None; // what they froze goes on, so that exchanges can finish
         let at_work = || self.shared.live.count() + self.shared.listening.count() > 0;
         while at_work() && Instant::now() < until && !hurry() {
             std::thread::sleep(STOP_POLL);
@@ -223,6 +240,7 @@ impl Running {
             missed: missed(&rules),
             rules,
             guards: self.shared.rules.guard_books(Duration::ZERO),
+            hooks: self.shared.rules.hooks.books(),
             ledger_lost: self.shared.ledger.lost(),
             unfinished,
             breach: lifted.as_ref().is_some_and(|lifted| lifted.breach),
@@ -250,6 +268,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.watching = None;
         self.shared.drain();
+        self.hooks = None;
         self.halt();
     }
 }
@@ -356,7 +375,7 @@ fn capture_setup(config: &Config, edges: &[Edge], admin: SocketAddr) -> Option<S
     let info = |edge: &Edge| EdgeInfo {
         name: edge.name.to_string(),
         listen_url: format!("{}://{}", scheme(edge), reachable(edge.listen)),
-        admin_url: Some(format!("http://{admin}")),
+        admin_url: Some(format!("http://{}", reachable(admin))),
     };
     let mut header = FileHeader::new("proxy", crate::time::wall_us());
     header.redaction = captures::redact::POLICY.to_owned();

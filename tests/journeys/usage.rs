@@ -189,14 +189,18 @@ fn ctrl_c_ends_a_replay_in_good_order() {
 fn check_finds_and_clears() {
     let folder = TempDir::new().unwrap();
     let [good, bad] = ["good.toml", "bad.toml"].map(|name| folder.path().join(name));
-    std::fs::write(&good, "[[rule]]\nid = \"a\"\nrespond = 503\n").unwrap();
+    std::fs::write(
+        &good,
+        "[safety]\nprotect = [\"header x-no-chaos\"]\n[[rule]]\nid = \"a\"\nrespond = 503\n",
+    )
+    .unwrap();
     std::fs::write(
         &bad,
         "[[rule]]\nid = \"a\"\nrespnd = 503\n\n[[rule]]\nid = \"a\"\nthrottle = \"1KB/s\"\n",
     )
     .unwrap();
     run_squall(&["check", &text(&good)]).expect_words(0, &["no findings"]);
-    run_squall(&["check", &text(&bad)]).expect_words(1, &["bad.toml:3:1", "respond", "not built yet"]);
+    run_squall(&["check", &text(&bad)]).expect_words(1, &["bad.toml:3:1", "respond", "E02", "2 findings"]);
     run_squall(&["check", "/no/such/rules.toml"]).expect(104);
     let (_folder, capture) = recording(2, 3);
     run_squall(&["check", &text(&good), "--against", &text(&capture)]).expect_words(0, &["6"]);

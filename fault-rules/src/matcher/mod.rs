@@ -76,6 +76,18 @@ impl Matcher {
         self.status.as_ref()
     }
 
+    /// The group that it is about, where it names one.
+    #[must_use]
+    pub fn group(&self) -> Option<&Group> {
+        self.group.as_ref()
+    }
+
+    /// The same for all upstreams.
+    #[must_use]
+    pub fn without_group(&self) -> Self {
+        Self { group: None, ..self.clone() }
+    }
+
     /// Whether every exchange is meant.
     pub(crate) fn is_everything(&self) -> bool {
         let any_path = self.path.as_ref().is_none_or(|path| path.text() == "/**");

@@ -1,40 +1,55 @@
-//! What is asked of a connection's write side: end this answer after so many body bytes.
+//! What is asked of the frame layer of an HTTP/2 connection: end this stream behind so many body bytes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// An answer that is to be torn off. Cheap to clone: both the fault path and the stream hold it.
+use tokio::sync::watch;
+
+/// A stream that is to be torn off. Cheap to clone: both who decides where and the frame layer hold it.
 #[derive(Debug, Clone)]
 pub(crate) struct Cut {
-    /// Body bytes (payload, without chunk framing) that still go out. 0: right after the header.
-    pub(crate) after: u64,
-    hit: Arc<AtomicBool>,
-    made: Arc<AtomicBool>,
+    /// Of RST_STREAM.
+    pub(crate) code: u32,
+    /// TCP RST of the whole connection instead.
+    pub(crate) connection: bool,
+    after: Arc<AtomicU64>,
+    made: Arc<watch::Sender<bool>>,
 }
 
 impl Cut {
-    /// A cut after `after` payload bytes.
-    pub(crate) fn after(after: u64) -> Self {
-        Cut { after, hit: Arc::default(), made: Arc::default() }
+    /// A cut at a place that is not known yet.
+    pub(crate) fn new(code: u32, connection: bool) -> Self {
+        let after = Arc::new(AtomicU64::new(u64::MAX));
+        Cut { code, connection, after, made: Arc::new(watch::channel(false).0) }
     }
 
-    /// The asked byte has been written: the cut is made now, or when its frames reach the wire.
-    pub(crate) fn mark_hit(&self) {
-        self.hit.store(true, Ordering::Release);
+    /// The stream ends behind so many bytes of its DATA frames; 0: right behind its header.
+    pub(crate) fn cut_after(&self, bytes: u64) {
+        self.after.store(bytes, Ordering::Release);
     }
 
-    /// Did it happen? False where the answer ended before the asked byte.
-    pub(crate) fn was_hit(&self) -> bool {
-        self.hit.load(Ordering::Acquire)
+    /// Bytes that still go out, after so many have.
+    pub(super) fn left(&self, passed: u64) -> u64 {
+        self.after.load(Ordering::Acquire).saturating_sub(passed)
     }
 
     /// The frame layer has cut the stream.
-    pub(crate) fn mark_made(&self) {
-        self.made.store(true, Ordering::Release);
+    pub(super) fn mark_made(&self) {
+        self.made.send_replace(true);
     }
 
     /// Has it? Then nothing that is written to the stream goes anywhere.
-    pub(crate) fn was_made(&self) -> bool {
-        self.made.load(Ordering::Acquire)
+    #[cfg(test)]
+    pub(super) fn was_made(&self) -> bool {
+        *self.made.borrow()
+    }
+
+    /// Resolves when the frame layer has cut the stream.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub(crate) async fn made(&self) {
+        // an error is impossible: the sender is in the same cut
+        let _ = self.made.subscribe().wait_for(|made| *made).await;
     }
 }

@@ -1,34 +1,38 @@
 //! The stream under HTTP: our own, so that what reaches the wire, and when, is ours to say.
 //!
 //! ```text
-//! TcpStream -> Raw (clear or TLS) -> Conn (write buffer, one request at a time, cuts) -> pingora's HTTP session
+//! TcpStream -> Raw (clear or TLS) -> Conn (write buffer, one request at a time, shapes, cuts) -> pingora's HTTP session
 //! ```
 //!
 //! Three invariants. What pingora wrote is on its way before the connection waits for more (`poll_read`
 //! drains the write buffer first; pingora alone holds the header of a Content-Length answer back until the
-//! body ends). A cut lets through exactly the bytes asked for, waits until the peer's kernel has them, and
-//! only then resets. With nothing armed the bytes pass unchanged.
+//! body ends). An end at a byte lets through exactly the bytes asked for, and a reset waits until the peer's kernel
+//! has them. With nothing armed the bytes pass unchanged.
 
 mod ctl;
 mod cut;
+mod ending;
 mod framing;
-mod h1_cut;
 mod h2_cut;
 mod h2_tag;
+mod inbound;
+mod outbound;
 mod outq;
+mod pause;
+mod payload;
 mod raw;
 mod reading;
 mod round;
+mod shaped;
 mod trailers;
 
 use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -40,20 +44,23 @@ use pingora_core::protocols::{
 };
 use pingora_http::ResponseHeader;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
-pub(crate) use ctl::{ConnCtl, Refusal, StreamKey};
+pub(crate) use ctl::{ConnCtl, Ended, Farewell, Refusal};
 pub(crate) use cut::Cut;
 pub(crate) use framing::BodyFraming;
-pub(crate) use h2_cut::RESET_CODE as H2_RESET_CODE;
+pub(crate) use inbound::InboundOrder;
 pub(crate) use outq::unacknowledged;
+pub(crate) use pause::Pause;
 pub(crate) use raw::Raw;
 pub(crate) use round::HeaderBounds;
 pub(crate) use trailers::last_chunk;
 
+use ending::Ending;
 use framing::Framing;
-use h1_cut::H1Cut;
 use h2_cut::H2Cut;
+use inbound::Inbound;
+use outbound::Outbound;
 use reading::{Ahead, Held};
 use round::Round;
 use trailers::{LAST_CHUNK, SIZE_OF_LAST_CHUNK};
@@ -75,26 +82,16 @@ pub(crate) struct Conn {
     /// Bytes of `out` that the socket has taken.
     sent: usize,
     filter: Filter,
-    reset: Reset,
+    inbound: Option<Box<Inbound>>,
+    ending: Ending,
 }
 
 /// What stands between pingora's writes and the buffer.
 enum Filter {
-    /// HTTP/1, nothing to cut.
+    /// HTTP/1, nothing to shape.
     Open,
-    Http1(H1Cut),
+    Http1(Box<Outbound>),
     Http2(Box<H2Cut>),
-}
-
-/// The end of a cut connection.
-///
-/// ```text
-/// No --asked byte written--> Draining (until the peer's kernel has it all, at most DRAIN_LIMIT) --> Done
-/// ```
-enum Reset {
-    No,
-    Draining { until: Instant, pause: Pin<Box<Sleep>> },
-    Done,
 }
 
 /// What a connection may take, and how its client is read.
@@ -121,7 +118,8 @@ impl Conn {
             out: Vec::new(),
             sent: 0,
             filter: Filter::Open,
-            reset: Reset::No,
+            inbound: None,
+            ending: Ending::No,
         }
     }
 
@@ -134,6 +132,7 @@ impl Conn {
     pub(crate) fn begin_request(&mut self) {
         self.round = Round::begin(&self.ctl, self.bounds.header);
         self.framing = Framing::head();
+        self.inbound = None;
     }
 
     /// Resolves when the client has left; reads nothing.
@@ -239,52 +238,25 @@ impl Conn {
     fn poll_drain_and_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_drain(cx))?;
         ready!(Pin::new(&mut self.raw).poll_flush(cx))?;
-        match &self.filter {
-            Filter::Http1(cut) if cut.is_done() => self.poll_reset(cx),
-            _ => Poll::Ready(Ok(())),
+        if self.ending.is_no() {
+            return Poll::Ready(Ok(()));
         }
+        self.ending.poll(&mut self.raw, &self.ctl, cx).map(Err)
     }
 
-    /// Waits until the peer's kernel holds every byte, then arms the RST. Ends in an error, so that the HTTP
-    /// layer gives the connection up.
-    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            match &mut self.reset {
-                Reset::Done => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
-                Reset::No => {
-                    let pause = Box::pin(tokio::time::sleep(Duration::ZERO));
-                    self.reset = Reset::Draining { until: Instant::now() + DRAIN_LIMIT, pause };
-                }
-                Reset::Draining { until, pause } => {
-                    let waiting = outq::unacknowledged(self.raw.socket().as_fd()).unwrap_or(0) > 0;
-                    if waiting && Instant::now() < *until {
-                        if pause.is_elapsed() {
-                            pause.as_mut().reset(Instant::now() + DRAIN_PAUSE);
-                        }
-                        ready!(pause.as_mut().poll(cx));
-                        continue;
-                    }
-                    self.ctl.reset_on_close();
-                    if let Filter::Http1(cut) = &self.filter {
-                        cut.cut().mark_hit();
-                    }
-                    self.reset = Reset::Done;
-                }
-            }
-        }
-    }
-
-    /// Picks up a cut that the fault path armed since the last write, or lets one go that it took back.
+    /// Picks up what the fault path has ordered since, or lets go of what it took back.
     fn follow_orders(&mut self) {
-        let armed = self.ctl.is_armed();
-        match (&self.filter, armed) {
-            (Filter::Open, true) => {
-                if let Some(cut) = self.ctl.cut_for(StreamKey::Http1) {
-                    self.filter = Filter::Http1(H1Cut::new(cut));
-                }
+        match (&self.filter, self.ctl.answer_order()) {
+            (Filter::Open, Some(Some(shaping))) => {
+                self.filter = Filter::Http1(Box::new(Outbound::new(shaping)));
             }
-            (Filter::Http1(cut), false) if !cut.is_done() => self.filter = Filter::Open,
+            (Filter::Http1(_), None) if self.ending.is_no() => self.filter = Filter::Open,
             _ => {}
+        }
+        match self.ctl.request_order() {
+            Some(Some(order)) => self.inbound = Some(Box::new(Inbound::new(order))),
+            Some(None) => {}
+            None => self.inbound = None,
         }
     }
 
@@ -292,6 +264,23 @@ impl Conn {
     fn is_last_chunk(&mut self, buf: &[u8]) -> bool {
         let after_size = std::mem::replace(&mut self.in_decoy, buf == SIZE_OF_LAST_CHUNK);
         buf == LAST_CHUNK && !after_size
+    }
+
+    /// Bytes of an HTTP/1 answer.
+    fn poll_write_answer(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.follow_orders();
+        if matches!(self.filter, Filter::Http1(_)) && !buf.is_empty() {
+            return self.poll_write_shaped(cx, buf);
+        }
+        if self.round.is_before_hooks(&self.ctl) {
+            self.round.sign(buf, &self.ctl, &mut self.out);
+            return Poll::Ready(Ok(buf.len()));
+        }
+        if self.ctl.has_last_chunk() && self.is_last_chunk(buf) {
+            self.out.extend(self.ctl.take_last_chunk().unwrap_or_default());
+            return Poll::Ready(Ok(buf.len()));
+        }
+        self.poll_write_open(cx, buf)
     }
 
     fn poll_write_open(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
@@ -331,53 +320,43 @@ impl AsyncRead for Conn {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let cutting = matches!(&this.filter, Filter::Http1(cut) if cut.is_done());
-        if (!this.out.is_empty() || cutting)
+        if (!this.out.is_empty() || !this.ending.is_no())
             && let Poll::Ready(Err(error)) = this.poll_drain_and_flush(cx)
         {
             return Poll::Ready(Err(error));
         }
-        match this.filter {
-            Filter::Http2(_) if !this.ahead.is_empty() => {
-                this.ahead.give(buf);
-                Poll::Ready(Ok(()))
+        if matches!(this.filter, Filter::Http2(_)) {
+            if this.ahead.is_empty() {
+                return Pin::new(&mut this.raw).poll_read(cx, buf);
             }
-            Filter::Http2(_) => Pin::new(&mut this.raw).poll_read(cx, buf),
-            Filter::Open | Filter::Http1(_) => this.poll_read_request(cx, buf),
+            this.ahead.give(buf);
+            return Poll::Ready(Ok(()));
         }
+        this.follow_orders();
+        if let Poll::Ready(Err(error)) = this.poll_idle(cx) {
+            return Poll::Ready(Err(error));
+        }
+        this.poll_read_request(cx, buf)
     }
 }
 
 impl AsyncWrite for Conn {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        this.follow_orders();
         if BUFFER <= this.out.len() - this.sent {
             ready!(this.poll_drain(cx))?;
         }
-        let ends_with_trailers = this.ctl.has_last_chunk() && this.is_last_chunk(buf);
-        let wrote = match &mut this.filter {
-            Filter::Open if this.round.is_before_hooks(&this.ctl) => {
-                this.round.sign(buf, &this.ctl, &mut this.out);
-                buf.len()
+        if !this.ending.is_no() {
+            ready!(this.poll_drain_and_flush(cx))?;
+        }
+        let wrote = if let Filter::Http2(frames) = &mut this.filter {
+            frames.push(buf, &this.ctl, &mut this.out);
+            if frames.is_fatal() {
+                this.ending = Ending::reset();
             }
-            Filter::Open if ends_with_trailers => {
-                this.out.extend(this.ctl.take_last_chunk().unwrap_or_default());
-                buf.len()
-            }
-            Filter::Open => ready!(this.poll_write_open(cx, buf))?,
-            Filter::Http1(cut) if cut.is_done() => {
-                ready!(this.poll_drain_and_flush(cx))?;
-                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-            }
-            Filter::Http1(cut) => {
-                cut.push(buf, &mut this.out);
-                buf.len()
-            }
-            Filter::Http2(frames) => {
-                frames.push(buf, &this.ctl, &mut this.out);
-                buf.len()
-            }
+            buf.len()
+        } else {
+            ready!(this.poll_write_answer(cx, buf))?
         };
         this.account();
         Poll::Ready(Ok(wrote))
@@ -394,8 +373,13 @@ impl AsyncWrite for Conn {
 }
 
 impl Drop for Conn {
-    /// A close becomes a reset where one was asked for: with a linger of zero the kernel sends RST.
+    /// A close becomes a reset where one was asked for: with a linger of zero the kernel sends RST. Before any other close
+    /// goes what was written: pingora drops an answer whose upstream died without a flush.
     fn drop(&mut self) {
+        if !self.ctl.wants_reset() && self.ending.is_no() {
+            let mut nobody = Context::from_waker(Waker::noop());
+            let _ = self.poll_drain_and_flush(&mut nobody); // of a client that does not read this is all it gets
+        }
         if self.ctl.wants_reset() {
             let socket = socket2::SockRef::from(self.raw.socket());
             if let Err(error) = socket.set_linger(Some(Duration::ZERO)) {
@@ -453,10 +437,6 @@ impl fmt::Debug for Conn {
 /// Bytes held back before a write goes to the socket by itself. A small answer's header and body leave in one
 /// call; above it copying costs more than the second system call saves.
 const BUFFER: usize = 16 * 1024;
-
-/// How long a reset waits for a peer that does not read. Then it comes all the same.
-const DRAIN_LIMIT: Duration = Duration::from_secs(1);
-const DRAIN_PAUSE: Duration = Duration::from_millis(1);
 
 /// How soon a client that leaves is noticed while bytes of it wait to be read.
 const HANG_UP_GLANCE: Duration = Duration::from_millis(25);

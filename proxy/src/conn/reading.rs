@@ -41,7 +41,7 @@ impl Ahead {
         self.take(fits);
     }
 
-    fn take(&mut self, count: usize) {
+    pub(super) fn take(&mut self, count: usize) {
         self.taken += count;
         if self.is_empty() {
             *self = Ahead::default();
@@ -75,6 +75,9 @@ impl Conn {
         let idle = self.ctl.is_request_over() && self.framing != Framing::Endless;
         if buf.remaining() == 1 && idle {
             return self.poll_probe(cx, buf);
+        }
+        if self.inbound.is_some() {
+            return self.poll_read_shaped(cx, buf);
         }
         let before = buf.filled().len();
         let ours = if self.ahead.is_empty() {

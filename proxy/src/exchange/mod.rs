@@ -23,7 +23,8 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use smallvec::SmallVec;
 
 use crate::books::Scope;
-use crate::conn::{ConnCtl, StreamKey};
+use crate::conn::ConnCtl;
+use crate::faults::shape::Shapes;
 use crate::faults::stale::{self, Keeping};
 use crate::rules::{Live, Mark};
 use crate::runs::Run;
@@ -32,9 +33,9 @@ use crate::time::wall_us;
 
 pub(crate) use bodies::{Answer, AnswerDigest, BodyCopy};
 pub(crate) use identity::{ERROR, FAULT, Identity, OP, SESSION, SQUALL_HEADERS, Sessions, is_squall_header};
-pub(crate) use plan::{Became, Part, Plan, PlannedCut, Wish};
+pub(crate) use plan::{Became, Part, Plan, Wish};
 pub(crate) use settle::{Ending, Recorded};
-pub(crate) use streams::{StreamBudget, StreamLog, is_event_stream};
+pub(crate) use streams::{StreamBudget, StreamLog, is_event_stream, kind as stream_kind};
 
 use identity::Asked;
 use upstream::Way;
@@ -52,8 +53,6 @@ pub(crate) struct Open {
     pub(crate) http2: bool,
     /// No exchange came before it on its connection.
     is_first: bool,
-    /// What an armed cut knows the answer by.
-    pub(crate) key: StreamKey,
     pub(crate) started: Instant,
     pub(crate) started_wall_us: u64,
     pub(crate) identity: Option<Identity>,
@@ -67,7 +66,8 @@ pub(crate) struct Open {
     /// [`crate::rules::Rules::turn`] when it began.
     turn: u64,
     pub(crate) fate: Fate,
-    pub(crate) cut: Option<PlannedCut>,
+    /// What acts on the answer, or on the body of the request.
+    pub(crate) shapes: Shapes,
     /// Places in the plan of storms that wait for the outcome.
     pub(crate) storms: SmallVec<[usize; 1]>,
     /// Places in the plan of duplicates that wait for the request to be whole.
@@ -84,8 +84,6 @@ pub(crate) struct Open {
     pub(crate) answer: AnswerDigest,
     /// The messages of a stream, where the exchange is one and is recorded.
     pub(crate) stream: Option<Box<StreamLog>>,
-    /// Payload bytes of an HTTP/2 answer that still go out before its cut.
-    pub(crate) before_cut: Option<u64>,
     /// What answers to this request are kept by, for rules that serve them again.
     pub(crate) stale_key: Option<u128>,
     /// The answer, while it is kept.
@@ -140,7 +138,6 @@ impl Exchange {
             edge: ctl.edge,
             http2,
             is_first,
-            key: StreamKey::Http1,
             started: Instant::now(),
             started_wall_us: wall_us(),
             identity: None,
@@ -152,7 +149,7 @@ impl Exchange {
             marks: SmallVec::new(),
             turn: shared.rules.turn(),
             fate: Fate::Undecided,
-            cut: None,
+            shapes: Shapes::default(),
             storms: SmallVec::new(),
             duplicates: SmallVec::new(),
             forwarded: None,
@@ -162,7 +159,6 @@ impl Exchange {
             request_body: BodyCopy::new(0),
             answer: AnswerDigest::default(),
             stream: None,
-            before_cut: None,
             stale_key: None,
             keeping: None,
             share_open: false,

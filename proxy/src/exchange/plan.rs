@@ -1,15 +1,15 @@
 //! What the rules ask for an exchange, and what became of each wish.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fault_rules::Action;
-use fault_rules::action::{Kind, Point};
+use fault_rules::action::Kind;
 use fault_rules::decide::{Decision, Why};
 use fault_rules::delay::{At, Mode, Wait};
 use fault_rules::rule::ActionRef;
 use smallvec::SmallVec;
 
-use crate::conn::Cut;
 use crate::rules::Live;
 
 /// The wishes of all rules that selected an exchange, in file order: one entry a part (a delay, a fault).
@@ -59,15 +59,6 @@ pub(crate) struct WaitedOut {
     /// Of all delays at its place together.
     pub(crate) asked: Duration,
     pub(crate) took: Duration,
-}
-
-/// An answer to be torn off, decided before the upstream is asked.
-#[derive(Debug)]
-pub(crate) struct PlannedCut {
-    pub(crate) part: usize,
-    pub(crate) at: Point,
-    /// Once the answer's header is known.
-    pub(crate) armed: Option<Cut>,
 }
 
 impl Plan {
@@ -224,6 +215,11 @@ impl Part {
             Wish::Action(action) => live.set.action(action),
             Wish::Delay(_) => None,
         }
+    }
+
+    /// The rule's id, and the seed of what is drawn for this part.
+    pub(crate) fn source(&self, live: &Live) -> (Arc<str>, u64) {
+        (live.ids[self.rule].clone(), self.key)
     }
 
     /// The word of the rule language.

@@ -77,6 +77,11 @@ impl Standing {
         self.some_lifted.store(true, Ordering::Release);
     }
 
+    /// How long ago they were armed.
+    pub(super) fn armed_for(&self, now: Duration) -> Duration {
+        now.saturating_sub(lock(&self.state).armed_at)
+    }
+
     /// The operator's client is there.
     pub(crate) fn beat(&self, now: Duration) {
         lock(&self.state).last_beat = now;

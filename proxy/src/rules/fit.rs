@@ -47,7 +47,7 @@ fn finding(rule: &Rule, why: &str, source: &str, file: &str) -> Diagnostic {
     let text = source.lines().nth(line - 1).unwrap_or_default();
     let edge = rule.on.edge().unwrap_or_default();
     Diagnostic {
-        code: "E40",
+        code: "E23",
         severity: Severity::Error,
         message: format!("`{}` can never act on edge `{edge}`, which is plain TCP: {why}", rule.id),
         file: file.to_owned(),

@@ -21,6 +21,7 @@ use fault_rules::{Decision, Facts, Rule, RuleSet};
 use smallvec::SmallVec;
 use tokio::sync::watch as channel;
 
+use crate::hooks::HookLog;
 use crate::sync::lock;
 use crate::upstream::Standins;
 
@@ -102,6 +103,7 @@ pub(crate) struct Rules {
     open_at: Mutex<HashMap<Arc<str>, Duration>>,
     pub(crate) standing: Standing,
     pub(crate) gauges: Gauges,
+    pub(crate) hooks: HookLog,
 }
 
 /// Where the rules come from, beside the command line.
@@ -144,6 +146,7 @@ impl Rules {
             open_at: Mutex::default(),
             standing: Standing::default(),
             gauges: Gauges::default(),
+            hooks: HookLog::default(),
         }
     }
 
@@ -369,6 +372,11 @@ impl Rules {
         if MAX_OPEN < open_at.len() {
             open_at.retain(|id, _| live.set.by_id(id).is_some());
         }
+    }
+
+    /// How long `max_run` still lets the rules stay armed.
+    pub(crate) fn run_left(&self, live: &Live) -> Duration {
+        live.set.safety.max_run.saturating_sub(self.standing.armed_for(self.now()))
     }
 
     /// Whether a rule was armed with its window open at some moment since then (counted from the start).

@@ -33,7 +33,7 @@ impl Policy {
             findings.extend(set.hooks.iter().map(|hook| {
                 let message = format!("the hook `{}` would run commands of this file", hook.id);
                 let help = "start the proxy with --allow-hooks, or take the hook out";
-                finding(source, ("E30", hook.line as usize), message, help)
+                finding(source, ("E32", hook.line as usize), message, help)
             }));
         }
         if set.safety.armed == Some(true) {

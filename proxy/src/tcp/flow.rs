@@ -229,7 +229,7 @@ impl Flow {
 
     /// Where no rule is at work, bytes go straight through.
     fn take(&mut self, bytes: &[u8], to: &TcpStream, turn: &mut Turn<'_>) {
-        if !(self.lags.is_empty() && self.shaper.is_empty()) || !self.line.is_empty() {
+        if !(self.lags.is_empty() && self.shaper.is_empty() && self.line.is_empty()) {
             return self.push(bytes, Content::Bytes, turn);
         }
         match to.try_write(bytes) {

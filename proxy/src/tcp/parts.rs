@@ -183,6 +183,7 @@ impl Parts {
             applied: false,
             actual_us: 0,
             suppressed: Some(why.as_str()),
+            outcome: None,
             run: None,
         }
     }

@@ -477,7 +477,7 @@ fn a_rule_that_cannot_act_on_the_edge_it_names_is_refused() {
     let mut config = plan.config.clone();
     let error = proxy::start(config.clone()).err().expect("refused").to_string();
     assert!(
-        error.contains("rules.toml:2:1: error[E40]") && error.contains("`respond` is a fault of HTTP"),
+        error.contains("rules.toml:2:1: error[E23]") && error.contains("`respond` is a fault of HTTP"),
         "{error}"
     );
     config.rules = None;
@@ -489,7 +489,7 @@ fn a_rule_that_cannot_act_on_the_edge_it_names_is_refused() {
     proxy.edit(&rule("respond = 503"));
     eventually("the misfit is reported", || proxy.status()["rules"]["refused"] == 2);
     let error = &proxy.status()["rules"]["error"];
-    assert_eq!((&error["code"], &error["line"]), (&"E40".into(), &2.into()), "{error}");
+    assert_eq!((&error["code"], &error["line"]), (&"E23".into(), &2.into()), "{error}");
     // without an edge it is about HTTP alone, and never meets a connection
     proxy.reload("[[rule]]\nid = \"http\"\nrespond = 503\n");
     let (mut client, mut server) = pair(&proxy, &upstream);
