@@ -15,7 +15,7 @@ use crate::{Error, TcpEdgeConfig, Token};
 /// Everything `squall proxy` needs to know. Build one with [`Config::new`] and fill in the rest.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// At least one; the first is where replays come in.
+    /// The first is where replays come in. There may be none: plain-TCP edges can be made through the admin API.
     pub edges: Vec<EdgeConfig>,
     /// Plain-TCP edges; more may come through the admin API.
     pub tcp_edges: Vec<TcpEdgeConfig>,
@@ -173,14 +173,9 @@ impl Config {
     /// Checks what does not need the machine.
     ///
     /// # Errors
-    /// No edge, an edge named twice, an upstream given twice for one edge, TLS without a certificate, an admin listener that others could reach.
+    /// An edge named twice, an upstream given twice for one edge, TLS without a certificate, an admin listener that others could reach.
     pub fn check(&self) -> Result<(), Error> {
         let wrong = |text: String| Err(Error::Config(text));
-        if self.edges.is_empty() && self.tcp_edges.is_empty() && self.admin.port() == 0 {
-            return wrong(
-                "no edge: give --listen ADDR and --upstream URL, or --admin ADDR to make edges through its API".into(),
-            );
-        }
         let tcp = self.tcp_edges.iter().map(|edge| &edge.name);
         let names: Vec<_> = self.edges.iter().map(|edge| &edge.name).chain(tcp).collect();
         for (at, name) in names.iter().enumerate() {

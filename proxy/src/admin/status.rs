@@ -12,7 +12,7 @@ use serde_json::{Value, json as value};
 use super::Answer;
 use super::replies::json;
 use crate::books::RuleBooks;
-use crate::rules::Live;
+use crate::rules::{GuardBooks, Live};
 use crate::shared::Shared;
 use crate::time::{micros, since_epoch};
 
@@ -49,7 +49,7 @@ fn status(shared: &Shared) -> Value {
             "refused": reload.refused,
             "error": error(&reload.errors, reload.unreadable.as_ref()),
         },
-        "guards": rules.guard_books(Duration::ZERO),
+        "guards": rules.guard_books(Duration::ZERO).iter().map(guard).collect::<Vec<_>>(),
         "hooks": hooks(&live, shared),
         "safety": {
             "max_run_left_us": rules.standing.is_armed().then(|| micros(rules.run_left(&live))),
@@ -130,7 +130,16 @@ fn rule(rule: &Rule, shared: &Shared, books: &[RuleBooks]) -> Value {
         "opens_in_us": turn.filter(|_| !is_open).map(|turn| micros(turn.saturating_sub(now))),
         "closes_in_us": turn.filter(|_| is_open).map(|turn| micros(turn.saturating_sub(now))),
         "books": books,
+        "report": books.map(RuleBooks::in_words),
     })
+}
+
+fn guard(books: &GuardBooks) -> Value {
+    let mut shown = serde_json::to_value(books).unwrap_or(Value::Null);
+    if let Value::Object(fields) = &mut shown {
+        fields.insert("words".into(), Value::String(books.in_words()));
+    }
+    shown
 }
 
 /// Hooks of the set in force, with what came of those that have begun.

@@ -17,8 +17,9 @@ pub(crate) struct Pause {
 type Changed = Pin<Box<dyn Future<Output = watch::Receiver<u64>> + Send + Sync>>;
 
 impl Pause {
-    /// `changes` turns when the rules do.
-    pub(crate) fn new(changes: watch::Receiver<u64>) -> Self {
+    /// `changes` turns when the rules do. The first poll is ready: what changed before somebody listened is looked at, too.
+    pub(crate) fn new(mut changes: watch::Receiver<u64>) -> Self {
+        changes.mark_changed();
         Pause { sleep: None, changed: next_turn(changes) }
     }
 

@@ -56,7 +56,6 @@ pub(crate) enum Became {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WaitedOut {
     pub(crate) rule: usize,
-    /// Of all delays at its place together.
     pub(crate) asked: Duration,
     pub(crate) took: Duration,
 }
@@ -127,36 +126,27 @@ impl Plan {
         })
     }
 
-    /// How long rules have made the exchange wait; `None` where they changed its pace, so that this cannot be told. Delays at
-    /// one place are waited for together.
+    /// How long rules have made the exchange wait; `None` where they changed its pace, so that this cannot be told.
     pub(crate) fn waited(&self, live: &Live) -> Option<Duration> {
-        let mut waits = SmallVec::<[(At, Duration); 2]>::new();
+        let mut sum = Duration::ZERO;
         for part in &self.parts {
             let Became::Applied(took) = part.became else { continue };
-            match (part.wish, part.action(live)) {
-                (Wish::Delay(wait), _) => match waits.iter_mut().find(|(at, _)| *at == wait.at) {
-                    Some((_, longest)) => *longest = took.max(*longest),
-                    None => waits.push((wait.at, took)),
-                },
-                (Wish::Action(_), Some(action)) if action.kind() == Kind::Shaping => return None,
-                (Wish::Action(_), _) => {}
+            match part.action(live) {
+                None | Some(Action::Outage(_)) => sum += took,
+                Some(action) if action.kind() == Kind::Shaping => return None,
+                Some(_) => {}
             }
         }
-        Some(waits.iter().map(|(_, took)| *took).sum())
+        Some(sum)
     }
 
-    /// Delays that were waited for, each with what was asked at its place and how long that took. A floor has no length that
-    /// was asked for.
+    /// Delays that were waited for. A floor has no length that was asked for.
     pub(crate) fn waited_out(&self) -> SmallVec<[WaitedOut; 2]> {
-        let done = |part: &Part| match (part.wish, part.became) {
-            (Wish::Delay(wait), Became::Applied(took)) => Some((part.rule, wait, took)),
+        let out = self.parts.iter().filter_map(|part| match (part.wish, part.became) {
+            (Wish::Delay(Wait { time: asked, mode: Mode::Add, .. }), Became::Applied(took)) => {
+                Some(WaitedOut { rule: part.rule, asked, took })
+            }
             _ => None,
-        };
-        let together = |at: At| self.parts.iter().filter_map(done).filter(move |(_, wait, _)| wait.at == at);
-        let out = self.parts.iter().filter_map(done).filter_map(|(rule, wait, took)| {
-            let adds = together(wait.at).all(|(_, other, _)| other.mode == Mode::Add);
-            let asked = together(wait.at).map(|(_, other, _)| other.time).sum();
-            adds.then_some(WaitedOut { rule, asked, took })
         });
         out.collect()
     }

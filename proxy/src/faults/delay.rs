@@ -61,6 +61,7 @@ impl Queue {
         let mut delays: SmallVec<[_; 2]> =
             exchange.peek().map(|open| open.plan.delays(at).collect()).unwrap_or_default();
         delays.sort_by_key(|(_, wait)| wait.mode == Mode::Floor);
+        let mut passed = Duration::ZERO;
         for (part, wait) in delays {
             let Some(rule) = exchange.peek().map(|open| open.plan.parts[part].rule) else { return };
             let gone = released(&shared, exchange, rule);
@@ -72,7 +73,11 @@ impl Queue {
             };
             let became = &mut open.plan.parts[part].became;
             match gone {
-                Some(_) if self.under_way => *became = Became::Applied(begun.elapsed().min(end)),
+                Some(_) if self.under_way => {
+                    let took = wait.time.min(begun.elapsed().saturating_sub(passed));
+                    passed += took;
+                    *became = Became::Applied(took);
+                }
                 Some(why) => *became = Became::Suppressed(why),
                 None if wait.mode == Mode::Floor && end <= before && !self.under_way => {
                     *became = Became::Suppressed(Why::LateEnough);

@@ -494,5 +494,49 @@ fn a_rule_that_cannot_act_on_the_edge_it_names_is_refused() {
     proxy.reload("[[rule]]\nid = \"http\"\nrespond = 503\n");
     let (mut client, mut server) = pair(&proxy, &upstream);
     passes(&mut client, &mut server, b"untouched");
-    assert_eq!(proxy.rule("http"), serde_json::Value::Null);
+    assert_eq!(proxy.rule("http")["eligible"], 0);
+}
+
+#[test]
+fn every_nth_connection_and_what_the_audit_says_of_delays() {
+    let upstream = Upstream::open();
+    let rules = "[[rule]]\nid = \"third\"\non = \"edge db\"\nevery = \"3rd\"\nreset = \"after 5 B of body\"\n\
+                 [[rule]]\nid = \"slow\"\non = \"edge db\"\ndelay = \"5ms at response\"\n";
+    let proxy = Proxy::tcp_before(upstream.addr).rules(rules).start();
+    let ends: Vec<End> = (0..9)
+        .map(|_| {
+            let (mut client, mut server) = pair(&proxy, &upstream);
+            server.write_all(&pattern(10)).expect("taken");
+            drop(server);
+            rest(&mut client).1
+        })
+        .collect();
+    let expect = [End::Eof, End::Eof, End::Reset].repeat(3);
+    assert_eq!(ends, expect);
+    proxy.settled("db");
+    let third = proxy.rule("third");
+    assert_eq!((&third["selected"], &third["applied"]), (&9.into(), &3.into()), "{third}");
+    assert_eq!(third["suppressed"]["not_nth"], 6, "{third}");
+    let slow = proxy.rule("slow");
+    // where a reset shapes the answer, the wait is not the delay's alone
+    assert_eq!(
+        (&slow["applied"], &slow["delay"]["count"], &slow["delay"]["early"]),
+        (&9.into(), &6.into(), &0.into())
+    );
+    assert!(slow["missed"].is_null(), "{slow}");
+}
+
+#[test]
+fn a_rate_that_changes_counts_those_that_are_there_anew() {
+    let upstream = Upstream::open();
+    let half = "rate = \"50%\"\ndelay = \"1ms at response\"";
+    let proxy = with(&upstream, "rate = \"0.0001%\"\ndelay = \"1ms at response\"");
+    let pairs: Vec<_> = (0..80).map(|_| pair(&proxy, &upstream)).collect();
+    eventually("all are counted", || proxy.rule("r")["eligible"] == 80);
+    proxy.reload(&rule(half));
+    eventually("all are counted again", || proxy.rule("r")["eligible"] == 160);
+    let rule = proxy.rule("r");
+    assert!(rule["missed"].is_null(), "asked for a quarter over both, and got it: {rule}");
+    drop(pairs);
+    proxy.settled("db");
 }
