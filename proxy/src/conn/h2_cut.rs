@@ -189,12 +189,12 @@ impl H2Cut {
 
     fn reset(&mut self, stream: u32, cut: &Cut, out: &mut Vec<u8>) {
         cut.mark_made();
-        if cut.connection {
+        if cut.takes_connection() {
             self.fatal = true;
             return;
         }
         Frame { len: 4, kind: RST_STREAM, flags: 0, stream }.write(out);
-        out.extend_from_slice(&cut.code.to_be_bytes());
+        out.extend_from_slice(&cut.code().to_be_bytes());
         if self.dead.len() == MAX_DEAD {
             self.dead.pop_front();
         }
@@ -273,8 +273,8 @@ mod tests {
     const CODE: u32 = 0xb;
 
     fn cut_after(bytes: u64) -> Cut {
-        let cut = Cut::new(CODE, false);
-        cut.cut_after(bytes);
+        let cut = Cut::default();
+        cut.cut_after(bytes, CODE, false);
         cut
     }
 
@@ -362,11 +362,11 @@ mod tests {
     fn a_cut_that_is_decided_late_is_made_by_the_next_frame() {
         let ctl = ConnCtl::new(1, 0, ([127, 0, 0, 1], 1).into());
         for connection in [false, true] {
-            let cut = Cut::new(CODE, connection);
+            let cut = Cut::default();
             ctl.arm(Tag::new(TAG), cut.clone());
             let (mut tap, mut out) = (H2Cut::default(), Vec::new());
             tap.push(&[tagged(0, 1000), frame(DATA, 0, 3, b"12345")].concat(), &ctl, &mut out);
-            cut.cut_after(5);
+            cut.cut_after(5, CODE, connection);
             tap.push(&[frame(DATA, 0, 3, b""), frame(DATA, 0, 5, b"neighbour")].concat(), &ctl, &mut out);
             let before = [plain(0), frame(DATA, 0, 3, b"12345"), frame(DATA, 0, 3, b"")].concat();
             let behind = [reset(3), frame(DATA, 0, 5, b"neighbour")].concat();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use h2::SendStream;
+use h2::{Reason, SendStream};
 use http::HeaderMap;
 use pingora_core::protocols::http::ServerSession;
 use pingora_error::{Error, ErrorType, OrErr, Result};
@@ -34,8 +34,9 @@ pub(super) struct Answer {
 struct Shaped {
     shaping: SharedShaping,
     pause: Pause,
-    /// What tears the stream off, where that may come.
-    cut: Option<Cut>,
+    /// What tears the stream off, by a fault or because the upstream has died. The h2 crate would throw away what is
+    /// still on its way.
+    cut: Cut,
 }
 
 impl Answer {
@@ -52,12 +53,8 @@ impl Answer {
     }
 
     pub(super) fn shape(&mut self, shaping: SharedShaping) {
-        let (changes, reset) = {
-            let shaping = lock(&shaping);
-            (shaping.changes(), shaping.reset())
-        };
-        let cut = reset.map(|(code, connection)| Cut::new(code, connection));
-        self.shaped = Some(Shaped { shaping, pause: Pause::new(changes), cut });
+        let pause = Pause::new(lock(&shaping).changes());
+        self.shaped = Some(Shaped { shaping, pause, cut: Cut::default() });
     }
 
     /// Writes the header; `end`: the answer is that alone.
@@ -74,19 +71,17 @@ impl Answer {
             self.stream = session.take_response_body_writer().filter(|_| !end);
             return Ok(());
         };
-        if let Some(cut) = &shaped.cut {
-            let tag = self.ctl.next_tag();
-            let (name, value) = tag.field();
-            header.insert_header(name, value)?;
-            self.ctl.arm(tag, cut.clone());
-        }
+        let tag = self.ctl.next_tag();
+        let (name, value) = tag.field();
+        header.insert_header(name, value)?;
+        self.ctl.arm(tag, shaped.cut.clone());
         let first = {
             let mut shaping = lock(&shaped.shaping);
             shaping.begin();
             shaping.step(&[])
         };
-        if let (Move::End(Cutoff::Reset { .. }), Some(cut)) = (&first, &shaped.cut) {
-            cut.cut_after(0); // the frame layer makes it behind the header
+        if let Move::End(Cutoff::Reset { code, connection }) = &first {
+            shaped.cut.cut_after(0, *code, *connection); // the frame layer makes it behind the header
         }
         let ends_here = first == Move::End(Cutoff::Close);
         session.write_response_header(header, ends_here)?;
@@ -259,23 +254,34 @@ impl Answer {
     /// Ends the answer here; gives the error that makes pingora let go of it.
     async fn end(&mut self, how: Cutoff) -> Box<Error> {
         self.torn = true;
-        let Some(mut stream) = self.stream.take() else { return injected() };
-        let cut = self.shaped.as_ref().and_then(|shaped| shaped.cut.clone());
-        match (how, cut) {
-            (Cutoff::Reset { connection, .. }, Some(cut)) => {
+        match how {
+            Cutoff::Reset { code, connection } => {
                 if connection {
                     self.end_connection();
                 }
-                cut.cut_after(self.sent);
-                // an empty frame, for the frame layer to make the cut at: of an error the client is the cause
-                let _ = stream.send_data(Bytes::new(), false);
-                let _ = tokio::time::timeout(CUT_LIMIT, cut.made()).await;
+                self.cut(code, connection).await;
             }
-            _ => {
-                let _ = stream.send_data(Bytes::new(), true);
+            Cutoff::Close | Cutoff::WebsocketClose(_) => {
+                if let Some(mut stream) = self.stream.take() {
+                    let _ = stream.send_data(Bytes::new(), true);
+                }
             }
         }
         injected()
+    }
+
+    /// The upstream has died: what it sent is with the client before the stream ends.
+    pub(super) async fn fail(&mut self) {
+        self.torn = true;
+        self.cut(Reason::CANCEL.into(), false).await;
+    }
+
+    async fn cut(&mut self, code: u32, connection: bool) {
+        let (Some(mut stream), Some(shaped)) = (self.stream.take(), &self.shaped) else { return };
+        shaped.cut.cut_after(self.sent, code, connection);
+        // an empty frame, for the frame layer to make the cut at; an error is the client's doing
+        let _ = stream.send_data(Bytes::new(), false);
+        let _ = tokio::time::timeout(CUT_LIMIT, shaped.cut.made()).await;
     }
 
     fn end_connection(&self) {

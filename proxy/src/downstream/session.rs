@@ -40,7 +40,10 @@ impl Downstream {
                     true
                 }
                 HttpTask::Trailer(None) | HttpTask::Done => true,
-                HttpTask::Failed(error) => return Err(error),
+                HttpTask::Failed(error) => {
+                    self.answer.fail().await;
+                    return Err(error);
+                }
                 HttpTask::UpgradedBody(..) => {
                     return Error::e_explain(ErrorType::InternalError, "an upgrade on HTTP/2");
                 }

@@ -117,7 +117,7 @@ pub(crate) fn resolve(session: &mut Session, exchange: &mut Exchange, answer: &R
         events: kind.is_some(),
     };
     let mut shaping = Shaping::new(&shared);
-    delay_first_byte(open, &mut shaping, &delays);
+    delay_first_byte(open, &mut shaping, &delays, &payload);
     let mut decided = false;
     for part in open.shapes.planned.clone() {
         let live = open.live.clone();
@@ -205,8 +205,12 @@ pub(crate) fn arm(session: &mut Session, exchange: &mut Exchange) -> PingoraResu
     Ok(())
 }
 
-fn delay_first_byte(open: &mut Open, shaping: &mut Shaping, delays: &[(usize, Wait)]) {
+fn delay_first_byte(open: &mut Open, shaping: &mut Shaping, delays: &[(usize, Wait)], payload: &Payload) {
     for (part, wait) in delays {
+        if payload.length == Some(0) {
+            open.plan.parts[*part].became = Became::Suppressed(Why::NoSuchPoint);
+            continue;
+        }
         let time = match wait.mode {
             Mode::Add => wait.time,
             Mode::Floor => wait.time.saturating_sub(open.started.elapsed()),

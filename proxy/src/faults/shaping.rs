@@ -107,14 +107,6 @@ impl Shaping {
         self.parts.is_empty()
     }
 
-    /// Whether it may end in a reset.
-    pub(crate) fn reset(&self) -> Option<(u32, bool)> {
-        self.parts.iter().find_map(|shaped| match shaped.ending {
-            Some(Cutoff::Reset { code, connection }) => Some((code, connection)),
-            _ => None,
-        })
-    }
-
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.shared.rules.changes()
     }

@@ -26,6 +26,7 @@ mod resets;
 mod robust;
 mod rotation;
 mod safety;
+mod shapes;
 mod stale;
 mod statuses;
 mod streams;
