@@ -25,11 +25,15 @@ mod units;
 mod when;
 mod words;
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use toml::de::DeTable;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use self::findings::{Findings, Span, help};
 use self::text::Text;
+use crate::delay::Recorded;
 use crate::group::Group;
 use crate::limits;
 use crate::report::Report;
@@ -108,6 +112,9 @@ struct Context<'c> {
     loader: &'c Loader<'c>,
     /// Hash of the files read so far.
     loaded: u64,
+    /// Bodies and latencies read so far: rules share them.
+    bodies: HashMap<String, Arc<[u8]>>,
+    recorded: HashMap<(String, u64), Arc<Recorded>>,
     /// The file's groups; one that is wrong is there too, so that no reference to it is called unknown.
     groups: Vec<Group>,
     /// Names of the file's guards, in order.
@@ -131,6 +138,8 @@ impl<'c> Context<'c> {
             findings,
             loader,
             loaded: 0,
+            bodies: HashMap::new(),
+            recorded: HashMap::new(),
             groups: Vec::new(),
             guards: Vec::new(),
             places: Places::default(),

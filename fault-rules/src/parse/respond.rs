@@ -17,7 +17,7 @@ pub(crate) fn field(field: &Field<'_>, cx: &mut Context<'_>) -> Option<Respond> 
     match field.value.get_ref() {
         DeValue::Integer(_) => {
             let status = status(field, &mut cx.findings)?;
-            Some(answer(status, Vec::new(), Vec::new()))
+            Some(answer(status, Vec::new(), Arc::default()))
         }
         DeValue::String(_) => {
             let what = help(
@@ -70,7 +70,7 @@ fn from_table(field: &Field<'_>, cx: &mut Context<'_>) -> Option<Respond> {
 pub(crate) fn from_text(text: Text<'_>, findings: &mut Findings<'_>) -> Option<Respond> {
     let status = text.str().trim().parse().ok().filter(|status| STATUSES.contains(status));
     match status {
-        Some(status) => Some(answer(status, Vec::new(), Vec::new())),
+        Some(status) => Some(answer(status, Vec::new(), Arc::default())),
         None => findings.error(
             "E28",
             text.span(),
@@ -103,21 +103,21 @@ pub(crate) fn refusal(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> Option<R
 
 /// What a rate limit in its short form answers.
 pub(crate) fn too_many_requests() -> Respond {
-    answer(429, Vec::new(), Vec::new())
+    answer(429, Vec::new(), Arc::default())
 }
 
 type Headers = Vec<(Span, (String, String))>;
 
 struct Body {
-    bytes: Vec<u8>,
+    bytes: Arc<[u8]>,
     span: Span,
 }
 
-fn answer(status: u16, mut headers: Vec<(String, String)>, body: Vec<u8>) -> Respond {
+fn answer(status: u16, mut headers: Vec<(String, String)>, body: Arc<[u8]>) -> Respond {
     if !body.is_empty() && !headers.iter().any(|(name, _)| name == "content-type") {
         headers.push(("content-type".to_owned(), content_type(&body).to_owned()));
     }
-    Respond { status, headers, body: Arc::from(body), grpc: None }
+    Respond { status, headers, body, grpc: None }
 }
 
 fn status(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<u16> {
@@ -137,9 +137,9 @@ fn headers_and_body(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> (Option<He
         None => Some(Vec::new()),
     };
     let body = match (fields.get("body"), fields.get("body_file")) {
-        (None, None) => Some(Body { bytes: Vec::new(), span: fields.span() }),
+        (None, None) => Some(Body { bytes: Arc::default(), span: fields.span() }),
         (Some(body), None) => body.text("{\"error\":\"injected\"}", &mut cx.findings).and_then(|text| {
-            let bytes = text.str().as_bytes().to_vec();
+            let bytes = Arc::from(text.str().as_bytes());
             bounded(Body { bytes, span: body.span() }, &mut cx.findings)
         }),
         (None, Some(file)) => body_file(&file, cx),
@@ -152,10 +152,16 @@ fn headers_and_body(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> (Option<He
 
 fn body_file(field: &Field<'_>, cx: &mut Context<'_>) -> Option<Body> {
     let name = field.text("bodies/503.json", &mut cx.findings)?;
+    if let Some(known) = cx.bodies.get(name.str()) {
+        return Some(Body { bytes: known.clone(), span: field.span() });
+    }
     match (cx.loader.file)(name.str()) {
         Ok(bytes) => {
             cx.loaded = xxhash_rust::xxh3::xxh3_64_with_seed(&bytes, cx.loaded);
-            bounded(Body { bytes, span: field.span() }, &mut cx.findings)
+            let body = Body { bytes: Arc::from(bytes), span: field.span() };
+            let body = bounded(body, &mut cx.findings)?;
+            cx.bodies.insert(name.str().to_owned(), body.bytes.clone());
+            Some(body)
         }
         Err(error) => {
             let what = help(

@@ -132,7 +132,7 @@ fn branches(
     on: Option<&Matcher>,
     cx: &mut Context<'_>,
 ) -> Option<Vec<Outcome>> {
-    let items = field.array(&mut cx.findings)?;
+    let items = field.short_array(limits::IN_A_ROW, &mut cx.findings)?;
     let read: Vec<_> = items.iter().map(|item| branch(item, rule_delays, on, cx)).collect();
     let outcomes: Vec<Outcome> = read.into_iter().collect::<Option<_>>()?;
     let total: u64 = outcomes.iter().map(|outcome| u64::from(outcome.weight)).sum();

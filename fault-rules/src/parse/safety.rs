@@ -58,7 +58,7 @@ fn time(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<std::time::Dur
 }
 
 fn protect(field: &Field<'_>, cx: &mut Context<'_>) -> Option<Vec<Matcher>> {
-    let items = field.array(&mut cx.findings)?;
+    let items = field.short_array(limits::PROTECTED, &mut cx.findings)?;
     let read: Vec<_> = items
         .iter()
         .map(|item| {
@@ -87,7 +87,7 @@ fn truth(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<bool> {
 
 /// Addresses as `--listen` has them.
 fn listen(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Vec<SocketAddr>> {
-    let items = field.array(findings)?;
+    let items = field.short_array(limits::PROTECTED, findings)?;
     let read: Vec<_> = items
         .iter()
         .map(|item| {
