@@ -14,10 +14,18 @@ use crate::books::{Counts, RuleBooks};
 #[derive(Debug, Default)]
 pub(crate) struct RuleScope {
     pub(crate) books: RuleBooks,
-    /// Mean of the rates it asked for while it was met; exact as long as they are the same.
-    asked_mean: f64,
+    asked: Asked,
     units: Units,
     delay: DelayScope,
+}
+
+/// The rate that was asked for: the rule may be edited meanwhile.
+#[derive(Debug, Default)]
+struct Asked {
+    first: Option<f64>,
+    is_edited: bool,
+    sum: f64,
+    count: f64,
 }
 
 /// A sample of the units a rule met: those with the smallest hashes, so that each unit is as likely as any other to be in it.
@@ -81,7 +89,7 @@ impl RuleScope {
     /// One more exchange that the rule is about. `unit`: a hash of what is selected as one; `None`: not known.
     pub(crate) fn note(&mut self, asked: f64, unit: Option<u64>, selected: bool) {
         self.books.eligible += 1;
-        self.asked_mean += (asked - self.asked_mean) / self.books.eligible as f64;
+        self.asked.note(asked);
         if let Some(hash) = unit {
             self.units.note(Unit { hash, asked, selected });
         }
@@ -99,7 +107,7 @@ impl RuleScope {
         books.was_open = was_open;
         if books.eligible > 0 {
             books.realised_rate = books.selected as f64 / books.eligible as f64;
-            books.asked_rate = self.asked_mean;
+            books.asked_rate = self.asked.mean();
         }
         books.delay = self.delay.books();
         let by_unit = self.units.counts();
@@ -203,6 +211,20 @@ fn in_words(counts: &Counts) -> String {
     counts.iter().map(|(why, count)| format!("{count} {why}")).collect::<Vec<_>>().join(", ")
 }
 
+impl Asked {
+    fn note(&mut self, rate: f64) {
+        self.is_edited |= self.first.is_some_and(|first| first.total_cmp(&rate).is_ne());
+        self.first.get_or_insert(rate);
+        self.sum += rate;
+        self.count += 1.0;
+    }
+
+    /// Exactly what was asked, where that was always the same.
+    fn mean(&self) -> f64 {
+        if self.is_edited { self.sum / self.count } else { self.first.unwrap_or_default() }
+    }
+}
+
 impl Units {
     fn note(&mut self, unit: Unit) {
         let is_beyond = |last: &Unit| self.sample.len() == SAMPLE && last.hash < unit.hash;
@@ -219,12 +241,12 @@ impl Units {
     }
 
     /// Of the sample: selected, all, and the mean rate that was asked for.
-    #[expect(clippy::cast_precision_loss, reason = "at most SAMPLE")]
     fn counts(&self) -> Option<(u64, u64, f64)> {
-        let asked: f64 = self.sample.iter().map(|unit| unit.asked).sum();
+        let mut asked = Asked::default();
+        self.sample.iter().for_each(|unit| asked.note(unit.asked));
         let selected = self.sample.iter().filter(|unit| unit.selected).count() as u64;
         let units = self.sample.len() as u64;
-        (0 < units).then(|| (selected, units, asked / units as f64))
+        (0 < units).then(|| (selected, units, asked.mean()))
     }
 }
 
