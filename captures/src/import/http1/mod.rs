@@ -17,7 +17,7 @@ pub(super) fn request(head: RequestHead, fallback: &str) -> Request {
     let mut authority = said.unwrap_or_else(|| fallback.to_owned());
     let mut scheme = if authority.is_empty() { String::new() } else { "http".to_owned() };
     let mut target = encode_target(&target);
-    if method == "CONNECT" {
+    if method == "CONNECT" && !target.contains('/') {
         authority.clone_from(&target);
     } else if let Some((of_target, rest)) = absolute(&target) {
         // what a forward proxy is sent
