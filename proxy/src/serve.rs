@@ -57,10 +57,13 @@ impl Server {
         _alive: Alive,
     ) {
         let ctl = Arc::new(ConnCtl::new(self.shared.next_connection(), edge, peer));
-        match Box::pin(self.greet(tcp, ctl)).await {
+        match Box::pin(self.greet(tcp, ctl.clone())).await {
             Some((conn, true)) => Box::pin(self.http2(conn)).await,
             Some((conn, false)) => self.http1(conn).await,
             None => {}
+        }
+        if ctl.was_deaf() {
+            self.shared.meets.note(Met::SendTime);
         }
     }
 
@@ -90,6 +93,7 @@ impl Server {
         let limits = &self.shared.config.limits;
         Bounds {
             header: HeaderBounds { time: limits.header_timeout, size: limits.max_header },
+            send_timeout: limits.send_timeout,
             half_close: limits.half_close == HalfClose::Deliver,
         }
     }
@@ -210,6 +214,8 @@ impl Server {
                         self.refused(ctl.edge, "parse"); // pingora answers 405 before any hook
                     }
                     let open = OpenStream::of(&ctl, self.shared.alive());
+                    let mut session = ServerSession::new_http2(session);
+                    session.set_write_timeout(Some(limits.send_timeout));
                     tokio::spawn(stream(self.proxy.clone(), session, self.draining.clone(), open));
                 }
                 Ok(Some(H2Accept::Rejected)) => {
@@ -314,11 +320,11 @@ impl Drop for OpenStream {
 
 async fn stream(
     proxy: Arc<HttpProxy<Service>>,
-    session: H2Session,
+    session: ServerSession,
     draining: watch::Receiver<bool>,
     open: OpenStream,
 ) {
-    proxy.process_new_http(ServerSession::new_http2(session), &draining).await;
+    proxy.process_new_http(session, &draining).await;
     drop(open);
 }
 

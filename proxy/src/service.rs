@@ -273,6 +273,9 @@ impl ProxyHttp for Service {
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Exchange) -> FailToProxy {
         let silent = FailToProxy { error_code: 0, can_reuse_downstream: false };
+        if *error.etype() == ErrorType::WriteTimedout && *error.esource() == ErrorSource::Downstream {
+            self.shared.meets.note(Met::SendTime);
+        }
         let Some((status, word)) = excuse(error, ctx.peek().map_or(0, |open| open.tries)) else {
             return silent;
         };

@@ -28,6 +28,7 @@ pub(crate) struct ConnCtl {
     hooked: AtomicU64,
     request_over: AtomicBool,
     refused: AtomicU8,
+    deaf: AtomicBool,
     framing: AtomicU64,
     reset_on_close: AtomicBool,
     linger: Mutex<Option<TcpStream>>,
@@ -113,6 +114,7 @@ impl ConnCtl {
             hooked: AtomicU64::new(0),
             request_over: AtomicBool::new(false),
             refused: AtomicU8::new(0),
+            deaf: AtomicBool::new(false),
             framing: AtomicU64::new(NO_FRAMING),
             reset_on_close: AtomicBool::new(false),
             linger: Mutex::new(None),
@@ -196,6 +198,16 @@ impl ConnCtl {
             CHUNKED => Some(BodyFraming::Chunked),
             length => Some(BodyFraming::Length(length)),
         }
+    }
+
+    /// The client takes nothing: the connection ends with a reset, since nothing else would reach it.
+    pub(super) fn give_up_deaf(&self) {
+        self.deaf.store(true, Ordering::Release);
+        self.reset_on_close();
+    }
+
+    pub(crate) fn was_deaf(&self) -> bool {
+        self.deaf.load(Ordering::Acquire)
     }
 
     /// The request was read to its end: whatever comes now is of the next one.

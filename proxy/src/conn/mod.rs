@@ -44,7 +44,7 @@ use pingora_core::protocols::{
 };
 use pingora_http::ResponseHeader;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 pub(crate) use ctl::{ConnCtl, Ended, Farewell, Refusal};
 pub(crate) use cut::Cut;
@@ -76,8 +76,8 @@ pub(crate) struct Conn {
     round: Round,
     bounds: Bounds,
     held: Held,
-    /// The client does not take what it asked for.
-    stalled: bool,
+    /// Runs while the client does not take what it asked for.
+    stall: Option<Pin<Box<Sleep>>>,
     out: Vec<u8>,
     /// Bytes of `out` that the socket has taken.
     sent: usize,
@@ -98,6 +98,8 @@ enum Filter {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     pub(crate) header: HeaderBounds,
+    /// A client may take nothing of its answer for so long.
+    pub(crate) send_timeout: Duration,
     /// A client that has closed its sending side waits for its answer.
     pub(crate) half_close: bool,
 }
@@ -110,7 +112,7 @@ impl Conn {
             round: Round::begin(&ctl, bounds.header),
             bounds,
             held: Held::of(total),
-            stalled: false,
+            stall: None,
             ctl,
             ahead: Ahead::default(),
             framing: Framing::head(),
@@ -223,8 +225,7 @@ impl Conn {
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.out.len() {
             let polled = Pin::new(&mut self.raw).poll_write(cx, &self.out[self.sent..]);
-            self.note_stall(polled.is_pending());
-            let wrote = ready!(polled)?;
+            let wrote = ready!(self.watch_stall(polled, cx))?;
             if wrote == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -297,8 +298,7 @@ impl Conn {
             // large: what is buffered and the new bytes in one call, without copying the latter
             let slices = [IoSlice::new(&self.out[self.sent..]), IoSlice::new(buf)];
             let polled = Pin::new(&mut self.raw).poll_write_vectored(cx, &slices);
-            self.note_stall(polled.is_pending());
-            let wrote = ready!(polled)?;
+            let wrote = ready!(self.watch_stall(polled, cx))?;
             if wrote == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }

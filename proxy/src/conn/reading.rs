@@ -138,18 +138,34 @@ impl Conn {
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Does the client take what is written to it?
-    pub(super) fn note_stall(&mut self, stalled: bool) {
-        if stalled != self.stalled {
-            self.stalled = stalled;
-            self.account();
-        }
-    }
-
     /// Tells the proxy's total what this connection holds, where that has changed.
     pub(super) fn account(&mut self) {
-        let behind = if self.stalled { STALLED * self.ctl.answers() } else { 0 };
+        let behind = if self.stall.is_some() { STALLED * self.ctl.answers() } else { 0 };
         self.held.set(self.out.capacity() + self.ahead.capacity() + behind);
+    }
+
+    /// What came of a write: a client that takes nothing for its time is given up.
+    pub(super) fn watch_stall<T>(
+        &mut self,
+        polled: Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            if self.stall.take().is_some() {
+                self.account();
+            }
+            return polled;
+        }
+        let limit = self.bounds.send_timeout;
+        let begins = self.stall.is_none();
+        let timer = self.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        let over = timer.as_mut().poll(cx);
+        if begins {
+            self.account();
+        }
+        ready!(over);
+        self.ctl.give_up_deaf();
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
