@@ -36,6 +36,9 @@ enum Command {
     /// Name every mistake in a rule file, and what its rules would have hit.
     #[command(after_help = cli::check::EXAMPLES)]
     Check(cli::check::CheckArgs),
+    /// Rule files: import them from other tools.
+    #[command(subcommand)]
+    Rules(cli::rules::RulesCommand),
     /// Let the faults of a running proxy fire.
     #[command(after_help = cli::admin::ARM_EXAMPLES)]
     Arm(cli::admin::AdminArgs),
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => Ok(replayer::cli::main(*args)),
         Command::Captures(command) => cli::captures::run(command),
         Command::Check(args) => cli::check::run(&args),
+        Command::Rules(command) => cli::rules::run(&command),
         Command::Arm(args) => cli::admin::arm(&args),
         Command::Lift(args) => cli::admin::lift(&args),
         Command::Status(args) => cli::admin::status(&args),

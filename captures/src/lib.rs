@@ -24,6 +24,7 @@ pub mod opset;
 pub mod reader;
 pub mod redact;
 pub mod repair;
+pub mod reshape;
 pub mod route;
 mod scan;
 pub mod verify;

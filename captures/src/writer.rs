@@ -242,6 +242,15 @@ impl Writer {
         &self.path
     }
 
+    /// Whether the file still stands under its name: one that was removed or replaced takes all that is written, and nobody
+    /// will find it.
+    pub fn is_in_place(&self) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let named = std::fs::metadata(&self.path).map(|meta| (meta.dev(), meta.ino()));
+        let open = self.file.metadata().map(|meta| (meta.dev(), meta.ino()));
+        matches!((named, open), (Ok(named), Ok(open)) if named == open)
+    }
+
     fn close_block(&mut self, now_us: u64) -> Result<(), Error> {
         self.opened_us = None;
         let block = self.builder.finish();

@@ -112,6 +112,8 @@ pub enum Why {
     NotSetOff,
     /// The storm's `max_amplification` was reached.
     Amplification,
+    /// The request's body is larger than the proxy keeps, so there is nothing to copy.
+    BodyNotKept,
     /// The answer ended before the point of the fault (or has no such point).
     NoSuchPoint,
 }
@@ -140,6 +142,7 @@ impl Why {
             Self::ClientGone => "client_gone",
             Self::NotSetOff => "not_set_off",
             Self::Amplification => "amplification",
+            Self::BodyNotKept => "body_not_kept",
             Self::NoSuchPoint => "no_such_point",
         }
     }
@@ -231,9 +234,13 @@ impl Rule {
         if !self.window.is_open(run_now) {
             return Some(Why::Window);
         }
-        let shrinks = self.window.scale == Scale::Rate;
-        let kept = !shrinks || self.rate.weighted(self.window.weight(run_now)).hits(roll);
-        (!kept).then_some(Why::Ramp)
+        self.ramps_past(roll, run_now).then_some(Why::Ramp)
+    }
+
+    /// Whether the rule's ramp has not come as far as this roll of [`Selected::roll`].
+    #[must_use]
+    pub fn ramps_past(&self, roll: u64, run_now: Duration) -> bool {
+        self.window.scale == Scale::Rate && !self.rate.weighted(self.window.weight(run_now)).hits(roll)
     }
 
     fn grown(&self, wait: Wait, run_now: Duration) -> Wait {

@@ -28,6 +28,14 @@ pub struct Guard {
     pub confidence: f64,
 }
 
+impl Guard {
+    /// The guard in one line, for people.
+    #[must_use]
+    pub fn explain(&self) -> String {
+        crate::explain::guard(self)
+    }
+}
+
 /// What a guard looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {

@@ -22,3 +22,11 @@ pub struct Hook {
     /// Line in the file, from 1.
     pub line: u32,
 }
+
+impl Hook {
+    /// The hook in one line, for people.
+    #[must_use]
+    pub fn explain(&self) -> String {
+        crate::explain::hook(self)
+    }
+}

@@ -7,6 +7,7 @@
 //! state machines of [`state`], which are given `now`. The seed is an argument, so that equal input gives equal victims.
 
 pub mod action;
+mod codes;
 pub mod decide;
 pub mod delay;
 mod explain;
@@ -21,9 +22,11 @@ pub mod report;
 pub mod rule;
 pub mod safety;
 pub mod select;
+pub mod shape;
 mod shard;
 pub mod state;
 pub mod stats;
+mod tcp;
 mod window;
 
 pub use action::Action;

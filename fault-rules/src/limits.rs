@@ -8,6 +8,15 @@ pub(crate) const SOURCE_BYTES: usize = 1 << 20;
 /// Most rules in one set. Matching is linear; 1,000 rules stay near 10 us a request.
 pub(crate) const RULES: usize = 1_000;
 
+/// Most groups, most guards and most hooks in one file, and most members of one group: a rule holds a copy of its group.
+pub(crate) const NAMED: usize = 256;
+
+/// Most entries of `protect`: each is asked for every exchange.
+pub(crate) const PROTECTED: usize = 1_000;
+
+/// Most branches of `one_of`, statuses of one `on` and outcomes of one storm: each is a search in a row.
+pub(crate) const IN_A_ROW: usize = 100;
+
 /// Most findings in one report; the rest is counted, since a wrong file type yields one finding a line.
 pub(crate) const FINDINGS: usize = 100;
 

@@ -65,6 +65,16 @@ impl RuleSet {
         crate::parse::add_rules(self, more)
     }
 
+    /// The set as it is for traffic whose upstreams are not known: every exchange counts as meant for every group, and none
+    /// is protected for its own.
+    #[must_use]
+    pub fn without_groups(&self) -> Self {
+        let mut set = self.clone();
+        set.rules.iter_mut().for_each(|rule| rule.on = rule.on.without_group());
+        set.guards.iter_mut().for_each(|guard| guard.on = guard.on.without_group());
+        set.gated()
+    }
+
     /// The set with gates for the rules that it has.
     pub(crate) fn gated(mut self) -> Self {
         self.gates = Gates::new(self.rules.iter().map(|rule| &rule.on));

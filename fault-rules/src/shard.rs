@@ -74,6 +74,37 @@ impl Shard {
 }
 
 impl Hash {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Crc32,
+        Self::Crc32c,
+        Self::Crc16,
+        Self::Fnv1a32,
+        Self::Fnv1a64,
+        Self::Murmur3,
+        Self::Xxh64,
+        Self::Xxh3,
+        Self::Java,
+        Self::Number,
+    ];
+
+    /// The word of the rule language.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Crc32 => "crc32",
+            Self::Crc32c => "crc32c",
+            Self::Crc16 => "crc16",
+            Self::Fnv1a32 => "fnv1a32",
+            Self::Fnv1a64 => "fnv1a64",
+            Self::Murmur3 => "murmur3",
+            Self::Xxh64 => "xxh64",
+            Self::Xxh3 => "xxh3",
+            Self::Java => "java",
+            Self::Number => "number",
+        }
+    }
+
     /// The hash of a key; `None` where [`Hash::Number`] meets no number.
     #[must_use]
     pub fn of(self, key: &str) -> Option<u64> {

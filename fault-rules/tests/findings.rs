@@ -278,8 +278,10 @@ fn the_caret_stands_under_the_word() {
 fn what_is_probably_not_meant_is_a_warning() {
     let blanket =
         "[[rule]]\nid = \"all\"\nrespond = 503\n[[rule]]\nid = \"b\"\non = \"GET /a\"\nrespond = 500\n";
-    let codes =
-        |source: &str| -> Vec<_> { read(source).unwrap().warnings.iter().map(|it| it.code).collect() };
+    let codes = |source: &str| -> Vec<_> {
+        let source = format!("[safety]\nprotect = [\"/healthz\"]\n{source}");
+        read(&source).unwrap().warnings.iter().map(|it| it.code).collect()
+    };
     assert_eq!(codes(blanket), ["E12"]);
     assert_eq!(codes(&blanket.replace("respond = 503", "respond = 503\nrate = \"99%\"")), Vec::<&str>::new());
     assert_eq!(codes(&blanket.replace("respond = 500", "respond = 500\ndelay = \"1s\"")), Vec::<&str>::new());

@@ -53,11 +53,11 @@ pub struct EdgeBooks {
     pub upstream_failed: u64,
     /// The client left after the upstream was asked.
     pub client_gone_after: u64,
-    /// Requests handed to the upstream: first tries, the proxy's own repeats, storm copies.
+    /// Requests handed to the upstream: first tries, the proxy's own repeats, copies.
     pub upstream_attempts: u64,
     /// Tries beyond the first, on a pooled connection that had died.
     pub proxy_repeats: u64,
-    /// Copies sent by storm rules, by rule.
+    /// Copies sent by rules that storm or duplicate, by rule.
     pub storm_copies: Counts,
     /// Upstream attempts whose connection died before the first answer byte: the origin may or may not know of them.
     pub ambiguous: u64,

@@ -6,8 +6,6 @@ use std::io::{BufWriter, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
@@ -15,7 +13,11 @@ use clap::Args;
 
 use crate::config::{Config, EdgeConfig, TlsFiles, Upstream, random_seed};
 use crate::ending::{self, CiVerdict};
+use crate::limits::Limits;
+use crate::recorder::cli::RecordingArgs;
+use crate::signals::Signals;
 use crate::start::{FinalBooks, Running, start};
+use crate::tcp::{self, TcpEdgeConfig};
 use crate::{TOKEN_VARIABLE, Token};
 
 /// Record traffic inline and inject faults into it.
@@ -23,20 +25,15 @@ use crate::{TOKEN_VARIABLE, Token};
 #[command(after_help = EXAMPLES)]
 pub struct ProxyArgs {
     /// Where clients come in; an EDGE is a name for a pair of --listen and --upstream. Port 0 picks a free port.
-    #[arg(long, value_name = "[EDGE=]ADDR", required = true)]
+    /// tcp://ADDR passes any protocol, byte for byte.
+    #[arg(long, value_name = "[EDGE=]ADDR", required_unless_present = "admin")]
     listen: Vec<String>,
-    /// Where their requests go: http://, https:// or h2c:// (HTTP/2 in clear text).
-    #[arg(long, value_name = "[EDGE=]URL", required = true)]
+    /// Where their requests go: http://, https:// or h2c:// (HTTP/2 in clear text), or tcp://HOST:PORT. Given several times
+    /// for one edge, its requests are spread over all of them.
+    #[arg(long, value_name = "[EDGE=]URL", required_unless_present = "admin")]
     upstream: Vec<String>,
-    /// Record to this capture; an existing one is continued.
-    #[arg(long, value_name = "FILE", help_heading = "Recording")]
-    record: Option<PathBuf>,
-    /// Record replayed traffic as well.
-    #[arg(long, requires = "record", help_heading = "Recording")]
-    record_replays: bool,
-    /// Request bodies and WebSocket messages are recorded up to this size.
-    #[arg(long, value_name = "SIZE", default_value = "1MB", value_parser = size, help_heading = "Recording")]
-    body_limit: usize,
+    #[command(flatten)]
+    recording: RecordingArgs,
     /// Rule file; saved changes are live within 100 ms.
     #[arg(long, value_name = "FILE", help_heading = "Faults")]
     rules: Option<PathBuf>,
@@ -87,6 +84,8 @@ pub struct ProxyArgs {
     /// Close a client connection that is idle for this long.
     #[arg(long, value_name = "TIME", default_value = "75s", value_parser = duration)]
     idle_timeout: Duration,
+    #[command(flatten)]
+    limits: Limits,
     /// The upstream may be silent for this long.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     upstream_timeout: Duration,
@@ -106,6 +105,8 @@ pub struct ProxyArgs {
 pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
     let (json, ci) = (args.json.clone(), args.ci);
     let config = args.config()?;
+    raise_open_files();
+    refuse_huge_pages();
     let signals = Signals::install()?;
     let running = start(config.clone())?;
     announce(&running, &config);
@@ -124,10 +125,29 @@ pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(code))
 }
 
+/// As many files as the system allows without being asked: each connection is one, and each of its requests another.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let most = getrlimit(Resource::Nofile).maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }) {
+        tracing::debug!(%error, "the limit on open files stays");
+    }
+}
+
+/// In huge pages all of a buffer is resident as soon as one byte of it was used: an idle HTTP/2 connection would hold
+/// 45 KB instead of 28, and requests would be no faster.
+fn refuse_huge_pages() {
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "huge pages stay");
+    }
+}
+
 impl ProxyArgs {
     fn config(self) -> anyhow::Result<Config> {
         let tls = self.tls_cert.clone().zip(self.tls_key.clone()).map(|(cert, key)| TlsFiles { cert, key });
-        let mut config = Config::new(self.edges(tls.is_some())?);
+        let (edges, tcp_edges) = self.edges(tls.is_some())?;
+        let mut config = Config::new(edges);
+        config.tcp_edges = tcp_edges;
         let parsed = self.fault.iter().map(|rule| fault_rules::parse_inline(rule));
         config.inline_rules =
             parsed.collect::<Result<_, _>>().map_err(|report| anyhow!("--fault: {report}"))?;
@@ -141,9 +161,7 @@ impl ProxyArgs {
         config.threads = self.threads.unwrap_or(config.threads);
         config.tls = tls;
         config.admin = self.admin;
-        config.record = self.record;
-        config.record_replays = self.record_replays;
-        config.body_limit = self.body_limit;
+        self.recording.apply(&mut config);
         config.rules = self.rules;
         config.ledger = self.ledger;
         config.upstream_insecure = self.upstream_insecure;
@@ -151,38 +169,67 @@ impl ProxyArgs {
         config.pass_squall_headers = self.pass_squall_headers;
         config.trust_upstream_squall = self.trust_upstream_squall;
         config.idle_timeout = self.idle_timeout;
+        config.limits = self.limits;
         config.upstream_timeout = self.upstream_timeout;
         config.grace = self.grace;
         Ok(config)
     }
 
     /// Pairs listeners with upstreams by name.
-    fn edges(&self, tls: bool) -> anyhow::Result<Vec<EdgeConfig>> {
+    fn edges(&self, tls: bool) -> anyhow::Result<(Vec<EdgeConfig>, Vec<TcpEdgeConfig>)> {
         let named = |text: &String| match text.split_once('=') {
             Some((name, rest)) => (name.to_owned(), rest.to_owned()),
             None => ("default".to_owned(), text.clone()),
         };
         let mut upstreams: Vec<(String, String)> = self.upstream.iter().map(named).collect();
-        let mut edges = Vec::new();
+        let (mut edges, mut tcp_edges) = (Vec::new(), Vec::new());
         for (name, listen) in self.listen.iter().map(named) {
-            let Some(at) = upstreams.iter().position(|(of, _)| *of == name) else {
+            let (mine, rest): (Vec<_>, Vec<_>) = upstreams.into_iter().partition(|(of, _)| *of == name);
+            upstreams = rest;
+            if let Some(edge) = tcp_edge((&name, &listen), &mine)? {
+                tcp_edges.push(edge);
+                continue;
+            }
+            let mut members = mine.iter().map(|(_, url)| Upstream::resolve(url));
+            let Some(upstream) = members.next().transpose()? else {
                 bail!("--listen {name}={listen} has no upstream: add --upstream {name}=http://HOST:PORT");
             };
-            let (_, url) = upstreams.swap_remove(at);
+            let others = members.collect::<Result<_, _>>()?;
             let (asks_tls, addr) = match (listen.strip_prefix("https://"), listen.strip_prefix("http://")) {
                 (Some(addr), _) => (true, addr),
                 (_, Some(addr)) => (false, addr),
                 _ => (tls, listen.as_str()),
             };
             let listen = address(addr).map_err(|why| anyhow!("--listen {addr}: {why}"))?;
-            edges.push(EdgeConfig { name, listen, tls: asks_tls, upstream: Upstream::resolve(&url)? });
+            edges.push(EdgeConfig { name, listen, tls: asks_tls, upstream, others });
         }
         match upstreams.first() {
             Some((name, url)) => {
                 bail!("--upstream {name}={url} has no listener: add --listen {name}=127.0.0.1:PORT")
             }
-            None => Ok(edges),
+            None => Ok((edges, tcp_edges)),
         }
+    }
+}
+
+/// A plain-TCP edge, where one is meant: `tcp://` on both sides.
+fn tcp_edge(
+    (name, listen): (&str, &str),
+    upstreams: &[(String, String)],
+) -> anyhow::Result<Option<TcpEdgeConfig>> {
+    let behind: Vec<_> = upstreams.iter().filter(|(_, url)| url.starts_with(tcp::SCHEME)).collect();
+    match (listen.strip_prefix(tcp::SCHEME), behind.as_slice(), upstreams.len()) {
+        (None, [], _) => Ok(None),
+        (Some(addr), [(_, url)], 1) => {
+            let listen = address(addr).map_err(|why| anyhow!("--listen {addr}: {why}"))?;
+            Ok(Some(TcpEdgeConfig { name: name.to_owned(), listen, upstream: TcpEdgeConfig::upstream(url)? }))
+        }
+        (Some(_), [_, _, ..], _) => {
+            bail!("edge {name}: a tcp edge has one upstream; give --upstream {name}=tcp://… once")
+        }
+        _ => bail!(
+            "edge {name}: tcp on one side only; write --listen {name}=tcp://ADDR --upstream {name}=tcp://HOST:PORT"
+        ),
     }
 }
 
@@ -190,9 +237,18 @@ fn announce(running: &Running, config: &Config) {
     for ((name, addr), edge) in running.edges().iter().zip(&config.edges) {
         println!("edge {name} listening on {}://{addr}", if edge.tls { "https" } else { "http" });
     }
+    for (name, addr) in running.tcp_edges() {
+        println!("edge {name} listening on tcp://{addr}");
+    }
     println!("admin listening on http://{}", running.admin());
     if let Some(path) = &config.record {
         println!("recording to {}", path.display());
+        if config.rotation.is_on() {
+            println!("  next files beside it, numbered; SIGUSR2 begins the next at once");
+        }
+        for edge in &config.tcp_edges {
+            println!("edge {} is plain TCP: it is not recorded", edge.name);
+        }
     }
     let rules = running.rules();
     if rules > 0 && running.is_armed() {
@@ -231,75 +287,6 @@ fn admin_token(file: Option<&Path>) -> anyhow::Result<Option<Token>> {
     Token::new(&text).map(Some).map_err(|why| anyhow!("{place}: {why}"))
 }
 
-/// SIGINT and SIGTERM stop, SIGHUP reloads, SIGUSR1 lifts the rules.
-struct Signals {
-    runtime: tokio::runtime::Runtime,
-    stops: Arc<AtomicUsize>,
-    stopped: tokio::sync::watch::Receiver<usize>,
-    /// Each holds one word: more would say the same.
-    reloads: std::cell::RefCell<tokio::sync::mpsc::Receiver<()>>,
-    lifts: std::cell::RefCell<tokio::sync::mpsc::Receiver<()>>,
-}
-
-impl Signals {
-    /// Installed before anything starts, so that no signal finds the default action.
-    fn install() -> anyhow::Result<Signals> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("squall-signals")
-            .enable_all()
-            .build()?;
-        let stops = Arc::<AtomicUsize>::default();
-        let (tell, stopped) = tokio::sync::watch::channel(0);
-        let (reload, reloads) = tokio::sync::mpsc::channel(1);
-        let (lift, lifts) = tokio::sync::mpsc::channel(1);
-        let _context = runtime.enter();
-        let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let (mut hup, mut usr1) = (signal(SignalKind::hangup())?, signal(SignalKind::user_defined1())?);
-        let count = stops.clone();
-        runtime.spawn(async move {
-            loop {
-                tokio::select! {
-                    _ = int.recv() => {}
-                    _ = term.recv() => {}
-                    _ = usr1.recv() => {
-                        let _ = lift.try_send(());
-                        continue;
-                    }
-                    _ = hup.recv() => {
-                        let _ = reload.try_send(());
-                        continue;
-                    }
-                }
-                tell.send_replace(count.fetch_add(1, Ordering::AcqRel) + 1);
-            }
-        });
-        drop(_context);
-        let (reloads, lifts) = (reloads.into(), lifts.into());
-        Ok(Signals { runtime, stops, stopped, reloads, lifts })
-    }
-
-    fn stops(&self) -> usize {
-        self.stops.load(Ordering::Acquire)
-    }
-
-    /// Blocks until the first stop, reloading and lifting meanwhile.
-    fn serve(&self, running: &Running) {
-        let mut stopped = self.stopped.clone();
-        let (mut reloads, mut lifts) = (self.reloads.borrow_mut(), self.lifts.borrow_mut());
-        self.runtime.block_on(async {
-            loop {
-                tokio::select! {
-                    _ = stopped.wait_for(|stops| *stops > 0) => return,
-                    Some(()) = reloads.recv() => running.reload(),
-                    Some(()) = lifts.recv() => running.lift("lifted by SIGUSR1"),
-                }
-            }
-        });
-    }
-}
-
 /// `127.0.0.1:8080`, `:8080` or `8080`; without a host the loopback is meant.
 fn address(text: &str) -> Result<SocketAddr, String> {
     if let Ok(port) = text.trim_start_matches(':').parse::<u16>() {
@@ -310,19 +297,22 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "not an address; write for example 127.0.0.1:8080".to_owned())
 }
 
-fn size(text: &str) -> Result<usize, String> {
+/// `64KB`, `1MB`, `0B`.
+pub(crate) fn bytes(text: &str) -> Result<usize, String> {
     let digits = text.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
     let unit = match text[digits.len()..].to_ascii_uppercase().as_str() {
         "B" => 1,
         "KB" => 1_000,
         "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
         _ => return Err("write a size with its unit: 64KB, 1MB, 0B".to_owned()),
     };
     let number = digits.parse::<usize>().map_err(|error| error.to_string())?;
-    number.checked_mul(unit).filter(|size| *size <= MAX_BODY_LIMIT).ok_or_else(|| "at most 16MB".to_owned())
+    number.checked_mul(unit).ok_or_else(|| "more bytes than there are addresses".to_owned())
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// A time with its unit.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     text.parse::<humantime::Duration>()
         .map(Into::into)
         .map_err(|_| "write a time with its unit: 500ms, 30s, 5m, 1h30m".to_owned())
@@ -347,9 +337,6 @@ fn hex_key(text: &str) -> Option<[u8; 32]> {
     Some(key)
 }
 
-/// Bodies wait in memory until they are written.
-const MAX_BODY_LIMIT: usize = 16_000_000;
-
 const EXAMPLES: &str = "\
 Examples:
   Record what passes between your clients and your service:
@@ -361,6 +348,11 @@ Examples:
   Two edges, so that a dependency is seen too:
     squall proxy --listen shop=8080 --upstream shop=http://127.0.0.1:9000 \\
                  --listen payments=8081 --upstream payments=http://127.0.0.1:9100
+  A database behind a slow network:
+    squall proxy --listen db=tcp://127.0.0.1:5433 --upstream db=tcp://127.0.0.1:5432 \\
+                 --fault 'edge db delay 40ms' --fault 'edge db reset after 100000 B of body 1% of connections'
+  In Toxiproxy's place: its client libraries make the edges and the faults
+    squall proxy --admin 127.0.0.1:8474
   The kill switch, from anywhere on this machine; or with its admin listener:
     kill -USR1 PID
     squall lift http://127.0.0.1:28080";
@@ -385,9 +377,30 @@ mod tests {
     }
 
     #[test]
-    fn sizes_need_units_and_stay_small() {
-        assert_eq!(size("64KB"), Ok(64_000));
-        assert_eq!(size("0B"), Ok(0));
-        assert!(size("64").is_err() && size("1GB").is_err() && size("17MB").is_err());
+    fn upstreams_of_one_edge_are_its_members() {
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            args: ProxyArgs,
+        }
+        let edges = |line: &str| {
+            let command = <Command as clap::Parser>::try_parse_from(line.split_whitespace());
+            command.expect("flags").args.edges(false).map(|(edges, _)| edges)
+        };
+        let two = edges(
+            "proxy --listen a=0 --listen b=0 --upstream a=http://127.0.0.1:1 --upstream b=http://127.0.0.1:2 \
+             --upstream a=http://127.0.0.1:3",
+        );
+        let members: Vec<Vec<String>> = two
+            .expect("edges")
+            .iter()
+            .map(|edge| edge.upstreams().map(Upstream::authority).collect())
+            .collect();
+        assert_eq!(members, [vec!["127.0.0.1:1", "127.0.0.1:3"], vec!["127.0.0.1:2"]]);
+        let nobody = edges("proxy --listen a=0 --listen b=0 --upstream a=http://127.0.0.1:1").unwrap_err();
+        assert!(nobody.to_string().contains("--upstream b=http://HOST:PORT"), "{nobody}");
+        let twice = edges("proxy --listen 0 --upstream http://127.0.0.1:1 --upstream http://127.0.0.1:1");
+        let wrong = Config::new(twice.expect("edges")).check().unwrap_err();
+        assert!(wrong.to_string().contains("127.0.0.1:1 twice"), "{wrong}");
     }
 }

@@ -4,22 +4,31 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use captures::header::Options;
 use fault_rules::Rule;
 use url::{Host, Url};
 
-use crate::{Error, Token};
+use crate::limits::Limits;
+use crate::recorder::Rotation;
+use crate::{Error, TcpEdgeConfig, Token};
 
 /// Everything `squall proxy` needs to know. Build one with [`Config::new`] and fill in the rest.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// At least one; the first is where replays come in.
+    /// The first is where replays come in. There may be none: plain-TCP edges can be made through the admin API.
     pub edges: Vec<EdgeConfig>,
+    /// Plain-TCP edges; more may come through the admin API.
+    pub tcp_edges: Vec<TcpEdgeConfig>,
     /// The admin listener. Beyond loopback only with a token.
     pub admin: SocketAddr,
     /// What every request to the admin API must bring.
     pub admin_token: Option<Token>,
     /// Capture file to record to.
     pub record: Option<PathBuf>,
+    /// When a file of the recording ends and the next begins.
+    pub rotation: Rotation,
+    /// How blocks of the capture are closed: what a crash costs at most.
+    pub blocks: Options,
     /// Record replayed traffic too.
     pub record_replays: bool,
     /// Request bodies are kept, for the recording and for storms, up to this many bytes; WebSocket messages of a client are
@@ -51,12 +60,27 @@ pub struct Config {
     pub trust_upstream_squall: bool,
     /// An idle client connection is closed after this.
     pub idle_timeout: Duration,
+    /// What clients may take of the proxy.
+    pub limits: Limits,
     /// Connecting to the upstream may take this long.
     pub connect_timeout: Duration,
     /// The upstream may be silent this long.
     pub upstream_timeout: Duration,
     /// At a stop, exchanges get this long to finish.
     pub grace: Duration,
+    /// For tests: the fault path panics there. Nothing outside of tests sets it.
+    #[doc(hidden)]
+    pub stumble: Option<Stumble>,
+}
+
+/// Where a test wants the fault path to panic.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stumble {
+    /// While the rules are asked.
+    Planning,
+    /// While bytes flow under a shape.
+    Shaping,
 }
 
 /// One edge: where clients come in, and where their requests go.
@@ -70,6 +94,15 @@ pub struct EdgeConfig {
     pub tls: bool,
     /// Where requests go.
     pub upstream: Upstream,
+    /// More members of the upstream: requests are spread over all of them.
+    pub others: Vec<Upstream>,
+}
+
+impl EdgeConfig {
+    /// All members of the upstream, at least one.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Upstream> {
+        std::iter::once(&self.upstream).chain(&self.others)
+    }
 }
 
 /// An origin.
@@ -102,9 +135,12 @@ impl Config {
     pub fn new(edges: Vec<EdgeConfig>) -> Self {
         Config {
             edges,
+            tcp_edges: Vec::new(),
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             admin_token: None,
             record: None,
+            rotation: Rotation::default(),
+            blocks: Options::default(),
             record_replays: false,
             body_limit: 1 << 20,
             redaction_key: random_key(),
@@ -120,24 +156,41 @@ impl Config {
             pass_squall_headers: false,
             trust_upstream_squall: false,
             idle_timeout: Duration::from_secs(75),
+            limits: Limits::default(),
             connect_timeout: Duration::from_secs(5),
             upstream_timeout: Duration::from_secs(60),
             grace: Duration::from_secs(30),
+            stumble: None,
         }
+    }
+
+    /// Where all edges listen.
+    pub(crate) fn listens(&self) -> impl Iterator<Item = SocketAddr> {
+        let tcp = self.tcp_edges.iter().map(|edge| edge.listen);
+        self.edges.iter().map(|edge| edge.listen).chain(tcp)
     }
 
     /// Checks what does not need the machine.
     ///
     /// # Errors
-    /// No edge, an edge named twice, TLS without a certificate, an admin listener that others could reach.
+    /// An edge named twice, an upstream given twice for one edge, TLS without a certificate, an admin listener that others could reach.
     pub fn check(&self) -> Result<(), Error> {
         let wrong = |text: String| Err(Error::Config(text));
-        if self.edges.is_empty() {
-            return wrong("no edge: give --listen ADDR and --upstream URL".into());
+        let tcp = self.tcp_edges.iter().map(|edge| &edge.name);
+        let names: Vec<_> = self.edges.iter().map(|edge| &edge.name).chain(tcp).collect();
+        for (at, name) in names.iter().enumerate() {
+            if names[..at].contains(name) {
+                return wrong(format!("edge `{name}` is given twice: name each edge once"));
+            }
         }
-        for (at, edge) in self.edges.iter().enumerate() {
-            if self.edges[..at].iter().any(|other| other.name == edge.name) {
-                return wrong(format!("edge `{}` is given twice: name each edge once", edge.name));
+        for edge in &self.edges {
+            let mut members: Vec<_> = edge.upstreams().map(Upstream::authority).collect();
+            members.sort();
+            if let Some(twice) = members.windows(2).find(|two| two[0] == two[1]) {
+                return wrong(format!(
+                    "edge `{}` has the upstream {} twice: name each member once",
+                    edge.name, twice[0]
+                ));
             }
             if edge.tls && self.tls.is_none() {
                 return wrong(format!("edge `{}` wants TLS: give --tls-cert and --tls-key", edge.name));
@@ -152,7 +205,7 @@ impl Config {
         if self.threads == 0 {
             return wrong("--threads 0: at least one is needed".into());
         }
-        Ok(())
+        self.limits.check()
     }
 }
 

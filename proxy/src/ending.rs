@@ -2,7 +2,7 @@
 //! rules asked for.
 #![allow(clippy::print_stdout)]
 
-use crate::{Counts, EdgeBooks, FinalBooks, HookBooks};
+use crate::{Counts, EdgeBooks, FinalBooks, HookBooks, TcpEdgeBooks};
 
 /// What `squall proxy --ci` exits with, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,7 @@ pub(crate) fn judge(books: &FinalBooks) -> CiVerdict {
 
 pub(crate) fn summarise(books: &FinalBooks) {
     books.edges.iter().for_each(edge);
+    books.tcp_edges.iter().for_each(tcp_edge);
     if books.unfinished > 0 {
         println!("{} connections were cut off at the end of the grace time", books.unfinished);
     }
@@ -66,6 +67,19 @@ fn edge(edge: &EdgeBooks) {
     );
 }
 
+fn tcp_edge(edge: &TcpEdgeBooks) {
+    let sum = |counts: &Counts| counts.values().sum::<u64>();
+    println!(
+        "edge {}: {} connections, {} connected, {} ended by rules, {} B to the upstream, {} B to clients",
+        edge.name,
+        edge.accepted,
+        edge.connected,
+        sum(&edge.refused) + sum(&edge.dropped) + sum(&edge.cut),
+        edge.request.went,
+        edge.response.went,
+    );
+}
+
 fn hook_in_words(hook: &HookBooks) -> String {
     let end = if hook.end.is_empty() { "not run" } else { &hook.end };
     let state = hook.state.replace('_', " ");
@@ -84,6 +98,7 @@ mod tests {
     fn books() -> FinalBooks {
         FinalBooks {
             edges: Vec::new(),
+            tcp_edges: Vec::new(),
             rules: vec![crate::RuleBooks { id: "r".into(), ..crate::RuleBooks::default() }],
             guards: Vec::new(),
             hooks: Vec::new(),

@@ -80,7 +80,9 @@ pub(crate) fn scrape(shared: &Shared) -> prometheus::Result<String> {
         let open = edge.connections.load(std::sync::atomic::Ordering::Acquire);
         connections.with_label_values(&[name]).set(i64::try_from(open).unwrap_or(i64::MAX));
     }
+    tcp(&registry, shared)?;
     rules(&registry, shared)?;
+    limits(&registry, shared)?;
     guards(&registry, shared)?;
     state(&registry, shared)?;
     let mut text = Vec::new();
@@ -92,6 +94,48 @@ pub(crate) fn scrape(shared: &Shared) -> prometheus::Result<String> {
         encoder.encode(&labelled.gather(), &mut text)?;
     }
     Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Plain-TCP edges: connections by what became of them, bytes by way.
+fn tcp(registry: &Registry, shared: &Shared) -> prometheus::Result<()> {
+    let ended = counter(
+        registry,
+        "squall_proxy_tcp_connections_total",
+        "TCP connections by how they ended.",
+        &["edge", "outcome"],
+    )?;
+    let open = gauges(registry, "squall_proxy_tcp_connections", "Open TCP connections.", &["edge"])?;
+    let bytes = counter(
+        registry,
+        "squall_proxy_tcp_bytes_total",
+        "Bytes of TCP connections by what became of them.",
+        &["edge", "way", "fate"],
+    )?;
+    for books in shared.tcp.rows() {
+        let name = books.name.as_str();
+        for (outcome, count) in [
+            ("finished", books.finished),
+            ("refused", total(&books.refused)),
+            ("dropped", total(&books.dropped)),
+            ("cut", total(&books.cut)),
+            ("client_gone", books.client_gone),
+            ("client_gone_after", books.client_gone_after),
+            ("upstream_unreachable", books.upstream_unreachable),
+            ("upstream_failed", books.upstream_failed),
+            ("aborted", books.aborted),
+            ("stopped", books.stopped),
+        ] {
+            ended.with_label_values(&[name, outcome]).inc_by(count);
+        }
+        let count = i64::try_from(books.connecting + books.open).unwrap_or(i64::MAX);
+        open.with_label_values(&[name]).set(count);
+        for (way, row) in [("request", &books.request), ("response", &books.response)] {
+            for (fate, count) in [("out", row.went), ("withheld", total(&row.withheld)), ("lost", row.lost)] {
+                bytes.with_label_values(&[name, way, fate]).inc_by(count);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn outcomes(books: &EdgeBooks) -> [(&'static str, u64); 10] {
@@ -130,6 +174,29 @@ fn rules(registry: &Registry, shared: &Shared) -> prometheus::Result<()> {
     Ok(())
 }
 
+fn limits(registry: &Registry, shared: &Shared) -> prometheus::Result<()> {
+    let met = counter(
+        registry,
+        "squall_proxy_bounds_met_total",
+        "How often a client met a bound, or something was lost that its protocol cannot carry.",
+        &["bound"],
+    )?;
+    for (bound, count) in shared.meets.counts() {
+        met.with_label_values(&[bound]).inc_by(count);
+    }
+    let ([_, most], [buffered, max_buffered]) = (shared.gate.connections(), shared.gate.memory());
+    for (name, help, value) in [
+        ("squall_proxy_max_connections", "How many client connections may be open.", most),
+        ("squall_proxy_buffered_bytes", "Bytes that wait to be read or written.", buffered),
+        ("squall_proxy_max_buffered_bytes", "Above this new connections wait.", max_buffered),
+    ] {
+        let gauge = IntGauge::with_opts(Opts::new(name, help))?;
+        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        registry.register(Box::new(gauge))?;
+    }
+    Ok(())
+}
+
 fn guards(registry: &Registry, shared: &Shared) -> prometheus::Result<()> {
     let trips =
         counter(registry, "squall_proxy_guard_trips_total", "Trips of guards.", &["guard", "action"])?;
@@ -162,6 +229,11 @@ fn state(registry: &Registry, shared: &Shared) -> prometheus::Result<()> {
         ("squall_proxy_rules_refused_total", "Versions of the rule file that were refused.", reload.refused),
         ("squall_proxy_ledger_lines_total", "Lines of the ledger.", shared.ledger.lines()),
         ("squall_proxy_ledger_lost_total", "Lines that did not reach the ledger.", shared.ledger.lost()),
+        (
+            "squall_proxy_stale_shed_total",
+            "Earlier answers dropped for lack of room, or too large to keep.",
+            shared.rules.gauges.stale.shed(),
+        ),
         (
             "squall_proxy_fault_panics_total",
             "Bugs in the fault path; the exchange passed.",

@@ -7,28 +7,40 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use fault_rules::delay::At;
 use http::HeaderMap;
+use http::header::{CONTENT_LENGTH, TRAILER};
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-use crate::conn::{Conn, ConnCtl};
-use crate::exchange::{Arrival, ERROR, Exchange, FAULT, SQUALL_HEADERS};
-use crate::faults::storm::Storms;
-use crate::faults::{self, Next, cut, waiting};
+use crate::conn::{BodyFraming, Conn, ConnCtl, last_chunk};
+use crate::exchange::{Arrival, ERROR, Exchange, FAULT, Open, SQUALL_HEADERS, bears_ours};
+use crate::faults::copies::Copies;
+use crate::faults::waiting::Woken;
+use crate::faults::{self, INJECTED, Next, delay, duplicate, shape, stale, waiting};
+use crate::limits::Met;
 use crate::shared::Shared;
 
 /// What a worker thread answers with.
 pub(crate) struct Service {
     shared: Arc<Shared>,
-    storms: Arc<Storms>,
+    copies: Arc<Copies>,
 }
 
 impl Service {
-    pub(crate) fn new(shared: Arc<Shared>, storms: Storms) -> Self {
-        Service { shared, storms: Arc::new(storms) }
+    pub(crate) fn new(shared: Arc<Shared>, copies: Copies) -> Self {
+        Service { shared, copies: Arc::new(copies) }
+    }
+
+    /// Sends the copies of a request that has just become whole, or was forwarded whole.
+    fn duplicate(&self, open: &mut Open) {
+        let launches = duplicate::due(open, &self.shared);
+        if !launches.is_empty() {
+            self.copies.launch(launches, &self.shared);
+        }
     }
 }
 
@@ -44,18 +56,27 @@ impl ProxyHttp for Service {
         let Some(ctl) = ctl(session) else {
             return Error::e_explain(ErrorType::InternalError, "a connection without its control block");
         };
+        if !session.is_http2() {
+            ctl.frame(framing(session.req_header()));
+        }
         let arrival = Arrival { ctl, http2: session.is_http2(), bodyless: session.is_body_done() };
         ctx.begin(session.req_header(), arrival);
         if let Some(open) = ctx.get().filter(|open| open.is_recorded(&self.shared)) {
             open.keep_head(head(session));
         }
-        match faults::before_upstream(session, ctx).await? {
-            Next::Forward => Ok(false),
+        // boxed, and only where there is something to do: pingora makes room for all of this for each request
+        let next = match ctx.peek().is_some_and(|open| open.plan.is_open()) {
+            true => Box::pin(faults::before_upstream(session, ctx)).await?,
+            false => Next::Forward,
+        };
+        match next {
+            Next::Forward => {
+                shape::begin(session, ctx);
+                Ok(false)
+            }
             Next::Answered => Ok(true),
             Next::Dropped => Err(Error::new(INJECTED)),
-            Next::ClientGone => {
-                Err(Error::explain(ErrorType::ConnectionClosed, "left during a delay").into_down())
-            }
+            Next::ClientGone => Err(left()),
         }
     }
 
@@ -65,7 +86,7 @@ impl ProxyHttp for Service {
             return Error::e_explain(ErrorType::InternalError, "an exchange that never began");
         };
         open.restart();
-        Ok(Box::new(open.peer(&shared).clone()))
+        Ok(Box::new(open.peer(&shared)))
     }
 
     async fn upstream_request_filter(
@@ -74,7 +95,7 @@ impl ProxyHttp for Service {
         request: &mut RequestHeader,
         ctx: &mut Exchange,
     ) -> Result<()> {
-        if !self.shared.config.pass_squall_headers {
+        if !self.shared.config.pass_squall_headers && bears_ours(&request.headers) {
             SQUALL_HEADERS.iter().for_each(|name| drop(request.remove_header(*name)));
         }
         if let Some(open) = ctx.get() {
@@ -82,9 +103,10 @@ impl ProxyHttp for Service {
                 open.unanswered += 1;
             }
             open.tries += 1;
-            if !open.storms.is_empty() {
+            if open.is_copied() {
                 open.forwarded = Some(Box::new(request.clone()));
             }
+            self.duplicate(open);
         }
         Ok(())
     }
@@ -103,6 +125,7 @@ impl ProxyHttp for Service {
         if end {
             open.request_body.end();
             open.ctl.request_over();
+            self.duplicate(open);
         }
         Ok(())
     }
@@ -114,11 +137,21 @@ impl ProxyHttp for Service {
         ctx: &mut Exchange,
     ) -> Result<()> {
         if is_interim(answer) {
+            if ctx.peek().is_some_and(|open| open.http2) {
+                self.shared.meets.note(Met::LostInterim); // pingora writes none on HTTP/2
+            }
             return Ok(());
         }
         if let Some(open) = ctx.get() {
-            open.answer.head(answer.status.as_u16(), &answer.headers, open.elapsed());
+            open.answer.head(answer.status.as_u16(), open.elapsed());
+            if answer.version == http::Version::HTTP_2 {
+                open.answer.sized = answer.headers.contains_key(CONTENT_LENGTH);
+            } else if answer.headers.contains_key(TRAILER) {
+                open.answer.lose_trailers(); // pingora reads none of HTTP/1
+                self.shared.meets.note(Met::LostTrailers);
+            }
             open.answered(&self.shared);
+            open.keeping = open.stale_key.and_then(|_| stale::begin(answer));
             if open.is_recorded(&self.shared) {
                 open.keep_answer(answer, &self.shared);
             }
@@ -126,7 +159,7 @@ impl ProxyHttp for Service {
                 self.shared.sessions.learn(identity.session_id, &answer.headers);
             }
         }
-        if !self.shared.config.trust_upstream_squall {
+        if !self.shared.config.trust_upstream_squall && bears_ours(&answer.headers) {
             SQUALL_HEADERS.iter().for_each(|name| drop(answer.remove_header(*name)));
         }
         Ok(())
@@ -141,14 +174,23 @@ impl ProxyHttp for Service {
         if is_interim(answer) {
             return Ok(());
         }
+        if answer.status == http::StatusCode::SWITCHING_PROTOCOLS {
+            session.set_read_timeout(None); // the other protocol has pauses of its own
+            if let Some(open) = ctx.peek() {
+                open.ctl.frame(BodyFraming::Endless);
+            }
+        }
         if self.shared.is_draining() {
             session.set_keepalive(None);
         }
-        cut::resolve(ctx, &session.req_header().method, answer);
-        if let Some(ids) = ctx.peek().and_then(crate::exchange::Open::fault_header) {
+        if delay::wait(session, ctx, At::Response).await == Woken::ClientGone {
+            return Err(left());
+        }
+        shape::resolve(session, ctx, answer);
+        if let Some(ids) = ctx.peek().and_then(Open::fault_header) {
             answer.append_header(FAULT, ids)?;
         }
-        cut::arm(session, ctx, answer)
+        shape::arm(session, ctx)
     }
 
     fn upstream_response_body_filter(
@@ -164,25 +206,21 @@ impl ProxyHttp for Service {
         Ok(None)
     }
 
-    fn response_body_filter(
-        &self,
-        _: &mut Session,
-        body: &mut Option<Bytes>,
-        _: bool,
-        ctx: &mut Exchange,
-    ) -> Result<Option<Duration>> {
-        let Some(open) = ctx.get() else { return Ok(None) };
-        if cut::body(open, body) { Ok(None) } else { Err(Error::new(INJECTED)) }
-    }
-
     async fn response_trailer_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         trailers: &mut HeaderMap,
         ctx: &mut Exchange,
     ) -> Result<Option<Bytes>> {
-        if let Some(open) = ctx.get() {
-            cut::trailers(open, trailers);
+        let Some(open) = ctx.get() else { return Ok(None) };
+        if open.http2 || trailers.is_empty() {
+            return Ok(None);
+        }
+        if takes_trailers(session.req_header()) && !open.answer.sized {
+            open.ctl.trail(last_chunk(trailers));
+        } else {
+            open.answer.lose_trailers();
+            self.shared.meets.note(Met::LostTrailers);
         }
         Ok(None)
     }
@@ -191,8 +229,23 @@ impl ProxyHttp for Service {
         linger(session, ctx);
         let launches = ctx.settle(error);
         if !launches.is_empty() {
-            self.storms.launch(launches, &self.shared);
+            self.copies.launch(launches, &self.shared);
         }
+    }
+
+    /// Nothing of the request was sent: another member may take it.
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        ctx: &mut Exchange,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        let moves_on = ctx.get().is_some_and(|open| open.move_on(&self.shared));
+        if moves_on {
+            error.set_retry(true);
+        }
+        error
     }
 
     /// Once a rule has touched an exchange it is never sent again: that would hide the fault.
@@ -207,8 +260,9 @@ impl ProxyHttp for Service {
         let mut error = error.more_context(format!("peer {peer}"));
         let touched =
             ctx.peek().is_some_and(|open| open.is_touched() || open.answer.origin_status().is_some());
-        let repeatable =
-            session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
+        let repeatable = session.req_header().method.is_idempotent()
+            && !session.as_ref().retry_buffer_truncated()
+            && ctx.peek().is_some_and(|open| open.tries < MOST_TRIES);
         if touched || !repeatable {
             error.set_retry(false);
         } else {
@@ -219,16 +273,22 @@ impl ProxyHttp for Service {
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Exchange) -> FailToProxy {
         let silent = FailToProxy { error_code: 0, can_reuse_downstream: false };
+        if *error.etype() == ErrorType::WriteTimedout && *error.esource() == ErrorSource::Downstream {
+            self.shared.meets.note(Met::SendTime);
+        }
         let Some((status, word)) = excuse(error, ctx.peek().map_or(0, |open| open.tries)) else {
             return silent;
         };
+        if status == 408 {
+            self.shared.meets.note(Met::BodyTime);
+        }
         if session.response_written().is_some() {
             return silent; // the client sees an answer torn off, which is the truth
         }
         if let Some(open) = ctx.get() {
             open.answer.own(status, open.elapsed());
         }
-        let fault = ctx.peek().and_then(crate::exchange::Open::fault_header);
+        let fault = ctx.peek().and_then(Open::fault_header);
         if let Err(error) = refuse(session, status, word, fault).await {
             tracing::debug!(%error, "the client did not take our error");
         }
@@ -248,6 +308,30 @@ impl ProxyHttp for Service {
 /// Is the answer itself still to come? 101 is the answer: what follows it is another protocol.
 fn is_interim(answer: &ResponseHeader) -> bool {
     answer.status.is_informational() && answer.status != http::StatusCode::SWITCHING_PROTOCOLS
+}
+
+/// Does an HTTP/1 client want trailers?
+fn takes_trailers(asked: &RequestHeader) -> bool {
+    let wanted = asked.headers.get_all(http::header::TE).iter().any(|value| {
+        let codings = value.to_str().unwrap_or_default().split(',');
+        codings.map(str::trim).any(|coding| coding.eq_ignore_ascii_case("trailers"))
+    });
+    wanted && asked.version == http::Version::HTTP_11
+}
+
+/// How the body of an HTTP/1 request ends. Pingora has checked what the header says of it.
+fn framing(request: &RequestHeader) -> BodyFraming {
+    if request.headers.contains_key(http::header::TRANSFER_ENCODING) {
+        return BodyFraming::Chunked;
+    }
+    let length = request.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    let first = length.and_then(|value| value.split(',').next()?.trim().parse().ok());
+    BodyFraming::Length(first.unwrap_or(0))
+}
+
+/// The client did not wait for the end of a delay.
+fn left() -> Box<Error> {
+    Error::explain(ErrorType::ConnectionClosed, "left during a delay").into_down()
 }
 
 /// Status and word of the answer that stands in for a failure; `None` where nothing is to be said.
@@ -270,6 +354,7 @@ fn excuse(error: &Error, tries: u32) -> Option<(u16, &'static str)> {
             | ErrorType::H2Error
             | ErrorType::WriteTimedout,
         ) => None,
+        (ErrorSource::Downstream, ErrorType::ReadTimedout) => Some((408, "body-timeout")),
         (ErrorSource::Downstream, _) => Some((400, "bad-request")),
         _ => Some((500, "internal")),
     }
@@ -278,7 +363,7 @@ fn excuse(error: &Error, tries: u32) -> Option<(u16, &'static str)> {
 async fn refuse(session: &mut Session, status: u16, word: &str, fault: Option<String>) -> Result<()> {
     session.set_keepalive(None);
     let mut answer = ResponseHeader::build(status, Some(4))?;
-    answer.insert_header(http::header::CONTENT_LENGTH, 0)?;
+    answer.insert_header(CONTENT_LENGTH, 0)?;
     answer.insert_header(ERROR, word)?;
     if let Some(ids) = fault {
         answer.insert_header(FAULT, ids)?;
@@ -289,10 +374,7 @@ async fn refuse(session: &mut Session, status: u16, word: &str, fault: Option<St
 /// Where an HTTP/1 client still sends what nobody will read, a close would be a reset that takes the answer back.
 fn linger(session: &mut Session, ctx: &Exchange) {
     let Some(open) = ctx.peek() else { return };
-    if session.is_http2()
-        || session.is_body_done()
-        || open.ctl.wants_reset()
-        || session.response_written().is_none()
+    if open.http2 || session.is_body_done() || open.ctl.wants_reset() || session.response_written().is_none()
     {
         return;
     }
@@ -303,8 +385,11 @@ fn linger(session: &mut Session, ctx: &Exchange) {
     }
 }
 
-/// The control block that our stream put into its digest.
+/// The control block: in the stream below an HTTP/1 session, in the digest of an HTTP/2 stream.
 fn ctl(session: &Session) -> Option<Arc<ConnCtl>> {
+    if let Some(conn) = waiting::conn(session) {
+        return Some(conn.ctl().clone());
+    }
     let digest: &Digest = session.digest()?;
     let user = digest.proxy_digest.as_ref()?.user_data.as_ref()?;
     user.downcast_ref::<Arc<ConnCtl>>().cloned()
@@ -335,5 +420,5 @@ fn head(session: &Session) -> Bytes {
     Bytes::from(text)
 }
 
-/// An end that a rule wanted.
-const INJECTED: ErrorType = ErrorType::Custom("injected");
+/// A request goes out once, and once again where its pooled connection died under it.
+const MOST_TRIES: u32 = 2;

@@ -4,22 +4,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use pingora_core::upstreams::peer::HttpPeer;
 use tokio::sync::watch;
 
-use crate::Config;
+use crate::admin::Toxiproxy;
 use crate::books::Scope;
 use crate::exchange::Sessions;
+use crate::gate::{Gate, Place};
 use crate::ledger::Ledger;
+use crate::limits::Meets;
 use crate::metrics::Timings;
 use crate::recorder::Recorder;
 use crate::rules::Rules;
 use crate::runs::Runs;
+use crate::tcp::TcpEdges;
+use crate::upstream::Member;
+use crate::{Config, EdgeConfig};
 
 /// One proxy, as its threads see it.
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) edges: Vec<Edge>,
+    pub(crate) tcp: TcpEdges,
+    pub(crate) toxiproxy: Toxiproxy,
     pub(crate) rules: Arc<Rules>,
     pub(crate) totals: Arc<Scope>,
     pub(crate) runs: Runs,
@@ -28,7 +34,11 @@ pub(crate) struct Shared {
     pub(crate) sessions: Sessions,
     pub(crate) timings: Timings,
     pub(crate) started: Instant,
+    pub(crate) started_wall_us: u64,
     pub(crate) live: Live,
+    pub(crate) gate: Arc<Gate>,
+    /// How often a bound was met, and what could not be carried.
+    pub(crate) meets: Meets,
     /// Listeners that may still accept somebody.
     pub(crate) listening: Live,
     drain: watch::Sender<bool>,
@@ -41,11 +51,10 @@ pub(crate) struct Edge {
     pub(crate) name: Arc<str>,
     pub(crate) listen: std::net::SocketAddr,
     pub(crate) tls: bool,
-    /// `host:port` of where requests go.
-    pub(crate) upstream: Box<str>,
-    /// Where requests go; and where gRPC goes, which needs HTTP/2 on every hop.
-    pub(crate) peer: HttpPeer,
-    pub(crate) grpc_peer: HttpPeer,
+    /// Where requests go; at least one.
+    pub(crate) members: Vec<Member>,
+    /// Whose turn it is where nothing else decides.
+    pub(crate) turn: AtomicUsize,
     pub(crate) connections: AtomicUsize,
 }
 
@@ -53,8 +62,8 @@ pub(crate) struct Edge {
 #[derive(Debug, Default)]
 pub(crate) struct Live(AtomicUsize);
 
-/// Held by a task that must end before the proxy may.
-pub(crate) struct Alive(Arc<Shared>, Option<usize>);
+/// Held by a task that must end before the proxy may; by a connection with its edge and its place.
+pub(crate) struct Alive(Arc<Shared>, Option<(usize, Place)>);
 
 /// Held by a listener.
 pub(crate) struct Listening(Arc<Shared>);
@@ -74,14 +83,19 @@ impl Shared {
         Shared {
             totals: Arc::new(Scope::new(None, &names, started)),
             timings: Timings::new(parts.edges.len()),
+            gate: Gate::new(config.limits.max_connections.unwrap_or_else(places), config.limits.max_buffered),
+            meets: Meets::default(),
             config,
             edges: parts.edges,
+            tcp: TcpEdges::default(),
+            toxiproxy: Toxiproxy::default(),
             rules: parts.rules,
             runs: Runs::default(),
             ledger: parts.ledger,
             recorder: parts.recorder,
             sessions: Sessions::default(),
             started,
+            started_wall_us: crate::time::wall_us(),
             live: Live::default(),
             listening: Live::default(),
             drain: watch::channel(false).0,
@@ -124,10 +138,24 @@ impl Shared {
     }
 
     /// The same for a connection, which its edge counts too.
-    pub(crate) fn alive_on(self: &Arc<Self>, edge: usize) -> Alive {
+    pub(crate) fn alive_on(self: &Arc<Self>, edge: usize, place: Place) -> Alive {
         self.edges[edge].connections.fetch_add(1, Ordering::AcqRel);
         self.live.0.fetch_add(1, Ordering::AcqRel);
-        Alive(self.clone(), Some(edge))
+        Alive(self.clone(), Some((edge, place)))
+    }
+}
+
+impl Edge {
+    /// An edge that listens at this address.
+    pub(crate) fn new(edge: &EdgeConfig, config: &Config, listen: std::net::SocketAddr) -> Self {
+        Edge {
+            name: Arc::from(edge.name.as_str()),
+            listen,
+            tls: edge.tls,
+            members: edge.upstreams().map(|upstream| Member::new(upstream, config)).collect(),
+            turn: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
+        }
     }
 }
 
@@ -145,11 +173,18 @@ impl Drop for Listening {
 
 impl Drop for Alive {
     fn drop(&mut self) {
-        if let Some(edge) = self.1 {
-            self.0.edges[edge].connections.fetch_sub(1, Ordering::AcqRel);
+        if let Some((edge, _)) = &self.1 {
+            self.0.edges[*edge].connections.fetch_sub(1, Ordering::AcqRel);
         }
         self.0.live.0.fetch_sub(1, Ordering::AcqRel);
     }
+}
+
+/// As many connections as there may be open files, less an eighth for upstreams and whatever else.
+fn places() -> usize {
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let files = files.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
+    (files - files / 8).max(1)
 }
 
 /// Connection numbers begin at the clock's milliseconds, shifted: a restarted proxy goes on above its old ones as

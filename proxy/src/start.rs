@@ -9,16 +9,14 @@ use std::time::{Duration, Instant};
 use captures::header::{EdgeInfo, FileHeader};
 use pingora_core::connectors::ConnectorOptions;
 use pingora_core::connectors::http::Connector;
-use pingora_core::protocols::ALPN;
 use pingora_core::server::configuration::ServerConf;
-use pingora_core::upstreams::peer::HttpPeer;
 use pingora_proxy::http_proxy;
 use serde::Serialize;
 use tokio_rustls::TlsAcceptor;
 
 use crate::books::{Counts, EdgeBooks, RuleBooks, missed};
-use crate::config::{Config, EdgeConfig, Upstream};
-use crate::faults::storm::Storms;
+use crate::config::Config;
+use crate::faults::copies::Copies;
 use crate::hooks::{HookBooks, Hooks};
 use crate::ledger::{self, Ledger};
 use crate::recorder::{self, EdgeName, Recorder, Setup};
@@ -26,6 +24,7 @@ use crate::rules::{GuardBooks, Policy, RuleFile, Rules, Source, Watching, join};
 use crate::serve::Server;
 use crate::service::Service;
 use crate::shared::{Edge, Parts, Shared};
+use crate::tcp::TcpEdgeBooks;
 use crate::{Error, admin, listen, timer, tls};
 
 /// A proxy at work. Dropping it stops it at once; [`Running::stop`] lets it finish.
@@ -53,6 +52,8 @@ enum Closing {
 pub struct FinalBooks {
     /// Each edge.
     pub edges: Vec<EdgeBooks>,
+    /// Each plain-TCP edge.
+    pub tcp_edges: Vec<TcpEdgeBooks>,
     /// Each rule that was ever eligible, or is in force.
     pub rules: Vec<RuleBooks>,
     /// Each guard: what it found, and whether it tripped.
@@ -90,11 +91,16 @@ pub fn start(config: Config) -> Result<Running, Error> {
     let mut listeners = Vec::new();
     let mut edges = Vec::new();
     for edge in &config.edges {
-        let sockets = sockets(edge.listen, config.threads)?;
-        edges.push(edge_at_work(edge, &config, local_addr(&sockets, edge.listen)?));
+        let sockets = listen::sockets(edge.listen, config.threads)?;
+        edges.push(Edge::new(edge, &config, local_addr(&sockets, edge.listen)?));
         listeners.push(sockets);
     }
-    let admin_socket = admin_listener(config.admin, edges.first().map(|edge| edge.listen.port()))
+    let mut tcp_sockets = Vec::new();
+    for edge in &config.tcp_edges {
+        tcp_sockets.push(listen::sockets(edge.listen, config.threads)?);
+    }
+    let first_edge = edges.first().map(|edge| edge.listen).or_else(|| first_addr(&tcp_sockets));
+    let admin_socket = admin_listener(config.admin, first_edge.map(|listen| listen.port()))
         .map_err(|source| Error::Listen { addr: config.admin, source })?;
     let admin_addr =
         admin_socket.local_addr().map_err(|source| Error::Listen { addr: config.admin, source })?;
@@ -125,6 +131,9 @@ pub fn start(config: Config) -> Result<Running, Error> {
         };
         workers.push(worker.start(thread, mine)?);
     }
+    for (edge, sockets) in shared.config.tcp_edges.iter().zip(tcp_sockets) {
+        shared.tcp.add(edge, true).start(sockets, &shared);
+    }
     workers.push(admin::start(admin_socket, shared.clone(), stopped)?);
     let watching = file.map(|file| file.watch(rules)).transpose()?;
     Ok(Running { shared, edges: named, admin: admin_addr, stop_workers, workers, watching, hooks, writing })
@@ -135,6 +144,14 @@ impl Running {
     #[must_use]
     pub fn edges(&self) -> &[(String, SocketAddr)] {
         &self.edges
+    }
+
+    /// Name and address of each plain-TCP edge that is open now.
+    #[must_use]
+    pub fn tcp_edges(&self) -> Vec<(String, SocketAddr)> {
+        let edges = self.shared.tcp.all();
+        let open = edges.iter().filter(|edge| edge.is_open());
+        open.map(|edge| (edge.name.to_string(), edge.listen())).collect()
     }
 
     /// Where the admin API listens.
@@ -179,6 +196,13 @@ impl Running {
         }
     }
 
+    /// Begins the next file of the recording (SIGUSR2); nothing where none is under way.
+    pub fn rotate_recording(&self) {
+        if let Some(recorder) = &self.shared.recorder {
+            recorder.rotate();
+        }
+    }
+
     /// Ends the recording and closes the capture; traffic goes on. Blocks until the file is closed.
     pub fn stop_recording(&self) {
         if let Some(recorder) = &self.shared.recorder {
@@ -212,6 +236,7 @@ impl Running {
             recorded: edges.iter().map(|edge| edge.recorded).sum(),
             shed,
             edges,
+            tcp_edges: self.shared.tcp.rows(),
             missed: missed(&rules),
             rules,
             guards: self.shared.rules.guard_books(Duration::ZERO),
@@ -250,11 +275,10 @@ impl Drop for Running {
 
 /// The rules of the file and of the command line, armed where they arm themselves.
 fn rules_of(config: &Config, file: Option<&RuleFile>) -> Result<Rules, Error> {
-    let policy = Policy {
-        allow_hooks: config.allow_hooks,
-        listens: config.edges.iter().map(|edge| edge.listen).collect(),
-    };
-    let rules = Rules::new(config.inline_rules.clone(), config.seed, policy);
+    let policy = Policy { allow_hooks: config.allow_hooks, listens: config.listens().collect() };
+    let mut rules = Rules::new(config.inline_rules.clone(), config.seed, policy);
+    rules.set_tcp_edges(config.tcp_edges.iter().map(|edge| edge.name.clone()).collect());
+    rules.check_inline()?;
     match file {
         Some(file) => file.load(&rules)?,
         None => {
@@ -279,7 +303,9 @@ impl Worker {
     fn start(self, number: usize, listeners: Vec<std::net::TcpListener>) -> Result<JoinHandle<()>, Error> {
         let (ready, told) = mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name(format!("squall-proxy-{number}")).spawn(move || {
-            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            // what another thread wakes comes first: sleepers whose rule is gone wait for none that go on already
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            let runtime = match builder.enable_all().global_queue_interval(1).build() {
                 Ok(runtime) => runtime,
                 Err(error) => return drop(ready.send(Err(error))),
             };
@@ -303,8 +329,8 @@ impl Worker {
         ready: &mpsc::SyncSender<std::io::Result<()>>,
     ) -> std::io::Result<()> {
         timer::install()?;
-        let storms = Storms::new(Connector::new(Some(ConnectorOptions::from_server_conf(&self.conf))));
-        let service = Service::new(self.shared.clone(), storms);
+        let copies = Copies::new(Connector::new(Some(ConnectorOptions::from_server_conf(&self.conf))));
+        let service = Service::new(self.shared.clone(), copies);
         let proxy = http_proxy(&self.conf, service);
         let server = Arc::new(Server::new(self.shared.clone(), proxy, self.acceptor.clone()));
         for (edge, listener) in listeners.into_iter().enumerate() {
@@ -312,6 +338,7 @@ impl Worker {
             let listening = self.shared.listening();
             tokio::spawn(listen::accept(listener, edge, server.clone(), listening));
         }
+        self.shared.tcp.add_worker(tokio::runtime::Handle::current());
         let _ = ready.send(Ok(()));
         // an error means that the sender is gone: then it is time to stop as well
         let _ = self.stopped.wait_for(|stopped| *stopped).await;
@@ -321,65 +348,25 @@ impl Worker {
 
 fn server_conf(config: &Config) -> Result<ServerConf, Error> {
     let ca_file = tls::upstream_authorities(config.upstream_ca.as_deref())?;
+    let most_members = config.edges.iter().map(|edge| edge.upstreams().count()).max().unwrap_or(1);
     Ok(ServerConf {
         threads: 1,
         work_stealing: false,
         upstream_keepalive_pool_size: POOL,
-        max_retries: 2,
+        // each member may refuse the connection once, and the request may be repeated once: `service.rs` decides which
+        max_retries: most_members + 1,
         ca_file,
         ..ServerConf::default()
     })
 }
 
-fn sockets(addr: SocketAddr, threads: usize) -> Result<Vec<std::net::TcpListener>, Error> {
-    let listen = |addr| listen::open(addr).map_err(|source| Error::Listen { addr, source });
-    // SO_REUSEPORT would share a port with a stranger: ask without it first
-    if addr.port() != 0 {
-        drop(std::net::TcpListener::bind(addr).map_err(|source| Error::Listen { addr, source })?);
-    }
-    let first = listen(addr)?;
-    let bound = first.local_addr().map_err(|source| Error::Listen { addr, source })?;
-    let mut sockets = vec![first];
-    for _ in 1..threads {
-        sockets.push(listen(bound)?);
-    }
-    Ok(sockets)
+fn first_addr(sockets: &[Vec<std::net::TcpListener>]) -> Option<SocketAddr> {
+    sockets.first()?.first()?.local_addr().ok()
 }
 
 fn local_addr(sockets: &[std::net::TcpListener], asked: SocketAddr) -> Result<SocketAddr, Error> {
     let first = sockets.first().map_or(Ok(asked), std::net::TcpListener::local_addr);
     first.map_err(|source| Error::Listen { addr: asked, source })
-}
-
-fn edge_at_work(edge: &EdgeConfig, config: &Config, listen: SocketAddr) -> Edge {
-    Edge {
-        name: Arc::from(edge.name.as_str()),
-        listen,
-        tls: edge.tls,
-        upstream: edge.upstream.authority().into(),
-        peer: peer(&edge.upstream, config, edge.upstream.h2c),
-        grpc_peer: peer(&edge.upstream, config, true),
-        connections: Default::default(),
-    }
-}
-
-fn peer(upstream: &Upstream, config: &Config, only_h2: bool) -> HttpPeer {
-    let mut peer = HttpPeer::new(upstream.addr, upstream.tls, upstream.host.clone());
-    let options = &mut peer.options;
-    options.connection_timeout = Some(config.connect_timeout);
-    options.total_connection_timeout = Some(config.connect_timeout * 2);
-    options.read_timeout = Some(config.upstream_timeout);
-    options.write_timeout = Some(config.upstream_timeout);
-    options.idle_timeout = Some(UPSTREAM_IDLE);
-    options.verify_cert = !config.upstream_insecure;
-    options.verify_hostname = !config.upstream_insecure;
-    options.max_h2_streams = UPSTREAM_STREAMS;
-    options.alpn = match (only_h2, upstream.tls) {
-        (true, _) => ALPN::H2,
-        (false, true) => ALPN::H2H1,
-        (false, false) => ALPN::H1,
-    };
-    peer
 }
 
 fn capture_setup(config: &Config, edges: &[Edge], admin: SocketAddr) -> Option<Setup> {
@@ -394,7 +381,14 @@ fn capture_setup(config: &Config, edges: &[Edge], admin: SocketAddr) -> Option<S
     header.redaction = captures::redact::POLICY.to_owned();
     header.edges = edges.iter().map(info).collect();
     let names = edges.iter().map(|edge| EdgeName { name: edge.name.to_string(), scheme: scheme(edge) });
-    Some(Setup { path, header, key: config.redaction_key, edges: names.collect() })
+    Some(Setup {
+        path,
+        header,
+        key: config.redaction_key,
+        edges: names.collect(),
+        options: config.blocks.clone(),
+        rotation: config.rotation,
+    })
 }
 
 /// With port 0 the port of the first edge decides, as long as nobody has taken that place: captures name the admin
@@ -430,7 +424,4 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
 /// Idle upstream connections kept, for each worker thread: above the concurrency that a machine of this class
 /// proxies, or connections churn.
 const POOL: usize = 4096;
-/// An idle upstream connection is closed after this: below the 60 s and more that servers give.
-const UPSTREAM_IDLE: Duration = Duration::from_secs(30);
-const UPSTREAM_STREAMS: usize = 100;
 const STOP_POLL: Duration = Duration::from_millis(5);

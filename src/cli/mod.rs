@@ -5,4 +5,5 @@ pub(crate) mod captures;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod merge;
+pub(crate) mod rules;
 pub(crate) mod shop;

@@ -71,6 +71,7 @@ impl Stage {
             listen: doors.edge,
             tls: false,
             upstream: self.upstream.clone(),
+            others: Vec::new(),
         };
         Config { admin: doors.admin, ..Config::new(vec![edge]) }
     }

@@ -189,17 +189,38 @@ fn ctrl_c_ends_a_replay_in_good_order() {
 fn check_finds_and_clears() {
     let folder = TempDir::new().unwrap();
     let [good, bad] = ["good.toml", "bad.toml"].map(|name| folder.path().join(name));
-    std::fs::write(&good, "[[rule]]\nid = \"a\"\nrespond = 503\n").unwrap();
+    std::fs::write(
+        &good,
+        "[safety]\nprotect = [\"header x-no-chaos\"]\n[[rule]]\nid = \"a\"\nrespond = 503\n",
+    )
+    .unwrap();
     std::fs::write(
         &bad,
         "[[rule]]\nid = \"a\"\nrespnd = 503\n\n[[rule]]\nid = \"a\"\nthrottle = \"1KB/s\"\n",
     )
     .unwrap();
     run_squall(&["check", &text(&good)]).expect_words(0, &["no findings"]);
-    run_squall(&["check", &text(&bad)]).expect_words(1, &["bad.toml:3:1", "respond", "not built yet"]);
+    run_squall(&["check", &text(&bad)]).expect_words(1, &["bad.toml:3:1", "respond", "E02", "2 findings"]);
     run_squall(&["check", "/no/such/rules.toml"]).expect(104);
+    let envoy = folder.path().join("envoy.yaml");
+    std::fs::write(&envoy, "abort: { http_status: 503, percentage: { numerator: 5 } }\n").unwrap();
+    run_squall(&["rules", "import", &text(&envoy)]).expect_words(0, &["respond = 503", "rate    = \"5%\""]);
+    std::fs::write(&envoy, "routes: []\n").unwrap();
+    run_squall(&["rules", "import", &text(&envoy)]).expect_words(1, &["HTTPFault"]);
+    run_squall(&["rules", "import", "/no/such.yaml"]).expect(104);
     let (_folder, capture) = recording(2, 3);
     run_squall(&["check", &text(&good), "--against", &text(&capture)]).expect_words(0, &["6"]);
+    let like = folder.path().join("like.toml");
+    let rule = |name: &str| {
+        format!(
+            "[[rule]]\nid = \"a\"\non = \"/**\"\ndelay = \"like {name} x2\"\n[safety]\nprotect = [\"/healthz\"]\n"
+        )
+    };
+    std::fs::write(&like, rule(&text(&capture))).unwrap();
+    run_squall(&["check", &text(&like)]).expect_words(0, &["as long as recorded in", "times 2"]);
+    std::fs::write(&like, rule("nope.zst")).unwrap();
+    run_squall(&["check", &text(&like)])
+        .expect_words(1, &["like.toml:4:15: error[E10]", "nope.zst", "relative"]);
     let listen =
         ["proxy", "--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:9", "--rules", &text(&bad)];
     run_squall(&listen).expect_words(104, &["bad.toml:3:1"]);

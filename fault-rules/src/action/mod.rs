@@ -2,6 +2,7 @@
 
 mod asked;
 mod point;
+mod protocol;
 mod shaping;
 mod upstream;
 
@@ -13,6 +14,7 @@ use crate::state::BucketSpec;
 pub use crate::select::Per;
 
 pub use point::{Goaway, Point, Reset, Unit, WebsocketClose};
+pub use protocol::Protocol;
 pub use shaping::{Corrupt, CorruptKind, Direction, Loss, Stall, Throttle};
 pub use upstream::{
     Backoff, DropResponse, Duplicate, Failover, Outage, OutageMode, Phase, Stale, Storm, StormWhen,

@@ -37,6 +37,11 @@ pub struct Statuses {
 }
 
 impl Statuses {
+    /// Whether a test holds for every status among them.
+    pub(crate) fn all(&self, test: impl Fn(u16) -> bool) -> bool {
+        self.ranges.iter().all(|(from, to)| (*from..=*to).all(&test))
+    }
+
     /// Whether a status is among them.
     #[must_use]
     pub fn has(&self, status: u16) -> bool {
@@ -69,6 +74,37 @@ impl Matcher {
     #[must_use]
     pub fn status(&self) -> Option<&Statuses> {
         self.status.as_ref()
+    }
+
+    /// The group that it is about, where it names one.
+    #[must_use]
+    pub fn group(&self) -> Option<&Group> {
+        self.group.as_ref()
+    }
+
+    /// The same for all upstreams.
+    #[must_use]
+    pub fn without_group(&self) -> Self {
+        Self { group: None, ..self.clone() }
+    }
+
+    /// Whether every exchange is meant.
+    pub(crate) fn is_everything(&self) -> bool {
+        let any_path = self.path.as_ref().is_none_or(|path| path.text() == "/**");
+        any_path && Self { path: None, ..self.clone() } == Self::default()
+    }
+
+    /// Whether it asks for streams by what clients say of themselves: server-sent events, gRPC, WebSocket.
+    pub(crate) fn names_streams(&self) -> bool {
+        self.headers.iter().any(|test| {
+            let value = test.value.as_deref().unwrap_or("");
+            match test.name.as_str() {
+                "accept" => value.starts_with("text/event-stream"),
+                "content-type" => value.starts_with("application/grpc"),
+                "upgrade" => value.eq_ignore_ascii_case("websocket"),
+                _ => false,
+            }
+        })
     }
 
     /// The part of a path that a `{name}` of the template stands for.

@@ -6,6 +6,7 @@ use super::findings::{Findings, help};
 use super::table::Field;
 use super::text::Text;
 use super::words;
+use crate::codes::{GRPC, HTTP2};
 
 /// The code of an HTTP/2 error (RFC 9113 section 7), by name or number.
 pub(crate) fn http2(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<u32> {
@@ -20,16 +21,6 @@ pub(crate) fn http2_word(word: Text<'_>, findings: &mut Findings<'_>) -> Option<
 /// The status of a gRPC call, by name or number.
 pub(crate) fn grpc(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<u8> {
     code(field, GRPC, GRPC.len() as u32 - 1, findings).and_then(|code| u8::try_from(code).ok())
-}
-
-/// The name of a gRPC status.
-pub(crate) fn grpc_name(code: u8) -> &'static str {
-    GRPC.get(usize::from(code)).copied().unwrap_or("UNKNOWN")
-}
-
-/// The name of an HTTP/2 error; `None` for a number without one.
-pub(crate) fn http2_name(code: u32) -> Option<&'static str> {
-    HTTP2.get(usize::try_from(code).ok()?).copied()
 }
 
 fn code(field: &Field<'_>, names: &[&str], most: u32, findings: &mut Findings<'_>) -> Option<u32> {
@@ -54,42 +45,3 @@ fn by_name_or_number(word: Text<'_>, names: &[&str], most: u32, findings: &mut F
         }
     }
 }
-
-/// By number.
-const HTTP2: &[&str] = &[
-    "NO_ERROR",
-    "PROTOCOL_ERROR",
-    "INTERNAL_ERROR",
-    "FLOW_CONTROL_ERROR",
-    "SETTINGS_TIMEOUT",
-    "STREAM_CLOSED",
-    "FRAME_SIZE_ERROR",
-    "REFUSED_STREAM",
-    "CANCEL",
-    "COMPRESSION_ERROR",
-    "CONNECT_ERROR",
-    "ENHANCE_YOUR_CALM",
-    "INADEQUATE_SECURITY",
-    "HTTP_1_1_REQUIRED",
-];
-
-/// By number.
-const GRPC: &[&str] = &[
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];

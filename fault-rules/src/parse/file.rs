@@ -27,19 +27,19 @@ pub(crate) fn read(document: &DeTable<'_>, cx: &mut Context<'_>) -> Option<RuleS
     let ((), seed, safety, guards) = (version?, seed?, safety?, guards?);
     let (rules, hooks) = (rules?, hooks?);
     hook_ids(&rules, &hooks, &mut cx.findings);
-    let placed = rules;
+    cx.places.rules = rules.iter().map(|placed| placed.id.clone()).collect();
     let set = RuleSet {
         seed,
         safety,
         groups: std::mem::take(&mut cx.groups),
         guards,
         hooks: hooks.into_iter().map(|(hook, _)| hook).collect(),
-        rules: placed.iter().map(|placed| placed.rule.clone()).collect(),
+        rules: rules.into_iter().map(|placed| placed.rule).collect(),
         fingerprint: cx.fingerprint(),
         ..RuleSet::default()
     };
     if !cx.findings.has_errors() {
-        sense::of_all(&set, &placed, &mut cx.findings);
+        sense::of_all(&set, &cx.places, &mut cx.findings);
     }
     Some(set.gated())
 }

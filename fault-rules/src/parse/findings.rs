@@ -9,6 +9,8 @@ use crate::report::{Diagnostic, Report, Severity};
 pub(crate) struct Findings<'s> {
     source: &'s str,
     file: &'s str,
+    /// Where each line begins, in bytes: a place is asked for with every rule and every finding.
+    lines: Vec<usize>,
     list: Vec<Diagnostic>,
     unseen: usize,
     /// The text has syntax errors, so that what seems to be missing may only be unreadable.
@@ -20,7 +22,9 @@ pub(crate) type Span = Range<usize>;
 
 impl<'s> Findings<'s> {
     pub(crate) fn new(source: &'s str, file: &'s str) -> Self {
-        Self { source, file, list: Vec::new(), unseen: 0, torn: false }
+        let behind = source.match_indices('\n').map(|(at, _)| at + 1);
+        let lines = std::iter::once(0).chain(behind).collect();
+        Self { source, file, lines, list: Vec::new(), unseen: 0, torn: false }
     }
 
     pub(crate) fn source(&self) -> &'s str {
@@ -54,8 +58,7 @@ impl<'s> Findings<'s> {
 
     /// Line of a byte, from 1.
     pub(crate) fn line(&self, at: usize) -> usize {
-        let at = self.source.floor_char_boundary(at);
-        1 + self.source.get(..at).unwrap_or("").matches('\n').count()
+        self.lines.partition_point(|start| *start <= at).max(1)
     }
 
     /// Whether the text is refused already.
@@ -84,9 +87,17 @@ impl<'s> Findings<'s> {
     /// Line and column of a byte, from 1.
     fn place(&self, at: usize) -> (usize, usize) {
         let at = self.source.floor_char_boundary(at);
-        let before = self.source.get(..at).unwrap_or("");
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        (self.line(at), 1 + before.get(line_start..).unwrap_or("").chars().count())
+        let line = self.line(at);
+        (line, 1 + self.chars(self.line_start(line), at))
+    }
+
+    /// Where a line begins.
+    fn line_start(&self, line: usize) -> usize {
+        self.lines.get(line - 1).copied().unwrap_or(0)
+    }
+
+    fn chars(&self, from: usize, to: usize) -> usize {
+        self.source.get(from..to).unwrap_or("").chars().count()
     }
 
     fn push(&mut self, code: &'static str, severity: Severity, span: Span, what: (String, Option<String>)) {
@@ -95,21 +106,19 @@ impl<'s> Findings<'s> {
             return;
         }
         let start = self.source.floor_char_boundary(span.start);
-        let line_start = self.source.get(..start).unwrap_or("").rfind('\n').map_or(0, |at| at + 1);
+        let (number, column) = self.place(start);
+        let line_start = self.line_start(number);
         let line = self.source.get(line_start..).unwrap_or("").lines().next().unwrap_or("");
-        let end = self
-            .source
-            .floor_char_boundary(span.end.clamp(start, line_start + line.len().max(start - line_start)));
-        let chars = |from, to| self.source.get(from..to).unwrap_or("").chars().count();
-        let column = 1 + chars(line_start, start);
+        let line_end = line_start + line.len().max(start - line_start);
+        let end = self.source.floor_char_boundary(span.end.clamp(start, line_end));
         self.list.push(Diagnostic {
             code,
             severity,
             message: what.0,
             file: self.file.to_owned(),
-            line: self.line(start),
+            line: number,
             column,
-            end_column: column + chars(start, end).max(1),
+            end_column: column + self.chars(start, end).max(1),
             source: line.to_owned(),
             help: what.1,
         });

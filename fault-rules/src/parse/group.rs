@@ -7,10 +7,12 @@ use super::findings::{Findings, Span, help};
 use super::table::{self, Field, Fields};
 use super::{Context, rule};
 use crate::group::Group;
+use crate::limits;
 
 /// Reads all groups into the context. A group that is wrong is there too, without members.
 pub(crate) fn read(field: &Field<'_>, cx: &mut Context<'_>) {
     for (name, span, value) in named(field, "group", &mut cx.findings) {
+        cx.places.groups.push(span.clone());
         let members = members(value, span, &mut cx.findings).unwrap_or_default();
         cx.groups.push(Group { name: name.to_owned(), members });
     }
@@ -30,6 +32,11 @@ pub(crate) fn named<'d>(
     let one = |(name, value): (&'d Spanned<DeString<'d>>, &'d Spanned<DeValue<'d>>)| {
         (name.get_ref().as_ref(), name.span(), value)
     };
+    if limits::NAMED < table.len() {
+        let what = help(format!("more than {} of `{kind}`", limits::NAMED), "split the file");
+        findings.error::<()>("E04", field.key.clone(), what);
+        return Vec::new();
+    }
     let mut list: Vec<_> = table.iter().map(one).collect();
     list.sort_by_key(|(_, span, _)| span.start);
     for (_, span, _) in list.iter().filter(|(name, _, _)| !rule::is_id(name)) {
@@ -47,7 +54,7 @@ fn members(value: &Spanned<DeValue<'_>>, name: Span, findings: &mut Findings<'_>
     let mut fields = Fields::new(table, name, "this group");
     let field = fields.needed("members", "[\"127.0.0.1:9101\"]", findings);
     let members = field.and_then(|field| {
-        let items = field.array(findings)?;
+        let items = field.short_array(limits::NAMED, findings)?;
         if items.is_empty() {
             let what = help("a group without members", "write `members = [\"127.0.0.1:9101\"]`");
             return findings.error("E30", field.span(), what);

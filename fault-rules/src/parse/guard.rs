@@ -16,6 +16,7 @@ use crate::matcher::Matcher;
 pub(crate) fn read(field: &Field<'_>, cx: &mut Context<'_>) -> Option<Vec<Guard>> {
     let tables = group::named(field, "guard", &mut cx.findings);
     cx.guards = tables.iter().map(|(name, _, _)| (*name).to_owned()).collect();
+    cx.places.guards = tables.iter().map(|(_, span, _)| span.clone()).collect();
     let read: Vec<_> = tables.into_iter().map(|(name, span, value)| one(name, span, value, cx)).collect();
     read.into_iter().collect()
 }
@@ -75,7 +76,7 @@ fn signal_of(word: Text<'_>, findings: &mut Findings<'_>) -> Option<Signal> {
 
 /// `control + 2%`, `baseline x1.5`, `500ms`, …, as far as the signal has such a thing.
 fn limit_of(text: Text<'_>, signal: Signal, findings: &mut Findings<'_>) -> Option<Limit> {
-    let base = match text.words().first().map(|word| word.str()) {
+    let base = match text.words().first().map(Text::str) {
         Some("control") => Base::Control,
         Some("baseline") => Base::Baseline,
         _ => Base::Absolute,
@@ -84,9 +85,7 @@ fn limit_of(text: Text<'_>, signal: Signal, findings: &mut Findings<'_>) -> Opti
         let message = "the control group is another share of the traffic, so its goodput is another";
         return findings.error("E31", text.span(), help(message, "write `baseline - 10%` or `100/s`"));
     }
-    let Some(words) = text.words().get(usize::from(base != Base::Absolute)..).map(<[_]>::to_vec) else {
-        return None;
-    };
+    let words = text.words().get(usize::from(base != Base::Absolute)..).map(<[_]>::to_vec)?;
     let margin = match words.as_slice() {
         [value] if base == Base::Absolute => absolute(*value, signal, findings),
         [times] => factor(*times, signal),
@@ -147,6 +146,10 @@ fn apart(sign: &str, value: Text<'_>, signal: Signal, findings: &mut Findings<'_
 }
 
 fn points(value: Text<'_>, findings: &mut Findings<'_>) -> Option<Margin> {
+    let is_share = value.str().ends_with('%') || units::decimal(value.str()).is_some();
+    if !is_share {
+        return None;
+    }
     units::share(value, findings).map(|share| Margin::Points(share.fraction()))
 }
 

@@ -9,6 +9,7 @@ use super::findings::{Findings, Span, help};
 use super::table::{self, Field, Fields};
 use super::{Context, guard, rule, units, when};
 use crate::hook::Hook;
+use crate::limits;
 use crate::rule::Window;
 
 /// All hooks, each with the place of its id.
@@ -17,6 +18,10 @@ pub(crate) fn read(field: &Field<'_>, cx: &mut Context<'_>) -> Option<Vec<(Hook,
         let what = help("hooks come as a list of tables", "write `[[hook]]`, with two brackets");
         return cx.findings.error("E24", field.key.clone(), what);
     };
+    if limits::NAMED < items.len() {
+        let what = help(format!("more than {} hooks", limits::NAMED), "split the file");
+        return cx.findings.error("E04", field.key.clone(), what);
+    }
     let read: Vec<_> = items.iter().map(|item| one(item, cx)).collect();
     read.into_iter().collect()
 }

@@ -6,6 +6,7 @@ mod delay;
 mod file;
 mod findings;
 mod group;
+mod grpc;
 mod guard;
 mod hook;
 mod inline;
@@ -24,11 +25,15 @@ mod units;
 mod when;
 mod words;
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use toml::de::DeTable;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use self::findings::{Findings, help};
+use self::findings::{Findings, Span, help};
 use self::text::Text;
+use crate::delay::Recorded;
 use crate::group::Group;
 use crate::limits;
 use crate::report::Report;
@@ -107,15 +112,38 @@ struct Context<'c> {
     loader: &'c Loader<'c>,
     /// Hash of the files read so far.
     loaded: u64,
+    /// Bodies and latencies read so far: rules share them.
+    bodies: HashMap<String, Arc<[u8]>>,
+    recorded: HashMap<(String, u64), Arc<Recorded>>,
     /// The file's groups; one that is wrong is there too, so that no reference to it is called unknown.
     groups: Vec<Group>,
     /// Names of the file's guards, in order.
     guards: Vec<String>,
+    places: Places,
+}
+
+/// Where things stand that are compared with each other once all are read; each list is in the order of the set's.
+#[derive(Default)]
+struct Places {
+    rules: Vec<Span>,
+    groups: Vec<Span>,
+    guards: Vec<Span>,
+    armed: Span,
+    max_affected: Span,
 }
 
 impl<'c> Context<'c> {
     fn new(findings: Findings<'c>, loader: &'c Loader<'c>) -> Self {
-        Self { findings, loader, loaded: 0, groups: Vec::new(), guards: Vec::new() }
+        Self {
+            findings,
+            loader,
+            loaded: 0,
+            bodies: HashMap::new(),
+            recorded: HashMap::new(),
+            groups: Vec::new(),
+            guards: Vec::new(),
+            places: Places::default(),
+        }
     }
 
     fn fingerprint(&self) -> u64 {

@@ -8,8 +8,8 @@ use toml::de::DeValue;
 use super::findings::{Findings, Span, help};
 use super::table::{self, Field, Fields};
 use super::text::Text;
-use super::{Context, codes, on};
-use crate::action::{GrpcStatus, Respond};
+use super::{Context, grpc, on};
+use crate::action::Respond;
 use crate::limits;
 
 /// `respond = 503` or `respond = { status = 503, headers = { … }, body = "…" }`.
@@ -17,7 +17,7 @@ pub(crate) fn field(field: &Field<'_>, cx: &mut Context<'_>) -> Option<Respond> 
     match field.value.get_ref() {
         DeValue::Integer(_) => {
             let status = status(field, &mut cx.findings)?;
-            Some(answer(status, Vec::new(), Vec::new()))
+            Some(answer(status, Vec::new(), Arc::default()))
         }
         DeValue::String(_) => {
             let what = help(
@@ -33,17 +33,17 @@ pub(crate) fn field(field: &Field<'_>, cx: &mut Context<'_>) -> Option<Respond> 
 fn from_table(field: &Field<'_>, cx: &mut Context<'_>) -> Option<Respond> {
     let mut fields = field.table("`respond`", &mut cx.findings)?;
     let span = fields.span();
-    let grpc = grpc(&mut fields, &mut cx.findings);
+    let grpc = grpc::status(&mut fields, &mut cx.findings);
     let status_field = fields.get("status");
     let asked = match (&status_field, &grpc) {
-        (Some(field), Some(Some(_)) | None) => {
+        (Some(field), Some(Some(_))) => {
             let what = help(
                 "`status` beside `grpc_status`",
                 "drop it: a gRPC answer is 200 with a status of its own",
             );
             cx.findings.error("E28", field.key.clone(), what)
         }
-        (None, Some(Some(_)) | None) => Some(200),
+        (None, Some(Some(_))) | (_, None) => Some(200),
         (Some(field), Some(None)) => status(field, &mut cx.findings),
         (None, Some(None)) => {
             let what = help("`status` is missing in `respond`", "write `status = 503`");
@@ -59,58 +59,18 @@ fn from_table(field: &Field<'_>, cx: &mut Context<'_>) -> Option<Respond> {
             let what = help("a body beside `grpc_status`", "drop it: the call ends without a message");
             return cx.findings.error("E16", body.span, what);
         }
-        return Some(grpc_answer(headers_only, grpc));
+        return Some(grpc::answer(headers_only, grpc));
     }
     retry_after_fits(status, &headers, &mut cx.findings)?;
     no_body_where_none_goes(status, &body, &mut cx.findings)?;
     Some(answer(status, headers_only, body.bytes))
 }
 
-/// `grpc_status` and `grpc_message`; `None` where they are there and wrong.
-fn grpc(fields: &mut Fields<'_>, findings: &mut Findings<'_>) -> Option<Option<GrpcStatus>> {
-    let message = fields.get("grpc_message");
-    let code = fields.get("grpc_status");
-    match (code, message) {
-        (None, None) => Some(None),
-        (None, Some(message)) => {
-            let what = help("a message without a status", "add `grpc_status = \"UNAVAILABLE\"`");
-            findings.error("E28", message.key, what)
-        }
-        (Some(code), message) => {
-            let code = codes::grpc(&code, findings);
-            let message = match message {
-                Some(field) => percent_encoded(field.text("try again later", findings)?.str()),
-                None => String::new(),
-            };
-            Some(Some(GrpcStatus { code: code?, message }))
-        }
-    }
-}
-
-fn grpc_answer(mut headers: Vec<(String, String)>, grpc: GrpcStatus) -> Respond {
-    if !headers.iter().any(|(name, _)| name == "content-type") {
-        headers.push(("content-type".to_owned(), "application/grpc".to_owned()));
-    }
-    Respond { status: 200, headers, body: Arc::from([]), grpc: Some(grpc) }
-}
-
-/// As the gRPC protocol wants a message: what is no printable ASCII, and the percent sign, by its bytes.
-fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b' '..=b'~' if byte != b'%' => encoded.push(char::from(byte)),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
-}
-
 /// `503`, of the command line.
 pub(crate) fn from_text(text: Text<'_>, findings: &mut Findings<'_>) -> Option<Respond> {
     let status = text.str().trim().parse().ok().filter(|status| STATUSES.contains(status));
     match status {
-        Some(status) => Some(answer(status, Vec::new(), Vec::new())),
+        Some(status) => Some(answer(status, Vec::new(), Arc::default())),
         None => findings.error(
             "E28",
             text.span(),
@@ -143,21 +103,21 @@ pub(crate) fn refusal(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> Option<R
 
 /// What a rate limit in its short form answers.
 pub(crate) fn too_many_requests() -> Respond {
-    answer(429, Vec::new(), Vec::new())
+    answer(429, Vec::new(), Arc::default())
 }
 
 type Headers = Vec<(Span, (String, String))>;
 
 struct Body {
-    bytes: Vec<u8>,
+    bytes: Arc<[u8]>,
     span: Span,
 }
 
-fn answer(status: u16, mut headers: Vec<(String, String)>, body: Vec<u8>) -> Respond {
+fn answer(status: u16, mut headers: Vec<(String, String)>, body: Arc<[u8]>) -> Respond {
     if !body.is_empty() && !headers.iter().any(|(name, _)| name == "content-type") {
         headers.push(("content-type".to_owned(), content_type(&body).to_owned()));
     }
-    Respond { status, headers, body: Arc::from(body), grpc: None }
+    Respond { status, headers, body, grpc: None }
 }
 
 fn status(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<u16> {
@@ -177,9 +137,9 @@ fn headers_and_body(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> (Option<He
         None => Some(Vec::new()),
     };
     let body = match (fields.get("body"), fields.get("body_file")) {
-        (None, None) => Some(Body { bytes: Vec::new(), span: fields.span() }),
+        (None, None) => Some(Body { bytes: Arc::default(), span: fields.span() }),
         (Some(body), None) => body.text("{\"error\":\"injected\"}", &mut cx.findings).and_then(|text| {
-            let bytes = text.str().as_bytes().to_vec();
+            let bytes = Arc::from(text.str().as_bytes());
             bounded(Body { bytes, span: body.span() }, &mut cx.findings)
         }),
         (None, Some(file)) => body_file(&file, cx),
@@ -192,10 +152,16 @@ fn headers_and_body(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> (Option<He
 
 fn body_file(field: &Field<'_>, cx: &mut Context<'_>) -> Option<Body> {
     let name = field.text("bodies/503.json", &mut cx.findings)?;
+    if let Some(known) = cx.bodies.get(name.str()) {
+        return Some(Body { bytes: known.clone(), span: field.span() });
+    }
     match (cx.loader.file)(name.str()) {
         Ok(bytes) => {
             cx.loaded = xxhash_rust::xxh3::xxh3_64_with_seed(&bytes, cx.loaded);
-            bounded(Body { bytes, span: field.span() }, &mut cx.findings)
+            let body = Body { bytes: Arc::from(bytes), span: field.span() };
+            let body = bounded(body, &mut cx.findings)?;
+            cx.bodies.insert(name.str().to_owned(), body.bytes.clone());
+            Some(body)
         }
         Err(error) => {
             let what = help(

@@ -119,7 +119,7 @@ fn wait(field: &Field<'_>, on: Option<&Matcher>, cx: &mut Context<'_>) -> Option
 }
 
 fn fault(fields: &mut Fields<'_>, on: Option<&Matcher>, cx: &mut Context<'_>) -> Result<Option<Action>, ()> {
-    let found = action::only(fields, cx)?;
+    let found = action::only(fields, on, cx)?;
     Ok(found.map(|(span, action)| {
         sense::fault(on, &action, span, &mut cx.findings);
         action
@@ -132,7 +132,7 @@ fn branches(
     on: Option<&Matcher>,
     cx: &mut Context<'_>,
 ) -> Option<Vec<Outcome>> {
-    let items = field.array(&mut cx.findings)?;
+    let items = field.short_array(limits::IN_A_ROW, &mut cx.findings)?;
     let read: Vec<_> = items.iter().map(|item| branch(item, rule_delays, on, cx)).collect();
     let outcomes: Vec<Outcome> = read.into_iter().collect::<Option<_>>()?;
     let total: u64 = outcomes.iter().map(|outcome| u64::from(outcome.weight)).sum();

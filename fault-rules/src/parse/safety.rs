@@ -15,14 +15,21 @@ pub(crate) fn read(field: &Field<'_>, cx: &mut Context<'_>) -> Option<Safety> {
     let mut fields = field.table("[safety]", &mut cx.findings)?;
     let protect = fields.or("protect", Vec::new(), |field| protect(field, cx));
     let findings = &mut cx.findings;
+    let places = &mut cx.places;
     let usual = Safety::default();
-    let max_affected = fields.optional("max_affected", |field| units::share_field(field, findings));
+    let max_affected = fields.optional("max_affected", |field| {
+        places.max_affected = field.span();
+        units::share_field(field, findings)
+    });
     let max_active = fields.optional("max_active", |field| {
         field.integer((1, limits::TOKENS as i64), findings).map(i64::unsigned_abs)
     });
     let max_run = fields.or("max_run", usual.max_run, |field| time(field, findings));
     let heartbeat = fields.optional("heartbeat", |field| time(field, findings));
-    let armed = fields.optional("armed", |field| truth(field, findings));
+    let armed = fields.optional("armed", |field| {
+        places.armed = field.span();
+        truth(field, findings)
+    });
     let listen = fields.or("listen", Vec::new(), |field| listen(field, findings));
     fields.finish(findings);
     Some(Safety {
@@ -51,7 +58,7 @@ fn time(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<std::time::Dur
 }
 
 fn protect(field: &Field<'_>, cx: &mut Context<'_>) -> Option<Vec<Matcher>> {
-    let items = field.array(&mut cx.findings)?;
+    let items = field.short_array(limits::PROTECTED, &mut cx.findings)?;
     let read: Vec<_> = items
         .iter()
         .map(|item| {
@@ -80,7 +87,7 @@ fn truth(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<bool> {
 
 /// Addresses as `--listen` has them.
 fn listen(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Vec<SocketAddr>> {
-    let items = field.array(findings)?;
+    let items = field.short_array(limits::PROTECTED, findings)?;
     let read: Vec<_> = items
         .iter()
         .map(|item| {

@@ -41,7 +41,8 @@ fn from_table(field: &Field<'_>, on: Option<&Matcher>, findings: &mut Findings<'
 fn from_text(text: Text<'_>, on: Option<&Matcher>, findings: &mut Findings<'_>) -> Option<Shard> {
     let parts = text.split_once("(").and_then(|(hash, rest)| {
         let (key, rest) = rest.split_once(")")?;
-        let (of, is) = rest.strip_word("%")?.split_once(" in ")?;
+        let (nothing, rest) = rest.split_once("%")?;
+        let (of, is) = rest.split_once(" in ").filter(|_| nothing.str().is_empty())?;
         let list = is.str().strip_prefix('[')?.strip_suffix(']')?;
         Some((hash, key, of, is.part(list)))
     });
@@ -122,31 +123,13 @@ fn key(text: Text<'_>, on: Option<&Matcher>, findings: &mut Findings<'_>) -> Opt
 }
 
 fn hash(name: Text<'_>, findings: &mut Findings<'_>) -> Option<Hash> {
-    if let Some((_, hash)) = HASHES.iter().find(|(known, _)| *known == name.str()) {
+    if let Some(hash) = Hash::ALL.iter().find(|hash| hash.name() == name.str()) {
         return Some(*hash);
     }
-    let known: Vec<_> = HASHES.iter().map(|(name, _)| *name).collect();
     let message = format!("no hash is called `{}` here", name.str());
-    findings.error("E14", name.span(), help(message, words::did_you_mean(name.str(), &known)))
+    let advice = words::did_you_mean(name.str(), &Hash::ALL.map(Hash::name));
+    findings.error("E14", name.span(), help(message, advice))
 }
-
-/// The word of the rule language for a hash.
-pub(crate) fn hash_name(hash: Hash) -> &'static str {
-    HASHES.iter().find(|(_, known)| *known == hash).map_or("", |(name, _)| name)
-}
-
-const HASHES: &[(&str, Hash)] = &[
-    ("crc32", Hash::Crc32),
-    ("crc32c", Hash::Crc32c),
-    ("crc16", Hash::Crc16),
-    ("fnv1a32", Hash::Fnv1a32),
-    ("fnv1a64", Hash::Fnv1a64),
-    ("murmur3", Hash::Murmur3),
-    ("xxh64", Hash::Xxh64),
-    ("xxh3", Hash::Xxh3),
-    ("java", Hash::Java),
-    ("number", Hash::Number),
-];
 
 const KEYS: &[&str] = &["path", "header", "cookie", "query", "session"];
 

@@ -138,6 +138,20 @@ impl<'d> Field<'d> {
         }
     }
 
+    /// The same, with at most so many items.
+    pub(crate) fn short_array(
+        &self,
+        most: usize,
+        findings: &mut Findings<'_>,
+    ) -> Option<&'d [Spanned<DeValue<'d>>]> {
+        let items = self.array(findings)?;
+        if items.len() <= most {
+            return Some(items);
+        }
+        let message = format!("more than {most} items in `{}`", self.name);
+        findings.error("E24", self.key.clone(), help(message, "make it shorter"))
+    }
+
     /// A whole number within bounds.
     pub(crate) fn integer(&self, bounds: (i64, i64), findings: &mut Findings<'_>) -> Option<i64> {
         let value = match self.value.get_ref() {

@@ -23,9 +23,10 @@ pub(crate) fn unknown_reference(kind: &str, name: &str, known: &[&str]) -> (Stri
 /// The known word that was probably meant.
 pub(crate) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let word = word.to_ascii_lowercase().replace('-', "_");
-    let foreign = FOREIGN.iter().filter(|(theirs, _)| *theirs == word).map(|(_, ours)| *ours);
+    let bare = word.replace('_', "");
+    let foreign = FOREIGN.iter().filter(|(theirs, _)| *theirs == bare).flat_map(|(_, ours)| *ours);
     for ours in foreign {
-        if let Some(found) = known.iter().find(|known| **known == ours) {
+        if let Some(found) = known.iter().find(|known| *known == ours) {
             return Some(found);
         }
     }
@@ -62,43 +63,106 @@ fn distance(a: &[u8], b: &[u8]) -> usize {
 /// Longer words are no slips of the pen, and the distance costs the product of both lengths.
 const LONGEST_WORD: usize = 40;
 
-/// Words of other tools (and of our own readers) for the same thing.
-const FOREIGN: &[(&str, &str)] = &[
-    ("match", "on"),
-    ("path", "on"),
-    ("url", "on"),
-    ("route", "on"),
-    ("name", "id"),
-    ("probability", "rate"),
-    ("percent", "rate"),
-    ("percentage", "rate"),
-    ("toxicity", "rate"),
-    ("select", "rate"),
-    ("window", "when"),
-    ("schedule", "when"),
-    ("latency", "delay"),
-    ("fixed_delay", "delay"),
-    ("abort", "respond"),
-    ("error", "respond"),
-    ("status", "respond"),
-    ("response", "respond"),
-    ("timeout", "blackhole"),
-    ("reset_peer", "reset"),
-    ("ratelimit", "rate_limit"),
-    ("quota", "rate_limit"),
-    ("code", "status"),
-    ("stddev", "sd"),
-    ("sigma", "sd"),
-    ("median", "p50"),
-    ("lower", "min"),
-    ("upper", "max"),
-    ("key", "per"),
-    ("by", "per"),
-    ("rules", "rule"),
-    ("fault", "rule"),
-    ("faults", "rule"),
-    ("exclude", "protect"),
-    ("max_duration", "max_run"),
+/// Words of other tools (Envoy, Istio, Toxiproxy, Chaos Mesh, WireMock, netem) and of our own readers for the same things:
+/// in lower case without underscores, with ours in the order of preference.
+const FOREIGN: &[(&str, &[&str])] = &[
+    ("match", &["on"]),
+    ("path", &["on"]),
+    ("url", &["on"]),
+    ("route", &["on"]),
+    ("scope", &["on"]),
+    ("headers", &["header", "on"]),
+    ("upstream", &["group", "on"]),
+    ("upstreamcluster", &["group", "on"]),
+    ("cluster", &["group"]),
+    ("region", &["group"]),
+    ("destination", &["host", "on"]),
+    ("name", &["id"]),
+    ("probability", &["rate"]),
+    ("percent", &["rate"]),
+    ("percentage", &["rate"]),
+    ("toxicity", &["rate"]),
+    ("select", &["rate"]),
+    ("ratio", &["rate"]),
+    ("window", &["when"]),
+    ("schedule", &["when"]),
+    ("duration", &["when", "value", "timeout"]),
+    ("begin", &["from", "start"]),
+    ("until", &["to"]),
+    ("rampup", &["ramp"]),
+    ("repeat", &["every"]),
+    ("count", &["times", "copies"]),
+    ("nth", &["every"]),
+    ("failfirst", &["attempts"]),
+    ("failrequestcount", &["attempts"]),
+    ("attempt", &["attempts"]),
+    ("latency", &["delay"]),
+    ("fixeddelay", &["delay"]),
+    ("exponentialdelay", &["delay"]),
+    ("wait", &["delay"]),
+    ("jitter", &["sd"]),
+    ("stddev", &["sd"]),
+    ("sigma", &["sd"]),
+    ("median", &["p50"]),
+    ("lower", &["min"]),
+    ("upper", &["max"]),
+    ("distribution", &["dist"]),
+    ("abort", &["respond"]),
+    ("error", &["respond"]),
+    ("httpstatus", &["status", "respond"]),
+    ("status", &["respond"]),
+    ("response", &["respond"]),
+    ("grpcstatus", &["grpc_status"]),
+    ("code", &["status"]),
+    ("timeout", &["blackhole"]),
+    ("drop", &["drop_response", "loss"]),
+    ("resetpeer", &["reset"]),
+    ("rststream", &["reset"]),
+    ("connectionreset", &["reset"]),
+    ("limitdata", &["truncate"]),
+    ("cut", &["truncate"]),
+    ("bandwidth", &["throttle"]),
+    ("responseratelimit", &["throttle"]),
+    ("slicer", &["throttle"]),
+    ("drip", &["throttle"]),
+    ("chunkeddribbledelay", &["throttle"]),
+    ("averagesize", &["piece"]),
+    ("slowclose", &["delay"]),
+    ("packetloss", &["loss"]),
+    ("corruption", &["corrupt"]),
+    ("malformed", &["corrupt"]),
+    ("mirror", &["duplicate"]),
+    ("retrystorm", &["storm"]),
+    ("down", &["outage"]),
+    ("partition", &["outage"]),
+    ("replicationlag", &["stale"]),
+    ("wsclose", &["websocket_close"]),
+    ("ratelimit", &["rate_limit"]),
+    ("quota", &["rate_limit"]),
+    ("maxactivefaults", &["max_active"]),
+    ("key", &["per"]),
+    ("by", &["per"]),
+    ("modulo", &["of"]),
+    ("shards", &["of", "shard"]),
+    ("index", &["is"]),
+    ("stream", &["direction"]),
+    ("rules", &["rule"]),
+    ("fault", &["rule"]),
+    ("faults", &["rule"]),
+    ("groups", &["group"]),
+    ("guards", &["guard"]),
+    ("hooks", &["hook"]),
+    ("slo", &["guard"]),
+    ("metric", &["signal"]),
+    ("threshold", &["limit"]),
+    ("compare", &["limit"]),
+    ("ontrip", &["trip"]),
+    ("action", &["trip"]),
+    ("command", &["start"]),
+    ("stop", &["end"]),
+    ("undo", &["end"]),
+    ("exclude", &["protect"]),
+    ("maxduration", &["max_run"]),
 ];
 
 #[cfg(test)]
@@ -114,6 +178,9 @@ mod tests {
         check("Respond", Some("respond"));
         check("rate-limit", Some("rate_limit"));
         check("latency", Some("delay"));
+        check("fixedDelay", Some("delay"));
+        check("http_status", Some("status"));
+        check("toxicity", Some("rate"));
         check("ids", Some("id"));
         check("xyzzy", None);
         check("", None);

@@ -4,6 +4,7 @@ mod access;
 mod replies;
 mod rules;
 mod status;
+mod toxiproxy;
 
 use std::convert::Infallible;
 use std::io;
@@ -24,6 +25,7 @@ use crate::shared::Shared;
 
 pub use access::{TOKEN_VARIABLE, Token};
 use replies::problem;
+pub(crate) use toxiproxy::Toxiproxy;
 
 type Answer = Response<Full<Bytes>>;
 
@@ -127,6 +129,9 @@ impl Asked {
 }
 
 fn route(asked: &Asked, shared: &Arc<Shared>) -> Answer {
+    if let Some(answer) = toxiproxy::route(asked, shared) {
+        return answer;
+    }
     let segments: Vec<&str> = asked.path.split('/').filter(|part| !part.is_empty()).collect();
     match (asked.method.as_str(), segments.as_slice()) {
         ("GET", [] | ["status"]) => status::answer(shared),
@@ -143,6 +148,7 @@ fn route(asked: &Asked, shared: &Arc<Shared>) -> Answer {
         ("DELETE", ["runs", tag]) => replies::end(shared, tag),
         ("GET", ["runs", tag, "seen"]) => replies::seen(shared, tag),
         ("GET", ["runs", tag, "ended"]) => replies::ended(shared, tag),
+        ("POST", ["recording", "rotate"]) => replies::rotate_recording(shared),
         ("POST", ["recording", "stop"]) => replies::stop_recording(shared),
         ("POST", ["arm"]) => {
             shared.rules.arm();
@@ -161,8 +167,9 @@ fn route(asked: &Asked, shared: &Arc<Shared>) -> Answer {
     }
 }
 
-const PATHS: &str = "no such path; there are GET /status /metrics /books /ledger /rules /runs/RUN/seen \
-                     /runs/RUN/ended, PUT /rules, POST /runs /arm /lift /lift/RULE /heartbeat /recording/stop, DELETE /runs/RUN";
+const PATHS: &str = "no such path; there are GET /status /metrics /books /ledger /rules /runs/RUN/seen /runs/RUN/ended, \
+                     PUT /rules, POST /runs /arm /lift /lift/RULE /heartbeat /recording/stop /recording/rotate, \
+                     DELETE /runs/RUN, and Toxiproxy's /proxies /populate /reset /version";
 const MAX_BODY: usize = 1 << 20;
 /// How often lapsed rules (max_run, heartbeat) are looked for.
 const TICK: std::time::Duration = std::time::Duration::from_millis(100);

@@ -15,6 +15,7 @@ use crate::hooks::HookBooks;
 use crate::metrics;
 use crate::rules::GuardBooks;
 use crate::shared::Shared;
+use crate::tcp::TcpEdgeBooks;
 use crate::time::{micros, wall_us};
 
 /// `GET /books`.
@@ -23,6 +24,8 @@ struct Books {
     run: Option<String>,
     in_flight: i64,
     edges: Vec<EdgeBooks>,
+    /// Of all time: a replay is HTTP.
+    tcp_edges: Vec<TcpEdgeBooks>,
     rules: Vec<RuleBooks>,
     guards: Vec<GuardBooks>,
     hooks: Vec<HookBooks>,
@@ -65,6 +68,7 @@ pub(super) fn books(shared: &Shared, run: Option<&str>) -> Answer {
             run: scope.run.clone(),
             in_flight,
             edges,
+            tcp_edges: if scope.run.is_none() { shared.tcp.rows() } else { Vec::new() },
             guards: shared.rules.guard_books(shared.rules.since_start(scope.started)),
             hooks: shared.rules.hooks.books(),
             missed: missed(&rules),
@@ -158,6 +162,16 @@ pub(super) fn stop_recording(shared: &Arc<Shared>) -> Answer {
         Some(recorder) => {
             recorder.stop();
             json(StatusCode::OK, &recorder.status())
+        }
+        None => problem(StatusCode::CONFLICT, "nothing is recorded; start the proxy with --record FILE"),
+    }
+}
+
+pub(super) fn rotate_recording(shared: &Arc<Shared>) -> Answer {
+    match &shared.recorder {
+        Some(recorder) if recorder.rotate() => json(StatusCode::ACCEPTED, &recorder.status()),
+        Some(_) => {
+            problem(StatusCode::CONFLICT, "the recording has ended, or has more to write than it can hold")
         }
         None => problem(StatusCode::CONFLICT, "nothing is recorded; start the proxy with --record FILE"),
     }

@@ -1,5 +1,6 @@
 //! `GET /status`: what the proxy is, what it does, and what is wrong.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -57,6 +58,8 @@ fn status(shared: &Shared) -> Value {
         "recording": shared.recorder.as_ref().map(crate::recorder::Recorder::status),
         "ledger": { "lines": shared.ledger.lines(), "lost": shared.ledger.lost() },
         "edges": edges(shared),
+        "tcp_edges": tcp_edges(shared),
+        "limits": limits(shared),
         "run": shared.runs.open().map(|run| value!({
             "run": &*run.tag, "running_us": micros(run.scope.started.elapsed()), "in_flight": run.scope.in_flight(),
         })),
@@ -72,10 +75,38 @@ fn edges(shared: &Shared) -> Vec<Value> {
                 "listen": edge.listen.to_string(),
                 "tls": edge.tls,
                 "upstream": config.upstream.url,
+                "upstreams": config.upstreams().map(|upstream| &upstream.url).collect::<Vec<_>>(),
                 "connections": edge.connections.load(Ordering::Acquire),
             })
         })
         .collect()
+}
+
+fn tcp_edges(shared: &Shared) -> Vec<Value> {
+    let status = |edge: Arc<crate::tcp::TcpEdge>| {
+        value!({
+            "name": &*edge.name,
+            "listen": edge.listen().to_string(),
+            "upstream": &*edge.upstream(),
+            "enabled": edge.is_open(),
+            "connections": edge.books.rows().open,
+        })
+    };
+    shared.tcp.all().into_iter().map(status).collect()
+}
+
+/// What clients may take, what they take now, and how often a bound was met.
+fn limits(shared: &Shared) -> Value {
+    let ([open, most], [buffered, max_buffered]) = (shared.gate.connections(), shared.gate.memory());
+    let met: serde_json::Map<String, Value> =
+        shared.meets.counts().map(|(name, count)| (name.to_owned(), count.into())).collect();
+    value!({
+        "connections": open,
+        "max_connections": most,
+        "buffered": buffered,
+        "max_buffered": max_buffered,
+        "met": met,
+    })
 }
 
 /// A rule: what it says, whether it acts now, what it did.

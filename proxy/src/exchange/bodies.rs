@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// A copy of a request body up to a limit. Chunks are shared with the data path, not copied again.
 #[derive(Debug, Clone)]
@@ -52,6 +52,11 @@ impl BodyCopy {
         self.kept
     }
 
+    /// Whether the client has sent all of it.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ended
+    }
+
     /// Whether the client has sent all of it, and all was kept.
     pub(crate) fn is_whole(&self) -> bool {
         self.ended && self.kept as u64 == self.len
@@ -75,8 +80,50 @@ impl BodyCopy {
 #[derive(Default)]
 pub(crate) struct AnswerDigest {
     known: Answer,
-    hash: Option<Box<Xxh3>>,
+    /// An HTTP/2 answer that says its length: on HTTP/1 nothing can follow its body.
+    pub(crate) sized: bool,
+    hash: BodyHash,
 }
+
+/// XXH3-64 of a body while it passes. Most answers are one small piece, and the state for several costs more than they do.
+#[derive(Default)]
+enum BodyHash {
+    #[default]
+    Off,
+    Empty,
+    One(Bytes),
+    Many(Box<Xxh3>),
+}
+
+impl BodyHash {
+    fn update(&mut self, chunk: &Bytes) {
+        match self {
+            BodyHash::Off => {}
+            BodyHash::Empty if chunk.len() <= SMALL => *self = BodyHash::One(chunk.clone()),
+            BodyHash::Empty => *self = BodyHash::several(&[chunk]),
+            BodyHash::One(first) => *self = BodyHash::several(&[first, chunk]),
+            BodyHash::Many(hash) => hash.update(chunk),
+        }
+    }
+
+    fn several(chunks: &[&Bytes]) -> BodyHash {
+        let mut hash = Box::new(Xxh3::new());
+        chunks.iter().for_each(|chunk| hash.update(chunk));
+        BodyHash::Many(hash)
+    }
+
+    fn digest(&self) -> Option<u64> {
+        match self {
+            BodyHash::Off => None,
+            BodyHash::Empty => Some(xxh3_64(&[])),
+            BodyHash::One(chunk) => Some(xxh3_64(chunk)),
+            BodyHash::Many(hash) => Some(hash.digest()),
+        }
+    }
+}
+
+/// A piece that may be kept until its hash is wanted.
+const SMALL: usize = 4096;
 
 /// What is known of an answer.
 #[derive(Debug, Default, Clone)]
@@ -93,22 +140,26 @@ pub(crate) struct Answer {
     pub(crate) own: bool,
     /// It was 101: what follows is not HTTP.
     pub(crate) upgraded: bool,
-    /// Trailers were announced that the way to the client cannot carry.
+    /// It had trailers, or announced them, that the way to the client cannot carry.
     pub(crate) lossy: bool,
 }
 
 impl AnswerDigest {
     /// The answer's header.
-    pub(crate) fn head(&mut self, status: u16, headers: &HeaderMap, took: Duration) {
+    pub(crate) fn head(&mut self, status: u16, took: Duration) {
         self.known.status = status;
         self.known.ttfb = Some(took);
         self.known.upgraded = status == 101;
-        self.known.lossy |= headers.contains_key(http::header::TRAILER);
+    }
+
+    /// Its trailers do not reach the client.
+    pub(crate) fn lose_trailers(&mut self) {
+        self.known.lossy = true;
     }
 
     /// Somebody will want the body's hash and type.
     pub(crate) fn keep(&mut self, headers: &HeaderMap) {
-        self.hash = Some(Box::new(Xxh3::new()));
+        self.hash = BodyHash::Empty;
         self.known.content_type =
             headers.get(http::header::CONTENT_TYPE).map(|value| Bytes::copy_from_slice(value.as_bytes()));
     }
@@ -121,11 +172,9 @@ impl AnswerDigest {
     }
 
     /// A piece of its body, as the upstream sent it.
-    pub(crate) fn body(&mut self, chunk: &[u8]) {
+    pub(crate) fn body(&mut self, chunk: &Bytes) {
         self.known.len += chunk.len() as u64;
-        if let Some(hash) = &mut self.hash {
-            hash.update(chunk);
-        }
+        self.hash.update(chunk);
     }
 
     /// Is what follows no HTTP?
@@ -140,6 +189,6 @@ impl AnswerDigest {
 
     /// All of it, with the hash so far.
     pub(crate) fn summary(&self) -> Answer {
-        Answer { hash: self.hash.as_ref().map(|hash| hash.digest()), ..self.known.clone() }
+        Answer { hash: self.hash.digest(), ..self.known.clone() }
     }
 }

@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Mutex;
 
 use captures::SessionId;
-use http::HeaderMap;
-use xxhash_rust::xxh3::Xxh3;
+use http::{HeaderMap, HeaderName};
+use smallvec::SmallVec;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::sync::lock;
 
@@ -20,7 +22,7 @@ pub(crate) struct Identity {
     pub(crate) op: String,
     /// The operation as a number; only a replay's is one.
     pub(crate) op_number: Option<u64>,
-    /// From 1.
+    /// From 1: `squall-attempt`, else counted where the client named the operation.
     pub(crate) attempt: u32,
 }
 
@@ -32,13 +34,32 @@ pub(crate) struct Identity {
 pub(crate) struct Sessions {
     cookies: Mutex<TwoGenerations>,
     turns: Mutex<TwoGenerations>,
+    attempts: Mutex<TwoGenerations>,
 }
 
 /// A map that forgets: lookups refresh, and when one generation is full the one before is dropped.
 #[derive(Debug, Default)]
 struct TwoGenerations {
-    young: HashMap<u64, u64>,
-    old: HashMap<u64, u64>,
+    young: HashMap<u64, u64, BuildHasherDefault<Hashed>>,
+    old: HashMap<u64, u64, BuildHasherDefault<Hashed>>,
+}
+
+/// Keys are hashes already; what clients choose has gone through XXH3.
+#[derive(Debug, Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxh3_64(bytes);
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
 }
 
 impl Sessions {
@@ -70,10 +91,15 @@ impl Sessions {
     /// How often this session has asked for this method and path before.
     fn turn(&self, session: SessionId, method: &str, path: &str) -> u64 {
         let key = hash(&[&session.0.to_le_bytes(), method.as_bytes(), b" ", path.as_bytes()]);
-        let mut turns = lock(&self.turns);
-        let turn = turns.get(key).unwrap_or(0);
-        turns.put(key, turn + 1);
-        turn
+        lock(&self.turns).count(key)
+    }
+
+    /// Which attempt it is, from 1. A name counts within an edge, a method and a path: a trace goes through
+    /// several edges, and makes different requests under one parent.
+    fn attempt(&self, op: &str, asked: &Asked<'_>) -> u32 {
+        let edge = asked.edge.to_le_bytes();
+        let key = hash(&[&edge, asked.method.as_bytes(), b" ", asked.path.as_bytes(), b" ", op.as_bytes()]);
+        u32::try_from(lock(&self.attempts).count(key)).unwrap_or(u32::MAX).saturating_add(1)
     }
 }
 
@@ -87,6 +113,17 @@ impl TwoGenerations {
         Some(value)
     }
 
+    /// Counts one more; gives how many there were before.
+    fn count(&mut self, key: u64) -> u64 {
+        if let Some(count) = self.young.get_mut(&key) {
+            *count += 1;
+            return *count - 1;
+        }
+        let before = self.get(key).unwrap_or(0);
+        self.put(key, before + 1);
+        before
+    }
+
     fn put(&mut self, key: u64, value: u64) {
         if self.young.len() >= GENERATION && !self.young.contains_key(&key) {
             self.old = std::mem::take(&mut self.young);
@@ -97,6 +134,7 @@ impl TwoGenerations {
 
 /// Who asks, and for what, as far as naming them goes.
 pub(crate) struct Asked<'a> {
+    pub(crate) edge: usize,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
@@ -106,10 +144,19 @@ pub(crate) struct Asked<'a> {
 }
 
 impl Identity {
+    /// The session that a replay says it is.
+    pub(crate) fn session_said(headers: &HeaderMap) -> Option<&str> {
+        if bears_ours(headers) { headers.get(SESSION)?.to_str().ok() } else { None }
+    }
+
     /// Names a request.
     pub(crate) fn of(asked: &Asked<'_>, sessions: &Sessions) -> Identity {
-        let text = |name: &str| asked.headers.get(name).and_then(|value| value.to_str().ok());
-        let (session, session_id) = match text(SESSION) {
+        let text = |name: &HeaderName| asked.headers.get(name).and_then(|value| value.to_str().ok());
+        // most clients are strangers: one look spares them four
+        let marked = bears_ours(asked.headers);
+        let ours = |name: &str| asked.headers.get(name).and_then(|value| value.to_str().ok());
+        let ours = |name: &str| if marked { ours(name) } else { None };
+        let (session, session_id) = match ours(SESSION) {
             Some(value) => {
                 let key = fault_rules::select::session_key(value);
                 (Cow::Borrowed(key), SessionId(hash(&[key.as_bytes()])))
@@ -119,17 +166,24 @@ impl Identity {
                 (Cow::Owned(id.to_string()), id)
             }
         };
-        let op_number = text(OP).filter(|op| op.len() == 16).and_then(|op| u64::from_str_radix(op, 16).ok());
-        let named = text(OP).or_else(|| text("idempotency-key")).or_else(|| text("traceparent"));
-        let op = match named {
+        let op_number = ours(OP).filter(|op| op.len() == 16).and_then(|op| u64::from_str_radix(op, 16).ok());
+        let foreign = text(&IDEMPOTENCY_KEY).or_else(|| text(&TRACEPARENT));
+        let op = match ours(OP).or(foreign) {
             Some(name) => name.to_owned(),
             None if !asked.names_operation => String::new(),
             None => {
                 let turn = sessions.turn(session_id, asked.method, asked.path);
-                format!("{session} {} {} {turn}", asked.method, asked.path)
+                let mut turn_text = itoa::Buffer::new();
+                [&session, asked.method, asked.path, turn_text.format(turn)].join(" ")
             }
         };
-        let attempt = text(ATTEMPT).and_then(|attempt| attempt.parse().ok()).unwrap_or(1);
+        let said = ours(ATTEMPT).and_then(|attempt| attempt.parse().ok());
+        let counts = asked.names_operation && ours(OP).is_none() && foreign.is_some();
+        let attempt = match said {
+            Some(attempt) => attempt,
+            None if counts => sessions.attempt(&op, asked),
+            None => 1,
+        };
         Identity { session: session.into_owned(), session_id, op, op_number, attempt }
     }
 }
@@ -149,13 +203,15 @@ fn is_session_cookie(pair: &[u8]) -> bool {
     name.ends_with(b"sid") || name.windows(4).any(|word| word == b"sess")
 }
 
+/// XXH3-64 of the parts, one behind the other. In one piece: the state for several costs more than copying them.
 fn hash(parts: &[&[u8]]) -> u64 {
-    let mut hasher = Xxh3::new();
-    for part in parts {
-        hasher.update(part);
-    }
-    hasher.digest()
+    let mut all = SmallVec::<[u8; 256]>::new();
+    parts.iter().for_each(|part| all.extend_from_slice(part));
+    xxh3_64(&all)
 }
+
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 pub(crate) const SESSION: &str = "squall-session";
 pub(crate) const OP: &str = "squall-op";
@@ -165,6 +221,11 @@ pub(crate) const ERROR: &str = "squall-error";
 
 /// Ours: never forwarded unless asked, never recorded.
 pub(crate) const SQUALL_HEADERS: [&str; 5] = [SESSION, OP, ATTEMPT, FAULT, ERROR];
+
+/// Does a message have a header of ours? One look at the names instead of a search for each.
+pub(crate) fn bears_ours(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| name.as_str().starts_with("squall-"))
+}
 
 /// One of ours.
 pub(crate) fn is_squall_header(name: &str) -> bool {
@@ -190,7 +251,14 @@ mod tests {
     fn identify(sessions: &Sessions, connection: u64, fields: &[(&'static str, &str)]) -> Identity {
         let headers = headers(fields);
         Identity::of(
-            &Asked { headers: &headers, method: "GET", path: "/a", connection, names_operation: true },
+            &Asked {
+                edge: 0,
+                headers: &headers,
+                method: "GET",
+                path: "/a",
+                connection,
+                names_operation: true,
+            },
             sessions,
         )
     }
@@ -232,6 +300,27 @@ mod tests {
         assert_ne!(first.op, second.op);
         let keyed = [("idempotency-key", "k-1")];
         assert_eq!(identify(&sessions, 1, &keyed).op, identify(&sessions, 2, &keyed).op);
+    }
+
+    #[test]
+    fn attempts_of_an_operation_that_the_client_named_are_counted() {
+        let sessions = Sessions::default();
+        let attempt = |edge: usize, path: &str, fields: &[(&'static str, &str)]| {
+            let headers = headers(fields);
+            let asked =
+                Asked { edge, headers: &headers, method: "POST", path, connection: 1, names_operation: true };
+            Identity::of(&asked, &sessions).attempt
+        };
+        let key = [("idempotency-key", "k-1")];
+        assert_eq!([1, 2, 3].map(|_| attempt(0, "/pay", &key)), [1, 2, 3]);
+        assert_eq!((attempt(0, "/pay", &[("idempotency-key", "k-2")]), attempt(0, "/refund", &key)), (1, 1));
+        assert_eq!(attempt(1, "/pay", &key), 1, "the same request behind it is no repeat");
+        let trace = [("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")];
+        assert_eq!([1, 2].map(|_| attempt(0, "/pay", &trace)), [1, 2]);
+        assert_eq!([1, 2].map(|_| attempt(0, "/pay", &[])), [1, 1], "without a name each is an operation");
+        let of_replay = [(OP, "00000000000000ff"), ("idempotency-key", "k-1")];
+        assert_eq!([1, 2].map(|_| attempt(0, "/pay", &of_replay)), [1, 1], "a replay says it itself");
+        assert_eq!(attempt(0, "/pay", &[("idempotency-key", "k-1"), (ATTEMPT, "9")]), 9);
     }
 
     #[test]

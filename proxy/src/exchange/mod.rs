@@ -5,36 +5,44 @@
 //! ever lost from the books.
 
 mod bodies;
+mod caps;
+mod counting;
 mod identity;
 mod plan;
 mod settle;
 mod streams;
+mod upstream;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use fault_rules::Facts;
 use fault_rules::decide::Why;
+use fault_rules::{Action, Facts};
 use http::HeaderMap;
-use pingora_core::upstreams::peer::HttpPeer;
 use pingora_http::{RequestHeader, ResponseHeader};
 use smallvec::SmallVec;
 
 use crate::books::Scope;
-use crate::conn::{ConnCtl, StreamKey};
+use crate::conn::ConnCtl;
+use crate::faults::shape::Shapes;
+use crate::faults::stale::{self, Keeping};
 use crate::rules::{Live, Mark};
 use crate::runs::Run;
 use crate::shared::Shared;
 use crate::time::wall_us;
 
 pub(crate) use bodies::{Answer, AnswerDigest, BodyCopy};
-pub(crate) use identity::{ERROR, FAULT, Identity, OP, SESSION, SQUALL_HEADERS, Sessions, is_squall_header};
-pub(crate) use plan::{Became, Part, Plan, PlannedCut};
+pub(crate) use identity::{
+    ERROR, FAULT, Identity, OP, SQUALL_HEADERS, Sessions, bears_ours, is_squall_header,
+};
+pub(crate) use plan::{Became, Part, Plan, Wish};
 pub(crate) use settle::{Ending, Recorded};
-pub(crate) use streams::{StreamBudget, StreamLog, is_event_stream};
+pub(crate) use streams::{StreamBudget, StreamLog, is_event_stream, kind as stream_kind};
 
+use caps::ActiveGuard;
 use identity::Asked;
+use upstream::Way;
 
 /// The state of one exchange; pingora's per-request context.
 pub(crate) struct Exchange {
@@ -47,12 +55,13 @@ pub(crate) struct Open {
     pub(crate) edge: usize,
     pub(crate) ctl: Arc<ConnCtl>,
     pub(crate) http2: bool,
-    /// What an armed cut knows the answer by.
-    pub(crate) key: StreamKey,
+    /// No exchange came before it on its connection.
+    is_first: bool,
     pub(crate) started: Instant,
     pub(crate) started_wall_us: u64,
     pub(crate) identity: Option<Identity>,
     pub(crate) run: Option<Arc<Run>>,
+    way: Way,
     pub(crate) scopes: SmallVec<[Arc<Scope>; 2]>,
     pub(crate) live: Arc<Live>,
     pub(crate) plan: Plan,
@@ -61,10 +70,13 @@ pub(crate) struct Open {
     /// [`crate::rules::Rules::turn`] when it began.
     turn: u64,
     pub(crate) fate: Fate,
-    pub(crate) cut: Option<PlannedCut>,
+    /// What acts on the answer, or on the body of the request.
+    pub(crate) shapes: Shapes,
     /// Places in the plan of storms that wait for the outcome.
     pub(crate) storms: SmallVec<[usize; 1]>,
-    /// The request as it went to the upstream, kept for storms.
+    /// Places in the plan of duplicates that wait for the request to be whole.
+    pub(crate) duplicates: SmallVec<[usize; 1]>,
+    /// The request as it went to the upstream, kept for copies.
     pub(crate) forwarded: Option<Box<RequestHeader>>,
     /// gRPC over HTTP/2: it needs HTTP/2 towards the origin too.
     grpc: bool,
@@ -76,8 +88,10 @@ pub(crate) struct Open {
     pub(crate) answer: AnswerDigest,
     /// The messages of a stream, where the exchange is one and is recorded.
     pub(crate) stream: Option<Box<StreamLog>>,
-    /// Payload bytes of an HTTP/2 answer that still go out before its cut.
-    pub(crate) before_cut: Option<u64>,
+    /// What answers to this request are kept by, for rules that serve them again.
+    pub(crate) stale_key: Option<u128>,
+    /// The answer, while it is kept.
+    pub(crate) keeping: Option<Box<Keeping>>,
     /// Whether it counts as affected is not known yet.
     pub(crate) share_open: bool,
     /// Holds a place among the exchanges under a fault.
@@ -94,8 +108,6 @@ pub(crate) enum Fate {
     /// A rule ended it without an answer: place in the plan.
     Dropped(usize),
 }
-
-struct ActiveGuard(Arc<Shared>);
 
 impl Exchange {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
@@ -115,10 +127,10 @@ impl Exchange {
     pub(crate) fn begin(&mut self, request: &RequestHeader, arrival: Arrival) {
         let shared = self.shared.clone();
         let Arrival { ctl, http2, bodyless } = arrival;
-        ctl.count_hook();
+        let is_first = ctl.count_hook();
         let live = shared.rules.live();
-        let session = request.headers.get(SESSION).and_then(|value| value.to_str().ok());
-        let run = session.and_then(|session| shared.runs.of_session(session));
+        let run =
+            Identity::session_said(&request.headers).and_then(|session| shared.runs.of_session(session));
         let mut scopes = SmallVec::<[Arc<Scope>; 2]>::from_iter([shared.totals.clone()]);
         scopes.extend(run.as_ref().map(|run| run.scope.clone()));
         for scope in &scopes {
@@ -127,19 +139,21 @@ impl Exchange {
         let mut open = Box::new(Open {
             edge: ctl.edge,
             http2,
-            key: StreamKey::Http1,
+            is_first,
             started: Instant::now(),
             started_wall_us: wall_us(),
             identity: None,
             run,
+            way: Way::default(),
             scopes,
             live,
             plan: Plan::default(),
             marks: SmallVec::new(),
             turn: shared.rules.turn(),
             fate: Fate::Undecided,
-            cut: None,
+            shapes: Shapes::default(),
             storms: SmallVec::new(),
+            duplicates: SmallVec::new(),
             forwarded: None,
             grpc: http2 && is_grpc(&request.headers),
             tries: 0,
@@ -147,7 +161,8 @@ impl Exchange {
             request_body: BodyCopy::new(0),
             answer: AnswerDigest::default(),
             stream: None,
-            before_cut: None,
+            stale_key: None,
+            keeping: None,
             share_open: false,
             active: None,
             head: None,
@@ -178,13 +193,15 @@ pub(crate) struct Arrival {
 impl Open {
     /// Names the request where somebody wants to know, and asks the rules.
     fn consult(&mut self, request: &RequestHeader, shared: &Arc<Shared>) {
-        let replayed = request.headers.contains_key(OP);
+        let replayed = bears_ours(&request.headers) && request.headers.contains_key(OP);
         let ruled = !self.live.ids.is_empty() && shared.rules.standing.is_armed();
         if !(ruled || replayed || shared.recorder.is_some()) {
+            self.way = Way::of(self.edge, None, shared);
             return;
         }
         let path = request.uri.path();
         let asked = Asked {
+            edge: self.edge,
             headers: &request.headers,
             method: request.method.as_str(),
             path,
@@ -195,12 +212,14 @@ impl Open {
         if let (Some(run), Some(op), 0) = (&self.run, identity.op_number, self.edge) {
             run.scope.saw(op, identity.attempt);
         }
+        self.way = Way::of(self.edge, Some(&identity), shared);
         if ruled {
+            let ctl = self.ctl.clone();
             let place = Place {
                 edge: &shared.edges[self.edge].name,
-                connection: self.ctl.id,
-                client: &self.ctl.client,
-                upstream: &shared.edges[self.edge].upstream,
+                connection: ctl.id,
+                client: &ctl.client,
+                upstream: &self.member(shared).authority,
             };
             let header = |name: &str| text(&request.headers, name);
             let facts = identity.facts(request, &place, &header);
@@ -208,63 +227,29 @@ impl Open {
             if !self.live.guards.is_empty() && !decision.protected {
                 self.marks = shared.rules.marks(&self.live, &facts);
             }
-            self.plan = Plan::new(decision);
+            self.plan = Plan::new(decision, &self.live);
+            let live = self.live.clone();
+            let is_lifted = |part: &Part| shared.rules.standing.is_rule_lifted(&live.ids[part.rule]);
+            self.plan.suppress(Why::Lifted, is_lifted);
+            self.count(&facts, shared);
+            self.stale_key = stale::key(request, self, shared);
             self.respect_caps(shared);
         }
         self.identity = Some(identity);
     }
 
-    /// Safety comes before every rule: a breached cap lifts them all, this exchange included.
-    fn respect_caps(&mut self, shared: &Arc<Shared>) {
-        for part in &mut self.plan.parts {
-            let id = &self.live.ids[part.rule];
-            if part.became == Became::Open && shared.rules.standing.is_rule_lifted(id) {
-                part.became = Became::Suppressed(Why::Lifted);
-            }
-        }
-        let affected = self.plan.is_open_for_certain(&self.live);
-        if !affected && self.plan.is_open() {
-            self.share_open = true; // a rate limit may grant, a storm may not be set off
-            return;
-        }
-        if self.note_share(affected, shared) || !affected {
-            return;
-        }
-        let fits = shared.rules.gauges.enter();
-        self.active = Some(ActiveGuard(shared.clone()));
-        if !fits {
-            shared.rules.lift("max_active: too many exchanges under a fault at once", true);
-            self.plan.suppress_open(Why::Cap);
-        }
-    }
-
-    /// Counts the exchange, once, in the share of those affected. True: the share is too large, so the rules are
-    /// lifted and nothing more happens to this exchange.
-    pub(crate) fn note_share(&mut self, affected: bool, shared: &Shared) -> bool {
-        self.share_open = false;
-        let Some(breach) = shared.rules.gauges.note(affected, shared.rules.now()) else { return false };
-        let reason = format!(
-            "max_affected: {} of {} exchanges in 10 s, the cap is {}%",
-            breach.affected,
-            breach.total,
-            breach.cap * 100.0
-        );
-        shared.rules.lift(&reason, true);
-        self.plan.suppress_open(Why::Cap);
-        true
-    }
-
     /// The origin's status is known: rules that waited for it are about this exchange, or not.
-    pub(crate) fn answered(&mut self, shared: &Shared) {
+    pub(crate) fn answered(&mut self, shared: &Arc<Shared>) {
         if self.plan.matched.is_empty() {
             return;
         }
         self.plan.answered(self.answer.origin_status(), &self.live);
+        self.count_answered(shared);
         let live = self.live.clone();
         let status_alone = |part: &Part| live.set.rules()[part.rule].on.status().is_some();
         let certain = self.plan.parts.iter().any(|part| part.became == Became::Open && status_alone(part));
-        if self.share_open && certain {
-            self.note_share(true, shared);
+        if certain {
+            self.takes_effect(shared);
         }
     }
 
@@ -310,6 +295,9 @@ impl Open {
     /// A piece of what the upstream sends.
     pub(crate) fn note_answer_body(&mut self, chunk: &Bytes) {
         self.answer.body(chunk);
+        if let Some(keeping) = &mut self.keeping {
+            keeping.push(chunk);
+        }
         if let Some(stream) = &mut self.stream {
             stream.answer(chunk, self.started.elapsed());
         }
@@ -323,10 +311,16 @@ impl Open {
         }
     }
 
-    /// Will somebody ask for the request's body? The recording, or a storm.
+    /// Will somebody ask for the request's body? The recording, or a rule that copies the request.
     fn wants_body(&self, shared: &Shared) -> bool {
-        let storm = |part: &Part| matches!(part.action(&self.live), Some(fault_rules::Action::Storm(_)));
-        self.is_recorded(shared) || self.plan.parts.iter().any(storm)
+        let copies =
+            |part: &Part| matches!(part.action(&self.live), Some(Action::Storm(_) | Action::Duplicate(_)));
+        self.is_recorded(shared) || self.plan.parts.iter().any(copies)
+    }
+
+    /// Will the request be copied?
+    pub(crate) fn is_copied(&self) -> bool {
+        !self.storms.is_empty() || !self.duplicates.is_empty()
     }
 
     /// The value of the `squall-fault` header: rules that touched the exchange so far.
@@ -338,12 +332,6 @@ impl Open {
 
     pub(crate) fn is_touched(&self) -> bool {
         !self.plan.touched(&self.live).is_empty()
-    }
-
-    /// Where the request goes.
-    pub(crate) fn peer<'a>(&self, shared: &'a Shared) -> &'a HttpPeer {
-        let edge = &shared.edges[self.edge];
-        if self.grpc { &edge.grpc_peer } else { &edge.peer }
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
@@ -399,12 +387,6 @@ pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-impl Drop for ActiveGuard {
-    fn drop(&mut self) {
-        self.0.rules.gauges.leave();
-    }
-}
-
 impl Drop for Exchange {
     fn drop(&mut self) {
         if let Some(open) = self.open.take() {
@@ -424,23 +406,13 @@ mod tests {
     fn shared() -> Arc<Shared> {
         let addr = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
         let upstream = Upstream::resolve("http://127.0.0.1:1").expect("an upstream");
-        let edge = EdgeConfig { name: "default".into(), listen: addr, tls: false, upstream };
-        let peer = HttpPeer::new(addr, false, String::new());
-        let at_work = Edge {
-            name: "default".into(),
-            listen: addr,
-            tls: false,
-            peer: peer.clone(),
-            grpc_peer: peer,
-            upstream: "127.0.0.1:1".into(),
-            connections: Default::default(),
-        };
+        let edge =
+            EdgeConfig { name: "default".into(), listen: addr, tls: false, upstream, others: Vec::new() };
+        let config = Config::new(vec![edge.clone()]);
+        let at_work = Edge::new(&edge, &config, addr);
         let (ledger, _) = Ledger::start(None).expect("a ledger");
         let rules = Arc::new(Rules::new(Vec::new(), 0, Policy::default()));
-        Arc::new(Shared::new(
-            Config::new(vec![edge]),
-            Parts { edges: vec![at_work], rules, ledger, recorder: None },
-        ))
+        Arc::new(Shared::new(config, Parts { edges: vec![at_work], rules, ledger, recorder: None }))
     }
 
     /// A hook that panics takes its task with it, and pingora's own bookkeeping; the exchange is dropped all the same.

@@ -1,15 +1,15 @@
 //! What the rules ask for an exchange, and what became of each wish.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fault_rules::Action;
-use fault_rules::action::{Kind, Point};
+use fault_rules::action::Kind;
 use fault_rules::decide::{Decision, Why};
 use fault_rules::delay::{At, Mode, Wait};
 use fault_rules::rule::ActionRef;
 use smallvec::SmallVec;
 
-use crate::conn::Cut;
 use crate::rules::Live;
 
 /// The wishes of all rules that selected an exchange, in file order: one entry a part (a delay, a fault).
@@ -18,12 +18,16 @@ pub(crate) struct Plan {
     /// Rules that match, selected or not.
     pub(crate) matched: SmallVec<[u32; 8]>,
     pub(crate) parts: SmallVec<[Part; 2]>,
+    /// Rules that count (`every`, `burst`) and wait for a status, each with the hash of the key it counts under.
+    pub(crate) uncounted: SmallVec<[(usize, u64); 1]>,
 }
 
 /// One wish.
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) rule: usize,
+    /// The roll that selected the exchange.
+    pub(crate) roll: u64,
     /// Seed of what is drawn within the exchange.
     pub(crate) key: u64,
     pub(crate) wish: Wish,
@@ -52,34 +56,32 @@ pub(crate) enum Became {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WaitedOut {
     pub(crate) rule: usize,
-    /// Of all delays at its place together.
     pub(crate) asked: Duration,
     pub(crate) took: Duration,
 }
 
-/// An answer to be torn off, decided before the upstream is asked.
-#[derive(Debug)]
-pub(crate) struct PlannedCut {
-    pub(crate) part: usize,
-    pub(crate) at: Point,
-    /// Once the answer's header is known.
-    pub(crate) armed: Option<Cut>,
-}
-
 impl Plan {
-    pub(crate) fn new(decision: Decision) -> Self {
-        let mut parts = SmallVec::new();
+    pub(crate) fn new(decision: Decision, live: &Live) -> Self {
+        let mut parts = SmallVec::<[Part; 2]>::new();
         for selected in &decision.selected {
             let became = selected.suppressed.map_or(Became::Open, Became::Suppressed);
             let wishes = [selected.delay.map(Wish::Delay), selected.action.map(Wish::Action)];
             parts.extend(wishes.into_iter().flatten().map(|wish| Part {
                 rule: selected.rule,
+                roll: selected.roll,
                 key: selected.key,
                 wish,
                 became,
             }));
         }
-        Plan { matched: decision.matched, parts }
+        // an outage is judged when the exchange meets it: until then its window may have opened
+        let is_outage = |part: &&mut Part| matches!(part.action(live), Some(Action::Outage(_)));
+        for outage in parts.iter_mut().filter(is_outage) {
+            if matches!(outage.became, Became::Suppressed(Why::Window | Why::Ramp)) {
+                outage.became = Became::Open;
+            }
+        }
+        Plan { matched: decision.matched, parts, uncounted: SmallVec::new() }
     }
 
     /// Is there anything left to do?
@@ -87,12 +89,15 @@ impl Plan {
         self.parts.iter().any(|part| part.became == Became::Open)
     }
 
-    /// Is there anything left to do that depends on nothing else? A rate limit may grant, a storm needs an outcome, a rule
-    /// may wait for the answer's status.
+    /// Is there anything left to do that depends on nothing else? A rate limit may grant, a storm needs an outcome, an outage
+    /// may be over, a rule may wait for the answer's status.
     pub(crate) fn is_open_for_certain(&self, live: &Live) -> bool {
         let certain = |part: &Part| {
-            !matches!(part.action(live), Some(Action::RateLimit(_) | Action::Storm(_) | Action::Stale(_)))
-                && live.set.rules()[part.rule].on.status().is_none()
+            let depends = matches!(
+                part.action(live),
+                Some(Action::RateLimit(_) | Action::Storm(_) | Action::Stale(_) | Action::Outage(_))
+            );
+            !depends && live.set.rules()[part.rule].on.status().is_none()
         };
         self.parts.iter().any(|part| part.became == Became::Open && certain(part))
     }
@@ -121,45 +126,47 @@ impl Plan {
         })
     }
 
-    /// How long rules have made the exchange wait; `None` where they changed its pace, so that this cannot be told. Delays at
-    /// one place are waited for together.
+    /// How long rules have made the exchange wait; `None` where they changed its pace, so that this cannot be told.
     pub(crate) fn waited(&self, live: &Live) -> Option<Duration> {
-        let mut waits = SmallVec::<[(At, Duration); 2]>::new();
+        let mut sum = Duration::ZERO;
         for part in &self.parts {
             let Became::Applied(took) = part.became else { continue };
-            match (part.wish, part.action(live)) {
-                (Wish::Delay(wait), _) => match waits.iter_mut().find(|(at, _)| *at == wait.at) {
-                    Some((_, longest)) => *longest = took.max(*longest),
-                    None => waits.push((wait.at, took)),
-                },
-                (Wish::Action(_), Some(action)) if action.kind() == Kind::Shaping => return None,
-                (Wish::Action(_), _) => {}
+            match part.action(live) {
+                None | Some(Action::Outage(_)) => sum += took,
+                Some(action) if action.kind() == Kind::Shaping => return None,
+                Some(_) => {}
             }
         }
-        Some(waits.iter().map(|(_, took)| *took).sum())
+        Some(sum)
     }
 
-    /// Delays that were waited for, each with what was asked at its place and how long that took. A floor has no length that
-    /// was asked for.
+    /// Delays that were waited for. A floor has no length that was asked for.
     pub(crate) fn waited_out(&self) -> SmallVec<[WaitedOut; 2]> {
-        let done = |part: &Part| match (part.wish, part.became) {
-            (Wish::Delay(wait), Became::Applied(took)) => Some((part.rule, wait, took)),
+        let out = self.parts.iter().filter_map(|part| match (part.wish, part.became) {
+            (Wish::Delay(Wait { time: asked, mode: Mode::Add, .. }), Became::Applied(took)) => {
+                Some(WaitedOut { rule: part.rule, asked, took })
+            }
             _ => None,
-        };
-        let together = |at: At| self.parts.iter().filter_map(done).filter(move |(_, wait, _)| wait.at == at);
-        let out = self.parts.iter().filter_map(done).filter_map(|(rule, wait, took)| {
-            let adds = together(wait.at).all(|(_, other, _)| other.mode == Mode::Add);
-            let asked = together(wait.at).map(|(_, other, _)| other.time).sum();
-            adds.then_some(WaitedOut { rule, asked, took })
         });
         out.collect()
     }
 
     /// Nothing of what is still open will be done.
     pub(crate) fn suppress_open(&mut self, why: Why) {
-        for part in self.parts.iter_mut().filter(|part| part.became == Became::Open) {
+        self.suppress(why, |_| true);
+    }
+
+    /// Nothing of what is still open, and chosen, will be done.
+    pub(crate) fn suppress(&mut self, why: Why, chosen: impl Fn(&Part) -> bool) {
+        let is_meant = |part: &&mut Part| part.became == Became::Open && chosen(part);
+        for part in self.parts.iter_mut().filter(is_meant) {
             part.became = Became::Suppressed(why);
         }
+    }
+
+    /// Rules of which something is still to be done, each once.
+    pub(crate) fn open_rules(&self) -> SmallVec<[usize; 2]> {
+        distinct(self.parts.iter().filter(|part| part.became == Became::Open))
     }
 
     /// The next action that is still open, from a place on.
@@ -172,14 +179,19 @@ impl Plan {
 
     /// Places of rules that touched the exchange so far, each once; what happens beside the exchange does not touch it.
     pub(crate) fn touched(&self, live: &Live) -> SmallVec<[usize; 2]> {
-        let mut rules = SmallVec::<[usize; 2]>::new();
-        for part in self.parts.iter().filter(|part| part.touches(live)) {
-            if !rules.contains(&part.rule) {
-                rules.push(part.rule);
-            }
-        }
-        rules
+        distinct(self.parts.iter().filter(|part| part.touches(live)))
     }
+}
+
+/// The rules of these parts, each once.
+fn distinct<'a>(parts: impl Iterator<Item = &'a Part>) -> SmallVec<[usize; 2]> {
+    let mut rules = SmallVec::new();
+    for part in parts {
+        if !rules.contains(&part.rule) {
+            rules.push(part.rule);
+        }
+    }
+    rules
 }
 
 impl Part {
@@ -193,6 +205,11 @@ impl Part {
             Wish::Action(action) => live.set.action(action),
             Wish::Delay(_) => None,
         }
+    }
+
+    /// The rule's id, and the seed of what is drawn for this part.
+    pub(crate) fn source(&self, live: &Live) -> (Arc<str>, u64) {
+        (live.ids[self.rule].clone(), self.key)
     }
 
     /// The word of the rule language.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fault_rules::action::Kind;
 use fault_rules::decide::Why;
 use fault_rules::select::By;
 use fault_rules::state::guard::{self, Observed};
@@ -13,7 +14,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::plan::WaitedOut;
 use super::{Became, Exchange, Fate, Open, Part};
 use crate::books::{EdgeBooks, EndedExchange, RuleBooks, bump};
-use crate::faults::storm::{self, Launches};
+use crate::faults::copies::Launches;
+use crate::faults::storm;
 use crate::ledger::Line;
 use crate::recorder::Item;
 use crate::shared::Shared;
@@ -32,6 +34,8 @@ pub(crate) enum Ending {
     Cut(usize),
     UpstreamFailed,
     ClientGoneAfter,
+    /// Another exchange's rule ended the connection, and this one with it.
+    Collateral,
 }
 
 impl Exchange {
@@ -39,8 +43,11 @@ impl Exchange {
     /// their copies are already pending in the books.
     pub(crate) fn settle(&mut self, error: Option<&Error>) -> Launches {
         let Some(mut open) = self.open.take() else { return Launches::new() };
-        open.note_cut();
         let ending = open.ending(error);
+        open.note_shapes(ending);
+        if let (Ending::Delivered, Some(key), Some(keeping)) = (ending, open.stale_key, open.keeping.take()) {
+            keeping.keep(key, &self.shared.rules.gauges.stale);
+        }
         let launches = storm::set_off(&mut open, ending, &self.shared);
         self.shared.timings.observe(open.edge, open.elapsed());
         if !open.marks.is_empty() {
@@ -54,37 +61,39 @@ impl Exchange {
 impl Open {
     /// The task was dropped: by the drain deadline, or because a hook panicked.
     pub(super) fn abort(mut self: Box<Self>, shared: &Arc<Shared>) {
-        self.note_cut();
         let ending = if self.tries > 0 { Ending::UpstreamFailed } else { Ending::Aborted };
+        self.note_shapes(ending);
         self.post(ending, shared);
     }
 
-    fn note_cut(&mut self) {
-        let Some(cut) = &self.cut else { return };
-        let hit = cut.armed.as_ref().is_some_and(crate::conn::Cut::was_hit);
-        let part = &mut self.plan.parts[cut.part];
-        if hit {
-            part.became = Became::Applied(self.started.elapsed());
-        } else {
-            part.became = Became::Suppressed(Why::NoSuchPoint);
-            self.cut = None;
+    /// What became of everything that acted on the answer, or on the body of the request.
+    fn note_shapes(&mut self, ending: Ending) {
+        self.ctl.unshape();
+        let otherwise = match ending {
+            Ending::ClientGone | Ending::ClientGoneAfter => Why::ClientGone,
+            _ => Why::NoSuchPoint,
+        };
+        for (part, became) in self.shapes.outcomes(otherwise) {
+            self.plan.parts[part].became = became;
         }
-        if !(hit && self.before_cut.is_some()) {
-            // an HTTP/2 cut is taken up when its frames are written, which may be later
-            self.ctl.disarm(self.key);
+        if let Some(part) = self.shapes.ended_by() {
+            self.plan.parts[part].became = Became::Applied(self.started.elapsed());
         }
     }
 
     fn ending(&self, error: Option<&Error>) -> Ending {
-        match (self.fate, &self.cut) {
+        match (self.fate, self.shapes.ended_by()) {
             (Fate::ShortCircuited(part), _) => return Ending::ShortCircuited(part),
             (Fate::Dropped(part), _) => return Ending::Dropped(part),
-            (Fate::Undecided, Some(cut)) => return Ending::Cut(cut.part),
+            (Fate::Undecided, Some(part)) => return Ending::Cut(part),
             (Fate::Undecided, None) => {}
         }
         let Some(error) = error else {
             return if self.tries > 0 { Ending::Delivered } else { Ending::Refused("proxy") };
         };
+        if *error.esource() == ErrorSource::Downstream && is_gone(error) && self.ctl.ended_by().is_some() {
+            return Ending::Collateral;
+        }
         match (error.esource(), self.tries) {
             (ErrorSource::Downstream, 0) if is_gone(error) => Ending::ClientGone,
             (ErrorSource::Downstream, _) if is_gone(error) => Ending::ClientGoneAfter,
@@ -101,10 +110,13 @@ impl Open {
         if self.share_open {
             self.note_share(self.is_touched(), shared);
         }
-        self.plan.suppress_open(match ending {
-            Ending::ClientGone | Ending::ClientGoneAfter => Why::ClientGone,
-            _ => Why::NotSetOff,
-        });
+        if matches!(ending, Ending::ClientGone | Ending::ClientGoneAfter) {
+            self.plan.suppress_open(Why::ClientGone);
+        }
+        let live = self.live.clone();
+        let is_beside = |part: &Part| part.action(&live).is_some_and(|action| action.kind() == Kind::Side);
+        self.plan.suppress(Why::NotSetOff, is_beside);
+        self.plan.suppress_open(Why::NoSuchPoint);
         self.post_rules(shared);
         self.post_ended(ending);
         let ambiguous = u64::from(self.unanswered + u32::from(self.answer.origin_status().is_none()));
@@ -131,9 +143,14 @@ impl Open {
             (Ending::Delivered, Some(_)) | (Ending::UpstreamUnreachable | Ending::UpstreamFailed, _) => {
                 guard::Ending::Failed
             }
-            (Ending::Delivered | Ending::ShortCircuited(_) | Ending::Dropped(_) | Ending::Cut(_), _) => {
-                guard::Ending::ByRule
-            }
+            (
+                Ending::Delivered
+                | Ending::ShortCircuited(_)
+                | Ending::Dropped(_)
+                | Ending::Cut(_)
+                | Ending::Collateral,
+                _,
+            ) => guard::Ending::ByRule,
             (Ending::ClientGone | Ending::ClientGoneAfter, _) => guard::Ending::ClientGone,
             (Ending::Refused(_) | Ending::Aborted, _) => return,
         };
@@ -160,6 +177,10 @@ impl Open {
             Ending::Cut(part) => bump(&mut books.cut, rule(part)),
             Ending::UpstreamFailed => books.upstream_failed += 1,
             Ending::ClientGoneAfter => books.client_gone_after += 1,
+            Ending::Collateral => {
+                let ended = if self.tries > 0 { &mut books.cut } else { &mut books.dropped };
+                bump(ended, self.ctl.ended_by().map_or("", |ended| &*ended.rule));
+            }
         }
         if self.tries > 0 {
             books.forwarded += 1;
@@ -266,16 +287,20 @@ impl Open {
 
     /// Tells the replay of exchanges that will look like failures to it.
     fn post_ended(&self, ending: Ending) {
-        let (Ending::Dropped(part) | Ending::Cut(part)) = ending else { return };
+        let (rule, action) = match ending {
+            Ending::Dropped(part) | Ending::Cut(part) => {
+                let part = &self.plan.parts[part];
+                (self.live.ids[part.rule].clone(), part.name(&self.live))
+            }
+            Ending::Collateral => match self.ctl.ended_by() {
+                Some(ended) => (ended.rule.clone(), ended.action),
+                None => return,
+            },
+            _ => return,
+        };
         let (Some(run), Some(identity)) = (&self.run, &self.identity) else { return };
         let Some(op) = identity.op_number else { return };
-        let part = &self.plan.parts[part];
-        run.scope.ended(EndedExchange {
-            op,
-            attempt: identity.attempt,
-            rule: self.live.ids[part.rule].clone(),
-            action: part.name(&self.live),
-        });
+        run.scope.ended(EndedExchange { op, attempt: identity.attempt, rule, action });
     }
 
     fn record(&mut self, ending: Ending, shared: &Arc<Shared>) -> Recorded {
@@ -285,8 +310,9 @@ impl Open {
             return Recorded::Not("replayed");
         }
         let Some(head) = self.head.take() else { return Recorded::Not("no_header") };
-        let faults =
-            self.plan.touched(&self.live).into_iter().map(|rule| self.live.ids[rule].clone()).collect();
+        let touched = self.plan.touched(&self.live).into_iter().map(|rule| self.live.ids[rule].clone());
+        let collateral = self.ctl.ended_by().filter(|_| ending == Ending::Collateral);
+        let faults = touched.chain(collateral.map(|ended| ended.rule.clone())).collect();
         recorder.offer(Item {
             session: identity.session_id,
             replayed: identity.op_number.is_some(),

@@ -5,17 +5,19 @@
 //! proxy drains.
 
 mod blackhole;
-pub(crate) mod cut;
-mod delay;
+pub(crate) mod copies;
+pub(crate) mod delay;
 mod drop_response;
-mod duplicate;
+pub(crate) mod duplicate;
+mod events;
 mod goaway;
 mod outage;
 mod rate_limit;
 mod reset;
 mod respond;
-mod shape;
-mod stale;
+pub(crate) mod shape;
+mod shaping;
+pub(crate) mod stale;
 pub(crate) mod storm;
 pub(crate) mod waiting;
 mod websocket_close;
@@ -23,9 +25,14 @@ mod websocket_close;
 use fault_rules::Action;
 use fault_rules::action::Point;
 use fault_rules::decide::Why;
+use fault_rules::delay::At;
+use pingora_error::ErrorType;
 use pingora_proxy::Session;
+use waiting::Woken;
 
-use crate::exchange::{Became, Exchange, PlannedCut};
+pub(crate) use shaping::{Cutoff, Move, SharedShaping};
+
+use crate::exchange::{Became, Exchange};
 
 /// What becomes of a request after its faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,8 +52,10 @@ pub(crate) async fn before_upstream(
     session: &mut Session,
     exchange: &mut Exchange,
 ) -> pingora_error::Result<Next> {
-    if delay::wait(session, exchange).await == waiting::Woken::ClientGone {
-        return Ok(Next::ClientGone);
+    for place in [At::Connect, At::Request] {
+        if delay::wait(session, exchange, place).await == Woken::ClientGone {
+            return Ok(Next::ClientGone);
+        }
     }
     let mut from = 0;
     let mut decided = false;
@@ -70,11 +79,7 @@ pub(crate) async fn before_upstream(
             Action::Respond(respond) => respond::answer(session, exchange, part, respond).await?,
             Action::RateLimit(limit) => rate_limit::check(session, exchange, part, limit).await?,
             Action::Reset(reset) if reset.at == Point::BeforeHeaders => {
-                reset::before_headers(session, exchange, part)
-            }
-            Action::Reset(reset) => {
-                open.cut = Some(PlannedCut { part, at: reset.at, armed: None });
-                Next::Forward
+                reset::before_headers(session, exchange, part, *reset)
             }
             Action::Blackhole(hole) => blackhole::hold(session, exchange, part, *hole).await,
             Action::Storm(_) => {
@@ -83,17 +88,23 @@ pub(crate) async fn before_upstream(
             }
             Action::Outage(outage) => outage::meet(session, exchange, part, outage).await?,
             Action::Stale(stale) => stale::answer(session, exchange, part, *stale).await?,
-            Action::Duplicate(duplicate) => duplicate::plan(exchange, part, *duplicate),
-            Action::Truncate(_)
+            Action::Duplicate(_) => duplicate::plan(exchange, part),
+            Action::Reset(_)
+            | Action::Truncate(_)
             | Action::Throttle(_)
             | Action::Stall(_)
             | Action::Loss(_)
-            | Action::Corrupt(_) => shape::plan(exchange, part, action),
-            Action::DropResponse(drop) => drop_response::plan(exchange, part, drop),
-            Action::Goaway(goaway) => goaway::plan(exchange, part, *goaway),
-            Action::WebsocketClose(close) => websocket_close::plan(exchange, part, close),
+            | Action::Corrupt(_)
+            | Action::DropResponse(_)
+            | Action::Goaway(_)
+            | Action::WebsocketClose(_) => {
+                // whether it takes effect may depend on the status: then it leaves the field to later rules
+                decided |= action.is_terminal()
+                    && live.set.rules()[open.plan.parts[part].rule].on.status().is_none();
+                shape::plan(open, part);
+                Next::Forward
+            }
         };
-        decided |= exchange.peek().is_some_and(|open| open.cut.is_some());
         if next != Next::Forward {
             if let Some(open) = exchange.get() {
                 open.plan.suppress_open(Why::EarlierTerminal);
@@ -102,3 +113,6 @@ pub(crate) async fn before_upstream(
         }
     }
 }
+
+/// What pingora calls an end that a rule wanted.
+pub(crate) const INJECTED: ErrorType = ErrorType::Custom("injected");

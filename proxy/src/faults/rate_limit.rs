@@ -28,7 +28,7 @@ pub(super) async fn check(
         edge: &shared.edges[open.edge].name,
         connection: open.ctl.id,
         client: &open.ctl.client,
-        upstream: &shared.edges[open.edge].upstream,
+        upstream: &open.member(&shared).authority,
     };
     let header = |name: &str| text(&request.headers, name);
     let key = limit.per.key_hash(&identity.facts(request, &place, &header));

@@ -1,14 +1,17 @@
 //! Recording, off the data path.
 //!
 //! An exchange that ended is offered to a queue bounded in number and in bytes; a thread redacts, encodes and
-//! writes it. What does not fit is shed with its whole connection from then on, so that a session in the
-//! capture is never one with holes, and counted. A write error sheds what it hit and recording goes on.
+//! writes it. What does not fit is shed with its whole session from then on (`shedding`), so that a session in the
+//! capture is never one with holes, and counted. A write error sheds what it hit and recording goes on; so it does when
+//! the file or its folder vanishes and comes back (`files`).
 
+pub(crate) mod cli;
 mod convert;
+mod files;
 mod queued;
+mod shedding;
 mod work;
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, SyncSender, TrySendError};
@@ -18,7 +21,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use captures::header::{FileHeader, Options};
-use captures::{Redactor, SessionId, Writer};
+use captures::{Redactor, SessionId};
 use serde::Serialize;
 use smallvec::SmallVec;
 
@@ -52,7 +55,7 @@ pub(crate) struct Item {
 pub(crate) struct Recorder {
     queue: SyncSender<Message>,
     state: Arc<State>,
-    path: PathBuf,
+    options: Options,
     streams: Arc<StreamBudget>,
 }
 
@@ -64,12 +67,18 @@ struct State {
     shed: AtomicU64,
     /// Of those shed, the ones that never reached the writer.
     turned_away: AtomicU64,
-    shed_connections: Mutex<HashSet<u64>>,
+    shedding: Shedding,
     error: Mutex<Option<String>>,
+    /// The file that is written now.
+    file: Mutex<PathBuf>,
+    /// Files closed so far, and old ones that a ring removed.
+    closed: AtomicU64,
+    removed: AtomicU64,
 }
 
 enum Message {
     Item(Box<Queued>),
+    Rotate,
     Stop(SyncSender<()>),
 }
 
@@ -90,6 +99,14 @@ pub(crate) struct RecordingStatus {
     pub(crate) state: &'static str,
     pub(crate) recorded: u64,
     pub(crate) shed: u64,
+    /// Sessions of which an exchange was shed, so that all that follow are too.
+    pub(crate) shed_sessions: usize,
+    /// Files that are closed already, and of those the ones that a ring has removed.
+    pub(crate) files_closed: u64,
+    pub(crate) files_removed: u64,
+    /// What a kill or a crash costs at most: the open block, in bytes before compression and in microseconds.
+    pub(crate) loss_window_bytes: usize,
+    pub(crate) loss_window_us: u64,
     pub(crate) queued_bytes: usize,
     pub(crate) error: Option<String>,
 }
@@ -101,11 +118,17 @@ pub(crate) struct Setup {
     pub(crate) header: FileHeader,
     pub(crate) key: [u8; 32],
     pub(crate) edges: Vec<convert::EdgeName>,
+    /// How blocks are closed, and how often the disk is waited for.
+    pub(crate) options: Options,
+    pub(crate) rotation: Rotation,
 }
 
 pub(crate) use convert::EdgeName;
+pub use files::Rotation;
 
+use files::Files;
 use queued::Queued;
+use shedding::Shedding;
 use work::Work;
 
 impl Recorder {
@@ -116,20 +139,19 @@ impl Recorder {
     pub(crate) fn start(setup: Setup) -> Result<(Recorder, Writing), Error> {
         let redactor = Redactor::new(setup.key);
         let header = FileHeader { key_id: Some(redactor.key_id()), ..setup.header };
-        let writer = if setup.path.exists() {
-            Writer::append(&setup.path, header, Options::default())?
-        } else {
-            Writer::create(&setup.path, header, Options::default())?
-        };
+        let options = setup.options.clone();
+        let (files, writer) =
+            Files::open(setup.path, header, (options.clone(), setup.rotation), crate::time::wall_us())?;
         let (queue, items) = mpsc::sync_channel(QUEUE);
         let state = Arc::<State>::default();
-        let work = Work::new(writer, redactor, state.clone(), setup.edges);
+        *lock(&state.file) = files.path();
+        let work = Work::new((files, writer), redactor, state.clone(), setup.edges);
         let thread = std::thread::Builder::new()
             .name("squall-recorder".into())
             .spawn(move || work.run(&items))
             .map_err(Error::Thread)?;
         let writing = Writing { queue: queue.clone(), thread: Some(thread) };
-        Ok((Recorder { queue, state, path: setup.path, streams: Arc::default() }, writing))
+        Ok((Recorder { queue, state, options, streams: Arc::default() }, writing))
     }
 
     /// Offers an exchange; never waits.
@@ -137,22 +159,30 @@ impl Recorder {
         if self.state.stopped.load(Ordering::Acquire) {
             return Recorded::Not("stopped");
         }
-        let connection = item.ctl.id;
-        let full = self.state.queued_bytes.load(Ordering::Acquire) + item.weight() > MAX_QUEUED_BYTES;
-        if full || self.is_shed(connection) {
-            return self.shed(connection, if full { "queue_bytes" } else { "session" });
+        let session = item.session;
+        let bytes = self.state.queued_bytes.load(Ordering::Acquire) + item.weight();
+        if MAX_QUEUED_BYTES < bytes {
+            return self.shed(session, "queue_bytes");
+        }
+        if self.state.shedding.sheds(session, bytes * 256 / MAX_QUEUED_BYTES) {
+            return self.shed(session, "session");
         }
         match self.queue.try_send(Message::Item(Box::new(Queued::new(item, &self.state)))) {
             Ok(()) => Recorded::Sent,
             Err(TrySendError::Full(message)) => {
                 message.take_back();
-                self.shed(connection, "queue_full")
+                self.shed(session, "queue_full")
             }
             Err(TrySendError::Disconnected(message)) => {
                 message.take_back();
                 Recorded::Not("stopped")
             }
         }
+    }
+
+    /// Begins the next file as soon as what is queued is written; whether it was noted. Never waits.
+    pub(crate) fn rotate(&self) -> bool {
+        !self.state.stopped.load(Ordering::Acquire) && self.queue.try_send(Message::Rotate).is_ok()
     }
 
     /// What the messages of streams may take, all together.
@@ -164,7 +194,7 @@ impl Recorder {
         let error = lock(&self.state.error).clone();
         let stopped = self.state.stopped.load(Ordering::Acquire);
         RecordingStatus {
-            file: self.path.display().to_string(),
+            file: lock(&self.state.file).display().to_string(),
             state: match (stopped, &error) {
                 (true, _) => "stopped",
                 (false, Some(_)) => "failing",
@@ -172,6 +202,11 @@ impl Recorder {
             },
             recorded: self.state.recorded.load(Ordering::Relaxed),
             shed: self.state.shed.load(Ordering::Relaxed),
+            shed_sessions: self.state.shedding.lost(),
+            files_closed: self.state.closed.load(Ordering::Relaxed),
+            files_removed: self.state.removed.load(Ordering::Relaxed),
+            loss_window_bytes: self.options.block_bytes,
+            loss_window_us: self.options.block_age_us,
             queued_bytes: self.state.queued_bytes.load(Ordering::Relaxed),
             error,
         }
@@ -189,18 +224,10 @@ impl Recorder {
         }
     }
 
-    fn is_shed(&self, connection: u64) -> bool {
-        let shed = lock(&self.state.shed_connections);
-        !shed.is_empty() && shed.contains(&connection)
-    }
-
-    fn shed(&self, connection: u64, why: &'static str) -> Recorded {
+    fn shed(&self, session: SessionId, why: &'static str) -> Recorded {
         self.state.shed.fetch_add(1, Ordering::Relaxed);
         self.state.turned_away.fetch_add(1, Ordering::Relaxed);
-        let mut shed = lock(&self.state.shed_connections);
-        if shed.len() < MAX_SHED_CONNECTIONS {
-            shed.insert(connection);
-        }
+        self.state.shedding.lose(session);
         Recorded::Shed(why)
     }
 }
@@ -235,5 +262,3 @@ const QUEUE: usize = 64 * 1024;
 const MAX_QUEUED_BYTES: usize = 128 << 20;
 /// What an item weighs beside its header and body.
 const ITEM_BYTES: usize = 512;
-/// Connections remembered as shed; more than are ever open at once.
-const MAX_SHED_CONNECTIONS: usize = 65_536;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, TryRecvError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use captures::error::Error;
 use captures::{Redactor, Writer};
 
 use super::convert::{self, EdgeName};
+use super::files::Files;
 use super::queued::Queued;
 use super::{Message, State};
 use crate::books::{Scope, bump};
@@ -16,7 +17,12 @@ use crate::sync::lock;
 use crate::time::wall_us;
 
 pub(super) struct Work {
+    files: Files,
     writer: Writer,
+    /// When the file's name was last looked at.
+    looked: Instant,
+    /// The file is gone, and no other could be begun yet: nothing is written.
+    adrift: bool,
     redactor: Redactor,
     state: Arc<State>,
     edges: Vec<EdgeName>,
@@ -26,8 +32,14 @@ pub(super) struct Work {
 }
 
 impl Work {
-    pub(super) fn new(writer: Writer, redactor: Redactor, state: Arc<State>, edges: Vec<EdgeName>) -> Work {
-        Work { writer, redactor, state, edges, open: Vec::new(), turned_away_noted: 0 }
+    pub(super) fn new(
+        (files, writer): (Files, Writer),
+        redactor: Redactor,
+        state: Arc<State>,
+        edges: Vec<EdgeName>,
+    ) -> Work {
+        let (looked, adrift) = (Instant::now(), false);
+        Work { files, writer, looked, adrift, redactor, state, edges, open: Vec::new(), turned_away_noted: 0 }
     }
 
     /// Writes until told to stop, then closes the capture.
@@ -36,14 +48,24 @@ impl Work {
             // Looked for, not waited for: waking a waiting thread would cost each exchange a system call.
             match items.try_recv() {
                 Ok(Message::Item(queued)) => self.write(*queued),
+                Ok(Message::Rotate) => self.rotate(),
                 Ok(Message::Stop(done)) => break Some(done),
                 Err(TryRecvError::Empty) => std::thread::sleep(PAUSE),
                 Err(TryRecvError::Disconnected) => break None,
             }
             self.note_turned_away();
-            self.step(|writer| writer.tick(wall_us()));
+            self.look_after_the_file();
+            if !self.adrift {
+                self.step(|writer| writer.tick(wall_us()));
+            }
         };
         self.note_turned_away();
+        if self.adrift {
+            if let Some(done) = stopped {
+                let _ = done.try_send(());
+            }
+            return;
+        }
         self.step(|writer| writer.flush(wall_us()));
         if let Err(error) = self.writer.finish(wall_us()) {
             tracing::error!(%error, "the capture could not be closed; `squall captures repair` will");
@@ -54,7 +76,71 @@ impl Work {
         }
     }
 
+    /// Once a second: is the file still where it should be, and has it come to its end?
+    fn look_after_the_file(&mut self) {
+        if !self.adrift && self.files.is_due(&self.writer, wall_us()) {
+            return self.rotate();
+        }
+        if self.looked.elapsed() < GLANCE {
+            return;
+        }
+        self.looked = Instant::now();
+        if !self.adrift && self.writer.is_in_place() {
+            return;
+        }
+        if !self.adrift {
+            self.adrift = true;
+            self.lose_open_block();
+        }
+        match self.files.begin_anew(wall_us()) {
+            Ok(writer) => {
+                self.writer = writer;
+                self.adrift = false;
+                let path = self.files.path();
+                tracing::warn!(file = %path.display(), "the capture was removed: recording goes on in a new one");
+                *lock(&self.state.file) = path;
+                *lock(&self.state.error) = None;
+            }
+            Err(error) => self.note_error(&error),
+        }
+    }
+
+    /// What was in the open block of a file that is gone will never be found.
+    fn lose_open_block(&mut self) {
+        for (scope, edge, count) in self.open.drain(..) {
+            if scope.run.is_none() {
+                self.state.recorded.fetch_sub(count, Ordering::Relaxed);
+                self.state.shed.fetch_add(count, Ordering::Relaxed);
+            }
+            scope.note(edge, |books| {
+                books.recorded -= count;
+                (0..count).for_each(|_| bump(&mut books.shed, "io"));
+            });
+        }
+    }
+
+    /// Closes the file and begins the next; the old one goes on where that fails.
+    fn rotate(&mut self) {
+        self.step(|writer| writer.flush(wall_us()));
+        match self.files.rotate(&mut self.writer, wall_us()) {
+            Ok(closed) => {
+                if let Err(error) = &closed.outcome {
+                    tracing::error!(%error, file = %closed.path.display(), "a capture could not be closed; `squall captures repair` will");
+                }
+                self.state.closed.fetch_add(1, Ordering::Relaxed);
+                self.state.removed.fetch_add(closed.removed.len() as u64, Ordering::Relaxed);
+                *lock(&self.state.file) = self.files.path();
+                *lock(&self.state.error) = None;
+                tracing::info!(file = %self.files.path().display(), "recording goes on in the next capture");
+            }
+            Err(error) => self.note_error(&error),
+        }
+    }
+
     fn write(&mut self, queued: Queued) {
+        if self.adrift {
+            return queued.shed("io");
+        }
         let Some(mut exchange) = convert::exchange(&queued.item, &self.edges) else {
             return queued.shed("header");
         };
@@ -93,16 +179,9 @@ impl Work {
     /// was in it.
     fn settle(&mut self, before: u64, outcome: Result<(), Error>) {
         if self.writer.open_exchanges() == 0 {
-            let lost = outcome.is_err() && self.writer.exchanges() == before;
-            for (scope, edge, count) in self.open.drain(..).filter(|_| lost) {
-                if scope.run.is_none() {
-                    self.state.recorded.fetch_sub(count, Ordering::Relaxed);
-                    self.state.shed.fetch_add(count, Ordering::Relaxed);
-                }
-                scope.note(edge, |books| {
-                    books.recorded -= count;
-                    (0..count).for_each(|_| bump(&mut books.shed, "io"));
-                });
+            match outcome.is_err() && self.writer.exchanges() == before {
+                true => self.lose_open_block(),
+                false => self.open.clear(),
             }
         }
         match outcome {
@@ -134,3 +213,5 @@ impl Work {
 
 /// How long a quiet recording sleeps before it looks again for work, and for a block that is old enough to be closed.
 const PAUSE: Duration = Duration::from_millis(5);
+/// How often the file's name is looked at: what is written to a removed file in between is lost.
+const GLANCE: Duration = Duration::from_secs(1);

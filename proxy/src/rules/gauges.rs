@@ -1,4 +1,4 @@
-//! State that rules share between exchanges: buckets, caps, storms. It outlives a reload, by rule id.
+//! State that rules share between exchanges: buckets, counts, bursts, caps, storms, earlier answers. It outlives a reload, by rule id.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -6,9 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use fault_rules::action::Storm;
-use fault_rules::state::{Breach, BucketTable, ShareGuard, StormCap, Take};
-use fault_rules::{Action, RuleSet};
+use fault_rules::decide::Why;
+use fault_rules::select::{Burst, Every};
+use fault_rules::state::{Breach, BucketTable, BurstState, Counted, NthCounter, ShareGuard, StormCap, Take};
+use fault_rules::{Action, Rule, RuleSet};
 
+use crate::faults::stale::Store;
 use crate::sync::lock;
 
 /// The state machines of the rules in force.
@@ -17,7 +20,11 @@ pub(crate) struct Gauges {
     buckets: Mutex<BucketTable>,
     share: Mutex<Option<ShareGuard>>,
     has_share: AtomicBool,
+    /// Each beside the definition that it belongs to: a rule that counts otherwise counts anew.
+    counts: Mutex<HashMap<String, (Every, NthCounter)>>,
+    bursts: Mutex<HashMap<String, (Burst, BurstState)>>,
     storms: Mutex<HashMap<String, (f64, StormCap)>>,
+    pub(crate) stale: Store,
     max_active: AtomicU64,
     active: AtomicU64,
     panics: AtomicU64,
@@ -33,6 +40,16 @@ impl Gauges {
             })
         });
         lock(&self.buckets).adopt(limits);
+        let ages = set.rules().iter().flat_map(Rule::actions).filter_map(|action| match action {
+            Action::Stale(stale) => Some(stale.age),
+            _ => None,
+        });
+        self.stale.adopt(ages.max());
+        let rule = |id: &str| set.by_id(id).map(|(_, rule)| rule);
+        lock(&self.counts)
+            .retain(|id, (every, _)| rule(id).is_some_and(|rule| rule.every.as_ref() == Some(every)));
+        lock(&self.bursts)
+            .retain(|id, (burst, _)| rule(id).is_some_and(|rule| rule.burst.as_ref() == Some(burst)));
         lock(&self.storms).retain(|id, _| set.by_id(id).is_some());
         self.max_active.store(set.safety.max_active.unwrap_or(u64::MAX), Ordering::Release);
         let mut share = lock(&self.share);
@@ -41,6 +58,20 @@ impl Gauges {
             (slot, cap) => *slot = cap.map(ShareGuard::new),
         }
         self.has_share.store(share.is_some(), Ordering::Release);
+    }
+
+    /// One more exchange that a rule selected, of this key: why `every` or `burst` spare it, if they do.
+    pub(crate) fn spares(&self, rule: &Rule, seed: u64, key_hash: u64) -> Option<Why> {
+        if let Some(every) = &rule.every {
+            match state_of(&mut lock(&self.counts), &rule.id, every).count(every, key_hash) {
+                Counted::Hit => {}
+                Counted::Spared => return Some(Why::NotNth),
+                Counted::Overflow => return Some(Why::CounterOverflow),
+            }
+        }
+        let burst = rule.burst.as_ref()?;
+        let hits = state_of(&mut lock(&self.bursts), &rule.id, burst).hits(seed, &rule.id, burst);
+        (!hits).then_some(Why::NoBurst)
     }
 
     /// Draws a token.
@@ -89,4 +120,17 @@ impl Gauges {
     pub(crate) fn panics(&self) -> u64 {
         self.panics.load(Ordering::Relaxed)
     }
+}
+
+/// The state of a rule under this definition, begun anew where it had another.
+fn state_of<'a, D: Clone + PartialEq, S: Default>(
+    states: &'a mut HashMap<String, (D, S)>,
+    id: &str,
+    definition: &D,
+) -> &'a mut S {
+    if states.get(id).is_none_or(|(known, _)| known != definition) {
+        states.insert(id.to_owned(), (definition.clone(), S::default()));
+    }
+    let (_, state) = states.get_mut(id).expect("it is there, or was put there just now");
+    state
 }

@@ -1,6 +1,8 @@
 //! The rules in force: which set, since when, and whether they may act at all.
 
 mod arming;
+mod extra;
+mod fit;
 mod gauges;
 mod guards;
 mod latencies;
@@ -13,6 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
+use fault_rules::action::Direction;
 use fault_rules::report::Diagnostic;
 use fault_rules::{Decision, Facts, Rule, RuleSet};
 use smallvec::SmallVec;
@@ -20,8 +23,10 @@ use tokio::sync::watch as channel;
 
 use crate::hooks::HookLog;
 use crate::sync::lock;
+use crate::upstream::Standins;
 
 pub(crate) use arming::Standing;
+pub(crate) use extra::Extra;
 pub(crate) use gauges::Gauges;
 pub use guards::GuardBooks;
 pub(crate) use guards::{Mark, Sentinel, Tripped};
@@ -37,6 +42,9 @@ pub(crate) struct Live {
     pub(crate) seed: u64,
     /// The rules' ids, shared by every ledger line and header that names them.
     pub(crate) ids: Vec<Arc<str>>,
+    /// Who takes over in outages.
+    pub(crate) standins: Standins,
+    ways: HashMap<String, Direction>,
     /// In the order of the set's guards.
     pub(crate) guards: Vec<Arc<Sentinel>>,
     /// What the set was read from; empty where there is no file.
@@ -60,7 +68,14 @@ impl Live {
     ) -> Self {
         let ids = set.rules().iter().map(|rule| Arc::from(rule.id.as_str())).collect();
         let guards = guards::adopt(&set, old.map_or(&[], |old| old.guards.as_slice()));
-        Live { generation, seed: set.seed.unwrap_or(fallback_seed), set, ids, guards, source }
+        let seed = set.seed.unwrap_or(fallback_seed);
+        let (standins, ways) = (Standins::default(), HashMap::new());
+        Live { generation, seed, set, ids, standins, ways, guards, source }
+    }
+
+    /// The direction of a TCP connection that a rule is about, where its fault does not say it.
+    pub(crate) fn way_of(&self, id: &str) -> Option<Direction> {
+        self.ways.get(id).copied()
     }
 
     /// Whether a rule or a hook bears this id.
@@ -75,7 +90,9 @@ pub(crate) struct Rules {
     live: ArcSwap<Live>,
     changed: channel::Sender<u64>,
     reload: Mutex<Reload>,
+    sources: Mutex<Sources>,
     inline: Vec<Rule>,
+    tcp_edges: Vec<String>,
     fallback_seed: u64,
     policy: Policy,
     origin: Instant,
@@ -87,6 +104,14 @@ pub(crate) struct Rules {
     pub(crate) standing: Standing,
     pub(crate) gauges: Gauges,
     pub(crate) hooks: HookLog,
+}
+
+/// Where the rules come from, beside the command line.
+#[derive(Debug, Default)]
+struct Sources {
+    file: RuleSet,
+    source: Source,
+    extra: Extra,
 }
 
 /// What is known of the rule file.
@@ -110,7 +135,9 @@ impl Rules {
             live: ArcSwap::from_pointee(Live::new(0, nothing, None, fallback_seed)),
             changed: channel::channel(0).0,
             reload: Mutex::default(),
+            sources: Mutex::default(),
             inline,
+            tcp_edges: Vec::new(),
             fallback_seed,
             policy,
             origin: Instant::now(),
@@ -135,25 +162,46 @@ impl Rules {
     /// wake. Gives the new generation, or the old one where nothing changed.
     ///
     /// # Errors
-    /// An id that the command line uses too, hooks or an arming that were not allowed; then the set in force stays.
+    /// An id that the command line uses too, a rule that can never act where it is meant to, hooks or an arming that were not
+    /// allowed; then the set in force stays.
     pub(crate) fn replace(&self, set: RuleSet, source: Source) -> Result<u64, Vec<Diagnostic>> {
-        let set = set.with_rules(self.inline.clone()).map_err(|report| report.findings().to_vec())?;
         self.policy.check(&set, &source)?;
+        self.fit(&set, &source)?;
+        let mut sources = lock(&self.sources);
+        let generation =
+            self.put((&set, &source), &sources.extra).map_err(|report| report.findings().to_vec())?;
+        (sources.file, sources.source) = (set, source);
         let mut reload = lock(&self.reload);
-        let now = self.live();
         reload.loaded_at = Some(SystemTime::now());
         reload.errors.clear();
         reload.unreadable = None;
-        if now.generation > 0 && now.set.fingerprint() == set.fingerprint() {
+        Ok(generation)
+    }
+
+    /// Puts other rules behind those of the file and of the command line.
+    ///
+    /// # Errors
+    /// An id that one of those uses too, or too many rules; then the set in force stays.
+    pub(crate) fn replace_extra(&self, extra: Extra) -> Result<u64, fault_rules::Report> {
+        let mut sources = lock(&self.sources);
+        let generation = self.put((&sources.file, &sources.source), &extra)?;
+        sources.extra = extra;
+        Ok(generation)
+    }
+
+    fn put(&self, (file, source): (&RuleSet, &Source), extra: &Extra) -> Result<u64, fault_rules::Report> {
+        let set = file.clone().with_rules(self.inline.clone())?.with_rules(extra.rules.clone())?;
+        let now = self.live();
+        if now.generation > 0 && now.set.fingerprint() == set.fingerprint() && now.ways == extra.ways {
             return Ok(now.generation);
         }
         let generation = now.generation + 1;
         self.gauges.adopt(&set);
+        let standins = Standins::resolve(&set); // may take a while, and no exchange waits for it
         let was_armed = (now.generation > 0).then_some(now.set.safety.armed);
         let armed = set.safety.armed;
-        let live = Live::new(generation, (set, source), Some(&now), self.fallback_seed);
-        self.live.store(Arc::new(live));
-        drop(reload);
+        let live = Live::new(generation, (set, source.clone()), Some(&now), self.fallback_seed);
+        self.live.store(Arc::new(Live { standins, ways: extra.ways.clone(), ..live }));
         match (was_armed, armed) {
             (Some(before), after) if before != after => self.follow_file(after),
             _ => self.wake_sleepers(),

@@ -82,8 +82,34 @@ impl H2Client {
         send.send_request(request, end).expect("a stream")
     }
 
+    /// The same on a connection that may be gone.
+    pub(crate) async fn try_start(
+        &self,
+        request: http::request::Builder,
+        end: bool,
+    ) -> Option<(ResponseFuture, SendStream<Bytes>)> {
+        let mut send = self.send.clone().ready().await.ok()?;
+        let request = request.version(http::Version::HTTP_2).body(()).expect("a request");
+        send.send_request(request, end).ok()
+    }
+
     pub(crate) fn request(&self, method: &str, target: &str) -> http::request::Builder {
         Request::builder().method(method).uri(format!("{}://test{target}", self.scheme))
+    }
+
+    /// Whether the server ends the connection; a deadline that only a bug meets says no.
+    pub(crate) async fn closed(&self) -> bool {
+        loop {
+            match self.send.clone().ready().await {
+                Ok(_) => tokio::time::sleep(std::time::Duration::from_millis(2)).await,
+                Err(_) => return true,
+            }
+        }
+    }
+
+    /// Waits until the server's settings are known, which limit what comes after.
+    pub(crate) async fn settled(&self) {
+        assert_eq!(self.get("/status/204").await.status, 204);
     }
 
     pub(crate) async fn get(&self, target: &str) -> Outcome {

@@ -111,6 +111,14 @@ impl Origin {
         Origin::start(answer_plainly)
     }
 
+    /// Answers 200 and its name.
+    pub(crate) fn named(name: &'static str) -> Origin {
+        Origin::start(move |_, tcp| match tcp.write_all(&sized(name.as_bytes())) {
+            Ok(()) => Then::Keep,
+            Err(_) => Then::Close,
+        })
+    }
+
     /// Requests whose header arrived.
     pub(crate) fn count(&self) -> usize {
         self.state.heads.load(Ordering::SeqCst)
@@ -147,6 +155,11 @@ pub(crate) fn answer_plainly(request: &Request, tcp: &mut TcpStream) -> Then {
         return Then::Close;
     }
     Then::Keep
+}
+
+/// An address that refuses connections.
+pub(crate) fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound")
 }
 
 pub(crate) fn sized(body: &[u8]) -> Vec<u8> {

@@ -39,6 +39,7 @@ impl Proxy {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             tls: false,
             upstream: Upstream::resolve(upstream).expect("an upstream"),
+            others: Vec::new(),
         };
         let mut config = Config::new(vec![edge]);
         config.threads = 2;
@@ -74,10 +75,16 @@ impl Plan {
         self
     }
 
+    /// With one more member of the edge's upstream.
+    pub(crate) fn and(self, member: SocketAddr) -> Plan {
+        let upstream = Upstream::resolve(&format!("http://{member}")).expect("an upstream");
+        self.with(|config| config.edges[0].others.push(upstream))
+    }
+
     pub(crate) fn start(self) -> Proxy {
         let running = start(self.config).expect("the proxy starts");
         Proxy {
-            addr: running.edges()[0].1,
+            addr: running.edges().first().map_or(running.admin(), |(_, addr)| *addr),
             admin: running.admin(),
             running: Some(running),
             folder: self.folder,
@@ -139,6 +146,11 @@ impl Proxy {
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
     }
 
+    pub(crate) fn post_accepted(&self, path: &str) {
+        let answer = self.ask_admin("POST", path, "");
+        assert_eq!(answer.status, 202, "{path}: {}", answer.text());
+    }
+
     /// The totals, once nothing is in flight; every row is checked on the way.
     pub(crate) fn books(&self) -> Value {
         self.books_of("/books")
@@ -170,6 +182,13 @@ impl Proxy {
         let answer = self.ask_admin("GET", "/ledger?tail=10000", "");
         let lines = answer.text();
         lines.lines().map(|line| serde_json::from_str(line).expect("JSON Lines")).collect()
+    }
+
+    /// The books of one rule; all of them zero where it was never eligible.
+    pub(crate) fn rule_books(&self, id: &str) -> Value {
+        let books = self.books();
+        let of_rule = |rule: &&Value| rule["id"] == id;
+        books["rules"].as_array().expect("rules").iter().find(of_rule).cloned().unwrap_or(Value::Null)
     }
 
     /// Saves new rules as an editor does: a new file over the old one.

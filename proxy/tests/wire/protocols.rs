@@ -141,6 +141,66 @@ fn grpc_keeps_its_trailers() {
     assert_eq!(proxy.books()["edges"][0]["delivered"], 3);
 }
 
+/// An origin that says its body back with trailers behind it.
+fn trailing() -> H2Origin {
+    H2Origin::start(|request, respond| async move {
+        let body = whole(request.into_body()).await;
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-sum", "1 2".parse().expect("a value"));
+        trailers.insert("content-length", "9".parse().expect("a value")); // has no place there
+        answer(respond, body, Some(trailers));
+    })
+}
+
+fn lost(proxy: &Proxy, what: &str) -> u64 {
+    proxy.status()["limits"]["met"][what].as_u64().expect("a count")
+}
+
+#[test]
+fn trailers_reach_an_http_1_client_that_asks_for_them() {
+    let origin = trailing();
+    let proxy = Proxy::before_url(&format!("h2c://{}", origin.addr)).start();
+    let mut client = proxy.client();
+    for body in ["hello", "0\r\n\r\n", "5\r\n"] {
+        let length = body.len();
+        client.send(format!(
+            "POST / HTTP/1.1\r\nHost: t\r\nTE: deflate, Trailers\r\nContent-Length: {length}\r\n\r\n{body}"
+        ));
+        assert_eq!(client.head().header("transfer-encoding"), Some("chunked"));
+        let expect = format!("{length:X}\r\n{body}\r\n0\r\nx-sum: 1 2\r\n\r\n");
+        assert_eq!(String::from_utf8_lossy(&client.exactly(expect.len())), expect);
+    }
+    assert_eq!(lost(&proxy, "lost_trailers"), 0);
+    client.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\nhi");
+    assert_eq!(client.answer(false).text(), "hi", "whoever does not ask gets none");
+    assert_eq!(client.ask("GET / HTTP/1.1\r\nHost: t\r\n\r\n").status, 200);
+    assert_eq!(lost(&proxy, "lost_trailers"), 2);
+}
+
+#[test]
+fn what_a_protocol_cannot_carry_is_counted() {
+    let origin = Origin::start(|_, tcp| {
+        tcp.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n").expect("taken");
+        tcp.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n")
+            .expect("taken");
+        tcp.write_all(b"2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n").expect("taken");
+        Then::Keep
+    });
+    let proxy = Proxy::before(origin.addr).start();
+    block_on(async {
+        let client = H2Client::connect(proxy.addr).await;
+        let outcome = client.get("/").await;
+        assert_eq!((outcome.status, outcome.body.as_slice()), (200, b"ok".as_slice()));
+        assert_eq!(outcome.trailers, None);
+    });
+    assert_eq!((lost(&proxy, "lost_interim"), lost(&proxy, "lost_trailers")), (1, 1));
+    let mut client = proxy.client();
+    client.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n");
+    assert_eq!(client.head().status, 103);
+    assert_eq!(client.answer(false).text(), "ok");
+    assert_eq!((lost(&proxy, "lost_interim"), lost(&proxy, "lost_trailers")), (1, 2));
+}
+
 #[test]
 fn http_2_all_the_way_with_an_h2c_upstream() {
     let origin = H2Origin::start(|request, respond| async move {

@@ -2,6 +2,7 @@
 
 mod import;
 mod mend;
+mod reshape;
 mod show;
 
 use std::fmt::Display;
@@ -9,12 +10,13 @@ use std::process::ExitCode;
 
 pub(crate) use import::ImportArgs;
 pub(crate) use mend::{RepairArgs, VerifyArgs};
+pub(crate) use reshape::{MergeArgs, RekeyArgs, SliceArgs};
 pub(crate) use show::{CatArgs, ExportArgs, InspectArgs};
 
 /// Import, inspect, check, repair and export captures.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum CapturesCommand {
-    /// Make a capture from access logs or HAR files.
+    /// Make a capture from access logs, HAR, mitmproxy flows, GoReplay files or packets.
     #[command(after_help = import::EXAMPLES)]
     Import(ImportArgs),
     /// Say what a capture holds: sessions, requests, span, routes, statuses, hosts.
@@ -29,9 +31,18 @@ pub(crate) enum CapturesCommand {
     /// Make a damaged or unclosed capture whole again.
     #[command(after_help = mend::REPAIR_EXAMPLES)]
     Repair(RepairArgs),
-    /// Write a capture as HAR or NDJSON.
+    /// Write a capture as HAR, .gor or NDJSON.
     #[command(after_help = show::EXPORT_EXAMPLES)]
     Export(ExportArgs),
+    /// Write a part of a capture: a time, sessions, a share of them, a route.
+    #[command(after_help = reshape::SLICE_EXAMPLES)]
+    Slice(SliceArgs),
+    /// Write several captures as one.
+    #[command(after_help = reshape::MERGE_EXAMPLES)]
+    Merge(MergeArgs),
+    /// Write a capture whose sessions go by another key.
+    #[command(after_help = reshape::REKEY_EXAMPLES)]
+    Rekey(RekeyArgs),
 }
 
 /// Runs the command. An error is for the caller to print, with exit code 104.
@@ -43,6 +54,9 @@ pub(crate) fn run(command: CapturesCommand) -> anyhow::Result<ExitCode> {
         CapturesCommand::Verify(args) => mend::verify(&args),
         CapturesCommand::Repair(args) => mend::repair(&args),
         CapturesCommand::Export(args) => show::export(&args),
+        CapturesCommand::Slice(args) => reshape::slice(&args),
+        CapturesCommand::Merge(args) => reshape::merge(&args),
+        CapturesCommand::Rekey(args) => reshape::rekey(&args),
     };
     match result {
         Err(err) if is_closed_pipe(&err) => Ok(ExitCode::SUCCESS),

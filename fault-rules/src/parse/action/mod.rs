@@ -16,16 +16,21 @@ use super::text::Text;
 use super::{Context, respond, units};
 use crate::action::{Action, Duplicate, Stale};
 use crate::limits;
+use crate::matcher::Matcher;
 
 pub(crate) use rate_limit::per_words;
 
 /// The one fault of a table (a rule or a branch of `one_of`) and the place of its key; `Err` when one is there and wrong.
-pub(crate) fn only(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> Result<Option<(Span, Action)>, ()> {
+pub(crate) fn only(
+    fields: &mut Fields<'_>,
+    on: Option<&Matcher>,
+    cx: &mut Context<'_>,
+) -> Result<Option<(Span, Action)>, ()> {
     let mut found: Option<(Span, &'static str, Option<Action>)> = None;
     let mut several = false;
     for name in KEYS {
         let Some(field) = fields.get(name) else { continue };
-        let action = read(&field, fields, cx);
+        let action = read(&field, fields, on, cx);
         let Some((_, earlier, _)) = &found else {
             found = Some((field.key, name, action));
             continue;
@@ -79,7 +84,12 @@ pub(crate) fn from_text(name: &str, text: Text<'_>, cx: &mut Context<'_>) -> Opt
     })
 }
 
-fn read(field: &Field<'_>, fields: &mut Fields<'_>, cx: &mut Context<'_>) -> Option<Action> {
+fn read(
+    field: &Field<'_>,
+    fields: &mut Fields<'_>,
+    on: Option<&Matcher>,
+    cx: &mut Context<'_>,
+) -> Option<Action> {
     let findings = &mut cx.findings;
     Some(match field.name {
         "respond" => Action::Respond(respond::field(field, cx)?),
@@ -100,7 +110,7 @@ fn read(field: &Field<'_>, fields: &mut Fields<'_>, cx: &mut Context<'_>) -> Opt
         "drop_response" => Action::DropResponse(drop_response::field(field, cx)?),
         "duplicate" => Action::Duplicate(duplicate(field, cx)?),
         "storm" => Action::Storm(storm::field(field, findings)?),
-        "outage" => Action::Outage(outage::field(field, fields, cx)?),
+        "outage" => Action::Outage(outage::field(field, fields, on, cx)?),
         "stale" => Action::Stale(Stale { age: units::duration_field(field, findings)? }),
         "goaway" => Action::Goaway(end::goaway(field, findings)?),
         _ => Action::WebsocketClose(end::websocket_close(field, findings)?),

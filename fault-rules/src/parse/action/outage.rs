@@ -3,15 +3,22 @@
 use std::time::Duration;
 
 use crate::action::{Failover, Outage, OutageMode};
+use crate::matcher::Matcher;
 use crate::parse::findings::{Findings, help};
+use crate::parse::on::group as group_of;
 use crate::parse::table::{Field, Fields};
 use crate::parse::text::Text;
-use crate::parse::{Context, delay, on, units, words};
+use crate::parse::{Context, delay, units, words};
 
 /// The value of an `outage` key, and the failover in the same table.
-pub(super) fn field(field: &Field<'_>, fields: &mut Fields<'_>, cx: &mut Context<'_>) -> Option<Outage> {
+pub(super) fn field(
+    field: &Field<'_>,
+    fields: &mut Fields<'_>,
+    on: Option<&Matcher>,
+    cx: &mut Context<'_>,
+) -> Option<Outage> {
     let outage = field.text("refuse", &mut cx.findings).and_then(|text| from_text(text, &mut cx.findings));
-    let failover = fields.optional("failover", |field| failover(field, cx));
+    let failover = fields.optional("failover", |field| failover(field, on, cx));
     Some(Outage { failover: failover?, ..outage? })
 }
 
@@ -32,11 +39,16 @@ pub(super) fn from_text(text: Text<'_>, findings: &mut Findings<'_>) -> Option<O
 }
 
 /// `{ to = "us", after = "20s", added_delay = "85ms", failback = "30s" }`.
-fn failover(field: &Field<'_>, cx: &mut Context<'_>) -> Option<Failover> {
+fn failover(field: &Field<'_>, on: Option<&Matcher>, cx: &mut Context<'_>) -> Option<Failover> {
     let mut fields = field.table("`failover`", &mut cx.findings)?;
     let to = fields.needed("to", "\"us\"", &mut cx.findings).and_then(|field| {
         let name = field.text("us", &mut cx.findings)?;
-        Some(on::group(name, cx)?.name)
+        let group = group_of(name, cx)?;
+        if on.is_some_and(|on| on.group.as_ref() == Some(&group)) {
+            let message = format!("group `{}` would take over from itself", group.name);
+            return cx.findings.error("E24", name.span(), help(message, "name another group in `to`"));
+        }
+        Some(group.name)
     });
     let after = fields.or("after", Duration::ZERO, |field| units::duration_field(field, &mut cx.findings));
     let added_delay = fields.optional("added_delay", |field| delay::field(field, cx));

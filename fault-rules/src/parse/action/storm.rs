@@ -59,7 +59,7 @@ fn backoff(text: Text<'_>, findings: &mut Findings<'_>) -> Option<Backoff> {
 }
 
 fn storm_when(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Vec<StormWhen>> {
-    let items = field.array(findings)?;
+    let items = field.short_array(limits::IN_A_ROW, findings)?;
     if items.is_empty() {
         return findings.error(
             "E21",

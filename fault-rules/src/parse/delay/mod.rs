@@ -87,16 +87,21 @@ fn recorded(name: Text<'_>, scale: f64, cx: &mut Context<'_>) -> Option<Dist> {
         let what = help(format!("times {scale} is no stretch of a delay"), "write a factor above 0, to 1000");
         return cx.findings.error("E07", name.span(), what);
     }
+    let key = (name.str().to_owned(), scale.to_bits());
+    if let Some(known) = cx.recorded.get(&key) {
+        return Some(Dist::Recorded(known.clone()));
+    }
     let what = match (cx.loader.latencies)(name.str()) {
         Ok(routes) => {
             cx.loaded = crate::delay::fingerprint(&routes, cx.loaded);
-            match Recorded::new(name.str(), scale, &routes) {
-                Some(recorded) => return Some(Dist::Recorded(Arc::new(recorded))),
-                None => help(
-                    format!("`{}` knows of no exchange how long it took", name.str()),
-                    "record one through the proxy, or give percentiles: `p50 80ms, p99 900ms`",
-                ),
+            if let Some(recorded) = Recorded::new(name.str(), scale, &routes).map(Arc::new) {
+                cx.recorded.insert(key, recorded.clone());
+                return Some(Dist::Recorded(recorded));
             }
+            help(
+                format!("`{}` knows of no exchange how long it took", name.str()),
+                "record one through the proxy, or give percentiles: `p50 80ms, p99 900ms`",
+            )
         }
         Err(error) => help(
             format!("the capture `{}` cannot be read: {error}", name.str()),

@@ -2,28 +2,38 @@
 
 use toml::de::DeValue;
 
+use crate::limits;
 use crate::matcher::Statuses;
-use crate::parse::findings::{Findings, help};
+use crate::parse::findings::{Findings, Span, help};
 use crate::parse::table::Field;
 use crate::parse::text::Text;
 
 /// The value of a `status` key: text, a number, or an array of both.
 pub(crate) fn field(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Statuses> {
     let DeValue::Array(items) = field.value.get_ref() else {
-        return Some(Statuses { ranges: one(field.value, findings)? });
+        let ranges = one(field.value, findings)?;
+        return statuses(ranges, field.span(), findings);
     };
     if items.is_empty() {
         let what = help("no status at all", "leave `status` out for all statuses");
         return findings.error("E11", field.span(), what);
     }
     let read: Vec<_> = items.iter().map(|item| one(item, findings)).collect();
-    let ranges = read.into_iter().collect::<Option<Vec<_>>>()?;
-    Some(Statuses { ranges: ranges.concat() })
+    let ranges = read.into_iter().collect::<Option<Vec<_>>>()?.concat();
+    statuses(ranges, field.span(), findings)
 }
 
 /// The word behind `->`.
 pub(crate) fn from_text(text: Text<'_>, findings: &mut Findings<'_>) -> Option<Statuses> {
-    Some(Statuses { ranges: ranges(text, findings)? })
+    let ranges = ranges(text, findings)?;
+    statuses(ranges, text.span(), findings)
+}
+
+fn statuses(ranges: Vec<(u16, u16)>, span: Span, findings: &mut Findings<'_>) -> Option<Statuses> {
+    if ranges.len() <= limits::IN_A_ROW {
+        return Some(Statuses { ranges });
+    }
+    findings.error("E11", span, help("more than 100 statuses", "write ranges: `500..599`"))
 }
 
 fn one(value: &toml::Spanned<DeValue<'_>>, findings: &mut Findings<'_>) -> Option<Vec<(u16, u16)>> {

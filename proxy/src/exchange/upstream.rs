@@ -1,0 +1,76 @@
+//! Where an exchange goes: a member of its edge, or one of a group that has taken over.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use pingora_core::upstreams::peer::HttpPeer;
+
+use super::{Identity, Open};
+use crate::shared::Shared;
+use crate::upstream::{Member, Standin, choose};
+
+/// What is known of an exchange's way.
+#[derive(Debug, Default)]
+pub(super) struct Way {
+    /// Place of the member that the request is meant for.
+    chosen: usize,
+    /// How many places further it has moved since.
+    moved: usize,
+    failed_over: Option<Arc<Standin>>,
+}
+
+impl Way {
+    /// By the name of the operation; in turns where nobody asked for one.
+    pub(super) fn of(edge: usize, identity: Option<&Identity>, shared: &Shared) -> Self {
+        let edge = &shared.edges[edge];
+        let n = edge.members.len();
+        let chosen = match identity.filter(|identity| !identity.op.is_empty()) {
+            _ if n == 1 => 0,
+            Some(identity) => choose(&identity.op, identity.attempt, n),
+            None => edge.turn.fetch_add(1, Ordering::Relaxed) % n,
+        };
+        Way { chosen, ..Way::default() }
+    }
+}
+
+impl Open {
+    /// Where the request goes, as things stand: the one place that knows members, outages and gRPC.
+    pub(crate) fn peer(&self, shared: &Shared) -> HttpPeer {
+        let member = self.member(shared);
+        match &self.way.failed_over {
+            Some(standin) => member.replaced_by(standin, self.grpc),
+            None => member.peer(self.grpc).clone(),
+        }
+    }
+
+    /// The member that the request is meant for.
+    pub(crate) fn member<'a>(&self, shared: &'a Shared) -> &'a Member {
+        let members = &shared.edges[self.edge].members;
+        &members[(self.way.chosen + self.way.moved) % members.len()]
+    }
+
+    /// An outage sends it to another group.
+    pub(crate) fn fail_over(&mut self, to: Arc<Standin>) {
+        self.way.failed_over = Some(to);
+    }
+
+    /// A member takes no connections, so nothing was sent: goes on to the next, as long as each was asked once. Not where a
+    /// rule has touched the exchange, since that might hide a fault; and not to another group, since other rules would
+    /// be about it then.
+    pub(crate) fn move_on(&mut self, shared: &Shared) -> bool {
+        let members = &shared.edges[self.edge].members;
+        if self.is_touched() || self.way.failed_over.is_some() {
+            return false;
+        }
+        let groups = &self.live.set.groups;
+        let from = &members[self.way.chosen].authority;
+        while self.way.moved + 1 < members.len() {
+            self.way.moved += 1;
+            let to = &self.member(shared).authority;
+            if groups.iter().all(|group| group.has(from) == group.has(to)) {
+                return true;
+            }
+        }
+        false
+    }
+}

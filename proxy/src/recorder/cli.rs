@@ -1,0 +1,91 @@
+//! The flags of `squall proxy` that are about recording.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use captures::header::Options;
+
+use super::Rotation;
+use crate::Config;
+use crate::cli::{bytes, duration};
+
+/// How `squall proxy` records.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Recording")]
+pub(crate) struct RecordingArgs {
+    /// Record to this capture; an existing one is continued.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Record replayed traffic as well.
+    #[arg(long, requires = "record")]
+    record_replays: bool,
+    /// Request bodies and WebSocket messages are recorded up to this size.
+    #[arg(long, value_name = "SIZE", default_value = "1MB", value_parser = body_limit)]
+    body_limit: usize,
+    /// Begin the next file (capture-0001.zst, …) when one is this large. SIGUSR2 begins it at once.
+    #[arg(long, value_name = "SIZE", requires = "record", value_parser = file_size)]
+    rotate_size: Option<u64>,
+    /// Begin the next file when one is this old.
+    #[arg(long, value_name = "TIME", requires = "record", value_parser = duration)]
+    rotate_time: Option<Duration>,
+    /// Keep the newest files of the recording, this much together, and remove older ones: always-on recording.
+    #[arg(long, value_name = "SIZE", requires = "record", value_parser = file_size)]
+    ring: Option<u64>,
+    /// A block is written when it is this old: what a crash costs at most.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    block_time: Duration,
+    /// A block is written when it holds this much before compression.
+    #[arg(long, value_name = "SIZE", default_value = "1MB", value_parser = file_size)]
+    block_size: u64,
+    /// Wait for the disk (fdatasync) after so many blocks; 0: only when a file is closed, so that a power cut may cost what
+    /// the kernel had not written yet.
+    #[arg(long, value_name = "BLOCKS", default_value_t = 0)]
+    sync_blocks: u32,
+}
+
+impl RecordingArgs {
+    /// Fills in what the flags say.
+    pub(crate) fn apply(self, config: &mut Config) {
+        config.record = self.record;
+        config.record_replays = self.record_replays;
+        config.body_limit = self.body_limit;
+        config.rotation = Rotation { size: self.rotate_size, age: self.rotate_time, ring: self.ring };
+        config.blocks = Options {
+            block_bytes: usize::try_from(self.block_size).unwrap_or(usize::MAX),
+            block_age_us: crate::time::micros(self.block_time),
+            sync_blocks: self.sync_blocks,
+            ..Options::default()
+        };
+    }
+}
+
+/// A size above zero.
+fn file_size(text: &str) -> Result<u64, String> {
+    match bytes(text)? {
+        0 => Err("a size above zero: 256MB".to_owned()),
+        size => Ok(size as u64),
+    }
+}
+
+fn body_limit(text: &str) -> Result<usize, String> {
+    let size = bytes(text)?;
+    if size <= MAX_BODY_LIMIT { Ok(size) } else { Err("at most 16MB".to_owned()) }
+}
+
+/// Bodies wait in memory until they are written.
+const MAX_BODY_LIMIT: usize = 16_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_need_units_and_bodies_stay_small() {
+        assert_eq!(
+            (file_size("64KB"), body_limit("0B"), body_limit("64KB")),
+            (Ok(64_000), Ok(0), Ok(64_000))
+        );
+        assert!(file_size("64").is_err() && file_size("0MB").is_err());
+        assert!(body_limit("64").is_err() && body_limit("1GB").is_err() && body_limit("17MB").is_err());
+    }
+}
