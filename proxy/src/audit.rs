@@ -5,6 +5,8 @@
 //! the difference less than once in a million runs: the interval that is shown (99.9 %) would by itself fail one sound rule
 //! in a thousand. A rule has never matched where it was armed with its window open and no exchange was about it.
 
+use std::time::Instant;
+
 use fault_rules::{Rule, stats};
 use serde::Serialize;
 
@@ -14,6 +16,8 @@ use crate::books::{Counts, RuleBooks};
 #[derive(Debug, Default)]
 pub(crate) struct RuleScope {
     pub(crate) books: RuleBooks,
+    /// When it last met an exchange.
+    pub(crate) met_at: Option<Instant>,
     asked: Asked,
     units: Units,
     delay: DelayScope,
@@ -89,6 +93,7 @@ impl RuleScope {
     /// One more exchange that the rule is about. `unit`: a hash of what is selected as one; `None`: not known.
     pub(crate) fn note(&mut self, asked: f64, unit: Option<u64>, selected: bool) {
         self.books.eligible += 1;
+        self.met_at = Some(Instant::now());
         self.asked.note(asked);
         if let Some(hash) = unit {
             self.units.note(Unit { hash, asked, selected });
@@ -149,7 +154,7 @@ impl RuleBooks {
             if 0 < delay.early {
                 return Some(format!("{} of its {} delays were too short", delay.early, delay.count));
             }
-            let grace = LATE_US.max(delay.asked_mean_us / 10.0);
+            let grace = LATE_US.max(delay.asked_mean_us / 2.0);
             if LEAST_UNITS <= delay.count && grace < delay.error_p50_us as f64 {
                 return Some(format!(
                     "asks for delays of {:.1} ms and half of them took {:.1} ms more",
@@ -311,8 +316,9 @@ const SAMPLE: usize = 1_024;
 const LEAST_UNITS: u64 = 30;
 const SHOWN: f64 = 0.999;
 const JUDGED: f64 = 1.0 - 1e-6;
-/// A delay that is longer than asked by this and by a tenth, at the median, is no longer that delay.
-const LATE_US: f64 = 10_000.0;
+/// A delay that is longer than asked by this and by a half, at the median, is no longer that delay. Less than that is what a
+/// busy machine adds to everything; the figures tell it.
+const LATE_US: f64 = 250_000.0;
 
 #[cfg(test)]
 mod tests {
@@ -409,8 +415,8 @@ mod tests {
         assert!((100..=107).contains(&delay.error_p50_us) && delay.error_p99_us < 110, "{delay:?}");
         assert!((delay.actual_mean_us - 200_149.0).abs() < 0.1);
         assert!(delayed(&|n| if n == 7 { -1 } else { 1 }).missed.expect("missed").contains("1 of its 1000"));
-        assert!(delayed(&|_| 30_000).missed.expect("missed").contains("30."));
-        assert_eq!(delayed(&|_| 15_000).missed, None, "below a tenth");
+        assert!(delayed(&|_| 300_000).missed.expect("missed").contains("half of them"));
+        assert_eq!(delayed(&|_| 30_000).missed, None, "a busy machine");
         for us in [0, 1, 15, 16, 17, 31, 32, 1_000, 123_456_789, u64::MAX] {
             let us_kept = us.min((1 << 40) - 1);
             assert!(us_kept <= bucket_end(bucket(us)) && bucket_end(bucket(us)) <= us_kept + us_kept / 16);

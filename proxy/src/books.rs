@@ -9,7 +9,7 @@
 //! seen              = recorded + shed + not_recorded
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -243,10 +243,15 @@ impl Scope {
         Snapshot { in_flight: in_flight + seen() - before, edges }
     }
 
-    /// The books of every rule that was eligible or is in force, judged.
-    pub(crate) fn rule_books(&self, rules: &Rules) -> Vec<RuleBooks> {
+    /// The books of every rule that was eligible or is in force, judged. A rule of a replay that only others met (`totals` are
+    /// the books of everybody) was not left out by mistake.
+    pub(crate) fn rule_books(&self, rules: &Rules, totals: &Scope) -> Vec<RuleBooks> {
         let since = rules.since_start(self.started);
-        let judge = |scope: &RuleScope| scope.judged(rules.was_open_since(&scope.books.id, since));
+        let met_by_others = if self.run.is_some() { totals.met_since(self.started) } else { BTreeSet::new() };
+        let judge = |scope: &RuleScope| {
+            let id = &scope.books.id;
+            scope.judged(rules.was_open_since(id, since) && !met_by_others.contains(id))
+        };
         let counted = lock(&self.rules);
         let mut books: Vec<_> = counted.values().map(judge).collect();
         let live = rules.live();
@@ -254,6 +259,15 @@ impl Scope {
         let silent = silent.map(|rule| judge(&RuleScope::unmatched(rule))).collect::<Vec<_>>();
         books.extend(silent);
         books
+    }
+}
+
+impl Scope {
+    /// Rules that an exchange was about since then.
+    fn met_since(&self, since: Instant) -> BTreeSet<String> {
+        let rules = lock(&self.rules);
+        let met = rules.iter().filter(|(_, scope)| scope.met_at.is_some_and(|at| since <= at));
+        met.map(|(id, _)| id.clone()).collect()
     }
 }
 

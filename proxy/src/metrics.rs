@@ -160,7 +160,7 @@ fn rules(registry: &Registry, shared: &Shared) -> prometheus::Result<()> {
         "Exchanges by rule: eligible, selected, suppressed, applied.",
         &["rule", "stage"],
     )?;
-    for books in shared.totals.rule_books(&shared.rules) {
+    for books in shared.totals.rule_books(&shared.rules, &shared.totals) {
         let stages = [
             ("eligible", books.eligible),
             ("selected", books.selected),

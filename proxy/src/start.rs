@@ -230,7 +230,7 @@ impl Running {
         for edge in &edges {
             edge.shed.iter().for_each(|(why, count)| *shed.entry(why.clone()).or_default() += count);
         }
-        let rules = self.shared.totals.rule_books(&self.shared.rules);
+        let rules = self.shared.totals.rule_books(&self.shared.rules, &self.shared.totals);
         let lifted = self.shared.rules.standing.lifted();
         FinalBooks {
             recorded: edges.iter().map(|edge| edge.recorded).sum(),

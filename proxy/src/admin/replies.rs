@@ -62,7 +62,7 @@ pub(super) fn metrics(shared: &Shared) -> Answer {
 pub(super) fn books(shared: &Shared, run: Option<&str>) -> Answer {
     let books = |scope: &Scope| {
         let Snapshot { in_flight, edges } = scope.snapshot();
-        let rules = scope.rule_books(&shared.rules);
+        let rules = scope.rule_books(&shared.rules, &shared.totals);
         let lifted = shared.rules.standing.lifted();
         Books {
             run: scope.run.clone(),

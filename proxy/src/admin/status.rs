@@ -25,7 +25,7 @@ fn status(shared: &Shared) -> Value {
     let live = rules.live();
     let reload = rules.reload_state();
     let lifted = rules.standing.lifted();
-    let books = shared.totals.rule_books(rules);
+    let books = shared.totals.rule_books(rules, &shared.totals);
     value!({
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
