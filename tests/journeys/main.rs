@@ -11,6 +11,7 @@ mod company;
 mod demo;
 mod edges;
 mod faults;
+mod formats;
 mod holding;
 mod hundredfold;
 mod killing;
