@@ -12,6 +12,7 @@ mod company;
 mod demo;
 mod edges;
 mod faults;
+mod formats;
 mod guarding;
 mod holding;
 mod hooks;
