@@ -5,6 +5,7 @@
 //! ever lost from the books.
 
 mod bodies;
+mod caps;
 mod counting;
 mod identity;
 mod plan;
@@ -37,6 +38,7 @@ pub(crate) use plan::{Became, Part, Plan, Wish};
 pub(crate) use settle::{Ending, Recorded};
 pub(crate) use streams::{StreamBudget, StreamLog, is_event_stream, kind as stream_kind};
 
+use caps::ActiveGuard;
 use identity::Asked;
 use upstream::Way;
 
@@ -104,8 +106,6 @@ pub(crate) enum Fate {
     /// A rule ended it without an answer: place in the plan.
     Dropped(usize),
 }
-
-struct ActiveGuard(Arc<Shared>);
 
 impl Exchange {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
@@ -236,55 +236,8 @@ impl Open {
         self.identity = Some(identity);
     }
 
-    /// Safety comes before every rule: a breached cap lifts them all, this exchange included.
-    fn respect_caps(&mut self, shared: &Arc<Shared>) {
-        let affected = self.plan.is_open_for_certain(&self.live);
-        if !affected && self.plan.is_open() {
-            self.share_open = true; // a rate limit may grant, a storm may not be set off
-            return;
-        }
-        if !self.note_share(affected, shared) && affected {
-            self.take_place(shared);
-        }
-    }
-
-    /// A rule whose effect depended on something now takes effect. False: that is one too many, and nothing happens.
-    pub(crate) fn takes_effect(&mut self, shared: &Arc<Shared>) -> bool {
-        if self.share_open && self.note_share(true, shared) {
-            return false;
-        }
-        self.active.is_some() || self.take_place(shared)
-    }
-
-    /// Takes a place among the exchanges under a fault. False: that is one too many.
-    fn take_place(&mut self, shared: &Arc<Shared>) -> bool {
-        let fits = shared.rules.gauges.enter();
-        self.active = Some(ActiveGuard(shared.clone()));
-        if !fits {
-            shared.rules.lift("max_active: too many exchanges under a fault at once", true);
-            self.plan.suppress_open(Why::Cap);
-        }
-        fits
-    }
-
-    /// Counts the exchange, once, in the share of those affected. True: the share is too large, so the rules are
-    /// lifted and nothing more happens to this exchange.
-    pub(crate) fn note_share(&mut self, affected: bool, shared: &Shared) -> bool {
-        self.share_open = false;
-        let Some(breach) = shared.rules.gauges.note(affected, shared.rules.now()) else { return false };
-        let reason = format!(
-            "max_affected: {} of {} exchanges in 10 s, the cap is {}%",
-            breach.affected,
-            breach.total,
-            breach.cap * 100.0
-        );
-        shared.rules.lift(&reason, true);
-        self.plan.suppress_open(Why::Cap);
-        true
-    }
-
     /// The origin's status is known: rules that waited for it are about this exchange, or not.
-    pub(crate) fn answered(&mut self, shared: &Shared) {
+    pub(crate) fn answered(&mut self, shared: &Arc<Shared>) {
         if self.plan.matched.is_empty() {
             return;
         }
@@ -293,8 +246,8 @@ impl Open {
         let live = self.live.clone();
         let status_alone = |part: &Part| live.set.rules()[part.rule].on.status().is_some();
         let certain = self.plan.parts.iter().any(|part| part.became == Became::Open && status_alone(part));
-        if self.share_open && certain {
-            self.note_share(true, shared);
+        if certain {
+            self.takes_effect(shared);
         }
     }
 
@@ -430,12 +383,6 @@ pub(crate) fn authority(request: &RequestHeader) -> &str {
 
 pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
-}
-
-impl Drop for ActiveGuard {
-    fn drop(&mut self) {
-        self.0.rules.gauges.leave();
-    }
 }
 
 impl Drop for Exchange {
