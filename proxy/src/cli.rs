@@ -433,4 +433,32 @@ mod tests {
         check("host", None);
         check("99999", None);
     }
+
+    #[test]
+    fn upstreams_of_one_edge_are_its_members() {
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            args: ProxyArgs,
+        }
+        let edges = |line: &str| {
+            let command = <Command as clap::Parser>::try_parse_from(line.split_whitespace());
+            command.expect("flags").args.edges(false).map(|(edges, _)| edges)
+        };
+        let two = edges(
+            "proxy --listen a=0 --listen b=0 --upstream a=http://127.0.0.1:1 --upstream b=http://127.0.0.1:2 \
+             --upstream a=http://127.0.0.1:3",
+        );
+        let members: Vec<Vec<String>> = two
+            .expect("edges")
+            .iter()
+            .map(|edge| edge.upstreams().map(Upstream::authority).collect())
+            .collect();
+        assert_eq!(members, [vec!["127.0.0.1:1", "127.0.0.1:3"], vec!["127.0.0.1:2"]]);
+        let nobody = edges("proxy --listen a=0 --listen b=0 --upstream a=http://127.0.0.1:1").unwrap_err();
+        assert!(nobody.to_string().contains("--upstream b=http://HOST:PORT"), "{nobody}");
+        let twice = edges("proxy --listen 0 --upstream http://127.0.0.1:1 --upstream http://127.0.0.1:1");
+        let wrong = Config::new(twice.expect("edges")).check().unwrap_err();
+        assert!(wrong.to_string().contains("127.0.0.1:1 twice"), "{wrong}");
+    }
 }
