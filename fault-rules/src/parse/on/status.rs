@@ -58,7 +58,7 @@ fn range(text: Text<'_>, findings: &mut Findings<'_>) -> Option<(u16, u16)> {
     let word = text.str();
     let class = word.strip_suffix("xx").and_then(|class| class.parse::<u16>().ok());
     let found = match (class, word.split_once("..")) {
-        (Some(class), _) => (1..=5).contains(&class).then_some((class * 100, class * 100 + 99)),
+        (Some(class), _) => (1..=5).contains(&class).then(|| (class * 100, class * 100 + 99)),
         (None, Some((from, to))) => number(from).zip(number(to)).filter(|(from, to)| from <= to),
         (None, None) => number(word).map(|status| (status, status)),
     };
