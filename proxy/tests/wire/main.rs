@@ -33,4 +33,5 @@ mod streams;
 mod tcp;
 mod tcp_faults;
 mod timing;
+mod toxics;
 mod toxiproxy;
