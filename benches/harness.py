@@ -75,10 +75,10 @@ class Bench:
         ready = os.environ.get("SQUALL_BIN_DIR")
         return Path(ready).resolve() if ready else self.cargo()
 
-    def build_example(self, name):
-        """A test origin of `replayer/examples`, built in release mode."""
+    def build_example(self, name, package="replayer"):
+        """A program of the package's `examples`, built in release mode."""
         ready = Path(os.environ.get("SQUALL_BIN_DIR", "/nowhere")) / "examples" / name
-        return ready if ready.exists() else self.cargo("-p", "replayer", "--example", name) / "examples" / name
+        return ready if ready.exists() else self.cargo("-p", package, "--example", name) / "examples" / name
 
     def cargo(self, *what):
         # every core may build

@@ -1,4 +1,4 @@
-//! Real files of other people: every one is imported whole, and comes back equal from both exports.
+//! Real files of other people: every one is imported whole, and comes back equal from every export.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use captures::export::{har, ndjson};
+use captures::export::{gor, har, ndjson};
 use captures::header::{FileHeader, Options};
 use captures::import::{self, Format, ImportOptions, Numbering, Tally};
 use captures::{Exchange, Reader, Redactor, Writer};
@@ -43,7 +43,7 @@ fn read(path: &Path) -> Vec<Exchange> {
     sorted(Reader::open(path).unwrap().exchanges().map(Result::unwrap).collect())
 }
 
-/// File to capture, capture to HAR and NDJSON, and those to exchanges again: all equal.
+/// File to capture, capture to HAR, .gor and NDJSON, and those to exchanges again: all equal.
 fn check_round_trip(path: &Path, response_bodies: bool) {
     let (_, _, mut imported) = import(path, response_bodies);
     let mut redactor = Redactor::new([3; 32]);
@@ -60,13 +60,15 @@ fn check_round_trip(path: &Path, response_bodies: bool) {
         assert!(captures::verify::verify(&capture).unwrap().is_clean());
         let exchanges = read(&capture);
         assert_eq!(exchanges, sorted(imported.clone()), "{}", path.display());
-        let exports: [(&str, Format); 2] = [("export.har", Format::Har), ("export.ndjson", Format::Ndjson)];
+        let exports =
+            [("export.har", Format::Har), ("export.gor", Format::Gor), ("export.ndjson", Format::Ndjson)];
         for (name, format) in exports {
             let export = dir.path().join(name);
             let out = BufWriter::new(File::create(&export).unwrap());
             let reader = Reader::open(&capture).unwrap();
             let exported = match format {
                 Format::Har => har::write(reader, out),
+                Format::Gor => gor::write(reader, out),
                 _ => ndjson::write(reader, out),
             };
             assert_eq!(exported.unwrap().exchanges, exchanges.len() as u64);
@@ -153,6 +155,18 @@ fn every_archive_comes_back_equal() {
     for path in har_files("").unwrap_or_default() {
         for response_bodies in [false, true] {
             check_round_trip(&path, response_bodies);
+        }
+    }
+}
+
+#[test]
+fn every_file_of_flows_and_of_packets_comes_back_equal() {
+    for name in ["mitmproxy-flows", "pcap-http", "pcap-websocket"] {
+        let Some(dir) = data(name) else { return };
+        for entry in fs::read_dir(dir).unwrap() {
+            for response_bodies in [false, true] {
+                check_round_trip(&entry.as_ref().unwrap().path(), response_bodies);
+            }
         }
     }
 }

@@ -190,6 +190,12 @@ impl Rule {
         select::selection_roll(seed, self, facts).is_some_and(|roll| self.rate.hits(roll))
     }
 
+    /// The roll that its rate is held against for this exchange, matched or not; `None`: it lacks the key.
+    #[must_use]
+    pub fn roll(&self, seed: u64, facts: &Facts<'_>) -> Option<u64> {
+        select::selection_roll(seed, self, facts)
+    }
+
     fn selected(
         &self,
         (idx, roll): (usize, u64),

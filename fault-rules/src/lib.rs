@@ -25,6 +25,7 @@ pub mod select;
 pub mod shape;
 mod shard;
 pub mod state;
+pub mod stats;
 mod tcp;
 mod window;
 

@@ -9,7 +9,7 @@
 //! seen              = recorded + shed + not_recorded
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -17,6 +17,8 @@ use std::time::Instant;
 use captures::opset::OpSet;
 use serde::Serialize;
 
+use crate::audit::{DelayBooks, RuleScope};
+use crate::rules::Rules;
 use crate::sync::lock;
 
 /// Counts by name: of a rule, or of a reason.
@@ -82,10 +84,22 @@ pub struct RuleBooks {
     pub applied: u64,
     /// What the rate is a share of: `request`, `operation`, `session`, `connection`, `header`, `cookie`.
     pub by: &'static str,
-    /// The rate the rule asks for, 0 to 1.
+    /// The rate the rule asks for, 0 to 1; where it was edited meanwhile, its mean over the eligible.
     pub asked_rate: f64,
     /// Selected over eligible, 0 to 1; 0 where nothing was eligible.
     pub realised_rate: f64,
+    /// How many different keys were looked at (a sample of at most 1,024 where exchanges share theirs); `None`: not known.
+    pub units: Option<u64>,
+    /// The 99.9 % interval of the realised rate over these units.
+    pub rate_low: Option<f64>,
+    /// Its upper end.
+    pub rate_high: Option<f64>,
+    /// It was armed with its window open at some moment.
+    pub was_open: bool,
+    /// Its delays; `None`: none was waited for to its end.
+    pub delay: Option<DelayBooks>,
+    /// Why it did not do what it asked for; `None`: it did, or that cannot be told.
+    pub missed: Option<String>,
 }
 
 /// Everything counted for one purpose: since the start, or for one replay.
@@ -96,7 +110,7 @@ pub(crate) struct Scope {
     pub(crate) started: Instant,
     in_flight: AtomicI64,
     edges: Vec<EdgeScope>,
-    rules: Mutex<BTreeMap<String, RuleBooks>>,
+    rules: Mutex<BTreeMap<String, RuleScope>>,
     seen_ops: Option<Mutex<OpSet>>,
     ended: Mutex<Ended>,
 }
@@ -107,7 +121,6 @@ pub(crate) struct Snapshot {
     /// Exchanges that the rows do not tell whole.
     pub(crate) in_flight: i64,
     pub(crate) edges: Vec<EdgeBooks>,
-    pub(crate) rules: Vec<RuleBooks>,
 }
 
 #[derive(Debug)]
@@ -175,7 +188,7 @@ impl Scope {
         self.in_flight.fetch_sub(1, Ordering::AcqRel);
     }
 
-    pub(crate) fn rules(&self, post: impl FnOnce(&mut BTreeMap<String, RuleBooks>)) {
+    pub(crate) fn rules(&self, post: impl FnOnce(&mut BTreeMap<String, RuleScope>)) {
         post(&mut lock(&self.rules));
     }
 
@@ -226,23 +239,42 @@ impl Scope {
         };
         let before = seen();
         let in_flight = self.in_flight();
-        let (edges, rules) = (self.edge_books(), self.rule_books());
-        Snapshot { in_flight: in_flight + seen() - before, edges, rules }
+        let edges = self.edge_books();
+        Snapshot { in_flight: in_flight + seen() - before, edges }
     }
 
-    pub(crate) fn rule_books(&self) -> Vec<RuleBooks> {
-        lock(&self.rules).values().cloned().map(RuleBooks::rated).collect()
+    /// The books of every rule that was eligible or is in force, judged. A rule of a replay that only others met (`totals` are
+    /// the books of everybody) was not left out by mistake.
+    pub(crate) fn rule_books(&self, rules: &Rules, totals: &Scope) -> Vec<RuleBooks> {
+        let since = rules.since_start(self.started);
+        let met_by_others = if self.run.is_some() { totals.met_since(self.started) } else { BTreeSet::new() };
+        let judge = |scope: &RuleScope| {
+            let id = &scope.books.id;
+            scope.judged(rules.was_open_since(id, since) && !met_by_others.contains(id))
+        };
+        let counted = lock(&self.rules);
+        let mut books: Vec<_> = counted.values().map(judge).collect();
+        let live = rules.live();
+        let silent = live.set.rules().iter().filter(|rule| !counted.contains_key(&rule.id));
+        let silent = silent.map(|rule| judge(&RuleScope::unmatched(rule))).collect::<Vec<_>>();
+        books.extend(silent);
+        books
     }
 }
 
-impl RuleBooks {
-    #[expect(clippy::cast_precision_loss, reason = "a share of counts far below 2^53")]
-    fn rated(mut self) -> Self {
-        if self.eligible > 0 {
-            self.realised_rate = self.selected as f64 / self.eligible as f64;
-        }
-        self
+impl Scope {
+    /// Rules that an exchange was about since then.
+    fn met_since(&self, since: Instant) -> BTreeSet<String> {
+        let rules = lock(&self.rules);
+        let met = rules.iter().filter(|(_, scope)| scope.met_at.is_some_and(|at| since <= at));
+        met.map(|(id, _)| id.clone()).collect()
     }
+}
+
+/// What the rules did not do that they asked for, in words.
+pub(crate) fn missed(rules: &[RuleBooks]) -> Vec<String> {
+    let words = |rule: &RuleBooks| Some(format!("{} {}", rule.id, rule.missed.as_ref()?));
+    rules.iter().filter_map(words).collect()
 }
 
 /// Adds one under a name.

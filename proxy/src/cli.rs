@@ -4,20 +4,21 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 
 use crate::config::{Config, EdgeConfig, TlsFiles, Upstream, random_seed};
+use crate::ending::{self, CiVerdict};
 use crate::limits::Limits;
 use crate::recorder::cli::RecordingArgs;
+use crate::signals::Signals;
 use crate::start::{FinalBooks, Running, start};
 use crate::tcp::{self, TcpEdgeConfig};
+use crate::{TOKEN_VARIABLE, Token};
 
 /// Record traffic inline and inject faults into it.
 #[derive(Debug, Args)]
@@ -45,10 +46,20 @@ pub struct ProxyArgs {
     /// Append one line of JSON for every fault to this file.
     #[arg(long, value_name = "FILE", help_heading = "Faults")]
     ledger: Option<PathBuf>,
-    /// Admin API: books, ledger, status, metrics. Loopback only. Port 0 takes 28080 beside an edge on 8080, and so on,
-    /// if it is free.
+    /// Let the rule file run commands ([[hook]]): freeze or kill a process, fail a disk. They are undone at the end.
+    #[arg(long, help_heading = "Faults")]
+    allow_hooks: bool,
+    /// At the end judge whether every rule did what it asked for: exit 113 where one missed its target, never matched, or lines
+    /// of the ledger were lost; 108 where a guard or a cap ended the faults.
+    #[arg(long, help_heading = "Faults")]
+    ci: bool,
+    /// Admin API: books, ledger, status, metrics, rules. Beyond loopback only with a token. Port 0 takes 28080 beside an edge
+    /// on 8080, and so on, if it is free.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = address)]
     admin: SocketAddr,
+    /// The admin API wants the token in this file (or in SQUALL_ADMIN_TOKEN) with every request.
+    #[arg(long, value_name = "FILE")]
+    admin_token_file: Option<PathBuf>,
     /// Worker threads [default: one for each core].
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -86,25 +97,32 @@ pub struct ProxyArgs {
     json: Option<PathBuf>,
 }
 
-/// Runs the proxy until SIGINT or SIGTERM. 104: the command line, a file or a port is wrong.
+/// Runs the proxy until SIGINT or SIGTERM; SIGHUP reads the rules again, SIGUSR1 lifts them. 104: the command line, a file or
+/// a port is wrong; 113 and 108: see `--ci`.
 ///
 /// # Errors
 /// The proxy cannot start, or the books cannot be written.
 pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
-    let json = args.json.clone();
+    let (json, ci) = (args.json.clone(), args.ci);
     let config = args.config()?;
     raise_open_files();
+    refuse_huge_pages();
     let signals = Signals::install()?;
     let running = start(config.clone())?;
     announce(&running, &config);
     signals.serve(&running);
     println!("stopping: exchanges finish, at most {:?}; Ctrl-C again stops at once", config.grace);
     let books = running.stop(|| signals.stops() > 1);
-    summarise(&books);
+    ending::summarise(&books);
     if let Some(path) = json {
         write_json(&path, &books).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    Ok(ExitCode::SUCCESS)
+    if !ci {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let CiVerdict { code, word, reasons } = ending::judge(&books);
+    println!("ci: {word} ({code}){}{}", if reasons.is_empty() { "" } else { ": " }, reasons.join("; "));
+    Ok(ExitCode::from(code))
 }
 
 /// As many files as the system allows without being asked: each connection is one, and each of its requests another.
@@ -113,6 +131,14 @@ fn raise_open_files() {
     let most = getrlimit(Resource::Nofile).maximum;
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }) {
         tracing::debug!(%error, "the limit on open files stays");
+    }
+}
+
+/// In huge pages all of a buffer is resident as soon as one byte of it was used: an idle HTTP/2 connection would hold
+/// 45 KB instead of 28, and requests would be no faster.
+fn refuse_huge_pages() {
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "huge pages stay");
     }
 }
 
@@ -130,6 +156,8 @@ impl ProxyArgs {
             config.redaction_key =
                 hex_key(&key).context("SQUALL_REDACTION_KEY wants 64 hexadecimal digits")?;
         }
+        config.admin_token = admin_token(self.admin_token_file.as_deref())?;
+        config.allow_hooks = self.allow_hooks;
         config.threads = self.threads.unwrap_or(config.threads);
         config.tls = tls;
         config.admin = self.admin;
@@ -226,43 +254,14 @@ fn announce(running: &Running, config: &Config) {
     if rules > 0 && running.is_armed() {
         println!("{rules} rules armed, seed {:#x}", running.seed());
     } else if rules > 0 {
-        println!(
-            "NOT ARMED: not every edge listens on loopback, so no fault fires until you type: squall arm http://{}",
-            running.admin()
-        );
+        let why = match running.armed_word() {
+            Some(false) => "the rule file says armed = false",
+            _ => "not every edge listens on loopback or on an address of [safety] listen",
+        };
+        println!("NOT ARMED: {why}, so no fault fires until you type: squall arm http://{}", running.admin());
     }
     // a pipe that is closed must not take the proxy with it
     let _ = std::io::stdout().flush();
-}
-
-fn summarise(books: &FinalBooks) {
-    for edge in &books.edges {
-        let sum = |counts: &crate::Counts| counts.values().sum::<u64>();
-        println!(
-            "edge {}: {} seen, {} forwarded, {} answered or ended by rules, {} recorded, {} shed",
-            edge.name,
-            edge.seen,
-            edge.forwarded,
-            sum(&edge.short_circuited) + sum(&edge.dropped) + sum(&edge.cut),
-            edge.recorded,
-            sum(&edge.shed),
-        );
-    }
-    for edge in &books.tcp_edges {
-        let sum = |counts: &crate::Counts| counts.values().sum::<u64>();
-        println!(
-            "edge {}: {} connections, {} connected, {} ended by rules, {} B to the upstream, {} B to clients",
-            edge.name,
-            edge.accepted,
-            edge.connected,
-            sum(&edge.refused) + sum(&edge.dropped) + sum(&edge.cut),
-            edge.request.went,
-            edge.response.went,
-        );
-    }
-    if books.unfinished > 0 {
-        println!("{} connections were cut off at the end of the grace time", books.unfinished);
-    }
 }
 
 fn write_json(path: &PathBuf, books: &FinalBooks) -> anyhow::Result<()> {
@@ -272,80 +271,20 @@ fn write_json(path: &PathBuf, books: &FinalBooks) -> anyhow::Result<()> {
     Ok(file.flush()?)
 }
 
-/// What a signal asks for that is no stop.
-#[derive(Debug, Clone, Copy)]
-enum Order {
-    Reload,
-    Rotate,
-}
-
-/// SIGINT and SIGTERM stop, SIGHUP reloads, SIGUSR2 begins the next file of the recording.
-struct Signals {
-    runtime: tokio::runtime::Runtime,
-    stops: Arc<AtomicUsize>,
-    stopped: tokio::sync::watch::Receiver<usize>,
-    orders: std::cell::RefCell<tokio::sync::mpsc::Receiver<Order>>,
-}
-
-impl Signals {
-    /// Installed before anything starts, so that no signal finds the default action.
-    fn install() -> anyhow::Result<Signals> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("squall-signals")
-            .enable_all()
-            .build()?;
-        let stops = Arc::<AtomicUsize>::default();
-        let (tell, stopped) = tokio::sync::watch::channel(0);
-        let (order, orders) = tokio::sync::mpsc::channel(4);
-        let _context = runtime.enter();
-        let (mut int, mut term, mut hup, mut usr2) = (
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::hangup())?,
-            signal(SignalKind::user_defined2())?,
-        );
-        let count = stops.clone();
-        runtime.spawn(async move {
-            loop {
-                let order_of = tokio::select! {
-                    _ = int.recv() => None,
-                    _ = term.recv() => None,
-                    _ = hup.recv() => Some(Order::Reload),
-                    _ = usr2.recv() => Some(Order::Rotate),
-                };
-                if let Some(asked) = order_of {
-                    let _ = order.try_send(asked); // full: the same was asked a moment ago
-                    continue;
-                }
-                tell.send_replace(count.fetch_add(1, Ordering::AcqRel) + 1);
-            }
-        });
-        drop(_context);
-        Ok(Signals { runtime, stops, stopped, orders: std::cell::RefCell::new(orders) })
-    }
-
-    fn stops(&self) -> usize {
-        self.stops.load(Ordering::Acquire)
-    }
-
-    /// Blocks until the first stop, carrying out what other signals ask for.
-    fn serve(&self, running: &Running) {
-        let mut stopped = self.stopped.clone();
-        let mut orders = self.orders.borrow_mut();
-        self.runtime.block_on(async {
-            loop {
-                tokio::select! {
-                    _ = stopped.wait_for(|stops| *stops > 0) => return,
-                    Some(order) = orders.recv() => match order {
-                        Order::Reload => running.reload(),
-                        Order::Rotate => running.rotate_recording(),
-                    },
-                }
-            }
-        });
-    }
+/// The token of a file, else of the environment.
+fn admin_token(file: Option<&Path>) -> anyhow::Result<Option<Token>> {
+    let (text, place) = match (file, std::env::var(TOKEN_VARIABLE)) {
+        (Some(path), _) => {
+            let text = std::fs::read_to_string(path);
+            (
+                text.with_context(|| format!("--admin-token-file {}", path.display()))?,
+                path.display().to_string(),
+            )
+        }
+        (None, Ok(text)) => (text, TOKEN_VARIABLE.to_owned()),
+        (None, Err(_)) => return Ok(None),
+    };
+    Token::new(&text).map(Some).map_err(|why| anyhow!("{place}: {why}"))
 }
 
 /// `127.0.0.1:8080`, `:8080` or `8080`; without a host the loopback is meant.
@@ -413,7 +352,10 @@ Examples:
     squall proxy --listen db=tcp://127.0.0.1:5433 --upstream db=tcp://127.0.0.1:5432 \\
                  --fault 'edge db delay 40ms' --fault 'edge db reset after 100000 B of body 1% of connections'
   In Toxiproxy's place: its client libraries make the edges and the faults
-    squall proxy --admin 127.0.0.1:8474";
+    squall proxy --admin 127.0.0.1:8474
+  The kill switch, from anywhere on this machine; or with its admin listener:
+    kill -USR1 PID
+    squall lift http://127.0.0.1:28080";
 
 #[cfg(test)]
 mod tests {
@@ -432,5 +374,33 @@ mod tests {
         check("[::1]:80", Some("[::1]:80"));
         check("host", None);
         check("99999", None);
+    }
+
+    #[test]
+    fn upstreams_of_one_edge_are_its_members() {
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            args: ProxyArgs,
+        }
+        let edges = |line: &str| {
+            let command = <Command as clap::Parser>::try_parse_from(line.split_whitespace());
+            command.expect("flags").args.edges(false).map(|(edges, _)| edges)
+        };
+        let two = edges(
+            "proxy --listen a=0 --listen b=0 --upstream a=http://127.0.0.1:1 --upstream b=http://127.0.0.1:2 \
+             --upstream a=http://127.0.0.1:3",
+        );
+        let members: Vec<Vec<String>> = two
+            .expect("edges")
+            .iter()
+            .map(|edge| edge.upstreams().map(Upstream::authority).collect())
+            .collect();
+        assert_eq!(members, [vec!["127.0.0.1:1", "127.0.0.1:3"], vec!["127.0.0.1:2"]]);
+        let nobody = edges("proxy --listen a=0 --listen b=0 --upstream a=http://127.0.0.1:1").unwrap_err();
+        assert!(nobody.to_string().contains("--upstream b=http://HOST:PORT"), "{nobody}");
+        let twice = edges("proxy --listen 0 --upstream http://127.0.0.1:1 --upstream http://127.0.0.1:1");
+        let wrong = Config::new(twice.expect("edges")).check().unwrap_err();
+        assert!(wrong.to_string().contains("127.0.0.1:1 twice"), "{wrong}");
     }
 }

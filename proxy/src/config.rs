@@ -10,17 +10,19 @@ use url::{Host, Url};
 
 use crate::limits::Limits;
 use crate::recorder::Rotation;
-use crate::{Error, TcpEdgeConfig};
+use crate::{Error, TcpEdgeConfig, Token};
 
 /// Everything `squall proxy` needs to know. Build one with [`Config::new`] and fill in the rest.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// At least one; the first is where replays come in.
+    /// The first is where replays come in. There may be none: plain-TCP edges can be made through the admin API.
     pub edges: Vec<EdgeConfig>,
     /// Plain-TCP edges; more may come through the admin API.
     pub tcp_edges: Vec<TcpEdgeConfig>,
-    /// The admin listener. Loopback only, unless it is told otherwise nowhere.
+    /// The admin listener. Beyond loopback only with a token.
     pub admin: SocketAddr,
+    /// What every request to the admin API must bring.
+    pub admin_token: Option<Token>,
     /// Capture file to record to.
     pub record: Option<PathBuf>,
     /// When a file of the recording ends and the next begins.
@@ -38,6 +40,8 @@ pub struct Config {
     pub rules: Option<PathBuf>,
     /// Rules of the command line.
     pub inline_rules: Vec<Rule>,
+    /// Rule files may run commands at the ends of windows.
+    pub allow_hooks: bool,
     /// Seed for selection where the rule file gives none.
     pub seed: u64,
     /// Ledger file.
@@ -64,6 +68,19 @@ pub struct Config {
     pub upstream_timeout: Duration,
     /// At a stop, exchanges get this long to finish.
     pub grace: Duration,
+    /// For tests: the fault path panics there. Nothing outside of tests sets it.
+    #[doc(hidden)]
+    pub stumble: Option<Stumble>,
+}
+
+/// Where a test wants the fault path to panic.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stumble {
+    /// While the rules are asked.
+    Planning,
+    /// While bytes flow under a shape.
+    Shaping,
 }
 
 /// One edge: where clients come in, and where their requests go.
@@ -120,6 +137,7 @@ impl Config {
             edges,
             tcp_edges: Vec::new(),
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+            admin_token: None,
             record: None,
             rotation: Rotation::default(),
             blocks: Options::default(),
@@ -128,6 +146,7 @@ impl Config {
             redaction_key: random_key(),
             rules: None,
             inline_rules: Vec::new(),
+            allow_hooks: false,
             seed: 0,
             ledger: None,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
@@ -141,27 +160,22 @@ impl Config {
             connect_timeout: Duration::from_secs(5),
             upstream_timeout: Duration::from_secs(60),
             grace: Duration::from_secs(30),
+            stumble: None,
         }
     }
 
-    /// Does every edge listen on loopback? Only then do rules arm themselves.
-    #[must_use]
-    pub fn is_local(&self) -> bool {
+    /// Where all edges listen.
+    pub(crate) fn listens(&self) -> impl Iterator<Item = SocketAddr> {
         let tcp = self.tcp_edges.iter().map(|edge| edge.listen);
-        self.edges.iter().map(|edge| edge.listen).chain(tcp).all(|listen| listen.ip().is_loopback())
+        self.edges.iter().map(|edge| edge.listen).chain(tcp)
     }
 
     /// Checks what does not need the machine.
     ///
     /// # Errors
-    /// No edge, an edge named twice, an upstream given twice for one edge, TLS without a certificate, an admin listener that others could reach.
+    /// An edge named twice, an upstream given twice for one edge, TLS without a certificate, an admin listener that others could reach.
     pub fn check(&self) -> Result<(), Error> {
         let wrong = |text: String| Err(Error::Config(text));
-        if self.edges.is_empty() && self.tcp_edges.is_empty() && self.admin.port() == 0 {
-            return wrong(
-                "no edge: give --listen ADDR and --upstream URL, or --admin ADDR to make edges through its API".into(),
-            );
-        }
         let tcp = self.tcp_edges.iter().map(|edge| &edge.name);
         let names: Vec<_> = self.edges.iter().map(|edge| &edge.name).chain(tcp).collect();
         for (at, name) in names.iter().enumerate() {
@@ -182,9 +196,9 @@ impl Config {
                 return wrong(format!("edge `{}` wants TLS: give --tls-cert and --tls-key", edge.name));
             }
         }
-        if !self.admin.ip().is_loopback() {
+        if !self.admin.ip().is_loopback() && self.admin_token.is_none() {
             return wrong(format!(
-                "--admin {}: the admin listener has no token yet, keep it on loopback",
+                "--admin {}: beyond loopback the admin API wants a token: give --admin-token-file FILE or SQUALL_ADMIN_TOKEN",
                 self.admin
             ));
         }

@@ -38,6 +38,9 @@ pub(crate) struct Line {
     pub(crate) actual_us: u64,
     /// Why it was not done.
     pub(crate) suppressed: Option<&'static str>,
+    /// How a command ended; of hooks only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) outcome: Option<String>,
     /// The replay it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) run: Option<Arc<str>>,
@@ -120,13 +123,16 @@ impl Ledger {
         self.shared.lines.load(Ordering::Relaxed)
     }
 
-    /// The newest lines, oldest first, at most `n`, of one replay or of all.
-    pub(crate) fn tail(&self, run: Option<&str>, n: usize) -> Vec<Arc<Line>> {
+    /// The newest lines behind the `after`-th, oldest first, at most `n`, of one replay or of all; and how many lines there
+    /// were up to now.
+    pub(crate) fn tail(&self, run: Option<&str>, after: u64, n: usize) -> (Vec<Arc<Line>>, u64) {
         let tail = lock(&self.shared.tail);
+        let lines = self.lines();
         let of_run = |line: &&Arc<Line>| run.is_none_or(|run| line.run.as_deref() == Some(run));
-        let mut newest: Vec<_> = tail.iter().rev().filter(of_run).take(n).cloned().collect();
+        let behind = usize::try_from(lines.saturating_sub(after)).unwrap_or(usize::MAX);
+        let mut newest: Vec<_> = tail.iter().rev().take(behind).filter(of_run).take(n).cloned().collect();
         newest.reverse();
-        newest
+        (newest, lines)
     }
 }
 
@@ -150,12 +156,12 @@ fn write(lines: &Receiver<Message>, shared: &Shared, mut file: Option<BufWriter<
                     shared.lost.fetch_add(1, Ordering::Relaxed);
                     tracing::debug!(%error, "ledger line lost");
                 }
-                shared.lines.fetch_add(1, Ordering::Relaxed);
                 let mut tail = lock(&shared.tail);
                 if tail.len() == TAIL {
                     tail.pop_front();
                 }
                 tail.push_back(Arc::from(line));
+                shared.lines.fetch_add(1, Ordering::Relaxed);
             }
             Ok(Message::Flush(done)) => {
                 flush(&mut file);

@@ -13,15 +13,19 @@
 //! what they shed.
 
 mod admin;
+mod audit;
 mod books;
 pub mod cli;
 
 mod config;
 mod conn;
+mod downstream;
+mod ending;
 mod error;
 mod exchange;
 mod faults;
 mod gate;
+mod hooks;
 mod ledger;
 mod limits;
 mod listen;
@@ -32,6 +36,7 @@ mod runs;
 mod serve;
 mod service;
 mod shared;
+mod signals;
 mod start;
 mod sync;
 mod tcp;
@@ -40,11 +45,16 @@ mod timer;
 mod tls;
 mod upstream;
 
+pub use admin::{TOKEN_VARIABLE, Token};
+pub use audit::DelayBooks;
 pub use books::{Counts, EdgeBooks, RuleBooks};
+#[doc(hidden)]
+pub use config::Stumble;
 pub use config::{Config, EdgeConfig, TlsFiles, Upstream};
 pub use error::Error;
+pub use hooks::HookBooks;
 pub use limits::{HalfClose, Limits};
 pub use recorder::Rotation;
-pub use rules::latencies;
+pub use rules::{GuardBooks, latencies};
 pub use start::{FinalBooks, Running, start};
 pub use tcp::{TcpBytes, TcpEdgeBooks, TcpEdgeConfig};

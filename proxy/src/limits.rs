@@ -32,9 +32,12 @@ pub struct Limits {
     /// A request's header must be whole so long after its first byte; else it is answered 408.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub header_timeout: Duration,
-    /// A client may pause so long inside a request's body.
+    /// A client may pause so long inside a request's body. On HTTP/2 it is the upstream's time that ends such a pause.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     pub body_timeout: Duration,
+    /// A client may take nothing of its answer for so long; on HTTP/2 it must take 64 KB of a stream in that time.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub send_timeout: Duration,
     /// What a client gets that closes its sending side after a request, on HTTP/1: the answer, or nothing, since it looks
     /// like one that left.
     #[arg(long, value_enum, default_value_t = HalfClose::Abort)]
@@ -58,6 +61,7 @@ pub(crate) enum Met {
     HeaderTime,
     HeaderSize,
     BodyTime,
+    SendTime,
     Idle,
     Malformed,
     LostInterim,
@@ -77,6 +81,7 @@ impl Default for Limits {
             max_buffered: 256_000_000,
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(60),
+            send_timeout: Duration::from_secs(60),
             half_close: HalfClose::Abort,
         }
     }
@@ -103,9 +108,11 @@ impl Limits {
         if self.max_buffered < LEAST_BUFFERED {
             return wrong("--max-buffered wants 1MB or more");
         }
-        let times = [self.header_timeout, self.body_timeout];
+        let times = [self.header_timeout, self.body_timeout, self.send_timeout];
         if times.iter().any(|time| time.is_zero() || LONGEST < *time) {
-            return wrong("--header-timeout and --body-timeout want more than 0s, and at most 365d");
+            return wrong(
+                "--header-timeout, --body-timeout and --send-timeout want more than 0s, and at most 365d",
+            );
         }
         Ok(())
     }
@@ -123,12 +130,13 @@ impl Meets {
 }
 
 /// In the order of [`Met`].
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     "connections",
     "buffered",
     "header_timeout",
     "header_size",
     "body_timeout",
+    "send_timeout",
     "idle_timeout",
     "malformed",
     "lost_interim",
@@ -197,6 +205,7 @@ mod tests {
         check("--max-buffered 1KB");
         check("--header-timeout 0s");
         check("--body-timeout 5");
+        check("--send-timeout 0s");
         check("--header-timeout 500d");
         check("--half-close maybe");
     }

@@ -83,6 +83,7 @@ pub(crate) fn scrape(shared: &Shared) -> prometheus::Result<String> {
     tcp(&registry, shared)?;
     rules(&registry, shared)?;
     limits(&registry, shared)?;
+    guards(&registry, shared)?;
     state(&registry, shared)?;
     let mut text = Vec::new();
     let encoder = TextEncoder::new();
@@ -159,7 +160,7 @@ fn rules(registry: &Registry, shared: &Shared) -> prometheus::Result<()> {
         "Exchanges by rule: eligible, selected, suppressed, applied.",
         &["rule", "stage"],
     )?;
-    for books in shared.totals.rule_books() {
+    for books in shared.totals.rule_books(&shared.rules, &shared.totals) {
         let stages = [
             ("eligible", books.eligible),
             ("selected", books.selected),
@@ -192,6 +193,16 @@ fn limits(registry: &Registry, shared: &Shared) -> prometheus::Result<()> {
         let gauge = IntGauge::with_opts(Opts::new(name, help))?;
         gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         registry.register(Box::new(gauge))?;
+    }
+    Ok(())
+}
+
+fn guards(registry: &Registry, shared: &Shared) -> prometheus::Result<()> {
+    let trips =
+        counter(registry, "squall_proxy_guard_trips_total", "Trips of guards.", &["guard", "action"])?;
+    for books in shared.rules.guard_books(std::time::Duration::ZERO) {
+        let trip = trips.with_label_values(&[books.name.as_str(), books.action]);
+        trip.inc_by(u64::from(books.tripped_at_us.is_some()));
     }
     Ok(())
 }

@@ -7,24 +7,30 @@
 //!
 //! Between requests a connection waits outside pingora's request machinery, which alone would hold 30 KB.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use pingora_core::apps::HttpServerApp;
+use futures_util::FutureExt;
+use h2::Reason;
+use pingora_core::apps::{HttpServerApp, ReusedHttpStream};
+use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::{
     H2Accept, HttpSession as H2Session, default_h2_options, handshake,
 };
-use pingora_core::protocols::{Digest, GetSocketDigest};
 use pingora_proxy::HttpProxy;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::{Instant, Sleep};
 use tokio_rustls::TlsAcceptor;
 
 use crate::books::bump;
-use crate::conn::{Bounds, Conn, ConnCtl, HeaderBounds, Raw, Refusal};
+use crate::conn::{Bounds, Conn, ConnCtl, Farewell, HeaderBounds, Raw, Refusal};
 use crate::limits::{HalfClose, Met};
 use crate::service::Service;
 use crate::shared::{Alive, Shared};
@@ -34,14 +40,16 @@ pub(crate) struct Server {
     pub(crate) shared: Arc<Shared>,
     proxy: Arc<HttpProxy<Service>>,
     tls: Option<TlsAcceptor>,
+    /// For pingora, which only looks at it.
+    draining: watch::Receiver<bool>,
 }
 
 impl Server {
     pub(crate) fn new(shared: Arc<Shared>, proxy: HttpProxy<Service>, tls: Option<TlsAcceptor>) -> Self {
-        Server { shared, proxy: Arc::new(proxy), tls }
+        Server { draining: shared.draining(), shared, proxy: Arc::new(proxy), tls }
     }
 
-    /// Serves one connection to its end.
+    /// Serves one connection to its end. What it needs only at first is boxed: idle connections are many.
     pub(crate) async fn connection(
         self: Arc<Self>,
         tcp: TcpStream,
@@ -49,28 +57,34 @@ impl Server {
         _alive: Alive,
     ) {
         let ctl = Arc::new(ConnCtl::new(self.shared.next_connection(), edge, peer));
-        let wants_tls = self.shared.edges[edge].tls;
-        let (raw, mut http2) = match (&self.tls, wants_tls) {
-            (Some(acceptor), true) => {
-                let accepted = self.unless_draining(HANDSHAKE_LIMIT, acceptor.accept(tcp));
-                let Some(Ok(tls)) = Box::pin(accepted).await else { return };
-                let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-                (Raw::Tls(Box::new(tls)), http2)
-            }
-            _ => (Raw::Plain(tcp), false),
-        };
-        let total = self.shared.gate.buffered.clone();
-        let Ok(mut conn) = Conn::new(raw, ctl, self.bounds(), total) else { return };
-        if !wants_tls {
-            http2 = match self.first_bytes(&mut conn).await {
-                Some(http2) => http2,
-                None => return,
-            };
+        match Box::pin(self.greet(tcp, ctl.clone())).await {
+            Some((conn, true)) => Box::pin(self.http2(conn)).await,
+            Some((conn, false)) => self.http1(conn).await,
+            None => {}
         }
-        if http2 {
-            Box::pin(self.http2(conn)).await;
-        } else {
-            self.http1(conn).await;
+        if ctl.was_deaf() {
+            self.shared.meets.note(Met::SendTime);
+        }
+    }
+
+    /// TLS, and which HTTP it is: under TLS, ALPN says; clear text says so by its first bytes. `None`: the client left,
+    /// or stayed silent.
+    async fn greet(&self, tcp: TcpStream, ctl: Arc<ConnCtl>) -> Option<(Box<Conn>, bool)> {
+        let total = self.shared.gate.buffered.clone();
+        match (&self.tls, self.shared.edges[ctl.edge].tls) {
+            (Some(acceptor), true) => {
+                let tls = self.unless_draining(HANDSHAKE_LIMIT, acceptor.accept(tcp)).await?.ok()?;
+                let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
+                Some((Box::new(Conn::new(Raw::Tls(Box::new(tls)), ctl, self.bounds(), total)), http2))
+            }
+            _ => {
+                let mut conn = Box::new(Conn::new(Raw::Plain(tcp), ctl, self.bounds(), total));
+                if !self.first_bytes(&mut conn).await {
+                    return None;
+                }
+                let http2 = conn.starts_with_h2_preface().await.ok()?;
+                Some((conn, http2))
+            }
         }
     }
 
@@ -79,6 +93,7 @@ impl Server {
         let limits = &self.shared.config.limits;
         Bounds {
             header: HeaderBounds { time: limits.header_timeout, size: limits.max_header },
+            send_timeout: limits.send_timeout,
             half_close: limits.half_close == HalfClose::Deliver,
         }
     }
@@ -94,20 +109,12 @@ impl Server {
         }
     }
 
-    /// Clear text says by its first bytes whether it is HTTP/2. `None`: the client left, or stayed silent.
-    async fn first_bytes(&self, conn: &mut Conn) -> Option<bool> {
-        if !self.park(conn).await {
-            return None;
-        }
-        Box::pin(conn.starts_with_h2_preface()).await.ok()
-    }
-
-    /// Waits for the next request. False: the connection is to be closed.
-    async fn park(&self, conn: &mut Conn) -> bool {
+    /// Waits for the first bytes of a client. False: it left, or stayed silent.
+    async fn first_bytes(&self, conn: &mut Conn) -> bool {
         let mut draining = self.shared.draining();
         tokio::select! {
             biased; // a request that is there already is served, even while draining
-            ready = conn.park() => ready.unwrap_or(false),
+            ready = poll_fn(|cx| conn.poll_park(cx)) => ready.unwrap_or(false),
             // what the kernel holds, the reactor may not have told yet
             _ = draining.wait_for(|draining| *draining) => conn.has_bytes(),
             () = tokio::time::sleep(self.shared.config.idle_timeout) => {
@@ -117,26 +124,23 @@ impl Server {
         }
     }
 
-    async fn http1(&self, mut conn: Conn) {
-        let draining = self.shared.draining();
-        let limits = &self.shared.config.limits;
-        while self.park(&mut conn).await {
-            let ctl = conn.ctl().clone();
+    async fn http1(&self, mut conn: Box<Conn>) {
+        let ctl = conn.ctl().clone();
+        // These live as long as the connection: made anew for each request they would cost more than the rest of it.
+        let mut draining = self.shared.draining();
+        let drained = pin!(draining.wait_for(|draining| *draining).map(drop));
+        let alarm = pin!(tokio::time::sleep(self.shared.config.idle_timeout));
+        let mut rest = Rest { drained, alarm, shared: &self.shared };
+        while rest.park(&mut conn).await {
             let hooked = ctl.hooked();
             conn.begin_request();
-            let mut session = ServerSession::new_http1(Box::new(conn));
-            // until the header is read this is the longest pause in it, which our stream bounds before; then the header
-            // says whether to keep alive
-            session.set_keepalive(Some(limits.header_timeout.as_secs() + HEADER_SLACK_S));
-            session.set_read_timeout(Some(limits.body_timeout));
-            session.set_abort_on_close(limits.half_close == HalfClose::Abort);
-            let reused = self.proxy.process_new_http(session, &draining).await;
+            let reused = self.exchange(conn).await;
             if ctl.hooked() == hooked {
                 self.unhooked(&ctl);
             }
             let lingering = ctl.take_lingering();
             // None: closed, or its bytes were not all HTTP
-            let Some((stream, settings)) = reused.map(pingora_core::apps::ReusedHttpStream::consume) else {
+            let Some((stream, settings)) = reused.map(ReusedHttpStream::consume) else {
                 if let Some(socket) = lingering {
                     Box::pin(linger(socket)).await;
                 }
@@ -144,26 +148,36 @@ impl Server {
             };
             drop(settings); // pipelining is off, so they carry no bytes
             let Ok(same) = stream.into_any().downcast::<Conn>() else { return };
-            conn = *same;
+            conn = same;
         }
     }
 
-    async fn http2(&self, mut conn: Conn) {
+    /// One exchange of an HTTP/1 connection, which comes back if it may be used again. No `async fn`: the connection's own
+    /// task would keep room for the session.
+    fn exchange(&self, conn: Box<Conn>) -> impl Future<Output = Option<ReusedHttpStream>> {
+        let limits = &self.shared.config.limits;
+        let mut session = ServerSession::new_http1(conn);
+        // until the header is read this is the longest pause in it, which our stream bounds before; then the header
+        // says whether to keep alive
+        session.set_keepalive(Some(limits.header_timeout.as_secs() + HEADER_SLACK_S));
+        session.set_read_timeout(Some(limits.body_timeout));
+        session.set_abort_on_close(limits.half_close == HalfClose::Abort);
+        self.proxy.process_new_http(session, &self.draining)
+    }
+
+    async fn http2(&self, mut conn: Box<Conn>) {
         conn.speak_h2();
         let ctl = conn.ctl().clone();
-        let digest = Arc::new(Digest {
-            proxy_digest: Some(conn.proxy_digest()),
-            socket_digest: conn.get_socket_digest(),
-            ..Digest::default()
-        });
+        let Ok(proxy_digest) = conn.proxy_digest() else { return };
+        let digest = Arc::new(Digest { proxy_digest: Some(proxy_digest), ..Digest::default() });
         let limits = &self.shared.config.limits;
         let mut options = default_h2_options();
         options
             .max_concurrent_streams(limits.max_streams)
             .max_header_list_size(u32::try_from(limits.max_header).unwrap_or(u32::MAX))
             .max_send_buffer_size(SEND_BUFFER);
-        let shaken = self.unless_draining(HANDSHAKE_LIMIT, handshake(Box::new(conn), Some(options)));
-        let Some(Ok(mut http2)) = shaken.await else { return };
+        let shaken = self.unless_draining(HANDSHAKE_LIMIT, handshake(conn, Some(options)));
+        let Some(Ok(mut http2)) = Box::pin(shaken).await else { return };
         let mut draining = self.shared.draining();
         let (mut drained, mut asked_to_leave) = (false, false);
         let mut rejected = 0;
@@ -174,6 +188,14 @@ impl Server {
                 _ = draining.wait_for(|draining| *draining), if !drained => {
                     drained = true;
                     http2.graceful_shutdown();
+                    continue;
+                }
+                how = ctl.farewell() => {
+                    match how {
+                        Farewell::Goaway(code) if code == u32::from(Reason::NO_ERROR) => http2.graceful_shutdown(),
+                        Farewell::Goaway(code) => http2.abrupt_shutdown(code.into()),
+                        Farewell::Reset => return ctl.reset_on_close(),
+                    }
                     continue;
                 }
                 () = self.idle(&ctl) => {
@@ -192,7 +214,9 @@ impl Server {
                         self.refused(ctl.edge, "parse"); // pingora answers 405 before any hook
                     }
                     let open = OpenStream::of(&ctl, self.shared.alive());
-                    tokio::spawn(stream(self.proxy.clone(), session, self.shared.draining(), open));
+                    let mut session = ServerSession::new_http2(session);
+                    session.set_write_timeout(Some(limits.send_timeout));
+                    tokio::spawn(stream(self.proxy.clone(), session, self.draining.clone(), open));
                 }
                 Ok(Some(H2Accept::Rejected)) => {
                     self.refused(ctl.edge, "parse");
@@ -243,6 +267,41 @@ impl Server {
     }
 }
 
+/// What ends an HTTP/1 connection's wait for its next request, beside its client.
+struct Rest<'a, F> {
+    drained: Pin<&'a mut F>,
+    alarm: Pin<&'a mut Sleep>,
+    shared: &'a Shared,
+}
+
+impl<F: Future<Output = ()>> Rest<'_, F> {
+    /// Waits for the next request. False: the connection is to be closed.
+    async fn park(&mut self, conn: &mut Conn) -> bool {
+        let mut until = None;
+        let limit = self.shared.config.idle_timeout;
+        let wait = |cx: &mut Context<'_>| {
+            // a request that is there already is served, even while draining
+            if let Poll::Ready(ready) = conn.poll_park(cx) {
+                return Poll::Ready(ready.unwrap_or(false));
+            }
+            // what the kernel holds, the reactor may not have told yet
+            if self.shared.is_draining() || self.drained.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(conn.has_bytes());
+            }
+            let until = *until.get_or_insert_with(|| Instant::now() + limit);
+            loop {
+                ready!(self.alarm.as_mut().poll(cx));
+                if until <= self.alarm.deadline() {
+                    self.shared.meets.note(Met::Idle);
+                    return Poll::Ready(false);
+                }
+                self.alarm.as_mut().reset(until); // it was set for an earlier wait
+            }
+        };
+        poll_fn(wait).await
+    }
+}
+
 /// A stream of an HTTP/2 connection, counted for as long as it is open.
 struct OpenStream(Arc<ConnCtl>, #[expect(dead_code, reason = "held for its drop")] Alive);
 
@@ -261,11 +320,11 @@ impl Drop for OpenStream {
 
 async fn stream(
     proxy: Arc<HttpProxy<Service>>,
-    session: H2Session,
+    session: ServerSession,
     draining: watch::Receiver<bool>,
     open: OpenStream,
 ) {
-    proxy.process_new_http(ServerSession::new_http2(session), &draining).await;
+    proxy.process_new_http(session, &draining).await;
     drop(open);
 }
 

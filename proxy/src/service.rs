@@ -17,10 +17,10 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::conn::{BodyFraming, Conn, ConnCtl, last_chunk};
-use crate::exchange::{Arrival, ERROR, Exchange, FAULT, Open, SQUALL_HEADERS};
+use crate::exchange::{Arrival, ERROR, Exchange, FAULT, Open, SQUALL_HEADERS, bears_ours};
 use crate::faults::copies::Copies;
 use crate::faults::waiting::Woken;
-use crate::faults::{self, Next, cut, delay, duplicate, stale, waiting};
+use crate::faults::{self, INJECTED, Next, delay, duplicate, shape, stale, waiting};
 use crate::limits::Met;
 use crate::shared::Shared;
 
@@ -64,8 +64,16 @@ impl ProxyHttp for Service {
         if let Some(open) = ctx.get().filter(|open| open.is_recorded(&self.shared)) {
             open.keep_head(head(session));
         }
-        match faults::before_upstream(session, ctx).await? {
-            Next::Forward => Ok(false),
+        // boxed, and only where there is something to do: pingora makes room for all of this for each request
+        let next = match ctx.peek().is_some_and(|open| open.plan.is_open()) {
+            true => Box::pin(faults::before_upstream(session, ctx)).await?,
+            false => Next::Forward,
+        };
+        match next {
+            Next::Forward => {
+                shape::begin(session, ctx);
+                Ok(false)
+            }
             Next::Answered => Ok(true),
             Next::Dropped => Err(Error::new(INJECTED)),
             Next::ClientGone => Err(left()),
@@ -87,7 +95,7 @@ impl ProxyHttp for Service {
         request: &mut RequestHeader,
         ctx: &mut Exchange,
     ) -> Result<()> {
-        if !self.shared.config.pass_squall_headers {
+        if !self.shared.config.pass_squall_headers && bears_ours(&request.headers) {
             SQUALL_HEADERS.iter().for_each(|name| drop(request.remove_header(*name)));
         }
         if let Some(open) = ctx.get() {
@@ -124,12 +132,12 @@ impl ProxyHttp for Service {
 
     async fn upstream_response_filter(
         &self,
-        session: &mut Session,
+        _: &mut Session,
         answer: &mut ResponseHeader,
         ctx: &mut Exchange,
     ) -> Result<()> {
         if is_interim(answer) {
-            if session.is_http2() {
+            if ctx.peek().is_some_and(|open| open.http2) {
                 self.shared.meets.note(Met::LostInterim); // pingora writes none on HTTP/2
             }
             return Ok(());
@@ -151,7 +159,7 @@ impl ProxyHttp for Service {
                 self.shared.sessions.learn(identity.session_id, &answer.headers);
             }
         }
-        if !self.shared.config.trust_upstream_squall {
+        if !self.shared.config.trust_upstream_squall && bears_ours(&answer.headers) {
             SQUALL_HEADERS.iter().for_each(|name| drop(answer.remove_header(*name)));
         }
         Ok(())
@@ -178,11 +186,11 @@ impl ProxyHttp for Service {
         if delay::wait(session, ctx, At::Response).await == Woken::ClientGone {
             return Err(left());
         }
-        cut::resolve(ctx, &session.req_header().method, answer);
+        shape::resolve(session, ctx, answer);
         if let Some(ids) = ctx.peek().and_then(Open::fault_header) {
             answer.append_header(FAULT, ids)?;
         }
-        cut::arm(session, ctx, answer)
+        shape::arm(session, ctx)
     }
 
     fn upstream_response_body_filter(
@@ -198,17 +206,6 @@ impl ProxyHttp for Service {
         Ok(None)
     }
 
-    fn response_body_filter(
-        &self,
-        _: &mut Session,
-        body: &mut Option<Bytes>,
-        _: bool,
-        ctx: &mut Exchange,
-    ) -> Result<Option<Duration>> {
-        let Some(open) = ctx.get() else { return Ok(None) };
-        if cut::body(open, body) { Ok(None) } else { Err(Error::new(INJECTED)) }
-    }
-
     async fn response_trailer_filter(
         &self,
         session: &mut Session,
@@ -216,8 +213,7 @@ impl ProxyHttp for Service {
         ctx: &mut Exchange,
     ) -> Result<Option<Bytes>> {
         let Some(open) = ctx.get() else { return Ok(None) };
-        cut::trailers(open, trailers);
-        if session.is_http2() || trailers.is_empty() {
+        if open.http2 || trailers.is_empty() {
             return Ok(None);
         }
         if takes_trailers(session.req_header()) && !open.answer.sized {
@@ -277,6 +273,9 @@ impl ProxyHttp for Service {
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Exchange) -> FailToProxy {
         let silent = FailToProxy { error_code: 0, can_reuse_downstream: false };
+        if *error.etype() == ErrorType::WriteTimedout && *error.esource() == ErrorSource::Downstream {
+            self.shared.meets.note(Met::SendTime);
+        }
         let Some((status, word)) = excuse(error, ctx.peek().map_or(0, |open| open.tries)) else {
             return silent;
         };
@@ -375,10 +374,7 @@ async fn refuse(session: &mut Session, status: u16, word: &str, fault: Option<St
 /// Where an HTTP/1 client still sends what nobody will read, a close would be a reset that takes the answer back.
 fn linger(session: &mut Session, ctx: &Exchange) {
     let Some(open) = ctx.peek() else { return };
-    if session.is_http2()
-        || session.is_body_done()
-        || open.ctl.wants_reset()
-        || session.response_written().is_none()
+    if open.http2 || session.is_body_done() || open.ctl.wants_reset() || session.response_written().is_none()
     {
         return;
     }
@@ -389,8 +385,11 @@ fn linger(session: &mut Session, ctx: &Exchange) {
     }
 }
 
-/// The control block that our stream put into its digest.
+/// The control block: in the stream below an HTTP/1 session, in the digest of an HTTP/2 stream.
 fn ctl(session: &Session) -> Option<Arc<ConnCtl>> {
+    if let Some(conn) = waiting::conn(session) {
+        return Some(conn.ctl().clone());
+    }
     let digest: &Digest = session.digest()?;
     let user = digest.proxy_digest.as_ref()?.user_data.as_ref()?;
     user.downcast_ref::<Arc<ConnCtl>>().cloned()
@@ -423,5 +422,3 @@ fn head(session: &Session) -> Bytes {
 
 /// A request goes out once, and once again where its pooled connection died under it.
 const MOST_TRIES: u32 = 2;
-/// An end that a rule wanted.
-const INJECTED: ErrorType = ErrorType::Custom("injected");

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use crate::admin::Toxiproxy;
 use crate::books::Scope;
 use crate::exchange::Sessions;
 use crate::gate::{Gate, Place};
@@ -24,6 +25,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) edges: Vec<Edge>,
     pub(crate) tcp: TcpEdges,
+    pub(crate) toxiproxy: Toxiproxy,
     pub(crate) rules: Arc<Rules>,
     pub(crate) totals: Arc<Scope>,
     pub(crate) runs: Runs,
@@ -86,6 +88,7 @@ impl Shared {
             config,
             edges: parts.edges,
             tcp: TcpEdges::default(),
+            toxiproxy: Toxiproxy::default(),
             rules: parts.rules,
             runs: Runs::default(),
             ledger: parts.ledger,

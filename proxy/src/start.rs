@@ -14,12 +14,13 @@ use pingora_proxy::http_proxy;
 use serde::Serialize;
 use tokio_rustls::TlsAcceptor;
 
-use crate::books::{Counts, EdgeBooks, RuleBooks};
+use crate::books::{Counts, EdgeBooks, RuleBooks, missed};
 use crate::config::Config;
 use crate::faults::copies::Copies;
+use crate::hooks::{HookBooks, Hooks};
 use crate::ledger::{self, Ledger};
 use crate::recorder::{self, EdgeName, Recorder, Setup};
-use crate::rules::{RuleFile, Rules, Watching};
+use crate::rules::{GuardBooks, Policy, RuleFile, Rules, Source, Watching, join};
 use crate::serve::Server;
 use crate::service::Service;
 use crate::shared::{Edge, Parts, Shared};
@@ -34,6 +35,7 @@ pub struct Running {
     stop_workers: tokio::sync::watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
     watching: Option<Watching>,
+    hooks: Option<Hooks>,
     writing: Vec<Closing>,
 }
 
@@ -52,8 +54,14 @@ pub struct FinalBooks {
     pub edges: Vec<EdgeBooks>,
     /// Each plain-TCP edge.
     pub tcp_edges: Vec<TcpEdgeBooks>,
-    /// Each rule that was ever eligible.
+    /// Each rule that was ever eligible, or is in force.
     pub rules: Vec<RuleBooks>,
+    /// Each guard: what it found, and whether it tripped.
+    pub guards: Vec<GuardBooks>,
+    /// Each hook that began.
+    pub hooks: Vec<HookBooks>,
+    /// Rules that did not do what they asked for, in words.
+    pub missed: Vec<String>,
     /// Exchanges written to the capture, all edges.
     pub recorded: u64,
     /// Exchanges lost to the capture, by reason.
@@ -64,6 +72,10 @@ pub struct FinalBooks {
     pub unfinished: usize,
     /// Why the rules were lifted, if they were.
     pub lifted: Option<String>,
+    /// A safety cap lifted them.
+    pub breach: bool,
+    /// The rules were armed at some time.
+    pub was_armed: bool,
 }
 
 /// Starts a proxy. When this returns it accepts connections.
@@ -74,22 +86,8 @@ pub fn start(config: Config) -> Result<Running, Error> {
     config.check()?;
     let acceptor = config.tls.as_ref().map(tls::acceptor).transpose()?;
     let conf = Arc::new(server_conf(&config)?);
-    let mut rules = Rules::new(config.inline_rules.clone(), config.seed);
-    rules.set_tcp_edges(config.tcp_edges.iter().map(|edge| edge.name.clone()).collect());
-    rules.check_inline()?;
-    let rules = Arc::new(rules);
     let file = config.rules.clone().map(RuleFile::new);
-    match &file {
-        Some(file) => drop(file.load(&rules)?),
-        None => drop(
-            rules
-                .replace(fault_rules::RuleSet::default())
-                .map_err(|report| Error::Rules(report.to_string()))?,
-        ),
-    }
-    if config.is_local() {
-        rules.arm();
-    }
+    let rules = Arc::new(rules_of(&config, file.as_ref())?);
     let mut listeners = Vec::new();
     let mut edges = Vec::new();
     for edge in &config.edges {
@@ -109,6 +107,7 @@ pub fn start(config: Config) -> Result<Running, Error> {
 
     let mut writing = Vec::new();
     let (ledger, lines) = Ledger::start(config.ledger.as_deref())?;
+    let hooks = config.allow_hooks.then(|| Hooks::start(rules.clone(), ledger.clone())).transpose()?;
     writing.push(Closing::Ledger(lines));
     let recorder = match capture_setup(&config, &edges, admin_addr) {
         Some(setup) => {
@@ -137,7 +136,7 @@ pub fn start(config: Config) -> Result<Running, Error> {
     }
     workers.push(admin::start(admin_socket, shared.clone(), stopped)?);
     let watching = file.map(|file| file.watch(rules)).transpose()?;
-    Ok(Running { shared, edges: named, admin: admin_addr, stop_workers, workers, watching, writing })
+    Ok(Running { shared, edges: named, admin: admin_addr, stop_workers, workers, watching, hooks, writing })
 }
 
 impl Running {
@@ -165,6 +164,17 @@ impl Running {
     #[must_use]
     pub fn is_armed(&self) -> bool {
         self.shared.rules.standing.is_armed()
+    }
+
+    /// What the rule file says of arming.
+    #[must_use]
+    pub fn armed_word(&self) -> Option<bool> {
+        self.shared.rules.live().set.safety.armed
+    }
+
+    /// Lifts all rules, for a reason that people will read: the kill switch.
+    pub fn lift(&self, reason: &str) {
+        self.shared.rules.lift(reason, false);
     }
 
     /// Number of rules in force.
@@ -208,6 +218,7 @@ impl Running {
         self.watching = None;
         self.shared.drain();
         let until = Instant::now() + self.shared.config.grace;
+        self.hooks = None; // what they froze goes on, so that exchanges can finish
         let at_work = || self.shared.live.count() + self.shared.listening.count() > 0;
         while at_work() && Instant::now() < until && !hurry() {
             std::thread::sleep(STOP_POLL);
@@ -219,15 +230,22 @@ impl Running {
         for edge in &edges {
             edge.shed.iter().for_each(|(why, count)| *shed.entry(why.clone()).or_default() += count);
         }
+        let rules = self.shared.totals.rule_books(&self.shared.rules, &self.shared.totals);
+        let lifted = self.shared.rules.standing.lifted();
         FinalBooks {
             recorded: edges.iter().map(|edge| edge.recorded).sum(),
             shed,
             edges,
             tcp_edges: self.shared.tcp.rows(),
-            rules: self.shared.totals.rule_books(),
+            missed: missed(&rules),
+            rules,
+            guards: self.shared.rules.guard_books(Duration::ZERO),
+            hooks: self.shared.rules.hooks.books(),
             ledger_lost: self.shared.ledger.lost(),
             unfinished,
-            lifted: self.shared.rules.standing.lifted().map(|lifted| lifted.reason),
+            breach: lifted.as_ref().is_some_and(|lifted| lifted.breach),
+            lifted: lifted.map(|lifted| lifted.reason),
+            was_armed: self.shared.rules.standing.was_armed(),
         }
     }
 
@@ -250,8 +268,26 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.watching = None;
         self.shared.drain();
+        self.hooks = None;
         self.halt();
     }
+}
+
+/// The rules of the file and of the command line, armed where they arm themselves.
+fn rules_of(config: &Config, file: Option<&RuleFile>) -> Result<Rules, Error> {
+    let policy = Policy { allow_hooks: config.allow_hooks, listens: config.listens().collect() };
+    let mut rules = Rules::new(config.inline_rules.clone(), config.seed, policy);
+    rules.set_tcp_edges(config.tcp_edges.iter().map(|edge| edge.name.clone()).collect());
+    rules.check_inline()?;
+    match file {
+        Some(file) => file.load(&rules)?,
+        None => {
+            let nothing = (fault_rules::RuleSet::default(), Source::default());
+            rules.replace(nothing.0, nothing.1).map_err(|findings| Error::Rules(join(&findings)))?
+        }
+    };
+    rules.arm_at_start();
+    Ok(rules)
 }
 
 struct Worker {
@@ -267,7 +303,9 @@ impl Worker {
     fn start(self, number: usize, listeners: Vec<std::net::TcpListener>) -> Result<JoinHandle<()>, Error> {
         let (ready, told) = mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name(format!("squall-proxy-{number}")).spawn(move || {
-            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            // what another thread wakes comes first: sleepers whose rule is gone wait for none that go on already
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            let runtime = match builder.enable_all().global_queue_interval(1).build() {
                 Ok(runtime) => runtime,
                 Err(error) => return drop(ready.send(Err(error))),
             };
@@ -337,7 +375,7 @@ fn capture_setup(config: &Config, edges: &[Edge], admin: SocketAddr) -> Option<S
     let info = |edge: &Edge| EdgeInfo {
         name: edge.name.to_string(),
         listen_url: format!("{}://{}", scheme(edge), reachable(edge.listen)),
-        admin_url: Some(format!("http://{admin}")),
+        admin_url: Some(format!("http://{}", reachable(admin))),
     };
     let mut header = FileHeader::new("proxy", crate::time::wall_us());
     header.redaction = captures::redact::POLICY.to_owned();

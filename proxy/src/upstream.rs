@@ -67,7 +67,7 @@ impl Standins {
     /// resolve gets no requests; a group without any does not take over.
     pub(crate) fn resolve(set: &RuleSet) -> Self {
         let failovers =
-            set.rules().iter().flat_map(|rule| rule.actions()).filter_map(|action| match action {
+            set.rules().iter().flat_map(fault_rules::Rule::actions).filter_map(|action| match action {
                 Action::Outage(outage) => outage.failover.as_ref(),
                 _ => None,
             });

@@ -84,7 +84,7 @@ impl Proxy {
 
     /// Gives the proxy a sign of life once a second, and looks whether a cap has lifted the rules: that stops the run.
     pub(crate) fn watch(&self, stop: &Stop) -> Result<Watch, Error> {
-        let admin = Admin::new(self.admin.peer().clone())?;
+        let admin = self.admin.again()?;
         let (stop, before) = (stop.clone(), self.lifted_before.clone());
         let over = Arc::new((Mutex::new(false), Condvar::new()));
         let shared = Arc::clone(&over);

@@ -24,6 +24,8 @@ pub struct Options {
     pub target: Option<String>,
     /// URL of the proxy's admin listener; `None`: what the capture names, if it answers.
     pub proxy: Option<String>,
+    /// What opens that listener, where it was named here: no other is sent it.
+    pub proxy_token: Option<Secret>,
     /// How many sessions for each recorded one, where a capture does not say it by itself; above 0.
     pub amplify: f64,
     /// Holds this many sessions alive instead.
@@ -163,6 +165,34 @@ impl Source {
     }
 }
 
+/// A word that no log and no report may hold.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// A secret as it was typed or read from a file; white space around it does not count.
+    ///
+    /// # Errors
+    /// It is empty, or not of visible ASCII characters.
+    pub fn new(text: &str) -> Result<Secret, String> {
+        let text = text.trim();
+        let is_word = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        is_word
+            .then(|| Secret(text.to_owned()))
+            .ok_or_else(|| "a token is one word of visible ASCII characters".to_owned())
+    }
+
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
 impl Options {
     /// A replay of `capture` with the defaults: 1x, recorded speed, recorded connections, 30 s patience.
     pub fn new(capture: impl Into<PathBuf>) -> Options {
@@ -170,6 +200,7 @@ impl Options {
             captures: vec![Source { path: capture.into(), amplify: None }],
             target: None,
             proxy: None,
+            proxy_token: None,
             amplify: 1.0,
             sessions: None,
             rate: None,

@@ -247,7 +247,7 @@ fn meet_proxy(
     run: &str,
     notes: &mut Vec<String>,
 ) -> Result<(Option<Proxy>, String), Error> {
-    let Some((admin, insisted)) = prepared.admin()? else {
+    let Some((admin, insisted)) = prepared.admin(options)? else {
         return Ok((None, "no proxy was named (--proxy URL)".to_owned()));
     };
     let announcement = join::announcement(run, &prepared.summary.plan_hash, options);
@@ -312,6 +312,7 @@ impl Pieces<'_> {
             routes: build::routes(&self.prepared.plan.routes, tally),
             cohorts: build::cohorts(&self.prepared.plan.cohorts, tally),
             rules: self.rules(),
+            guards: self.findings.books.guards.clone(),
             series: Vec::new(),
             books,
             thresholds: Vec::new(),
@@ -389,11 +390,11 @@ impl Pieces<'_> {
     /// The proxy's rules, each with the number of different keys it selected among, as far as that is known.
     fn rules(&self) -> Vec<Rule> {
         let of = |books: &crate::admin::types::RuleBooks| {
-            let units = match books.by.as_str() {
+            let units = books.units.or(match books.by.as_str() {
                 "request" | "operation" => Some(books.eligible),
                 "session" | "" => Some(books.eligible.min(self.tally.sessions_started)),
                 _ => None, // how many different values a header has is not known here
-            };
+            });
             Rule {
                 id: books.id.clone(),
                 eligible: books.eligible,
@@ -403,6 +404,7 @@ impl Pieces<'_> {
                 asked_rate: books.asked_rate,
                 realised_rate: books.realised_rate,
                 units,
+                audit: books.audit.clone(),
             }
         };
         self.findings.books.rules.iter().map(of).collect()

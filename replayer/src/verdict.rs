@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 113 | invalid | a row of the books is off, or a rule missed its target |
 //! | 105 | interrupted | Ctrl-C |
-//! | 108 | stopped | a guard or a cap |
+//! | 108 | stopped | a guard or a cap: it ended the run, or the proxy's faults in it |
 //! | 111 | degraded | the generator did not do what was planned |
 //! | 99 | fail | a threshold does not hold, or nothing was answered |
 //! | 0 | pass | none of these |
@@ -37,6 +37,12 @@ pub(crate) fn judge(report: &Report, missed: &[String], cause: Option<&Cause>) -
         Some(Cause::Guard(reason)) => return verdict("stopped", 108, reason.clone()),
         None => {}
     }
+    let tripped = report.guards.iter().filter(|guard| guard.tripped_at_us.is_some());
+    let tripped: Vec<String> =
+        tripped.map(|guard| format!("the proxy's guard {}", guard.in_words())).collect();
+    if !tripped.is_empty() {
+        return verdict("stopped", 108, some(&tripped));
+    }
     if !report.generator.degraded.is_empty() {
         return verdict("degraded", 111, some(&report.generator.degraded));
     }
@@ -65,13 +71,20 @@ fn some(reasons: &[String]) -> String {
     }
 }
 
-/// The rules whose selection is far from what they ask for, in words.
+/// The rules that did not do what they ask for, in words: by the proxy's own judgement, or, where it gives none, since their
+/// selection is far from it.
 ///
 /// A rule's `units` is how many different keys it selected among: the exchanges themselves where it selects by
 /// request or operation, at least the sessions otherwise. Six standard deviations of the binomial distribution and
 /// one unit are granted; fewer than 30 units say nothing.
 pub(crate) fn missed_targets(rules: &[Rule]) -> Vec<String> {
     let missed = |rule: &Rule| {
+        if let Some(why) = &rule.audit.missed {
+            return Some(format!("{} {why}", rule.id));
+        }
+        if rule.audit.rate_low.is_some() {
+            return None; // judged by the proxy, which knows the keys
+        }
         let units = rule.units.filter(|units| *units >= 30)? as f64;
         let asked = rule.asked_rate.clamp(0.0, 1.0);
         let spread = 6.0 * (asked * (1.0 - asked) / units).sqrt() + 1.0 / units;
@@ -144,7 +157,48 @@ mod tests {
             asked_rate: asked,
             realised_rate: realised,
             units,
+            audit: crate::report::RuleAudit::default(),
         }
+    }
+
+    #[test]
+    fn the_proxys_own_judgement_comes_first() {
+        let audit = |missed: Option<&str>| crate::report::RuleAudit {
+            rate_low: Some(0.0),
+            missed: missed.map(str::to_owned),
+            ..crate::report::RuleAudit::default()
+        };
+        let mut judged = rule(0.05, 0.06, Some(1_000_000));
+        judged.audit = audit(None);
+        assert!(missed_targets(&[judged.clone()]).is_empty());
+        judged.audit = audit(Some("never matched"));
+        assert_eq!(missed_targets(&[judged]), ["r never matched"]);
+    }
+
+    #[test]
+    fn a_guard_that_tripped_is_in_the_verdict() {
+        let mut tally = crate::report::sample::tally();
+        crate::report::sample::answer(&mut tally, 1000, false, 0, 0);
+        let mut report = crate::report::sample::report(&tally, "1/1");
+        let guard = crate::report::Guard {
+            name: "slo".to_owned(),
+            signal: "error_ratio".to_owned(),
+            action: "lift".to_owned(),
+            rules: vec!["bad".to_owned()],
+            value: Some(0.2),
+            limit: Some(0.02),
+            ..crate::report::Guard::default()
+        };
+        report.guards = vec![guard.clone()];
+        assert_eq!(judge(&report, &[], None).code, 0, "it held");
+        report.guards.push(crate::report::Guard { tripped_at_us: Some(3_000_000), ..guard });
+        let found = judge(&report, &[], None);
+        assert_eq!((found.word, found.code), ("stopped", 108));
+        assert!(
+            found.reason.contains("guard slo tripped at 3.0 s") && found.reason.ends_with("lift bad"),
+            "{found:?}"
+        );
+        assert_eq!(judge(&report, &["r never matched".to_owned()], None).code, 113);
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod support;
 use base64::Engine;
 use hdrhistogram::serialization::Deserializer;
 use replayer::options::{Arrivals, Speed};
-use replayer::report::{Cohort, Rule, StreamsPart, WarmupPart};
+use replayer::report::{Cohort, Guard, Rule, RuleAudit, RuleDelay, StreamsPart, WarmupPart};
 use serde_json::Value;
 use support::{Server, Then, answer, replay_on, step};
 
@@ -111,7 +111,14 @@ fn the_rare_parts_follow_the_schema_too() {
         asked_rate: 0.5,
         realised_rate: 1.0,
         units: None,
+        audit: RuleAudit {
+            rate_low: Some(0.1),
+            rate_high: Some(0.9),
+            delay: Some(RuleDelay::default()),
+            missed: Some("never matched".to_owned()),
+        },
     }];
+    report.guards = vec![Guard { tripped_at_us: Some(1), limit: Some(0.1), ..Guard::default() }];
     let mut wrong = Vec::new();
     check(&schema, &schema, &serde_json::to_value(report).unwrap(), "run", &mut wrong);
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -121,7 +128,7 @@ fn the_rare_parts_follow_the_schema_too() {
 fn a_run_of_an_earlier_version_still_reads() {
     let mut json = serde_json::to_value(report()).unwrap();
     for (part, names) in [
-        ("", &["cohorts"][..]),
+        ("", &["cohorts", "guards"][..]),
         ("/plan", &["exact", "captures", "arrivals", "profile"]),
         ("/sessions", &["abandoned"]),
         ("/requests", &["doubles", "retries_denied"]),

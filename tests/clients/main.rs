@@ -1,4 +1,5 @@
-//! Other people's clients and servers, through the real proxy: curl, h2load, gRPC, WebSocket, event streams.
+//! Other people's clients and servers, through the real proxy: curl, h2load, gRPC, WebSocket, event streams, Toxiproxy's
+//! client libraries.
 //!
 //! A client that is not installed is skipped aloud; with `SQUALL_REQUIRE_CLIENTS=1`, as in CI, its absence fails.
 //! `.ci/install` installs them all.
@@ -12,4 +13,5 @@ mod inline;
 #[path = "../support/mod.rs"]
 mod support;
 mod tools;
+mod toxiproxy;
 mod websocket;

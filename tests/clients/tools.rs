@@ -34,6 +34,23 @@ fn missing(name: &str, package: &str) -> Option<String> {
     None
 }
 
+/// A program with what `.ci/install` put under `target/clients` for it, if that is enough for it to run `tried`.
+///
+/// What does not come with the system is skipped aloud even where `SQUALL_REQUIRE_CLIENTS` is set: its registry may be out
+/// of reach.
+pub(crate) fn installed(name: &str, (variable, folder): (&str, &str), tried: &[&str]) -> Option<Command> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients").join(folder);
+    let mut command = Command::new(name);
+    command.env(variable, &folder);
+    let works = Command::new(name).env(variable, &folder).args(tried).stdin(Stdio::null()).output();
+    if works.is_ok_and(|said| said.status.success()) {
+        return Some(command);
+    }
+    let _ =
+        writeln!(std::io::stderr(), "skipped: {name} has no library in {} (.ci/install)", folder.display());
+    None
+}
+
 /// A script beside this file.
 pub(crate) fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)

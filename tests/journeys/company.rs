@@ -56,11 +56,12 @@ fn what_users_do_meanwhile_is_recorded_and_the_replay_is_not() {
     let (server, folder) = (Server::plain(), TempDir::new().unwrap());
     let fresh = folder.path().join("fresh.zst");
     let proxy = Proxy::before(&server.url(), &["--record", &text(&fresh), "--fault", "GET /hit respond 503"]);
-    let steps: Vec<_> = (0..200).map(|n| (n % 10, n / 10 * 10, 1, "GET /replayed", "shop.test")).collect();
+    let steps: Vec<_> = (0..200).map(|n| (n % 10, n / 10 * 150, 1, "GET /replayed", "shop.test")).collect();
     let capture = capture(folder.path(), &steps);
     let (target, admin) = (format!("http://{}", proxy.addr()), format!("http://{}", proxy.admin()));
     let json = folder.path().join("run.json");
     let run = Replayed::start(&capture, &["--target", &target, "--proxy", &admin], &json);
+    eventually("the replay has begun", || (proxy.books().total("seen") != 0).then_some(()));
     for path in ["/user", "/hit", "/user", "/hit", "/user"] {
         http::get(proxy.addr(), path);
     }

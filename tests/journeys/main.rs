@@ -5,13 +5,17 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 #![allow(clippy::print_stderr, reason = "what was skipped is said")]
 
+mod auditing;
 mod bad_inputs;
 mod calling_off;
 mod company;
 mod demo;
 mod edges;
 mod faults;
+mod formats;
+mod guarding;
 mod holding;
+mod hooks;
 mod hundredfold;
 mod killing;
 mod kit;
@@ -19,6 +23,7 @@ mod knobs;
 mod ledger;
 mod merge;
 mod misbehaviour;
+mod operating;
 mod reload;
 mod retrying;
 mod safety;

@@ -251,10 +251,10 @@ fn a_proxy_for_everybody_fires_nothing_until_it_is_armed() {
     let door = std::net::SocketAddr::from(([127, 0, 0, 1], proxy.addr().port()));
     let status = || http::get(door, "/").status;
     assert_eq!(status(), 200);
-    run_squall(&["status", &admin]).expect_words(0, &[r#""armed": false"#]);
+    run_squall(&["status", &admin]).expect_words(0, &["NOT ARMED: 1 rule", "squall arm"]);
     run_squall(&["arm", &admin]).expect_words(0, &["armed: 1 rule"]);
     assert_eq!(status(), 503);
-    run_squall(&["status", &admin]).expect_words(0, &[r#""armed": true"#]);
+    run_squall(&["status", &admin, "--json"]).expect_words(0, &[r#""armed": true"#]);
     run_squall(&["lift", &admin]).expect_words(0, &["lifted"]);
     assert_eq!(status(), 200);
     run_squall(&["arm", "http://192.0.2.1:80"]).expect_words(104, &["not on this machine"]);

@@ -193,12 +193,13 @@ fn own(exchange: &Exchange) -> Own {
     }
 }
 
-/// An archive needs an absolute URL, also where the capture knows no host.
+/// An archive needs an absolute URL, also where the capture knows no host, or one that no URL can have.
 fn url(request: &Request) -> String {
     let scheme = if request.scheme.is_empty() { "http" } else { &request.scheme };
-    let authority = if request.authority.is_empty() { UNKNOWN_HOST } else { &request.authority };
     let slash = if request.target.starts_with('/') { "" } else { "/" };
-    format!("{scheme}://{authority}{slash}{}", request.target)
+    let at = |authority: &str| format!("{scheme}://{authority}{slash}{}", request.target);
+    let url = at(&request.authority);
+    if split_url(&url).is_ok() { url } else { at(UNKNOWN_HOST) }
 }
 
 /// The list exactly, if the archive's own does not bring it back.

@@ -1,5 +1,6 @@
 //! Writes captures in the formats of other programs.
 
+pub mod gor;
 pub mod har;
 pub mod ndjson;
 mod streams;

@@ -4,14 +4,22 @@
 //! counted in a [`Tally`] and named by its place; it never stops the rest.
 
 pub mod access_log;
+mod by_time;
+mod detect;
+pub mod gor;
 pub mod har;
+mod http1;
+pub mod mitmproxy;
 pub mod ndjson;
+pub mod pcap;
+mod sort;
 mod source;
 mod time;
+mod visitors;
+mod window;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::BufRead;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -19,8 +27,12 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::limits::MAX_NAMED_DAMAGE;
+use crate::notes::Notes;
 use crate::{Exchange, SessionId};
 
+use detect::Peeked;
+
+pub use by_time::ByTime;
 pub use source::open;
 
 /// Where an importer puts exchanges. An error stops the import.
@@ -39,6 +51,11 @@ pub struct Tally {
     pub named: Vec<Damaged>,
     /// Records that are sound and stand for no HTTP request, by reason.
     pub skipped: BTreeMap<String, u64>,
+    /// Exchanges that began before one that came ahead of them. Where the format knows no order, they were put in order;
+    /// elsewhere [`ByTime`] does it.
+    pub out_of_order: u64,
+    /// What else was met, by name: segments sent again, bytes that the capture of packets missed.
+    pub noted: BTreeMap<String, u64>,
 }
 
 /// A record that could not be read.
@@ -71,12 +88,18 @@ pub struct ImportOptions {
 /// The formats that can be imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Common or combined access log of Apache, nginx and their kin.
+    /// Access log of Apache, nginx and their kin: common, combined, or JSON lines.
     AccessLog,
     /// HTTP archive, 1.1 or 1.2.
     Har,
     /// What `squall captures export --format ndjson` writes.
     Ndjson,
+    /// Flows that mitmproxy saved, of any of its versions.
+    Mitmproxy,
+    /// What GoReplay records: requests, and answers where they were recorded.
+    Gor,
+    /// Packets, as tcpdump and Wireshark save them: pcap and pcapng.
+    Pcap,
 }
 
 impl Tally {
@@ -89,6 +112,13 @@ impl Tally {
 
     pub(crate) fn skip(&mut self, why: &str) {
         *self.skipped.entry(why.to_owned()).or_default() += 1;
+    }
+
+    /// Counts what else was met.
+    pub(crate) fn note(&mut self, what: &str, n: u64) {
+        if n != 0 {
+            *self.noted.entry(what.to_owned()).or_default() += n;
+        }
     }
 }
 
@@ -126,13 +156,24 @@ impl Default for ImportOptions {
 }
 
 impl Format {
+    const ALL: [Format; 6] =
+        [Format::AccessLog, Format::Har, Format::Ndjson, Format::Mitmproxy, Format::Gor, Format::Pcap];
+
     /// As it is typed.
     pub const fn as_str(self) -> &'static str {
         match self {
             Format::AccessLog => "access-log",
             Format::Har => "har",
             Format::Ndjson => "ndjson",
+            Format::Mitmproxy => "mitmproxy",
+            Format::Gor => "gor",
+            Format::Pcap => "pcap",
         }
+    }
+
+    /// All of them, for messages.
+    fn list() -> String {
+        Format::ALL.map(Format::as_str).join(", ")
     }
 }
 
@@ -140,10 +181,14 @@ impl FromStr for Format {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Format, String> {
-        [Format::AccessLog, Format::Har, Format::Ndjson]
-            .into_iter()
-            .find(|format| format.as_str() == text)
-            .ok_or_else(|| format!("unknown format {text:?}; known are: auto, access-log, har, ndjson"))
+        match text {
+            "pcapng" => Ok(Format::Pcap),
+            "goreplay" => Ok(Format::Gor),
+            _ => Format::ALL
+                .into_iter()
+                .find(|format| format.as_str() == text)
+                .ok_or_else(|| format!("unknown format {text:?}; known are: auto, {}", Format::list())),
+        }
     }
 }
 
@@ -158,44 +203,58 @@ pub fn file(
     numbering: &mut Numbering,
     sink: Sink<'_>,
 ) -> Result<(Format, Tally), Error> {
-    let mut input = open(path)?;
+    let input = Peeked::new(open(path)?);
     let format = match format {
         Some(format) => format,
-        None => detect(path, &mut input)?,
+        None => detect::detect(path, input.head())?,
+    };
+    let (mut latest_us, mut out_of_order) = (0, 0);
+    let mut sink = |exchange: Exchange| {
+        out_of_order += u64::from(exchange.start_us < latest_us);
+        latest_us = latest_us.max(exchange.start_us);
+        sink(exchange)
     };
     let tally = match format {
-        Format::AccessLog => access_log::read(input, options, numbering, sink),
-        Format::Har => har::read(input, options, numbering, sink),
-        Format::Ndjson => ndjson::read(input, options, numbering, sink),
+        Format::AccessLog => access_log::read(input, options, numbering, &mut sink),
+        Format::Har => har::read(input, options, numbering, &mut sink),
+        Format::Ndjson => ndjson::read(input, options, numbering, &mut sink),
+        Format::Mitmproxy => mitmproxy::read(input, options, numbering, &mut sink),
+        Format::Gor => gor::read(input, options, numbering, &mut sink),
+        Format::Pcap => pcap::read(input, options, numbering, &mut sink),
     };
     match tally {
-        Ok(tally) => Ok((format, tally)),
+        Ok(mut tally) => {
+            tally.out_of_order += out_of_order;
+            Ok((format, tally))
+        }
         Err(Error::Invalid(why)) => Err(Error::Invalid(format!("{}: {why}", path.display()))),
         Err(err) => Err(err),
     }
 }
 
-/// What a file looks like from its first bytes.
-fn detect(path: &Path, input: &mut Box<dyn BufRead>) -> Result<Format, Error> {
-    let head = input.fill_buf().map_err(Error::io("read", path))?;
-    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
-    let contains =
-        |needle: &[u8]| head[..head.len().min(4096)].windows(needle.len()).any(|part| part == needle);
-    let why = match head {
-        [] => "it is empty",
-        [b'{', ..] if contains(b"\"start_us\"") && contains(b"\"session\"") && !contains(b"\"log\"") => {
-            return Ok(Format::Ndjson);
+/// Seconds since 1970 as microseconds; a time beyond thousands of years is none. Doubles are exact to a microsecond
+/// until 2255.
+pub(crate) fn micros(seconds: f64) -> Option<u64> {
+    (0.0..1e12).contains(&seconds).then(|| (seconds * 1e6).round() as u64)
+}
+
+/// What an answer says about what its connection became.
+pub(crate) fn stream_notes(exchange: &Exchange) -> Notes {
+    let mut notes = Notes::NONE;
+    let Some(response) = &exchange.response else { return notes };
+    let connect = exchange.request.method == "CONNECT" && (200..300).contains(&response.status);
+    if response.status == 101 || connect {
+        notes.insert(Notes::UPGRADED);
+        let upgrade = exchange.request.headers.get_str("upgrade").unwrap_or_default();
+        if upgrade.eq_ignore_ascii_case("websocket") {
+            notes.insert(Notes::WEBSOCKET);
         }
-        [b'{' | b'[', ..] => return Ok(Format::Har),
-        [0x57, 0x2a, 0x4d, 0x18, ..] => "it is a capture already",
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "it is UTF-16; convert it first: iconv -f utf-16 -t utf-8",
-        _ if head.contains(&0) => "it is neither a log nor a HAR, but binary",
-        _ => return Ok(Format::AccessLog),
-    };
-    Err(Error::Invalid(format!(
-        "{} cannot be imported: {why}; give an access log, a HAR or NDJSON, or say --format",
-        path.display()
-    )))
+    }
+    let kind = response.headers.get_str("content-type").unwrap_or_default();
+    if kind.to_ascii_lowercase().starts_with("text/event-stream") {
+        notes.insert(Notes::STREAM);
+    }
+    notes
 }
 
 /// A target that can be sent: what may not stand in one is percent-encoded, all else stays as it is.

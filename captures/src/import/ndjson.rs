@@ -50,4 +50,4 @@ pub fn read(
 }
 
 /// An exchange of the largest size, its bodies in base64.
-const MAX_LINE: u64 = 128 << 20;
+const MAX_LINE: u64 = 80 << 20;

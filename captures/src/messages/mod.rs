@@ -23,8 +23,9 @@ pub use websocket::WsScanner;
 
 /// Whether the type is that of a gRPC body whose messages can be told apart: `application/grpc-web-text` is base64.
 pub fn is_grpc(content_type: &str) -> bool {
-    let kind = content_type.trim_start().to_ascii_lowercase();
-    kind.starts_with("application/grpc") && !kind.starts_with("application/grpc-web-text")
+    let kind = content_type.trim_start().as_bytes();
+    let is = |name: &[u8]| kind.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+    is(b"application/grpc") && !is(b"application/grpc-web-text")
 }
 
 /// What kind of stream an exchange was.

@@ -5,6 +5,7 @@
 mod active;
 mod bucket;
 mod burst;
+pub mod guard;
 mod heartbeat;
 mod nth;
 mod share;
@@ -13,6 +14,7 @@ mod storm;
 pub use active::ActiveCap;
 pub use bucket::{BucketSpec, BucketTable, Buckets, Take};
 pub use burst::BurstState;
+pub use guard::GuardState;
 pub use heartbeat::Heartbeat;
 pub use nth::{Counted, NthCounter};
 pub use share::{Breach, ShareGuard};

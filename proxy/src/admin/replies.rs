@@ -1,21 +1,22 @@
 //! What the admin API answers.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use fault_rules::report::Diagnostic;
 use http::{Response, StatusCode, header};
 use http_body_util::Full;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json as value};
+use serde_json::json as value;
 
-use super::Answer;
-use crate::books::{EdgeBooks, RuleBooks, Scope, Snapshot};
+use super::{Answer, Asked};
+use crate::books::{EdgeBooks, RuleBooks, Scope, Snapshot, missed};
+use crate::hooks::HookBooks;
 use crate::metrics;
+use crate::rules::GuardBooks;
 use crate::shared::Shared;
 use crate::tcp::TcpEdgeBooks;
-use crate::time::{micros, since_epoch, wall_us};
+use crate::time::{micros, wall_us};
 
 /// `GET /books`.
 #[derive(Serialize)]
@@ -26,6 +27,10 @@ struct Books {
     /// Of all time: a replay is HTTP.
     tcp_edges: Vec<TcpEdgeBooks>,
     rules: Vec<RuleBooks>,
+    guards: Vec<GuardBooks>,
+    hooks: Vec<HookBooks>,
+    /// Rules that did not do what they asked for.
+    missed: Vec<String>,
     lifted: Option<String>,
     breach: bool,
     ledger_lost: u64,
@@ -47,101 +52,6 @@ struct EndedLine<'a> {
     action: &'a str,
 }
 
-pub(super) fn status(shared: &Shared) -> Value {
-    let rules = &shared.rules;
-    let live = rules.live();
-    let reload = rules.reload_state();
-    let lifted = rules.standing.lifted();
-    let edges: Vec<Value> = shared
-        .edges
-        .iter()
-        .zip(&shared.config.edges)
-        .map(|(edge, config)| {
-            value!({
-                "name": &*edge.name,
-                "listen": edge.listen.to_string(),
-                "tls": edge.tls,
-                "upstream": config.upstream.url,
-                "upstreams": config.upstreams().map(|upstream| &upstream.url).collect::<Vec<_>>(),
-                "connections": edge.connections.load(Ordering::Acquire),
-            })
-        })
-        .collect();
-    value!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "pid": std::process::id(),
-        "uptime_us": micros(shared.started.elapsed()),
-        "draining": shared.is_draining(),
-        "armed": rules.standing.is_armed(),
-        "lifted": lifted.as_ref().map(|lifted| &lifted.reason),
-        "breach": lifted.as_ref().is_some_and(|lifted| lifted.breach),
-        "generation": live.generation,
-        "seed": format!("{:#x}", live.seed),
-        "in_flight": shared.totals.in_flight(),
-        "faults_active": rules.gauges.active(),
-        "fault_panics": rules.gauges.panics(),
-        "rules": {
-            "file": shared.config.rules.as_ref().map(|path| path.display().to_string()),
-            "loaded_at_us": reload.loaded_at.map(since_epoch),
-            "count": live.ids.len(),
-            "ids": live.ids.iter().map(|id| &**id).collect::<Vec<_>>(),
-            "refused": reload.refused,
-            "error": error(&reload.errors, reload.unreadable.as_ref()),
-        },
-        "recording": shared.recorder.as_ref().map(crate::recorder::Recorder::status),
-        "ledger": { "lines": shared.ledger.lines(), "lost": shared.ledger.lost() },
-        "edges": edges,
-        "tcp_edges": tcp_edges(shared),
-        "limits": limits(shared),
-        "run": shared.runs.open().map(|run| value!({
-            "run": &*run.tag, "running_us": micros(run.scope.started.elapsed()), "in_flight": run.scope.in_flight(),
-        })),
-    })
-}
-
-fn tcp_edges(shared: &Shared) -> Vec<Value> {
-    let status = |edge: Arc<crate::tcp::TcpEdge>| {
-        value!({
-            "name": &*edge.name,
-            "listen": edge.listen().to_string(),
-            "upstream": &*edge.upstream(),
-            "enabled": edge.is_open(),
-            "connections": edge.books.rows().open,
-        })
-    };
-    shared.tcp.all().into_iter().map(status).collect()
-}
-
-/// What clients may take, what they take now, and how often a bound was met.
-fn limits(shared: &Shared) -> Value {
-    let ([open, most], [buffered, max_buffered]) = (shared.gate.connections(), shared.gate.memory());
-    let met: serde_json::Map<String, Value> =
-        shared.meets.counts().map(|(name, count)| (name.to_owned(), count.into())).collect();
-    value!({
-        "connections": open,
-        "max_connections": most,
-        "buffered": buffered,
-        "max_buffered": max_buffered,
-        "met": met,
-    })
-}
-
-/// The first mistake in full, and how it would print; all of them behind it.
-fn error(errors: &[Diagnostic], unreadable: Option<&String>) -> Value {
-    match (errors.first(), unreadable) {
-        (Some(first), _) => {
-            let mut shown = serde_json::to_value(first).unwrap_or(Value::Null);
-            if let Value::Object(fields) = &mut shown {
-                fields.insert("text".into(), Value::String(first.to_string()));
-                fields.insert("all".into(), serde_json::to_value(errors).unwrap_or(Value::Null));
-            }
-            shown
-        }
-        (None, Some(why)) => value!({ "message": why }),
-        (None, None) => Value::Null,
-    }
-}
-
 pub(super) fn metrics(shared: &Shared) -> Answer {
     match metrics::scrape(shared) {
         Ok(text) => plain("text/plain; version=0.0.4; charset=utf-8", text.into()),
@@ -151,13 +61,17 @@ pub(super) fn metrics(shared: &Shared) -> Answer {
 
 pub(super) fn books(shared: &Shared, run: Option<&str>) -> Answer {
     let books = |scope: &Scope| {
-        let Snapshot { in_flight, edges, rules } = scope.snapshot();
+        let Snapshot { in_flight, edges } = scope.snapshot();
+        let rules = scope.rule_books(&shared.rules, &shared.totals);
         let lifted = shared.rules.standing.lifted();
         Books {
             run: scope.run.clone(),
             in_flight,
             edges,
             tcp_edges: if scope.run.is_none() { shared.tcp.rows() } else { Vec::new() },
+            guards: shared.rules.guard_books(shared.rules.since_start(scope.started)),
+            hooks: shared.rules.hooks.books(),
+            missed: missed(&rules),
             rules,
             breach: lifted.as_ref().is_some_and(|lifted| lifted.breach),
             lifted: lifted.map(|lifted| lifted.reason),
@@ -174,13 +88,29 @@ pub(super) fn books(shared: &Shared, run: Option<&str>) -> Answer {
     }
 }
 
-pub(super) fn ledger(shared: &Shared, run: Option<&str>, tail: Option<String>) -> Answer {
-    let n = match tail.map(|tail| tail.parse::<usize>()).transpose() {
-        Ok(n) => n.unwrap_or(DEFAULT_TAIL),
-        Err(_) => return problem(StatusCode::BAD_REQUEST, "tail wants a number, as in /ledger?tail=100"),
+/// The newest lines; `after=N` those behind the N-th, and `follow=5s` waits so long for the first of them. `squall-next` says
+/// what to ask for next.
+pub(super) fn ledger(shared: &Shared, asked: &Asked) -> Answer {
+    let number = |name: &str| asked.query(name).map(|text| text.parse::<u64>()).transpose();
+    let (Ok(tail), Ok(after)) = (number("tail"), number("after")) else {
+        return problem(StatusCode::BAD_REQUEST, "tail and after want a number, as in /ledger?tail=100");
+    };
+    let follow = asked.query("follow").map(|text| text.parse::<humantime::Duration>()).transpose();
+    let Ok(follow) = follow else {
+        return problem(StatusCode::BAD_REQUEST, "follow wants a time, as in /ledger?after=0&follow=5s");
     };
     shared.ledger.settle();
-    lines(shared.ledger.tail(run, n).iter().map(AsRef::as_ref))
+    let until = Instant::now() + follow.map_or(Duration::ZERO, Into::into).min(LONGEST_FOLLOW);
+    let after = after.or_else(|| follow.map(|_| shared.ledger.lines()));
+    while after.is_some_and(|after| shared.ledger.lines() <= after) && Instant::now() < until {
+        std::thread::sleep(FOLLOW_POLL);
+    }
+    let usual = if after.is_some() { u64::MAX } else { DEFAULT_TAIL };
+    let most = usize::try_from(tail.unwrap_or(usual)).unwrap_or(usize::MAX);
+    let (list, next) = shared.ledger.tail(asked.query("run").as_deref(), after.unwrap_or(0), most);
+    let mut answer = lines(list.iter().map(AsRef::as_ref));
+    answer.headers_mut().insert("squall-next", next.into());
+    answer
 }
 
 pub(super) fn announce(shared: &Shared, body: &[u8]) -> Answer {
@@ -275,7 +205,7 @@ fn lines<T: Serialize>(lines: impl Iterator<Item = T>) -> Answer {
     plain("application/x-ndjson", text.into())
 }
 
-fn plain(kind: &'static str, body: Bytes) -> Answer {
+pub(super) fn plain(kind: &'static str, body: Bytes) -> Answer {
     let mut answer = Response::new(Full::new(body));
     answer.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
     answer
@@ -288,4 +218,6 @@ fn unknown_run(tag: &str) -> Answer {
     )
 }
 
-const DEFAULT_TAIL: usize = 100;
+const DEFAULT_TAIL: u64 = 100;
+const LONGEST_FOLLOW: Duration = Duration::from_secs(30);
+const FOLLOW_POLL: Duration = Duration::from_millis(20);

@@ -1,12 +1,16 @@
 //! What the HTTP layer and the stream below it tell each other about one connection.
 
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use tokio::sync::watch;
 
 use super::cut::Cut;
 use super::framing::BodyFraming;
 use super::h2_tag::Tag;
+use super::inbound::InboundOrder;
+use crate::faults::SharedShaping;
 use crate::sync::lock;
 
 /// Shared by a connection's stream and the exchanges on it.
@@ -24,6 +28,7 @@ pub(crate) struct ConnCtl {
     hooked: AtomicU64,
     request_over: AtomicBool,
     refused: AtomicU8,
+    deaf: AtomicBool,
     framing: AtomicU64,
     reset_on_close: AtomicBool,
     linger: Mutex<Option<TcpStream>>,
@@ -31,18 +36,37 @@ pub(crate) struct ConnCtl {
     last_chunk: Mutex<Option<Vec<u8>>>,
     trails: AtomicBool,
     streams: AtomicUsize,
+    answer: Order<SharedShaping>,
+    request: Order<InboundOrder>,
     armed: AtomicBool,
     tags: AtomicU32,
-    cuts: Mutex<Vec<(StreamKey, Cut)>>,
+    cuts: Mutex<Vec<(Tag, Cut)>>,
+    farewell: watch::Sender<Option<Farewell>>,
+    ended_by: OnceLock<Ended>,
 }
 
-/// Which answer of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum StreamKey {
-    /// The only answer under way on an HTTP/1 connection.
-    Http1,
-    /// An HTTP/2 answer, by its tag.
-    Http2(Tag),
+/// What the stream of an HTTP/1 connection is to do with the exchange under way.
+#[derive(Debug)]
+struct Order<T> {
+    stands: AtomicBool,
+    what: Mutex<Option<T>>,
+}
+
+/// How an HTTP/2 connection is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Farewell {
+    /// GOAWAY with this code; see [`fault_rules::action::Goaway`].
+    Goaway(u32),
+    /// RST.
+    Reset,
+}
+
+/// The rule that has ended a connection with everything on it.
+#[derive(Debug, Clone)]
+pub(crate) struct Ended {
+    pub(crate) rule: Arc<str>,
+    /// The word of the rule language.
+    pub(crate) action: &'static str,
 }
 
 /// Why a request never reached the hooks.
@@ -90,15 +114,20 @@ impl ConnCtl {
             hooked: AtomicU64::new(0),
             request_over: AtomicBool::new(false),
             refused: AtomicU8::new(0),
+            deaf: AtomicBool::new(false),
             framing: AtomicU64::new(NO_FRAMING),
             reset_on_close: AtomicBool::new(false),
             linger: Mutex::new(None),
             last_chunk: Mutex::new(None),
             trails: AtomicBool::new(false),
             streams: AtomicUsize::new(0),
+            answer: Order::default(),
+            request: Order::default(),
             armed: AtomicBool::new(false),
             tags: AtomicU32::new(0),
             cuts: Mutex::new(Vec::new()),
+            farewell: watch::channel(None).0,
+            ended_by: OnceLock::new(),
         }
     }
 
@@ -171,6 +200,16 @@ impl ConnCtl {
         }
     }
 
+    /// The client takes nothing: the connection ends with a reset, since nothing else would reach it.
+    pub(super) fn give_up_deaf(&self) {
+        self.deaf.store(true, Ordering::Release);
+        self.reset_on_close();
+    }
+
+    pub(crate) fn was_deaf(&self) -> bool {
+        self.deaf.load(Ordering::Acquire)
+    }
+
     /// The request was read to its end: whatever comes now is of the next one.
     pub(crate) fn request_over(&self) {
         self.request_over.store(true, Ordering::Release);
@@ -190,6 +229,10 @@ impl ConnCtl {
     pub(super) fn take_last_chunk(&self) -> Option<Vec<u8>> {
         self.trails.store(false, Ordering::Release);
         lock(&self.last_chunk).take()
+    }
+
+    pub(super) fn last_chunk(&self) -> Option<Vec<u8>> {
+        lock(&self.last_chunk).clone()
     }
 
     pub(super) fn has_last_chunk(&self) -> bool {
@@ -214,25 +257,42 @@ impl ConnCtl {
         self.reset_on_close.load(Ordering::Acquire)
     }
 
-    /// Asks the stream to cut an answer whose header has not been written out yet.
-    pub(crate) fn arm(&self, key: StreamKey, cut: Cut) {
+    /// HTTP/1: the answer whose header has not been written yet goes out under these shapes.
+    pub(crate) fn shape_answer(&self, shaping: SharedShaping) {
+        self.answer.give(shaping);
+    }
+
+    /// HTTP/1: what the client sends from here on comes in under these shapes.
+    pub(crate) fn shape_request(&self, order: InboundOrder) {
+        self.request.give(order);
+    }
+
+    /// The exchange is over: whatever still passes is unshaped.
+    pub(crate) fn unshape(&self) {
+        self.answer.withdraw();
+        self.request.withdraw();
+    }
+
+    pub(super) fn answer_order(&self) -> Option<Option<SharedShaping>> {
+        self.answer.look()
+    }
+
+    pub(super) fn request_order(&self) -> Option<Option<InboundOrder>> {
+        self.request.look()
+    }
+
+    /// Asks the frame layer to cut the stream whose header will bear this tag.
+    pub(crate) fn arm(&self, tag: Tag, cut: Cut) {
         let mut cuts = lock(&self.cuts);
         if cuts.len() == MAX_ARMED {
             cuts.remove(0); // of a stream that its client gave up before the header left
         }
-        cuts.push((key, cut));
+        cuts.push((tag, cut));
         drop(cuts);
         self.armed.store(true, Ordering::Release);
     }
 
-    /// Takes back a cut that was not reached.
-    pub(crate) fn disarm(&self, key: StreamKey) {
-        let mut cuts = lock(&self.cuts);
-        cuts.retain(|(armed, _)| *armed != key);
-        self.armed.store(!cuts.is_empty(), Ordering::Release);
-    }
-
-    /// The stream's question on every write: is there anything to cut? One load where there is not.
+    /// The frame layer's question at every header: may it bear a tag? One load where none can.
     pub(crate) fn is_armed(&self) -> bool {
         self.armed.load(Ordering::Acquire)
     }
@@ -245,16 +305,70 @@ impl ConnCtl {
     /// Hands over, for good, the cut whose tag an answer's header bears; the tag is taken out of it.
     pub(super) fn take_tagged(&self, block: &mut Vec<u8>) -> Option<Cut> {
         let mut cuts = lock(&self.cuts);
-        let bears =
-            |(key, _): &(StreamKey, Cut)| matches!(key, StreamKey::Http2(tag) if tag.take_from(block));
-        let at = cuts.iter().position(bears)?;
+        let at = cuts.iter().position(|(tag, _)| tag.take_from(block))?;
         let (_, cut) = cuts.swap_remove(at);
         self.armed.store(!cuts.is_empty(), Ordering::Release);
         Some(cut)
     }
 
-    pub(crate) fn cut_for(&self, key: StreamKey) -> Option<Cut> {
-        lock(&self.cuts).iter().find(|(armed, _)| *armed == key).map(|(_, cut)| cut.clone())
+    /// HTTP/2: the connection is to end.
+    pub(crate) fn say_farewell(&self, how: Farewell) {
+        self.farewell.send_replace(Some(how));
+    }
+
+    /// Resolves when the connection is to end.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub(crate) async fn farewell(&self) -> Farewell {
+        let mut asked = self.farewell.subscribe();
+        loop {
+            let mut how = None;
+            self.farewell.send_if_modified(|asked| {
+                how = asked.take();
+                false // whoever asked need not be told
+            });
+            match how {
+                Some(how) => return how,
+                None if asked.changed().await.is_err() => std::future::pending::<()>().await,
+                None => {}
+            }
+        }
+    }
+
+    /// A rule ends the connection, and with it all that is under way on it.
+    pub(crate) fn end_by(&self, ended: Ended) {
+        // of two the first has done it
+        let _ = self.ended_by.set(ended);
+    }
+
+    /// The rule that has ended the connection.
+    pub(crate) fn ended_by(&self) -> Option<&Ended> {
+        self.ended_by.get()
+    }
+}
+
+impl<T> Order<T> {
+    fn give(&self, what: T) {
+        *lock(&self.what) = Some(what);
+        self.stands.store(true, Ordering::Release);
+    }
+
+    fn withdraw(&self) {
+        if self.stands.swap(false, Ordering::AcqRel) {
+            *lock(&self.what) = None;
+        }
+    }
+
+    /// `None`: no order stands. Else the order where it was not taken up yet.
+    fn look(&self) -> Option<Option<T>> {
+        self.stands.load(Ordering::Acquire).then(|| lock(&self.what).take())
+    }
+}
+
+impl<T> Default for Order<T> {
+    fn default() -> Self {
+        Order { stands: AtomicBool::new(false), what: Mutex::new(None) }
     }
 }
 

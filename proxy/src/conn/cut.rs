@@ -1,40 +1,74 @@
-//! What is asked of a connection's write side: end this answer after so many body bytes.
+//! What is asked of the frame layer of an HTTP/2 connection: end this stream behind so many body bytes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-/// An answer that is to be torn off. Cheap to clone: both the fault path and the stream hold it.
-#[derive(Debug, Clone)]
-pub(crate) struct Cut {
-    /// Body bytes (payload, without chunk framing) that still go out. 0: right after the header.
-    pub(crate) after: u64,
-    hit: Arc<AtomicBool>,
-    made: Arc<AtomicBool>,
+use tokio::sync::watch;
+
+/// A stream that may be torn off. Cheap to clone: both who decides where and the frame layer hold it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cut(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// Bytes that still go out. Says all else, too: written last.
+    after: AtomicU64,
+    code: AtomicU32,
+    connection: AtomicBool,
+    made: watch::Sender<bool>,
 }
 
 impl Cut {
-    /// A cut after `after` payload bytes.
-    pub(crate) fn after(after: u64) -> Self {
-        Cut { after, hit: Arc::default(), made: Arc::default() }
+    /// The stream ends behind so many bytes of its DATA frames (0: right behind its header), by RST_STREAM with this code;
+    /// or by RST of the whole connection.
+    pub(crate) fn cut_after(&self, bytes: u64, code: u32, connection: bool) {
+        self.0.code.store(code, Ordering::Relaxed);
+        self.0.connection.store(connection, Ordering::Relaxed);
+        self.0.after.store(bytes, Ordering::Release);
     }
 
-    /// The asked byte has been written: the cut is made now, or when its frames reach the wire.
-    pub(crate) fn mark_hit(&self) {
-        self.hit.store(true, Ordering::Release);
+    /// Bytes that still go out, after so many have.
+    pub(super) fn left(&self, passed: u64) -> u64 {
+        self.0.after.load(Ordering::Acquire).saturating_sub(passed)
     }
 
-    /// Did it happen? False where the answer ended before the asked byte.
-    pub(crate) fn was_hit(&self) -> bool {
-        self.hit.load(Ordering::Acquire)
+    pub(super) fn code(&self) -> u32 {
+        self.0.code.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn takes_connection(&self) -> bool {
+        self.0.connection.load(Ordering::Relaxed)
     }
 
     /// The frame layer has cut the stream.
-    pub(crate) fn mark_made(&self) {
-        self.made.store(true, Ordering::Release);
+    pub(super) fn mark_made(&self) {
+        self.0.made.send_replace(true);
     }
 
     /// Has it? Then nothing that is written to the stream goes anywhere.
-    pub(crate) fn was_made(&self) -> bool {
-        self.made.load(Ordering::Acquire)
+    #[cfg(test)]
+    pub(super) fn was_made(&self) -> bool {
+        *self.0.made.borrow()
+    }
+
+    /// Resolves when the frame layer has cut the stream.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub(crate) async fn made(&self) {
+        // an error is impossible: the sender is in the same cut
+        let _ = self.0.made.subscribe().wait_for(|made| *made).await;
+    }
+}
+
+impl Default for Shared {
+    /// Nowhere yet.
+    fn default() -> Self {
+        Shared {
+            after: AtomicU64::new(u64::MAX),
+            code: AtomicU32::new(0),
+            connection: AtomicBool::new(false),
+            made: watch::channel(false).0,
+        }
     }
 }

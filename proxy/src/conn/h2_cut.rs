@@ -5,9 +5,9 @@
 //! holds the n-th byte is shortened, RST_STREAM follows it, and later frames of that stream are swallowed.
 //! Neighbours on the connection are untouched.
 //!
-//! What is swallowed must be nothing that the rest of the connection depends on: `faults/cut.rs` sees to it that no
-//! byte beyond the n-th is written (it would be lost to the connection's window), and no trailer (it would be lost to
-//! its header table).
+//! What is swallowed must be nothing that the rest of the connection depends on: whoever writes the stream sees to it
+//! that no byte beyond the n-th is written (it would be lost to the connection's window), and no trailer (it would be
+//! lost to its header table). An empty frame behind the n-th byte makes a cut that was decided after it.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -19,9 +19,19 @@ use super::cut::Cut;
 pub(super) struct H2Cut {
     state: State,
     block: Option<Block>,
-    cuts: HashMap<u32, Cut>,
+    cuts: HashMap<u32, Armed>,
     /// Streams that were reset here, the newest last; of older ones nothing can follow.
     dead: VecDeque<u32>,
+    /// A cut that takes the connection with it has been made.
+    fatal: bool,
+}
+
+/// A cut whose stream has begun.
+#[derive(Debug)]
+struct Armed {
+    cut: Cut,
+    /// Bytes of its DATA frames so far.
+    passed: u64,
 }
 
 #[derive(Debug, Default)]
@@ -59,10 +69,15 @@ impl H2Cut {
     /// Appends to `out` what of `bytes` may go out, with the asked cuts made.
     pub(super) fn push(&mut self, bytes: &[u8], ctl: &ConnCtl, out: &mut Vec<u8>) {
         let mut rest = bytes;
-        while !rest.is_empty() {
+        while !rest.is_empty() && !self.fatal {
             let used = self.step(rest, ctl, out);
             rest = &rest[used..];
         }
+    }
+
+    /// Nothing goes out any more: the connection is to be reset.
+    pub(super) fn is_fatal(&self) -> bool {
+        self.fatal
     }
 
     /// Consumes a prefix of `bytes`.
@@ -128,7 +143,7 @@ impl H2Cut {
         self.state = State::Header;
         let Some(mut block) = self.block.take_if(|block| block.flags & END_HEADERS != 0) else { return };
         match ctl.take_tagged(&mut block.bytes) {
-            Some(cut) if cut.after == 0 => {
+            Some(cut) if cut.left(0) == 0 => {
                 block.flags &= !END_STREAM;
                 block.write(out);
                 self.reset(block.stream, &cut, out);
@@ -136,7 +151,7 @@ impl H2Cut {
             cut => {
                 block.write(out);
                 if let Some(cut) = cut.filter(|_| block.flags & END_STREAM == 0) {
-                    self.cuts.insert(block.stream, cut);
+                    self.cuts.insert(block.stream, Armed { cut, passed: 0 });
                 }
             }
         }
@@ -145,10 +160,10 @@ impl H2Cut {
     fn pass(&mut self, frame: &Frame, out: &mut Vec<u8>) {
         let cut = self.cuts.get_mut(&frame.stream);
         let (pass, reset) = match (frame.kind, cut) {
-            (DATA, Some(cut)) => {
-                let pass = usize::try_from(cut.after).unwrap_or(frame.len).min(frame.len);
-                cut.after -= pass as u64;
-                (pass, cut.after == 0)
+            (DATA, Some(Armed { cut, passed })) => {
+                let pass = usize::try_from(cut.left(*passed)).unwrap_or(frame.len).min(frame.len);
+                *passed += pass as u64;
+                (pass, cut.left(*passed) == 0)
             }
             _ => (frame.len, false),
         };
@@ -166,20 +181,24 @@ impl H2Cut {
 
     fn end_if_over(&mut self, out: &mut Vec<u8>) {
         let State::Payload { pass: 0, skip: 0, reset } = self.state else { return };
-        if let Some((stream, cut)) = reset.and_then(|stream| Some((stream, self.cuts.remove(&stream)?))) {
+        if let Some((stream, cut)) = reset.and_then(|stream| Some((stream, self.cuts.remove(&stream)?.cut))) {
             self.reset(stream, &cut, out);
         }
         self.state = State::Header;
     }
 
     fn reset(&mut self, stream: u32, cut: &Cut, out: &mut Vec<u8>) {
+        cut.mark_made();
+        if cut.takes_connection() {
+            self.fatal = true;
+            return;
+        }
         Frame { len: 4, kind: RST_STREAM, flags: 0, stream }.write(out);
-        out.extend_from_slice(&RESET_CODE.to_be_bytes());
+        out.extend_from_slice(&cut.code().to_be_bytes());
         if self.dead.len() == MAX_DEAD {
             self.dead.pop_front();
         }
         self.dead.push_back(stream);
-        cut.mark_made();
     }
 }
 
@@ -235,12 +254,8 @@ const END_HEADERS: u8 = 0x4;
 /// Streams remembered as reset: twice as many as a client may have open.
 const MAX_DEAD: usize = 512;
 
-/// INTERNAL_ERROR (RFC 9113 section 7): what a server says whose handler died, the nearest to a TCP reset.
-pub(crate) const RESET_CODE: u32 = 0x2;
-
 #[cfg(test)]
 mod tests {
-    use super::super::ctl::StreamKey;
     use super::super::h2_tag::Tag;
     use super::*;
 
@@ -252,7 +267,15 @@ mod tests {
     }
 
     fn reset(stream: u32) -> Vec<u8> {
-        frame(RST_STREAM, 0, stream, &RESET_CODE.to_be_bytes())
+        frame(RST_STREAM, 0, stream, &CODE.to_be_bytes())
+    }
+
+    const CODE: u32 = 0xb;
+
+    fn cut_after(bytes: u64) -> Cut {
+        let cut = Cut::default();
+        cut.cut_after(bytes, CODE, false);
+        cut
     }
 
     const TAG: u32 = 7;
@@ -280,9 +303,9 @@ mod tests {
         let wire = wire.concat();
         for piece in [1, 2, 5, 9, 10, wire.len()] {
             let ctl = ConnCtl::new(1, 0, ([127, 0, 0, 1], 1).into());
-            let cut = Cut::after(after);
-            ctl.arm(StreamKey::Http2(Tag::new(1)), Cut::after(0)); // of an answer that never comes
-            ctl.arm(StreamKey::Http2(Tag::new(TAG)), cut.clone());
+            let cut = cut_after(after);
+            ctl.arm(Tag::new(1), cut_after(0)); // of an answer that never comes
+            ctl.arm(Tag::new(TAG), cut.clone());
             let mut tap = H2Cut::default();
             let mut out = Vec::new();
             for bytes in wire.chunks(piece) {
@@ -333,5 +356,22 @@ mod tests {
         let data = frame(DATA, END_STREAM, 3, b"1234");
         check(5, &[tagged(0, 1000), data.clone()], &[plain(0), data], false);
         check(5, &[tagged(END_STREAM, 1000)], &[plain(END_STREAM)], false);
+    }
+
+    #[test]
+    fn a_cut_that_is_decided_late_is_made_by_the_next_frame() {
+        let ctl = ConnCtl::new(1, 0, ([127, 0, 0, 1], 1).into());
+        for connection in [false, true] {
+            let cut = Cut::default();
+            ctl.arm(Tag::new(TAG), cut.clone());
+            let (mut tap, mut out) = (H2Cut::default(), Vec::new());
+            tap.push(&[tagged(0, 1000), frame(DATA, 0, 3, b"12345")].concat(), &ctl, &mut out);
+            cut.cut_after(5, CODE, connection);
+            tap.push(&[frame(DATA, 0, 3, b""), frame(DATA, 0, 5, b"neighbour")].concat(), &ctl, &mut out);
+            let before = [plain(0), frame(DATA, 0, 3, b"12345"), frame(DATA, 0, 3, b"")].concat();
+            let behind = [reset(3), frame(DATA, 0, 5, b"neighbour")].concat();
+            assert_eq!(out, [before, if connection { Vec::new() } else { behind }].concat());
+            assert_eq!((tap.is_fatal(), cut.was_made()), (connection, true));
+        }
     }
 }

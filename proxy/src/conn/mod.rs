@@ -1,33 +1,38 @@
 //! The stream under HTTP: our own, so that what reaches the wire, and when, is ours to say.
 //!
 //! ```text
-//! TcpStream -> Raw (clear or TLS) -> Conn (write buffer, one request at a time, cuts) -> pingora's HTTP session
+//! TcpStream -> Raw (clear or TLS) -> Conn (write buffer, one request at a time, shapes, cuts) -> pingora's HTTP session
 //! ```
 //!
 //! Three invariants. What pingora wrote is on its way before the connection waits for more (`poll_read`
 //! drains the write buffer first; pingora alone holds the header of a Content-Length answer back until the
-//! body ends). A cut lets through exactly the bytes asked for, waits until the peer's kernel has them, and
-//! only then resets. With nothing armed the bytes pass unchanged.
+//! body ends). An end at a byte lets through exactly the bytes asked for, and a reset waits until the peer's kernel
+//! has them. With nothing armed the bytes pass unchanged.
 
 mod ctl;
 mod cut;
+mod ending;
 mod framing;
-mod h1_cut;
 mod h2_cut;
 mod h2_tag;
+mod inbound;
+mod outbound;
 mod outq;
+mod pause;
+mod payload;
 mod raw;
 mod reading;
 mod round;
+mod shaped;
 mod trailers;
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -38,21 +43,24 @@ use pingora_core::protocols::{
     UniqueID, UniqueIDType,
 };
 use pingora_http::ResponseHeader;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf, Ready};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::time::{Instant, Sleep};
 
-pub(crate) use ctl::{ConnCtl, Refusal, StreamKey};
+pub(crate) use ctl::{ConnCtl, Ended, Farewell, Refusal};
 pub(crate) use cut::Cut;
 pub(crate) use framing::BodyFraming;
-pub(crate) use h2_cut::RESET_CODE as H2_RESET_CODE;
+pub(crate) use inbound::InboundOrder;
 pub(crate) use outq::unacknowledged;
+pub(crate) use pause::Pause;
 pub(crate) use raw::Raw;
 pub(crate) use round::HeaderBounds;
 pub(crate) use trailers::last_chunk;
 
+use ending::Ending;
 use framing::Framing;
-use h1_cut::H1Cut;
 use h2_cut::H2Cut;
+use inbound::Inbound;
+use outbound::Outbound;
 use reading::{Ahead, Held};
 use round::Round;
 use trailers::{LAST_CHUNK, SIZE_OF_LAST_CHUNK};
@@ -61,8 +69,6 @@ use trailers::{LAST_CHUNK, SIZE_OF_LAST_CHUNK};
 pub(crate) struct Conn {
     raw: Raw,
     ctl: Arc<ConnCtl>,
-    digest: Arc<ProxyDigest>,
-    socket: Arc<SocketDigest>,
     ahead: Ahead,
     framing: Framing,
     /// What was written last could be the size of a chunk that looks like the last one.
@@ -70,61 +76,43 @@ pub(crate) struct Conn {
     round: Round,
     bounds: Bounds,
     held: Held,
-    /// The client does not take what it asked for.
-    stalled: bool,
+    /// Runs while the client does not take what it asked for.
+    stall: Option<Pin<Box<Sleep>>>,
     out: Vec<u8>,
     /// Bytes of `out` that the socket has taken.
     sent: usize,
     filter: Filter,
-    reset: Reset,
+    inbound: Option<Box<Inbound>>,
+    ending: Ending,
 }
 
 /// What stands between pingora's writes and the buffer.
 enum Filter {
-    /// HTTP/1, nothing to cut.
+    /// HTTP/1, nothing to shape.
     Open,
-    Http1(H1Cut),
+    Http1(Box<Outbound>),
     Http2(Box<H2Cut>),
-}
-
-/// The end of a cut connection.
-///
-/// ```text
-/// No --asked byte written--> Draining (until the peer's kernel has it all, at most DRAIN_LIMIT) --> Done
-/// ```
-enum Reset {
-    No,
-    Draining { until: Instant, pause: Pin<Box<Sleep>> },
-    Done,
 }
 
 /// What a connection may take, and how its client is read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     pub(crate) header: HeaderBounds,
+    /// A client may take nothing of its answer for so long.
+    pub(crate) send_timeout: Duration,
     /// A client that has closed its sending side waits for its answer.
     pub(crate) half_close: bool,
 }
 
 impl Conn {
     /// Wraps an accepted connection; what it holds is added to `total`.
-    pub(crate) fn new(
-        raw: Raw,
-        ctl: Arc<ConnCtl>,
-        bounds: Bounds,
-        total: Arc<AtomicUsize>,
-    ) -> io::Result<Conn> {
-        use std::os::fd::AsRawFd;
-        let header = ResponseHeader::build(200, Some(0)).map_err(io::Error::other)?;
-        let socket = SocketDigest::from_raw_fd(raw.socket().as_raw_fd());
-        Ok(Conn {
-            digest: Arc::new(ProxyDigest::new(Box::new(header), Some(Box::new(ctl.clone())))),
-            socket: Arc::new(socket),
+    pub(crate) fn new(raw: Raw, ctl: Arc<ConnCtl>, bounds: Bounds, total: Arc<AtomicUsize>) -> Conn {
+        Conn {
             raw,
             round: Round::begin(&ctl, bounds.header),
             bounds,
             held: Held::of(total),
-            stalled: false,
+            stall: None,
             ctl,
             ahead: Ahead::default(),
             framing: Framing::head(),
@@ -132,8 +120,9 @@ impl Conn {
             out: Vec::new(),
             sent: 0,
             filter: Filter::Open,
-            reset: Reset::No,
-        })
+            inbound: None,
+            ending: Ending::No,
+        }
     }
 
     /// From here on the bytes are HTTP/2 frames.
@@ -145,6 +134,7 @@ impl Conn {
     pub(crate) fn begin_request(&mut self) {
         self.round = Round::begin(&self.ctl, self.bounds.header);
         self.framing = Framing::head();
+        self.inbound = None;
     }
 
     /// Resolves when the client has left; reads nothing.
@@ -178,6 +168,9 @@ impl Conn {
 
     /// Has the client sent something that nobody has read?
     pub(crate) fn has_bytes(&self) -> bool {
+        if !self.ahead.is_empty() {
+            return true;
+        }
         let mut byte = [std::mem::MaybeUninit::uninit()];
         socket2::SockRef::from(self.raw.socket()).peek(&mut byte).is_ok_and(|seen| seen > 0)
     }
@@ -191,54 +184,48 @@ impl Conn {
         &self.ctl
     }
 
-    pub(crate) fn proxy_digest(&self) -> Arc<ProxyDigest> {
-        self.digest.clone()
+    /// What hands the control block to the hooks of an HTTP/2 stream; those of HTTP/1 find it in this stream.
+    ///
+    /// # Errors
+    /// None: pingora wants a header beside it, which can be built.
+    pub(crate) fn proxy_digest(&self) -> io::Result<Arc<ProxyDigest>> {
+        let header = ResponseHeader::build(200, Some(0)).map_err(io::Error::other)?;
+        Ok(Arc::new(ProxyDigest::new(Box::new(header), Some(Box::new(self.ctl.clone())))))
     }
 
-    /// Waits for the first byte of the next request without holding buffers. False: the client has closed.
-    ///
-    /// # Cancel safety
-    /// Safe: a byte that was read stays parked in the stream.
-    pub(crate) async fn park(&mut self) -> io::Result<bool> {
-        self.out = Vec::new();
-        self.account();
+    /// Waits for the first bytes of the next request without holding buffers. False: the client has closed.
+    pub(crate) fn poll_park(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         if !self.ahead.is_empty() {
-            return Ok(true);
+            return Poll::Ready(Ok(true));
         }
-        let mut byte = [0; 1];
-        let read = match &mut self.raw {
-            Raw::Plain(tcp) => return Ok(tcp.peek(&mut byte).await? > 0),
-            // Not a peek at the socket: decrypted bytes may wait inside the TLS session.
-            Raw::Tls(tls) => tls.read(&mut byte).await?,
+        let Poll::Ready(read) = self.poll_read_ahead(cx) else {
+            self.out = Vec::new();
+            self.account();
+            return Poll::Pending;
         };
-        self.ahead.push(&byte[..read]);
-        Ok(read > 0)
+        Poll::Ready(read.map(|read| 0 < read))
     }
 
     /// Does the connection begin with the HTTP/2 preface ("PRI ")? Clear text only; under TLS, ALPN says.
     pub(crate) async fn starts_with_h2_preface(&mut self) -> io::Result<bool> {
-        let Raw::Plain(tcp) = &self.raw else { return Ok(false) };
-        let mut start = [0; 4];
-        for _ in 0..PREFACE_TRIES {
-            let seen = tcp.peek(&mut start).await?;
-            if seen == 0 || start[..seen] != b"PRI "[..seen] {
-                return Ok(false);
-            }
-            if seen == start.len() {
-                return Ok(true);
-            }
+        let deadline = Instant::now() + PREFACE_LIMIT;
+        while self.ahead.left().len() < PREFACE.len() && PREFACE.starts_with(self.ahead.left()) {
             // "P", "PR", "PRI": a client that sends byte by byte; "PUT" differs at its second
-            tokio::time::sleep(PREFACE_PAUSE).await;
+            let more = tokio::time::timeout_at(deadline, poll_fn(|cx| self.poll_read_ahead(cx))).await;
+            match more {
+                Ok(Ok(1..)) => {}
+                Ok(Ok(0)) | Err(_) => return Ok(false),
+                Ok(Err(error)) => return Err(error),
+            }
         }
-        Ok(false)
+        Ok(self.ahead.left().starts_with(PREFACE))
     }
 
     /// Moves the write buffer to the socket.
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.out.len() {
             let polled = Pin::new(&mut self.raw).poll_write(cx, &self.out[self.sent..]);
-            self.note_stall(polled.is_pending());
-            let wrote = ready!(polled)?;
+            let wrote = ready!(self.watch_stall(polled, cx))?;
             if wrote == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -252,52 +239,25 @@ impl Conn {
     fn poll_drain_and_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_drain(cx))?;
         ready!(Pin::new(&mut self.raw).poll_flush(cx))?;
-        match &self.filter {
-            Filter::Http1(cut) if cut.is_done() => self.poll_reset(cx),
-            _ => Poll::Ready(Ok(())),
+        if self.ending.is_no() {
+            return Poll::Ready(Ok(()));
         }
+        self.ending.poll(&mut self.raw, &self.ctl, cx).map(Err)
     }
 
-    /// Waits until the peer's kernel holds every byte, then arms the RST. Ends in an error, so that the HTTP
-    /// layer gives the connection up.
-    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            match &mut self.reset {
-                Reset::Done => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
-                Reset::No => {
-                    let pause = Box::pin(tokio::time::sleep(Duration::ZERO));
-                    self.reset = Reset::Draining { until: Instant::now() + DRAIN_LIMIT, pause };
-                }
-                Reset::Draining { until, pause } => {
-                    let waiting = outq::unacknowledged(self.raw.socket().as_fd()).unwrap_or(0) > 0;
-                    if waiting && Instant::now() < *until {
-                        if pause.is_elapsed() {
-                            pause.as_mut().reset(Instant::now() + DRAIN_PAUSE);
-                        }
-                        ready!(pause.as_mut().poll(cx));
-                        continue;
-                    }
-                    self.ctl.reset_on_close();
-                    if let Filter::Http1(cut) = &self.filter {
-                        cut.cut().mark_hit();
-                    }
-                    self.reset = Reset::Done;
-                }
-            }
-        }
-    }
-
-    /// Picks up a cut that the fault path armed since the last write, or lets one go that it took back.
+    /// Picks up what the fault path has ordered since, or lets go of what it took back.
     fn follow_orders(&mut self) {
-        let armed = self.ctl.is_armed();
-        match (&self.filter, armed) {
-            (Filter::Open, true) => {
-                if let Some(cut) = self.ctl.cut_for(StreamKey::Http1) {
-                    self.filter = Filter::Http1(H1Cut::new(cut));
-                }
+        match (&self.filter, self.ctl.answer_order()) {
+            (Filter::Open, Some(Some(shaping))) => {
+                self.filter = Filter::Http1(Box::new(Outbound::new(shaping)));
             }
-            (Filter::Http1(cut), false) if !cut.is_done() => self.filter = Filter::Open,
+            (Filter::Http1(_), None) if self.ending.is_no() => self.filter = Filter::Open,
             _ => {}
+        }
+        match self.ctl.request_order() {
+            Some(Some(order)) => self.inbound = Some(Box::new(Inbound::new(order))),
+            Some(None) => {}
+            None => self.inbound = None,
         }
     }
 
@@ -305,6 +265,23 @@ impl Conn {
     fn is_last_chunk(&mut self, buf: &[u8]) -> bool {
         let after_size = std::mem::replace(&mut self.in_decoy, buf == SIZE_OF_LAST_CHUNK);
         buf == LAST_CHUNK && !after_size
+    }
+
+    /// Bytes of an HTTP/1 answer.
+    fn poll_write_answer(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.follow_orders();
+        if matches!(self.filter, Filter::Http1(_)) && !buf.is_empty() {
+            return self.poll_write_shaped(cx, buf);
+        }
+        if self.round.is_before_hooks(&self.ctl) {
+            self.round.sign(buf, &self.ctl, &mut self.out);
+            return Poll::Ready(Ok(buf.len()));
+        }
+        if self.ctl.has_last_chunk() && self.is_last_chunk(buf) {
+            self.out.extend(self.ctl.take_last_chunk().unwrap_or_default());
+            return Poll::Ready(Ok(buf.len()));
+        }
+        self.poll_write_open(cx, buf)
     }
 
     fn poll_write_open(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
@@ -321,8 +298,7 @@ impl Conn {
             // large: what is buffered and the new bytes in one call, without copying the latter
             let slices = [IoSlice::new(&self.out[self.sent..]), IoSlice::new(buf)];
             let polled = Pin::new(&mut self.raw).poll_write_vectored(cx, &slices);
-            self.note_stall(polled.is_pending());
-            let wrote = ready!(polled)?;
+            let wrote = ready!(self.watch_stall(polled, cx))?;
             if wrote == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -344,49 +320,43 @@ impl AsyncRead for Conn {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let cutting = matches!(&this.filter, Filter::Http1(cut) if cut.is_done());
-        if (!this.out.is_empty() || cutting)
+        if (!this.out.is_empty() || !this.ending.is_no())
             && let Poll::Ready(Err(error)) = this.poll_drain_and_flush(cx)
         {
             return Poll::Ready(Err(error));
         }
-        match this.filter {
-            Filter::Http2(_) => Pin::new(&mut this.raw).poll_read(cx, buf),
-            Filter::Open | Filter::Http1(_) => this.poll_read_request(cx, buf),
+        if matches!(this.filter, Filter::Http2(_)) {
+            if this.ahead.is_empty() {
+                return Pin::new(&mut this.raw).poll_read(cx, buf);
+            }
+            this.ahead.give(buf);
+            return Poll::Ready(Ok(()));
         }
+        this.follow_orders();
+        if let Poll::Ready(Err(error)) = this.poll_idle(cx) {
+            return Poll::Ready(Err(error));
+        }
+        this.poll_read_request(cx, buf)
     }
 }
 
 impl AsyncWrite for Conn {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        this.follow_orders();
         if BUFFER <= this.out.len() - this.sent {
             ready!(this.poll_drain(cx))?;
         }
-        let ends_with_trailers = this.ctl.has_last_chunk() && this.is_last_chunk(buf);
-        let wrote = match &mut this.filter {
-            Filter::Open if this.round.is_before_hooks(&this.ctl) => {
-                this.round.sign(buf, &this.ctl, &mut this.out);
-                buf.len()
+        if !this.ending.is_no() {
+            ready!(this.poll_drain_and_flush(cx))?;
+        }
+        let wrote = if let Filter::Http2(frames) = &mut this.filter {
+            frames.push(buf, &this.ctl, &mut this.out);
+            if frames.is_fatal() {
+                this.ending = Ending::reset();
             }
-            Filter::Open if ends_with_trailers => {
-                this.out.extend(this.ctl.take_last_chunk().unwrap_or_default());
-                buf.len()
-            }
-            Filter::Open => ready!(this.poll_write_open(cx, buf))?,
-            Filter::Http1(cut) if cut.is_done() => {
-                ready!(this.poll_drain_and_flush(cx))?;
-                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-            }
-            Filter::Http1(cut) => {
-                cut.push(buf, &mut this.out);
-                buf.len()
-            }
-            Filter::Http2(frames) => {
-                frames.push(buf, &this.ctl, &mut this.out);
-                buf.len()
-            }
+            buf.len()
+        } else {
+            ready!(this.poll_write_answer(cx, buf))?
         };
         this.account();
         Poll::Ready(Ok(wrote))
@@ -403,8 +373,13 @@ impl AsyncWrite for Conn {
 }
 
 impl Drop for Conn {
-    /// A close becomes a reset where one was asked for: with a linger of zero the kernel sends RST.
+    /// A close becomes a reset where one was asked for: with a linger of zero the kernel sends RST. Before any other close
+    /// goes what was written: pingora drops an answer whose upstream died without a flush.
     fn drop(&mut self) {
+        if !self.ctl.wants_reset() && self.ending.is_no() {
+            let mut nobody = Context::from_waker(Waker::noop());
+            let _ = self.poll_drain_and_flush(&mut nobody); // of a client that does not read this is all it gets
+        }
         if self.ctl.wants_reset() {
             let socket = socket2::SockRef::from(self.raw.socket());
             if let Err(error) = socket.set_linger(Some(Duration::ZERO)) {
@@ -443,13 +418,13 @@ impl GetTimingDigest for Conn {
 
 impl GetProxyDigest for Conn {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        Some(self.digest.clone())
+        None
     }
 }
 
 impl GetSocketDigest for Conn {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        Some(self.socket.clone())
+        None // it would hold more than the rest of an idle connection, and the hooks ask the control block
     }
 }
 
@@ -463,13 +438,9 @@ impl fmt::Debug for Conn {
 /// call; above it copying costs more than the second system call saves.
 const BUFFER: usize = 16 * 1024;
 
-/// How long a reset waits for a peer that does not read. Then it comes all the same.
-const DRAIN_LIMIT: Duration = Duration::from_secs(1);
-const DRAIN_PAUSE: Duration = Duration::from_millis(1);
-
 /// How soon a client that leaves is noticed while bytes of it wait to be read.
 const HANG_UP_GLANCE: Duration = Duration::from_millis(25);
 
-/// A connection that trickles in the first bytes of a preface gets this long (a second) to finish them.
-const PREFACE_TRIES: u32 = 500;
-const PREFACE_PAUSE: Duration = Duration::from_millis(2);
+/// What HTTP/2 begins with, as far as no request of HTTP/1 does, and how long a connection that trickles it in has.
+const PREFACE: &[u8] = b"PRI ";
+const PREFACE_LIMIT: Duration = Duration::from_secs(1);

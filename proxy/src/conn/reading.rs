@@ -1,6 +1,7 @@
 //! What a client sends on HTTP/1, handed to pingora one request at a time and within its bounds.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,11 +30,18 @@ impl Ahead {
         self.bytes.extend_from_slice(bytes);
     }
 
-    fn left(&self) -> &[u8] {
+    pub(super) fn left(&self) -> &[u8] {
         &self.bytes[self.taken..]
     }
 
-    fn take(&mut self, count: usize) {
+    /// Hands over as many as fit.
+    pub(super) fn give(&mut self, buf: &mut ReadBuf<'_>) {
+        let fits = self.left().len().min(buf.remaining());
+        buf.put_slice(&self.left()[..fits]);
+        self.take(fits);
+    }
+
+    pub(super) fn take(&mut self, count: usize) {
         self.taken += count;
         if self.is_empty() {
             *self = Ahead::default();
@@ -46,6 +54,15 @@ impl Ahead {
 }
 
 impl Conn {
+    /// Reads what is there, by way of the stack: a connection that waits holds no buffer. Gives how much; 0 is the end.
+    pub(super) fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut bytes = [MaybeUninit::uninit(); READ_AHEAD];
+        let mut buf = ReadBuf::uninit(&mut bytes);
+        ready!(Pin::new(&mut self.raw).poll_read(cx, &mut buf))?;
+        self.ahead.push(buf.filled());
+        Poll::Ready(Ok(buf.filled().len()))
+    }
+
     /// A read of pingora's: never beyond the end of the request that it is at.
     pub(super) fn poll_read_request(
         &mut self,
@@ -58,6 +75,9 @@ impl Conn {
         let idle = self.ctl.is_request_over() && self.framing != Framing::Endless;
         if buf.remaining() == 1 && idle {
             return self.poll_probe(cx, buf);
+        }
+        if self.inbound.is_some() {
+            return self.poll_read_shaped(cx, buf);
         }
         let before = buf.filled().len();
         let ours = if self.ahead.is_empty() {
@@ -118,18 +138,34 @@ impl Conn {
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Does the client take what is written to it?
-    pub(super) fn note_stall(&mut self, stalled: bool) {
-        if stalled != self.stalled {
-            self.stalled = stalled;
-            self.account();
-        }
-    }
-
     /// Tells the proxy's total what this connection holds, where that has changed.
     pub(super) fn account(&mut self) {
-        let behind = if self.stalled { STALLED * self.ctl.answers() } else { 0 };
+        let behind = if self.stall.is_some() { STALLED * self.ctl.answers() } else { 0 };
         self.held.set(self.out.capacity() + self.ahead.capacity() + behind);
+    }
+
+    /// What came of a write: a client that takes nothing for its time is given up.
+    pub(super) fn watch_stall<T>(
+        &mut self,
+        polled: Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            if self.stall.take().is_some() {
+                self.account();
+            }
+            return polled;
+        }
+        let limit = self.bounds.send_timeout;
+        let begins = self.stall.is_none();
+        let timer = self.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        let over = timer.as_mut().poll(cx);
+        if begins {
+            self.account();
+        }
+        ready!(over);
+        self.ctl.give_up_deaf();
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -158,6 +194,9 @@ impl Drop for Held {
         self.set(0);
     }
 }
+
+/// Most requests are whole in so much.
+const READ_AHEAD: usize = 4096;
 
 /// What waits in the HTTP layer behind an answer that its client does not take, at the most: the piece that is being
 /// written, and four in the pipe from the upstream, of 64 KB each.

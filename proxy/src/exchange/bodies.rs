@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// A copy of a request body up to a limit. Chunks are shared with the data path, not copied again.
 #[derive(Debug, Clone)]
@@ -82,8 +82,48 @@ pub(crate) struct AnswerDigest {
     known: Answer,
     /// An HTTP/2 answer that says its length: on HTTP/1 nothing can follow its body.
     pub(crate) sized: bool,
-    hash: Option<Box<Xxh3>>,
+    hash: BodyHash,
 }
+
+/// XXH3-64 of a body while it passes. Most answers are one small piece, and the state for several costs more than they do.
+#[derive(Default)]
+enum BodyHash {
+    #[default]
+    Off,
+    Empty,
+    One(Bytes),
+    Many(Box<Xxh3>),
+}
+
+impl BodyHash {
+    fn update(&mut self, chunk: &Bytes) {
+        match self {
+            BodyHash::Off => {}
+            BodyHash::Empty if chunk.len() <= SMALL => *self = BodyHash::One(chunk.clone()),
+            BodyHash::Empty => *self = BodyHash::several(&[chunk]),
+            BodyHash::One(first) => *self = BodyHash::several(&[first, chunk]),
+            BodyHash::Many(hash) => hash.update(chunk),
+        }
+    }
+
+    fn several(chunks: &[&Bytes]) -> BodyHash {
+        let mut hash = Box::new(Xxh3::new());
+        chunks.iter().for_each(|chunk| hash.update(chunk));
+        BodyHash::Many(hash)
+    }
+
+    fn digest(&self) -> Option<u64> {
+        match self {
+            BodyHash::Off => None,
+            BodyHash::Empty => Some(xxh3_64(&[])),
+            BodyHash::One(chunk) => Some(xxh3_64(chunk)),
+            BodyHash::Many(hash) => Some(hash.digest()),
+        }
+    }
+}
+
+/// A piece that may be kept until its hash is wanted.
+const SMALL: usize = 4096;
 
 /// What is known of an answer.
 #[derive(Debug, Default, Clone)]
@@ -119,7 +159,7 @@ impl AnswerDigest {
 
     /// Somebody will want the body's hash and type.
     pub(crate) fn keep(&mut self, headers: &HeaderMap) {
-        self.hash = Some(Box::new(Xxh3::new()));
+        self.hash = BodyHash::Empty;
         self.known.content_type =
             headers.get(http::header::CONTENT_TYPE).map(|value| Bytes::copy_from_slice(value.as_bytes()));
     }
@@ -132,11 +172,9 @@ impl AnswerDigest {
     }
 
     /// A piece of its body, as the upstream sent it.
-    pub(crate) fn body(&mut self, chunk: &[u8]) {
+    pub(crate) fn body(&mut self, chunk: &Bytes) {
         self.known.len += chunk.len() as u64;
-        if let Some(hash) = &mut self.hash {
-            hash.update(chunk);
-        }
+        self.hash.update(chunk);
     }
 
     /// Is what follows no HTTP?
@@ -151,6 +189,6 @@ impl AnswerDigest {
 
     /// All of it, with the hash so far.
     pub(crate) fn summary(&self) -> Answer {
-        Answer { hash: self.hash.as_ref().map(|hash| hash.digest()), ..self.known.clone() }
+        Answer { hash: self.hash.digest(), ..self.known.clone() }
     }
 }

@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Mutex;
 
 use captures::SessionId;
-use http::HeaderMap;
-use xxhash_rust::xxh3::Xxh3;
+use http::{HeaderMap, HeaderName};
+use smallvec::SmallVec;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::sync::lock;
 
@@ -38,8 +40,26 @@ pub(crate) struct Sessions {
 /// A map that forgets: lookups refresh, and when one generation is full the one before is dropped.
 #[derive(Debug, Default)]
 struct TwoGenerations {
-    young: HashMap<u64, u64>,
-    old: HashMap<u64, u64>,
+    young: HashMap<u64, u64, BuildHasherDefault<Hashed>>,
+    old: HashMap<u64, u64, BuildHasherDefault<Hashed>>,
+}
+
+/// Keys are hashes already; what clients choose has gone through XXH3.
+#[derive(Debug, Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxh3_64(bytes);
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
 }
 
 impl Sessions {
@@ -95,6 +115,10 @@ impl TwoGenerations {
 
     /// Counts one more; gives how many there were before.
     fn count(&mut self, key: u64) -> u64 {
+        if let Some(count) = self.young.get_mut(&key) {
+            *count += 1;
+            return *count - 1;
+        }
         let before = self.get(key).unwrap_or(0);
         self.put(key, before + 1);
         before
@@ -120,10 +144,19 @@ pub(crate) struct Asked<'a> {
 }
 
 impl Identity {
+    /// The session that a replay says it is.
+    pub(crate) fn session_said(headers: &HeaderMap) -> Option<&str> {
+        if bears_ours(headers) { headers.get(SESSION)?.to_str().ok() } else { None }
+    }
+
     /// Names a request.
     pub(crate) fn of(asked: &Asked<'_>, sessions: &Sessions) -> Identity {
-        let text = |name: &str| asked.headers.get(name).and_then(|value| value.to_str().ok());
-        let (session, session_id) = match text(SESSION) {
+        let text = |name: &HeaderName| asked.headers.get(name).and_then(|value| value.to_str().ok());
+        // most clients are strangers: one look spares them four
+        let marked = bears_ours(asked.headers);
+        let ours = |name: &str| asked.headers.get(name).and_then(|value| value.to_str().ok());
+        let ours = |name: &str| if marked { ours(name) } else { None };
+        let (session, session_id) = match ours(SESSION) {
             Some(value) => {
                 let key = fault_rules::select::session_key(value);
                 (Cow::Borrowed(key), SessionId(hash(&[key.as_bytes()])))
@@ -133,18 +166,19 @@ impl Identity {
                 (Cow::Owned(id.to_string()), id)
             }
         };
-        let op_number = text(OP).filter(|op| op.len() == 16).and_then(|op| u64::from_str_radix(op, 16).ok());
-        let foreign = || text("idempotency-key").or_else(|| text("traceparent"));
-        let op = match text(OP).or_else(foreign) {
+        let op_number = ours(OP).filter(|op| op.len() == 16).and_then(|op| u64::from_str_radix(op, 16).ok());
+        let foreign = text(&IDEMPOTENCY_KEY).or_else(|| text(&TRACEPARENT));
+        let op = match ours(OP).or(foreign) {
             Some(name) => name.to_owned(),
             None if !asked.names_operation => String::new(),
             None => {
                 let turn = sessions.turn(session_id, asked.method, asked.path);
-                format!("{session} {} {} {turn}", asked.method, asked.path)
+                let mut turn_text = itoa::Buffer::new();
+                [&session, asked.method, asked.path, turn_text.format(turn)].join(" ")
             }
         };
-        let said = text(ATTEMPT).and_then(|attempt| attempt.parse().ok());
-        let counts = asked.names_operation && text(OP).is_none() && foreign().is_some();
+        let said = ours(ATTEMPT).and_then(|attempt| attempt.parse().ok());
+        let counts = asked.names_operation && ours(OP).is_none() && foreign.is_some();
         let attempt = match said {
             Some(attempt) => attempt,
             None if counts => sessions.attempt(&op, asked),
@@ -169,13 +203,15 @@ fn is_session_cookie(pair: &[u8]) -> bool {
     name.ends_with(b"sid") || name.windows(4).any(|word| word == b"sess")
 }
 
+/// XXH3-64 of the parts, one behind the other. In one piece: the state for several costs more than copying them.
 fn hash(parts: &[&[u8]]) -> u64 {
-    let mut hasher = Xxh3::new();
-    for part in parts {
-        hasher.update(part);
-    }
-    hasher.digest()
+    let mut all = SmallVec::<[u8; 256]>::new();
+    parts.iter().for_each(|part| all.extend_from_slice(part));
+    xxh3_64(&all)
 }
+
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 pub(crate) const SESSION: &str = "squall-session";
 pub(crate) const OP: &str = "squall-op";
@@ -185,6 +221,11 @@ pub(crate) const ERROR: &str = "squall-error";
 
 /// Ours: never forwarded unless asked, never recorded.
 pub(crate) const SQUALL_HEADERS: [&str; 5] = [SESSION, OP, ATTEMPT, FAULT, ERROR];
+
+/// Does a message have a header of ours? One look at the names instead of a search for each.
+pub(crate) fn bears_ours(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| name.as_str().starts_with("squall-"))
+}
 
 /// One of ours.
 pub(crate) fn is_squall_header(name: &str) -> bool {

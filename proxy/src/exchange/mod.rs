@@ -5,6 +5,7 @@
 //! ever lost from the books.
 
 mod bodies;
+mod caps;
 mod counting;
 mod identity;
 mod plan;
@@ -23,19 +24,23 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use smallvec::SmallVec;
 
 use crate::books::Scope;
-use crate::conn::{ConnCtl, StreamKey};
+use crate::conn::ConnCtl;
+use crate::faults::shape::Shapes;
 use crate::faults::stale::{self, Keeping};
-use crate::rules::Live;
+use crate::rules::{Live, Mark};
 use crate::runs::Run;
 use crate::shared::Shared;
 use crate::time::wall_us;
 
 pub(crate) use bodies::{Answer, AnswerDigest, BodyCopy};
-pub(crate) use identity::{ERROR, FAULT, Identity, OP, SESSION, SQUALL_HEADERS, Sessions, is_squall_header};
-pub(crate) use plan::{Became, Part, Plan, PlannedCut, Wish};
+pub(crate) use identity::{
+    ERROR, FAULT, Identity, OP, SQUALL_HEADERS, Sessions, bears_ours, is_squall_header,
+};
+pub(crate) use plan::{Became, Part, Plan, Wish};
 pub(crate) use settle::{Ending, Recorded};
-pub(crate) use streams::{StreamBudget, StreamLog, is_event_stream};
+pub(crate) use streams::{StreamBudget, StreamLog, is_event_stream, kind as stream_kind};
 
+use caps::ActiveGuard;
 use identity::Asked;
 use upstream::Way;
 
@@ -52,8 +57,6 @@ pub(crate) struct Open {
     pub(crate) http2: bool,
     /// No exchange came before it on its connection.
     is_first: bool,
-    /// What an armed cut knows the answer by.
-    pub(crate) key: StreamKey,
     pub(crate) started: Instant,
     pub(crate) started_wall_us: u64,
     pub(crate) identity: Option<Identity>,
@@ -62,8 +65,13 @@ pub(crate) struct Open {
     pub(crate) scopes: SmallVec<[Arc<Scope>; 2]>,
     pub(crate) live: Arc<Live>,
     pub(crate) plan: Plan,
+    /// Guards that want to know how it ends, and where they count it.
+    marks: SmallVec<[Mark; 1]>,
+    /// [`crate::rules::Rules::turn`] when it began.
+    turn: u64,
     pub(crate) fate: Fate,
-    pub(crate) cut: Option<PlannedCut>,
+    /// What acts on the answer, or on the body of the request.
+    pub(crate) shapes: Shapes,
     /// Places in the plan of storms that wait for the outcome.
     pub(crate) storms: SmallVec<[usize; 1]>,
     /// Places in the plan of duplicates that wait for the request to be whole.
@@ -80,8 +88,6 @@ pub(crate) struct Open {
     pub(crate) answer: AnswerDigest,
     /// The messages of a stream, where the exchange is one and is recorded.
     pub(crate) stream: Option<Box<StreamLog>>,
-    /// Payload bytes of an HTTP/2 answer that still go out before its cut.
-    pub(crate) before_cut: Option<u64>,
     /// What answers to this request are kept by, for rules that serve them again.
     pub(crate) stale_key: Option<u128>,
     /// The answer, while it is kept.
@@ -103,8 +109,6 @@ pub(crate) enum Fate {
     Dropped(usize),
 }
 
-struct ActiveGuard(Arc<Shared>);
-
 impl Exchange {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Exchange { shared, open: None }
@@ -125,8 +129,8 @@ impl Exchange {
         let Arrival { ctl, http2, bodyless } = arrival;
         let is_first = ctl.count_hook();
         let live = shared.rules.live();
-        let session = request.headers.get(SESSION).and_then(|value| value.to_str().ok());
-        let run = session.and_then(|session| shared.runs.of_session(session));
+        let run =
+            Identity::session_said(&request.headers).and_then(|session| shared.runs.of_session(session));
         let mut scopes = SmallVec::<[Arc<Scope>; 2]>::from_iter([shared.totals.clone()]);
         scopes.extend(run.as_ref().map(|run| run.scope.clone()));
         for scope in &scopes {
@@ -136,7 +140,6 @@ impl Exchange {
             edge: ctl.edge,
             http2,
             is_first,
-            key: StreamKey::Http1,
             started: Instant::now(),
             started_wall_us: wall_us(),
             identity: None,
@@ -145,8 +148,10 @@ impl Exchange {
             scopes,
             live,
             plan: Plan::default(),
+            marks: SmallVec::new(),
+            turn: shared.rules.turn(),
             fate: Fate::Undecided,
-            cut: None,
+            shapes: Shapes::default(),
             storms: SmallVec::new(),
             duplicates: SmallVec::new(),
             forwarded: None,
@@ -156,7 +161,6 @@ impl Exchange {
             request_body: BodyCopy::new(0),
             answer: AnswerDigest::default(),
             stream: None,
-            before_cut: None,
             stale_key: None,
             keeping: None,
             share_open: false,
@@ -189,7 +193,7 @@ pub(crate) struct Arrival {
 impl Open {
     /// Names the request where somebody wants to know, and asks the rules.
     fn consult(&mut self, request: &RequestHeader, shared: &Arc<Shared>) {
-        let replayed = request.headers.contains_key(OP);
+        let replayed = bears_ours(&request.headers) && request.headers.contains_key(OP);
         let ruled = !self.live.ids.is_empty() && shared.rules.standing.is_armed();
         if !(ruled || replayed || shared.recorder.is_some()) {
             self.way = Way::of(self.edge, None, shared);
@@ -219,7 +223,11 @@ impl Open {
             };
             let header = |name: &str| text(&request.headers, name);
             let facts = identity.facts(request, &place, &header);
-            self.plan = Plan::new(shared.rules.decide(&self.live, &facts), &self.live);
+            let decision = shared.rules.decide(&self.live, &facts);
+            if !self.live.guards.is_empty() && !decision.protected {
+                self.marks = shared.rules.marks(&self.live, &facts);
+            }
+            self.plan = Plan::new(decision, &self.live);
             let live = self.live.clone();
             let is_lifted = |part: &Part| shared.rules.standing.is_rule_lifted(&live.ids[part.rule]);
             self.plan.suppress(Why::Lifted, is_lifted);
@@ -230,55 +238,8 @@ impl Open {
         self.identity = Some(identity);
     }
 
-    /// Safety comes before every rule: a breached cap lifts them all, this exchange included.
-    fn respect_caps(&mut self, shared: &Arc<Shared>) {
-        let affected = self.plan.is_open_for_certain(&self.live);
-        if !affected && self.plan.is_open() {
-            self.share_open = true; // a rate limit may grant, a storm may not be set off
-            return;
-        }
-        if !self.note_share(affected, shared) && affected {
-            self.take_place(shared);
-        }
-    }
-
-    /// A rule whose effect depended on something now takes effect. False: that is one too many, and nothing happens.
-    pub(crate) fn takes_effect(&mut self, shared: &Arc<Shared>) -> bool {
-        if self.share_open && self.note_share(true, shared) {
-            return false;
-        }
-        self.active.is_some() || self.take_place(shared)
-    }
-
-    /// Takes a place among the exchanges under a fault. False: that is one too many.
-    fn take_place(&mut self, shared: &Arc<Shared>) -> bool {
-        let fits = shared.rules.gauges.enter();
-        self.active = Some(ActiveGuard(shared.clone()));
-        if !fits {
-            shared.rules.lift("max_active: too many exchanges under a fault at once", true);
-            self.plan.suppress_open(Why::Cap);
-        }
-        fits
-    }
-
-    /// Counts the exchange, once, in the share of those affected. True: the share is too large, so the rules are
-    /// lifted and nothing more happens to this exchange.
-    pub(crate) fn note_share(&mut self, affected: bool, shared: &Shared) -> bool {
-        self.share_open = false;
-        let Some(breach) = shared.rules.gauges.note(affected, shared.rules.now()) else { return false };
-        let reason = format!(
-            "max_affected: {} of {} exchanges in 10 s, the cap is {}%",
-            breach.affected,
-            breach.total,
-            breach.cap * 100.0
-        );
-        shared.rules.lift(&reason, true);
-        self.plan.suppress_open(Why::Cap);
-        true
-    }
-
     /// The origin's status is known: rules that waited for it are about this exchange, or not.
-    pub(crate) fn answered(&mut self, shared: &Shared) {
+    pub(crate) fn answered(&mut self, shared: &Arc<Shared>) {
         if self.plan.matched.is_empty() {
             return;
         }
@@ -287,8 +248,8 @@ impl Open {
         let live = self.live.clone();
         let status_alone = |part: &Part| live.set.rules()[part.rule].on.status().is_some();
         let certain = self.plan.parts.iter().any(|part| part.became == Became::Open && status_alone(part));
-        if self.share_open && certain {
-            self.note_share(true, shared);
+        if certain {
+            self.takes_effect(shared);
         }
     }
 
@@ -426,12 +387,6 @@ pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-impl Drop for ActiveGuard {
-    fn drop(&mut self) {
-        self.0.rules.gauges.leave();
-    }
-}
-
 impl Drop for Exchange {
     fn drop(&mut self) {
         if let Some(open) = self.open.take() {
@@ -444,7 +399,7 @@ impl Drop for Exchange {
 mod tests {
     use super::*;
     use crate::ledger::Ledger;
-    use crate::rules::Rules;
+    use crate::rules::{Policy, Rules};
     use crate::shared::{Edge, Parts};
     use crate::{Config, EdgeConfig, Upstream};
 
@@ -456,7 +411,7 @@ mod tests {
         let config = Config::new(vec![edge.clone()]);
         let at_work = Edge::new(&edge, &config, addr);
         let (ledger, _) = Ledger::start(None).expect("a ledger");
-        let rules = Arc::new(Rules::new(Vec::new(), 0));
+        let rules = Arc::new(Rules::new(Vec::new(), 0, Policy::default()));
         Arc::new(Shared::new(config, Parts { edges: vec![at_work], rules, ledger, recorder: None }))
     }
 

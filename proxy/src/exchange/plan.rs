@@ -1,15 +1,15 @@
 //! What the rules ask for an exchange, and what became of each wish.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fault_rules::Action;
-use fault_rules::action::{Kind, Point};
+use fault_rules::action::Kind;
 use fault_rules::decide::{Decision, Why};
-use fault_rules::delay::{At, Wait};
+use fault_rules::delay::{At, Mode, Wait};
 use fault_rules::rule::ActionRef;
 use smallvec::SmallVec;
 
-use crate::conn::Cut;
 use crate::rules::Live;
 
 /// The wishes of all rules that selected an exchange, in file order: one entry a part (a delay, a fault).
@@ -52,13 +52,12 @@ pub(crate) enum Became {
     NotMeant,
 }
 
-/// An answer to be torn off, decided before the upstream is asked.
-#[derive(Debug)]
-pub(crate) struct PlannedCut {
-    pub(crate) part: usize,
-    pub(crate) at: Point,
-    /// Once the answer's header is known.
-    pub(crate) armed: Option<Cut>,
+/// A delay that an exchange has waited for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WaitedOut {
+    pub(crate) rule: usize,
+    pub(crate) asked: Duration,
+    pub(crate) took: Duration,
 }
 
 impl Plan {
@@ -127,6 +126,31 @@ impl Plan {
         })
     }
 
+    /// How long rules have made the exchange wait; `None` where they changed its pace, so that this cannot be told.
+    pub(crate) fn waited(&self, live: &Live) -> Option<Duration> {
+        let mut sum = Duration::ZERO;
+        for part in &self.parts {
+            let Became::Applied(took) = part.became else { continue };
+            match part.action(live) {
+                None | Some(Action::Outage(_)) => sum += took,
+                Some(action) if action.kind() == Kind::Shaping => return None,
+                Some(_) => {}
+            }
+        }
+        Some(sum)
+    }
+
+    /// Delays that were waited for. A floor has no length that was asked for.
+    pub(crate) fn waited_out(&self) -> SmallVec<[WaitedOut; 2]> {
+        let out = self.parts.iter().filter_map(|part| match (part.wish, part.became) {
+            (Wish::Delay(Wait { time: asked, mode: Mode::Add, .. }), Became::Applied(took)) => {
+                Some(WaitedOut { rule: part.rule, asked, took })
+            }
+            _ => None,
+        });
+        out.collect()
+    }
+
     /// Nothing of what is still open will be done.
     pub(crate) fn suppress_open(&mut self, why: Why) {
         self.suppress(why, |_| true);
@@ -181,6 +205,11 @@ impl Part {
             Wish::Action(action) => live.set.action(action),
             Wish::Delay(_) => None,
         }
+    }
+
+    /// The rule's id, and the seed of what is drawn for this part.
+    pub(crate) fn source(&self, live: &Live) -> (Arc<str>, u64) {
+        (live.ids[self.rule].clone(), self.key)
     }
 
     /// The word of the rule language.

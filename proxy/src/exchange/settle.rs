@@ -5,8 +5,13 @@ use std::time::Duration;
 
 use fault_rules::action::Kind;
 use fault_rules::decide::Why;
+use fault_rules::select::By;
+use fault_rules::state::guard::{self, Observed};
 use pingora_error::{Error, ErrorSource, ErrorType};
+use smallvec::SmallVec;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::plan::WaitedOut;
 use super::{Became, Exchange, Fate, Open, Part};
 use crate::books::{EdgeBooks, EndedExchange, RuleBooks, bump};
 use crate::faults::copies::Launches;
@@ -14,6 +19,7 @@ use crate::faults::storm;
 use crate::ledger::Line;
 use crate::recorder::Item;
 use crate::shared::Shared;
+use crate::time::micros;
 
 /// How an exchange ended, as the books name it. `usize`: place in the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +34,8 @@ pub(crate) enum Ending {
     Cut(usize),
     UpstreamFailed,
     ClientGoneAfter,
+    /// Another exchange's rule ended the connection, and this one with it.
+    Collateral,
 }
 
 impl Exchange {
@@ -35,13 +43,16 @@ impl Exchange {
     /// their copies are already pending in the books.
     pub(crate) fn settle(&mut self, error: Option<&Error>) -> Launches {
         let Some(mut open) = self.open.take() else { return Launches::new() };
-        open.note_cut();
         let ending = open.ending(error);
+        open.note_shapes(ending);
         if let (Ending::Delivered, Some(key), Some(keeping)) = (ending, open.stale_key, open.keeping.take()) {
             keeping.keep(key, &self.shared.rules.gauges.stale);
         }
         let launches = storm::set_off(&mut open, ending, &self.shared);
         self.shared.timings.observe(open.edge, open.elapsed());
+        if !open.marks.is_empty() {
+            self.shared.rules.shielded(|| open.tell_guards(ending, &self.shared));
+        }
         open.post(ending, &self.shared);
         launches
     }
@@ -50,37 +61,39 @@ impl Exchange {
 impl Open {
     /// The task was dropped: by the drain deadline, or because a hook panicked.
     pub(super) fn abort(mut self: Box<Self>, shared: &Arc<Shared>) {
-        self.note_cut();
         let ending = if self.tries > 0 { Ending::UpstreamFailed } else { Ending::Aborted };
+        self.note_shapes(ending);
         self.post(ending, shared);
     }
 
-    fn note_cut(&mut self) {
-        let Some(cut) = &self.cut else { return };
-        let hit = cut.armed.as_ref().is_some_and(crate::conn::Cut::was_hit);
-        let part = &mut self.plan.parts[cut.part];
-        if hit {
-            part.became = Became::Applied(self.started.elapsed());
-        } else {
-            part.became = Became::Suppressed(Why::NoSuchPoint);
-            self.cut = None;
+    /// What became of everything that acted on the answer, or on the body of the request.
+    fn note_shapes(&mut self, ending: Ending) {
+        self.ctl.unshape();
+        let otherwise = match ending {
+            Ending::ClientGone | Ending::ClientGoneAfter => Why::ClientGone,
+            _ => Why::NoSuchPoint,
+        };
+        for (part, became) in self.shapes.outcomes(otherwise) {
+            self.plan.parts[part].became = became;
         }
-        if !(hit && self.before_cut.is_some()) {
-            // an HTTP/2 cut is taken up when its frames are written, which may be later
-            self.ctl.disarm(self.key);
+        if let Some(part) = self.shapes.ended_by() {
+            self.plan.parts[part].became = Became::Applied(self.started.elapsed());
         }
     }
 
     fn ending(&self, error: Option<&Error>) -> Ending {
-        match (self.fate, &self.cut) {
+        match (self.fate, self.shapes.ended_by()) {
             (Fate::ShortCircuited(part), _) => return Ending::ShortCircuited(part),
             (Fate::Dropped(part), _) => return Ending::Dropped(part),
-            (Fate::Undecided, Some(cut)) => return Ending::Cut(cut.part),
+            (Fate::Undecided, Some(part)) => return Ending::Cut(part),
             (Fate::Undecided, None) => {}
         }
         let Some(error) = error else {
             return if self.tries > 0 { Ending::Delivered } else { Ending::Refused("proxy") };
         };
+        if *error.esource() == ErrorSource::Downstream && is_gone(error) && self.ctl.ended_by().is_some() {
+            return Ending::Collateral;
+        }
         match (error.esource(), self.tries) {
             (ErrorSource::Downstream, 0) if is_gone(error) => Ending::ClientGone,
             (ErrorSource::Downstream, _) if is_gone(error) => Ending::ClientGoneAfter,
@@ -123,6 +136,34 @@ impl Open {
         }
     }
 
+    /// Protected exchanges and such that no guard is about never come here.
+    fn tell_guards(&self, ending: Ending, shared: &Shared) {
+        let ending = match (ending, self.answer.origin_status()) {
+            (Ending::Delivered, Some(status)) if status < 500 => guard::Ending::Good,
+            (Ending::Delivered, Some(_)) | (Ending::UpstreamUnreachable | Ending::UpstreamFailed, _) => {
+                guard::Ending::Failed
+            }
+            (
+                Ending::Delivered
+                | Ending::ShortCircuited(_)
+                | Ending::Dropped(_)
+                | Ending::Cut(_)
+                | Ending::Collateral,
+                _,
+            ) => guard::Ending::ByRule,
+            (Ending::ClientGone | Ending::ClientGoneAfter, _) => guard::Ending::ClientGone,
+            (Ending::Refused(_) | Ending::Aborted, _) => return,
+        };
+        let time = self.plan.waited(&self.live).map(|waited| self.elapsed().saturating_sub(waited));
+        let attempt = self.identity.as_ref().map_or(1, |identity| identity.attempt);
+        for mark in &self.marks {
+            let observed = Observed { lot: mark.side, cluster: mark.cluster, ending, time, attempt };
+            if let Some(guard) = self.live.guards.get(mark.guard) {
+                guard.note(mark, &observed, shared.rules.now());
+            }
+        }
+    }
+
     fn enter(&self, ending: Ending, books: &mut EdgeBooks) {
         let rule = |part: usize| &*self.live.ids[self.plan.parts[part].rule];
         match ending {
@@ -136,6 +177,10 @@ impl Open {
             Ending::Cut(part) => bump(&mut books.cut, rule(part)),
             Ending::UpstreamFailed => books.upstream_failed += 1,
             Ending::ClientGoneAfter => books.client_gone_after += 1,
+            Ending::Collateral => {
+                let ended = if self.tries > 0 { &mut books.cut } else { &mut books.dropped };
+                bump(ended, self.ctl.ended_by().map_or("", |ended| &*ended.rule));
+            }
         }
         if self.tries > 0 {
             books.forwarded += 1;
@@ -148,21 +193,24 @@ impl Open {
         if self.plan.matched.is_empty() {
             return;
         }
+        let delays = self.waited_out(shared);
         for scope in &self.scopes {
             scope.rules(|rules| {
                 for matched in &self.plan.matched {
                     let Some(rule) = self.live.set.rules().get(*matched as usize) else { continue };
-                    let books = match rules.get_mut(&rule.id) {
-                        Some(books) => books,
+                    let scope = match rules.get_mut(&rule.id) {
+                        Some(scope) => scope,
                         None => rules.entry(rule.id.clone()).or_default(),
                     };
-                    books.asked_rate = rule.rate.fraction();
-                    books.by = rule.by.name();
-                    if books.id.is_empty() {
-                        books.id.clone_from(&rule.id);
+                    scope.books.by = rule.by.name();
+                    if scope.books.id.is_empty() {
+                        scope.books.id.clone_from(&rule.id);
                     }
-                    books.eligible += 1;
-                    self.post_rule(*matched as usize, books);
+                    let selected = self.post_rule(*matched as usize, &mut scope.books);
+                    scope.note(rule.rate.fraction(), self.unit(&rule.by), selected);
+                    for delay in delays.iter().filter(|delay| delay.rule == *matched as usize) {
+                        scope.note_delay(micros(delay.asked), micros(delay.took));
+                    }
                 }
             });
         }
@@ -171,8 +219,29 @@ impl Open {
         }
     }
 
-    /// A rule with several parts counts once: applied where any part was done.
-    fn post_rule(&self, rule: usize, books: &mut RuleBooks) {
+    /// What the audit counts as one under a rule's rate; `None` where that is not at hand.
+    fn unit(&self, by: &By) -> Option<u64> {
+        let identity = self.identity.as_ref()?;
+        match by {
+            By::Request => {
+                Some(xxh3_64_with_seed(identity.op.as_bytes(), u64::from(identity.attempt) ^ UNIT_SEED))
+            }
+            By::Operation => Some(xxh3_64_with_seed(identity.op.as_bytes(), UNIT_SEED)),
+            By::Session => Some(xxh3_64_with_seed(identity.session.as_bytes(), UNIT_SEED)),
+            By::Connection | By::Header(_) | By::Cookie(_) | By::Path(_) => None,
+        }
+    }
+
+    /// The delays that were waited for to their end. A wait that ended when its rule was lifted is none: where the rules have
+    /// changed since the exchange began, a wait that is too short is not counted.
+    fn waited_out(&self, shared: &Shared) -> SmallVec<[WaitedOut; 2]> {
+        let steady = self.turn == shared.rules.turn() && !shared.is_draining();
+        let waited = self.plan.waited_out().into_iter();
+        waited.filter(|waited| steady || waited.asked <= waited.took).collect()
+    }
+
+    /// A rule with several parts counts once: applied where any part was done. True: it selected the exchange.
+    fn post_rule(&self, rule: usize, books: &mut RuleBooks) -> bool {
         let mut spared = None;
         let mut applied = false;
         for part in self.plan.parts.iter().filter(|part| part.rule == rule) {
@@ -189,6 +258,7 @@ impl Open {
             books.selected += 1;
             bump(&mut books.suppressed, why.as_str());
         }
+        applied || spared.is_some()
     }
 
     fn line(&self, part: &Part, shared: &Arc<Shared>) -> Line {
@@ -208,24 +278,29 @@ impl Open {
             action: part.name(&self.live),
             asked: part.asked(&self.live),
             applied,
-            actual_us: crate::time::micros(took),
+            actual_us: micros(took),
             suppressed,
+            outcome: None,
             run: self.run.as_ref().map(|run| run.tag.clone()),
         }
     }
 
     /// Tells the replay of exchanges that will look like failures to it.
     fn post_ended(&self, ending: Ending) {
-        let (Ending::Dropped(part) | Ending::Cut(part)) = ending else { return };
+        let (rule, action) = match ending {
+            Ending::Dropped(part) | Ending::Cut(part) => {
+                let part = &self.plan.parts[part];
+                (self.live.ids[part.rule].clone(), part.name(&self.live))
+            }
+            Ending::Collateral => match self.ctl.ended_by() {
+                Some(ended) => (ended.rule.clone(), ended.action),
+                None => return,
+            },
+            _ => return,
+        };
         let (Some(run), Some(identity)) = (&self.run, &self.identity) else { return };
         let Some(op) = identity.op_number else { return };
-        let part = &self.plan.parts[part];
-        run.scope.ended(EndedExchange {
-            op,
-            attempt: identity.attempt,
-            rule: self.live.ids[part.rule].clone(),
-            action: part.name(&self.live),
-        });
+        run.scope.ended(EndedExchange { op, attempt: identity.attempt, rule, action });
     }
 
     fn record(&mut self, ending: Ending, shared: &Arc<Shared>) -> Recorded {
@@ -235,8 +310,9 @@ impl Open {
             return Recorded::Not("replayed");
         }
         let Some(head) = self.head.take() else { return Recorded::Not("no_header") };
-        let faults =
-            self.plan.touched(&self.live).into_iter().map(|rule| self.live.ids[rule].clone()).collect();
+        let touched = self.plan.touched(&self.live).into_iter().map(|rule| self.live.ids[rule].clone());
+        let collateral = self.ctl.ended_by().filter(|_| ending == Ending::Collateral);
+        let faults = touched.chain(collateral.map(|ended| ended.rule.clone())).collect();
         recorder.offer(Item {
             session: identity.session_id,
             replayed: identity.op_number.is_some(),
@@ -264,6 +340,9 @@ pub(crate) enum Recorded {
     Not(&'static str),
     Shed(&'static str),
 }
+
+/// Keeps the audit's sample apart from every selection.
+const UNIT_SEED: u64 = 0x0a0d_1700_0000_0000;
 
 /// Did the client leave, rather than say something wrong?
 fn is_gone(error: &Error) -> bool {

@@ -183,7 +183,7 @@ impl StreamBudget {
 }
 
 /// What kind of stream an answer begins, if one whose messages can be told apart.
-fn kind(status: StatusCode, answer: &HeaderMap) -> Option<StreamKind> {
+pub(crate) fn kind(status: StatusCode, answer: &HeaderMap) -> Option<StreamKind> {
     if status == StatusCode::SWITCHING_PROTOCOLS {
         let protocol = text(answer, header::UPGRADE.as_str())?;
         return protocol.eq_ignore_ascii_case("websocket").then_some(StreamKind::WebSocket);

@@ -57,7 +57,7 @@ pub(super) async fn hold(
     }
     end(exchange, part, begun);
     match hole.end {
-        End::Reset => reset::tear(session, exchange),
+        End::Reset => reset::tear(session, exchange, Reason::INTERNAL_ERROR.into()),
         End::Close if session.is_http2() => session.downstream_session.shutdown_with_reason(Reason::CANCEL),
         End::Close => {}
     }

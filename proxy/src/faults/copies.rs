@@ -133,13 +133,14 @@ impl Copies {
 async fn is_wanted_until(due: Instant, rule: &str, shared: &Shared) -> bool {
     let mut changes = shared.rules.changes();
     while Instant::now() < due {
+        // asked before each wait: what changed before we listened wakes nobody
+        if shared.is_draining() || !shared.rules.holds(rule) {
+            return false;
+        }
         tokio::select! {
             biased;
             () = sleep_until(due) => break,
             _ = changes.changed() => {}
-        }
-        if shared.is_draining() || !shared.rules.holds(rule) {
-            return false;
         }
     }
     true

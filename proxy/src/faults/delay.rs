@@ -28,7 +28,11 @@ pub(crate) async fn wait(session: &mut Session, exchange: &mut Exchange, at: At)
     let mut queue = Queue::default();
     loop {
         queue.line_up(exchange, at, begun);
-        let Some(until) = queue.end() else { return Woken::Time };
+        let Some(until) = queue.end() else {
+            // thousands may wake at once: each is to be awake before the first goes on
+            tokio::task::yield_now().await;
+            return Woken::Time;
+        };
         match watch.wait(session, Some(begun + until), &mut changes).await {
             Woken::Time => {
                 queue.finish(exchange, begun.elapsed());
@@ -57,6 +61,7 @@ impl Queue {
         let mut delays: SmallVec<[_; 2]> =
             exchange.peek().map(|open| open.plan.delays(at).collect()).unwrap_or_default();
         delays.sort_by_key(|(_, wait)| wait.mode == Mode::Floor);
+        let mut passed = Duration::ZERO;
         for (part, wait) in delays {
             let Some(rule) = exchange.peek().map(|open| open.plan.parts[part].rule) else { return };
             let gone = released(&shared, exchange, rule);
@@ -68,7 +73,11 @@ impl Queue {
             };
             let became = &mut open.plan.parts[part].became;
             match gone {
-                Some(_) if self.under_way => *became = Became::Applied(begun.elapsed().min(end)),
+                Some(_) if self.under_way => {
+                    let took = wait.time.min(begun.elapsed().saturating_sub(passed));
+                    passed += took;
+                    *became = Became::Applied(took);
+                }
                 Some(why) => *became = Became::Suppressed(why),
                 None if wait.mode == Mode::Floor && end <= before && !self.under_way => {
                     *became = Became::Suppressed(Why::LateEnough);

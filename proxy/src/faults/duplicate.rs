@@ -31,6 +31,9 @@ pub(crate) fn due(open: &mut Open, shared: &Shared) -> Launches {
     }
     let now = Instant::now();
     for part in std::mem::take(&mut open.duplicates) {
+        if open.plan.parts[part].became != Became::Open {
+            continue; // a cap was breached meanwhile
+        }
         let live = open.live.clone();
         let rule = open.plan.parts[part].rule;
         let Some(Action::Duplicate(duplicate)) = open.plan.parts[part].action(&live) else { continue };

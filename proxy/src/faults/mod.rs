@@ -6,16 +6,17 @@
 
 mod blackhole;
 pub(crate) mod copies;
-pub(crate) mod cut;
 pub(crate) mod delay;
 mod drop_response;
 pub(crate) mod duplicate;
+mod events;
 mod goaway;
 mod outage;
 mod rate_limit;
 mod reset;
 mod respond;
-mod shape;
+pub(crate) mod shape;
+mod shaping;
 pub(crate) mod stale;
 pub(crate) mod storm;
 pub(crate) mod waiting;
@@ -25,10 +26,13 @@ use fault_rules::Action;
 use fault_rules::action::Point;
 use fault_rules::decide::Why;
 use fault_rules::delay::At;
+use pingora_error::ErrorType;
 use pingora_proxy::Session;
 use waiting::Woken;
 
-use crate::exchange::{Became, Exchange, PlannedCut};
+pub(crate) use shaping::{Cutoff, Move, SharedShaping};
+
+use crate::exchange::{Became, Exchange};
 
 /// What becomes of a request after its faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,11 +79,7 @@ pub(crate) async fn before_upstream(
             Action::Respond(respond) => respond::answer(session, exchange, part, respond).await?,
             Action::RateLimit(limit) => rate_limit::check(session, exchange, part, limit).await?,
             Action::Reset(reset) if reset.at == Point::BeforeHeaders => {
-                reset::before_headers(session, exchange, part)
-            }
-            Action::Reset(reset) => {
-                open.cut = Some(PlannedCut { part, at: reset.at, armed: None });
-                Next::Forward
+                reset::before_headers(session, exchange, part, *reset)
             }
             Action::Blackhole(hole) => blackhole::hold(session, exchange, part, *hole).await,
             Action::Storm(_) => {
@@ -89,16 +89,22 @@ pub(crate) async fn before_upstream(
             Action::Outage(outage) => outage::meet(session, exchange, part, outage).await?,
             Action::Stale(stale) => stale::answer(session, exchange, part, *stale).await?,
             Action::Duplicate(_) => duplicate::plan(exchange, part),
-            Action::Truncate(_)
+            Action::Reset(_)
+            | Action::Truncate(_)
             | Action::Throttle(_)
             | Action::Stall(_)
             | Action::Loss(_)
-            | Action::Corrupt(_) => shape::plan(exchange, part, action),
-            Action::DropResponse(drop) => drop_response::plan(exchange, part, drop),
-            Action::Goaway(goaway) => goaway::plan(exchange, part, *goaway),
-            Action::WebsocketClose(close) => websocket_close::plan(exchange, part, close),
+            | Action::Corrupt(_)
+            | Action::DropResponse(_)
+            | Action::Goaway(_)
+            | Action::WebsocketClose(_) => {
+                // whether it takes effect may depend on the status: then it leaves the field to later rules
+                decided |= action.is_terminal()
+                    && live.set.rules()[open.plan.parts[part].rule].on.status().is_none();
+                shape::plan(open, part);
+                Next::Forward
+            }
         };
-        decided |= exchange.peek().is_some_and(|open| open.cut.is_some());
         if next != Next::Forward {
             if let Some(open) = exchange.get() {
                 open.plan.suppress_open(Why::EarlierTerminal);
@@ -107,3 +113,6 @@ pub(crate) async fn before_upstream(
         }
     }
 }
+
+/// What pingora calls an end that a rule wanted.
+pub(crate) const INJECTED: ErrorType = ErrorType::Custom("injected");

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fault_rules::Rule;
-use fault_rules::action::{Failover, Outage, OutageMode, Phase, Respond};
+use fault_rules::action::{Failover, Outage, OutageMode, Phase, Point, Reset, Respond};
 use fault_rules::decide::Why;
 use pingora_error::Result;
 use pingora_proxy::Session;
@@ -51,7 +51,9 @@ pub(super) async fn meet(
     }
     match outage.mode {
         OutageMode::Refuse => respond::answer(session, exchange, part, &gateway(502)).await,
-        OutageMode::Reset => Ok(reset::before_headers(session, exchange, part)),
+        OutageMode::Reset => {
+            Ok(reset::before_headers(session, exchange, part, Reset::at(Point::BeforeHeaders)))
+        }
         OutageMode::Blackhole => silence(session, exchange, part, rule).await,
     }
 }

@@ -21,21 +21,7 @@ pub(super) async fn answer(
     part: usize,
     respond: &Respond,
 ) -> Result<Next> {
-    let mut header = ResponseHeader::build(respond.status, Some(respond.headers.len() + 5))?;
-    for (name, value) in &respond.headers {
-        header.append_header(name.clone(), value.as_str())?;
-    }
-    if let Some(grpc) = &respond.grpc {
-        // without trailers an answer says it in its header
-        header.insert_header("content-type", "application/grpc")?;
-        header.insert_header("grpc-status", grpc.code.to_string())?;
-        if !grpc.message.is_empty() {
-            header.insert_header("grpc-message", grpc.message.as_str())?;
-        }
-    }
-    if !matches!(respond.status, 204 | 304) && !(session.is_http2() && respond.grpc.is_some()) {
-        header.insert_header("content-length", respond.body.len())?;
-    }
+    let header = header(respond, session.is_http2())?;
     send(session, exchange, part, (header, Bytes::copy_from_slice(&respond.body))).await
 }
 
@@ -67,4 +53,25 @@ pub(super) async fn send(
         session.write_response_body(Some(body), true).await?;
     }
     Ok(Next::Answered)
+}
+
+/// The header of an answer in the words of a rule.
+pub(super) fn header(respond: &Respond, http2: bool) -> Result<ResponseHeader> {
+    let mut header = ResponseHeader::build(respond.status, Some(respond.headers.len() + 5))?;
+    for (name, value) in &respond.headers {
+        header.append_header(name.clone(), value.as_str())?;
+    }
+    if let Some(grpc) = &respond.grpc {
+        // without trailers an answer says it in its header
+        header.insert_header("content-type", "application/grpc")?;
+        header.insert_header("grpc-status", grpc.code.to_string())?;
+        if !grpc.message.is_empty() {
+            header.insert_header("grpc-message", grpc.message.as_str())?;
+        }
+    }
+    let unframed = matches!(respond.status, 204 | 304) || http2 && respond.grpc.is_some();
+    if !unframed {
+        header.insert_header("content-length", respond.body.len())?;
+    }
+    Ok(header)
 }

@@ -18,6 +18,9 @@ pub(crate) fn set_off(open: &mut Open, ending: Ending, shared: &Shared) -> Launc
     let mut launches = Launches::new();
     let now = Instant::now();
     for part in std::mem::take(&mut open.storms) {
+        if open.plan.parts[part].became != Became::Open {
+            continue; // it waited for another status, or a cap was breached meanwhile
+        }
         let live = open.live.clone();
         let rule = open.plan.parts[part].rule;
         let Some(Action::Storm(storm)) = open.plan.parts[part].action(&live) else { continue };

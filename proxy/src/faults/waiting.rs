@@ -1,6 +1,7 @@
 //! Waiting inside an exchange: until a time, or until waiting has lost its point.
 
 use fault_rules::decide::Why;
+use pingora_core::protocols::http::ServerSession;
 use pingora_proxy::Session;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -25,13 +26,19 @@ pub(crate) enum Woken {
 pub(super) enum ClientWatch {
     /// By its stream.
     Http2,
+    /// By the session of ours that is under pingora.
+    Ours,
     /// By its socket: what waits there, a body or the next request, is for others to read.
     Http1,
 }
 
 impl ClientWatch {
     pub(super) fn of(session: &Session) -> Self {
-        if session.is_http2() { ClientWatch::Http2 } else { ClientWatch::Http1 }
+        match session.as_downstream() {
+            ServerSession::H2(_) => ClientWatch::Http2,
+            ServerSession::Custom(_) => ClientWatch::Ours,
+            ServerSession::H1(_) | ServerSession::Subrequest(_) => ClientWatch::Http1,
+        }
     }
 
     /// Resolves when the client is gone; never where that cannot be told.
@@ -42,6 +49,11 @@ impl ClientWatch {
                     let _ = closed.await;
                     return;
                 }
+            }
+            ClientWatch::Ours => {
+                // an error says that the client has left, and nothing else ends the wait
+                let _ = session.downstream_session.read_body_or_idle(true).await;
+                return;
             }
             ClientWatch::Http1 => {
                 if let Some(conn) = conn(session) {

@@ -42,6 +42,11 @@ impl Standing {
         self.armed.load(Ordering::Acquire)
     }
 
+    /// Now or before.
+    pub(crate) fn was_armed(&self) -> bool {
+        self.is_armed() || self.lifted().is_some()
+    }
+
     pub(crate) fn lifted(&self) -> Option<Lifted> {
         lock(&self.state).lifted.clone()
     }
@@ -70,6 +75,11 @@ impl Standing {
     pub(super) fn lift_rule(&self, id: &str) {
         lock(&self.state).rules.insert(id.to_owned());
         self.some_lifted.store(true, Ordering::Release);
+    }
+
+    /// How long ago they were armed.
+    pub(super) fn armed_for(&self, now: Duration) -> Duration {
+        now.saturating_sub(lock(&self.state).armed_at)
     }
 
     /// The operator's client is there.

@@ -3,7 +3,7 @@
 use fault_rules::report::{Diagnostic, Severity};
 use fault_rules::{Rule, RuleSet};
 
-use super::{Refusal, Rules};
+use super::{Rules, Source};
 use crate::Error;
 
 impl Rules {
@@ -17,13 +17,15 @@ impl Rules {
     }
 
     /// Checks the rules of a file.
-    pub(super) fn fit(&self, set: RuleSet, source: &str, file: &str) -> Result<RuleSet, Refusal> {
+    ///
+    /// # Errors
+    /// Each rule that can never act.
+    pub(super) fn fit(&self, set: &RuleSet, source: &Source) -> Result<(), Vec<Diagnostic>> {
         let misfits = set.tcp_misfits(|name| self.is_tcp(name));
-        if misfits.is_empty() {
-            return Ok(set);
-        }
-        let finding = |(place, why): (usize, String)| finding(&set.rules()[place], &why, source, file);
-        Err(Refusal::Mistakes(misfits.into_iter().map(finding).collect()))
+        let finding =
+            |(place, why): (usize, String)| finding(&set.rules()[place], &why, &source.text, &source.name);
+        let findings: Vec<_> = misfits.into_iter().map(finding).collect();
+        if findings.is_empty() { Ok(()) } else { Err(findings) }
     }
 
     /// Checks the rules of the command line.

@@ -9,7 +9,7 @@ use fault_rules::{Loader, RuleSet};
 use notify::{RecursiveMode, Watcher};
 
 use super::latencies::Latencies;
-use super::{Refusal, Rules};
+use super::{Refusal, Rules, Source};
 use crate::Error;
 
 /// A rule file on disk.
@@ -25,18 +25,18 @@ impl RuleFile {
     }
 
     /// Reads and checks the whole file.
-    fn read(&self, rules: &Rules) -> Result<RuleSet, Refusal> {
+    fn read(&self) -> Result<(RuleSet, Source), Refusal> {
         let name = self.path.display().to_string();
-        let source = std::fs::read_to_string(&self.path)
+        let text = std::fs::read_to_string(&self.path)
             .map_err(|error| Refusal::Unreadable(format!("{name}: {error}")))?;
         let folder = self.path.parent().unwrap_or(Path::new("")).to_path_buf();
         let loader = Loader {
             file: &|file| std::fs::read(folder.join(file)),
             latencies: &|capture| self.latencies.of(&folder.join(capture)),
         };
-        let set = fault_rules::parse(&source, &name, &loader)
+        let set = fault_rules::parse(&text, &name, &loader)
             .map_err(|report| Refusal::Mistakes(report.findings().to_vec()))?;
-        rules.fit(set, &source, &name)
+        Ok((set, Source { name: name.into(), text: text.into() }))
     }
 
     /// The first reading: a mistake is an error.
@@ -44,19 +44,18 @@ impl RuleFile {
     /// # Errors
     /// The file cannot be read or has mistakes; all of them are named.
     pub(crate) fn load(&self, rules: &Rules) -> Result<u64, Error> {
-        let set = self.read(rules).map_err(|refusal| match refusal {
+        let (set, source) = self.read().map_err(|refusal| match refusal {
             Refusal::Unreadable(why) => Error::Rules(why),
             Refusal::Mistakes(findings) => Error::Rules(join(&findings)),
         })?;
-        rules.replace(set).map_err(|report| Error::Rules(report.to_string()))
+        rules.replace(set, source).map_err(|findings| Error::Rules(join(&findings)))
     }
 
     /// A later reading: a mistake changes nothing and is remembered.
     pub(crate) fn reload(&self, rules: &Rules) {
         let before = rules.live().generation;
-        let outcome = self.read(rules).and_then(|set| {
-            rules.replace(set).map_err(|report| Refusal::Mistakes(report.findings().to_vec()))
-        });
+        let outcome =
+            self.read().and_then(|(set, source)| rules.replace(set, source).map_err(Refusal::Mistakes));
         match outcome {
             Ok(generation) if generation == before => {}
             Ok(generation) => {
@@ -161,7 +160,8 @@ enum Event {
     Stop,
 }
 
-fn join(findings: &[fault_rules::report::Diagnostic]) -> String {
+/// Findings as they print.
+pub(crate) fn join(findings: &[fault_rules::report::Diagnostic]) -> String {
     findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 

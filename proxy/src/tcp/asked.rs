@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fault_rules::action::{Direction, Failover, Phase};
+use fault_rules::action::{Direction, Failover, Per, Phase};
 use fault_rules::decide::{Selected, Why};
 use fault_rules::delay::{At, Delay};
 use fault_rules::rule::{Rule, Scale, Window};
@@ -151,11 +151,15 @@ impl Identity {
         }
     }
 
+    /// The key under which a rule counts the connection.
+    pub(super) fn key_of(&self, per: &Per) -> u64 {
+        per.key_hash(&self.facts())
+    }
+
     /// Asks the rules.
-    pub(super) fn ask(&self, rules: &Rules) -> (Asked, Arc<Live>) {
-        let live = rules.live();
+    pub(super) fn ask(&self, rules: &Rules, live: &Live) -> Asked {
         let facts = self.facts();
-        let decision = rules.decide(&live, &facts);
+        let decision = rules.decide(live, &facts);
         let run_now = rules.run_now();
         let mut asked = Asked::default();
         for place in decision.matched.iter().map(|place| *place as usize) {
@@ -170,7 +174,7 @@ impl Identity {
             if let Some(selected) = selected {
                 asked.turn = earliest(asked.turn, next_turn(rule, run_now));
                 if spared.is_none() {
-                    self.wish(&live, (rule, selected), run_now, &mut asked.wishes);
+                    self.wish(live, (rule, selected), run_now, &mut asked.wishes);
                 }
             }
             let action = selected.and_then(|selected| live.set.action(selected.action?));
@@ -190,7 +194,7 @@ impl Identity {
                 spared,
             });
         }
-        (asked, live)
+        asked
     }
 
     fn wish(

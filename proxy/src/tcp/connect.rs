@@ -168,6 +168,14 @@ impl Connection {
     /// Slow connects have done what they do.
     fn tell_connects(&mut self) {
         let run_now = self.shared.rules.run_now();
+        let is_connect = |what: &What| matches!(what, What::Delay(lag) if lag.at() == At::Connect);
+        let lags = self.parts.list.iter().filter(|part| is_connect(&part.wish.what));
+        let asked = lags
+            .filter_map(|part| match &part.wish.what {
+                What::Delay(lag) => Some(lag.draw(0, run_now)),
+                _ => None,
+            })
+            .sum();
         for at in 0..self.parts.list.len() {
             let part = &self.parts.list[at];
             if let What::Delay(lag) = &part.wish.what
@@ -175,7 +183,7 @@ impl Connection {
             {
                 let (tag, drawn) = (part.tag, lag.draw(0, run_now));
                 self.parts.drew(tag, drawn);
-                self.parts.tell(tag, self.start.elapsed());
+                self.parts.waited(tag, asked, self.start.elapsed());
             }
         }
     }

@@ -85,10 +85,6 @@ impl Connection {
         self.parts.connected = true;
     }
 
-    pub(super) fn is_connected(&self) -> bool {
-        self.phase == Phase::Open
-    }
-
     /// Is there reason to ask the rules again?
     pub(super) fn is_stale(&self, now: Instant) -> bool {
         self.changes.has_changed().unwrap_or(false) || self.turn.is_some_and(|turn| turn <= now)
@@ -101,9 +97,9 @@ impl Connection {
         self.turn = turn;
         let run_now = self.shared.rules.run_now();
         for part in change.gone {
-            let mut told =
+            let told =
                 Turn { now, start: self.start, run_now, parts: &mut self.parts, books: &self.door.books };
-            let waited = self.up.forget(part.tag, &mut told) + self.down.forget(part.tag, &mut told);
+            let waited = self.up.forget(part.tag, &told) + self.down.forget(part.tag, &told);
             let took = if waited.is_zero() { part.since.elapsed() } else { waited };
             self.parts.over(&part, took);
         }

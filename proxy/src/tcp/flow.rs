@@ -144,10 +144,10 @@ impl Flow {
                 }
                 Step::Pass(n) => {
                     self.shaper.pass(self.line.front(n));
-                    let (lags, parts) = (&self.lags, &mut *turn.parts);
+                    let (lags, parts, is_shaped) = (&self.lags, &mut *turn.parts, !self.shaper.is_empty());
                     self.line.clear(n, |piece| {
                         for late in lags.iter().filter(|late| late.delays(piece)) {
-                            parts.tell(late.tag, turn.now - piece.arrived);
+                            late.tell(piece, turn.now, is_shaped, parts);
                         }
                     });
                     moved = true;
@@ -169,7 +169,7 @@ impl Flow {
     fn end(&mut self, turn: &mut Turn<'_>) {
         let Some(end) = self.line.take_end(turn.now) else { return };
         for late in self.lags.iter().filter(|late| late.delays(&end)) {
-            turn.parts.tell(late.tag, turn.now - end.arrived);
+            late.tell(&end, turn.now, !self.shaper.is_empty(), turn.parts);
         }
         match end.what {
             Content::Reset => self.over = Some(Over::Reset),
@@ -229,7 +229,7 @@ impl Flow {
 
     /// Where no rule is at work, bytes go straight through.
     fn take(&mut self, bytes: &[u8], to: &TcpStream, turn: &mut Turn<'_>) {
-        if !(self.lags.is_empty() && self.shaper.is_empty()) || !self.line.is_empty() {
+        if !(self.lags.is_empty() && self.shaper.is_empty() && self.line.is_empty()) {
             return self.push(bytes, Content::Bytes, turn);
         }
         match to.try_write(bytes) {
@@ -372,6 +372,16 @@ impl Drop for Held {
 }
 
 impl Late {
+    /// A piece has waited. Where its bytes are shaped too, that is not the delay's doing alone.
+    fn tell(&self, piece: &Piece, now: Instant, is_shaped: bool, parts: &mut Parts) {
+        let took = now - piece.arrived;
+        if is_shaped {
+            parts.tell(self.tag, took);
+        } else {
+            parts.waited(self.tag, piece.due - piece.arrived, took);
+        }
+    }
+
     fn delays(&self, piece: &Piece) -> bool {
         self.since <= piece.arrived && self.lag.is_about(piece.what)
     }

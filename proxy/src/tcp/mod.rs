@@ -34,8 +34,8 @@ use crate::{Error, listen};
 
 pub(crate) use books::TcpBooks;
 pub use books::{TcpBytes, TcpEdgeBooks};
-pub(crate) use config::SCHEME;
 pub use config::TcpEdgeConfig;
+pub(crate) use config::{SCHEME, host_and_port};
 pub(crate) use edge::TcpEdge;
 
 /// The TCP edges of a proxy. They come and go while it runs.

@@ -7,8 +7,9 @@ use fault_rules::decide::Why;
 use smallvec::SmallVec;
 
 use super::asked::{Asked, Eligible, Identity, Wish};
-use crate::books::{RuleBooks, bump};
+use crate::books::bump;
 use crate::ledger::Line;
+use crate::rules::Live;
 use crate::shared::Shared;
 use crate::time::micros;
 
@@ -56,6 +57,8 @@ pub(super) struct Parts {
 struct Known {
     rule: Eligible,
     applied: bool,
+    /// What `every` and `burst` said, once they were asked.
+    counted: Option<Option<Why>>,
 }
 
 /// Holds a place among the exchanges under a fault.
@@ -79,13 +82,18 @@ impl Parts {
     /// Asks the rules again. Gives what is to be begun and ended, and when to ask the next time.
     pub(super) fn review(&mut self, now: Instant) -> (Change, Option<Instant>) {
         let rules = self.shared.rules.clone();
-        let mut asked =
-            if self.shared.is_draining() { Asked::default() } else { self.identity.ask(&rules).0 };
+        let live = rules.live();
+        let mut asked = Asked::default();
+        if !self.shared.is_draining() {
+            asked = rules.shielded(|| self.identity.ask(&rules, &live));
+        }
         if self.connected {
             asked.drop_connects();
         }
-        self.respect_caps(&mut asked);
         self.post_known(&asked.rules);
+        self.count(&mut asked, &live);
+        self.respect_caps(&mut asked);
+        self.note_spared(&asked.rules);
         let change = self.follow(asked.wishes, now);
         let run_now = rules.run_now();
         (change, asked.turn.map(|turn| now + turn.saturating_sub(run_now)))
@@ -103,8 +111,8 @@ impl Parts {
         if let Some(known) = self.known.iter_mut().find(|known| known.rule.id == rule && !known.applied) {
             known.applied = true;
             self.shared.totals.rules(|rules| {
-                if let Some(books) = rules.get_mut(&*rule) {
-                    books.applied += 1;
+                if let Some(scope) = rules.get_mut(&*rule) {
+                    scope.books.applied += 1;
                 }
             });
         }
@@ -124,6 +132,17 @@ impl Parts {
         let Some(at) = self.list.iter().position(|part| part.tag == tag && !part.told) else { return };
         self.list[at].told = true;
         self.shared.ledger.note(self.line(&self.list[at], took));
+    }
+
+    /// A delay was waited for to its end: `asked` is all that was asked at its place.
+    pub(super) fn waited(&mut self, tag: usize, asked: Duration, took: Duration) {
+        let Some(part) = self.get(tag).filter(|part| !part.told) else { return };
+        self.shared.totals.rules(|rules| {
+            if let Some(scope) = rules.get_mut(&*part.wish.rule) {
+                scope.note_delay(micros(asked), micros(took));
+            }
+        });
+        self.tell(tag, took);
     }
 
     /// A part is over; if it did something and has no line yet, it gets one now.
@@ -164,6 +183,7 @@ impl Parts {
             applied: false,
             actual_us: 0,
             suppressed: Some(why.as_str()),
+            outcome: None,
             run: None,
         }
     }
@@ -227,30 +247,55 @@ impl Parts {
         }
     }
 
-    /// Each rule counts the connection once, for as long as it is about it.
+    /// Each rule counts the connection once, for as long as it is about it and asks for the same rate.
     fn post_known(&mut self, rules: &[Eligible]) {
+        let is_same = |known: &Known, rule: &Eligible| {
+            known.rule.id == rule.id && known.rule.asked_rate.total_cmp(&rule.asked_rate).is_eq()
+        };
         let old = std::mem::take(&mut self.known);
         let (kept, gone): (Vec<_>, Vec<_>) =
-            old.into_iter().partition(|known| rules.iter().any(|rule| rule.id == known.rule.id));
+            old.into_iter().partition(|known| rules.iter().any(|rule| is_same(known, rule)));
         gone.iter().for_each(|known| self.forget(known, Why::Lifted));
         self.known = kept;
         for rule in rules {
-            let at = self.known.iter().position(|known| known.rule.id == rule.id);
-            let was_selected = at.is_some_and(|at| self.known[at].rule.selected);
-            self.shared.totals.rules(|books| {
-                let new = || RuleBooks { id: rule.id.to_string(), ..RuleBooks::default() };
-                let books = books.entry(rule.id.to_string()).or_insert_with(new);
-                books.asked_rate = rule.asked_rate;
-                books.by = rule.by;
-                books.eligible += u64::from(at.is_none());
-                books.selected += u64::from(rule.selected && !was_selected);
+            if self.known.iter().any(|known| is_same(known, rule)) {
+                continue;
+            }
+            let applied = self.list.iter().any(|part| part.applied && part.wish.rule == rule.id);
+            self.shared.totals.rules(|rules| {
+                let scope = rules.entry(rule.id.to_string()).or_default();
+                scope.books.id = rule.id.to_string();
+                scope.books.by = rule.by;
+                scope.note(rule.asked_rate, None, rule.selected);
+                scope.books.selected += u64::from(rule.selected);
+                scope.books.applied += u64::from(rule.selected && applied);
             });
-            match at.and_then(|at| self.known.get_mut(at)) {
-                Some(known) => {
-                    known.rule.selected |= rule.selected;
-                    known.rule.spared = rule.spared;
-                }
-                None => self.known.push(Known { rule: rule.clone(), applied: false }),
+            self.known.push(Known { rule: rule.clone(), applied, counted: None });
+        }
+    }
+
+    /// State that comes after selection: is it the n-th, does it fall into a burst? Counted once a connection.
+    fn count(&mut self, asked: &mut Asked, live: &Live) {
+        for rule in asked.rules.iter_mut().filter(|rule| rule.selected && rule.spared.is_none()) {
+            let Some(known) = self.known.iter_mut().find(|known| known.rule.id == rule.id) else { continue };
+            let Some((_, definition)) = live.set.by_id(&rule.id) else { continue };
+            if definition.every.is_none() && definition.burst.is_none() {
+                continue;
+            }
+            let key = definition.every.as_ref().map_or(0, |every| self.identity.key_of(&every.per));
+            let gauges = &self.shared.rules.gauges;
+            rule.spared = *known.counted.get_or_insert_with(|| gauges.spares(definition, live.seed, key));
+            if rule.spared.is_some() {
+                asked.wishes.retain(|wish| wish.rule != rule.id);
+            }
+        }
+    }
+
+    /// Why a rule does nothing now is known last.
+    fn note_spared(&mut self, rules: &[Eligible]) {
+        for known in &mut self.known {
+            if let Some(rule) = rules.iter().find(|rule| rule.id == known.rule.id) {
+                known.rule.spared = rule.spared;
             }
         }
     }
@@ -260,8 +305,8 @@ impl Parts {
         if known.rule.selected && !known.applied {
             let why = known.rule.spared.unwrap_or(why);
             self.shared.totals.rules(|rules| {
-                if let Some(books) = rules.get_mut(&*known.rule.id) {
-                    bump(&mut books.suppressed, why.as_str());
+                if let Some(scope) = rules.get_mut(&*known.rule.id) {
+                    bump(&mut scope.books.suppressed, why.as_str());
                 }
             });
             let Eligible { id, action, asked, .. } = &known.rule;

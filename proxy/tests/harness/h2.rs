@@ -82,6 +82,17 @@ impl H2Client {
         send.send_request(request, end).expect("a stream")
     }
 
+    /// The same on a connection that may be gone.
+    pub(crate) async fn try_start(
+        &self,
+        request: http::request::Builder,
+        end: bool,
+    ) -> Option<(ResponseFuture, SendStream<Bytes>)> {
+        let mut send = self.send.clone().ready().await.ok()?;
+        let request = request.version(http::Version::HTTP_2).body(()).expect("a request");
+        send.send_request(request, end).ok()
+    }
+
     pub(crate) fn request(&self, method: &str, target: &str) -> http::request::Builder {
         Request::builder().method(method).uri(format!("{}://test{target}", self.scheme))
     }

@@ -7,6 +7,7 @@ pub(crate) mod origin;
 pub(crate) mod proxy;
 pub(crate) mod tcp;
 pub(crate) mod tls;
+pub(crate) mod ways;
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ pub(crate) use h2::{H2Client, H2Origin};
 pub(crate) use origin::{Gate, Origin, Then};
 pub(crate) use proxy::Proxy;
 pub(crate) use tcp::Upstream;
+pub(crate) use ways::{CLEAR, How, Seen, WAYS, Way};
 
 /// Polls until something becomes true; a deadline this generous is met only by a bug.
 pub(crate) fn eventually(what: &str, mut check: impl FnMut() -> bool) {

@@ -239,6 +239,61 @@ fn clients_that_do_not_read_keep_new_ones_waiting_before_memory_runs_out() {
 }
 
 #[test]
+fn a_client_that_takes_nothing_is_given_up() {
+    let origin = Origin::plain();
+    let proxy = Proxy::before(origin.addr).with(|config| config.limits.send_timeout = ms(100)).start();
+    let mut client = proxy.client();
+    client.send("GET /bytes/8000000 HTTP/1.1\r\nHost: t\r\n\r\n");
+    eventually("given up", || met(&proxy, "send_timeout") == 1);
+    let (start, end) = client.rest();
+    assert!(start.len() < 8_000_000 && end == End::Reset, "{} {end:?}", start.len());
+    block_on(async {
+        let client = H2Client::connect(proxy.addr).await;
+        // its window is never given back
+        let (response, _) = client.start(client.request("GET", "/bytes/8000000"), true).await;
+        let response = response.await.expect("a header");
+        eventually("given up", || met(&proxy, "send_timeout") == 2);
+        assert_eq!(client.get("/bytes/5").await.body, pattern(5), "its neighbours live");
+        drop(response);
+    });
+    assert_eq!(proxy.books()["edges"][0]["client_gone_after"], 2);
+    assert_eq!(proxy.status()["limits"]["connections"].as_u64().map(|open| open <= 1), Some(true));
+}
+
+#[test]
+fn what_a_client_sends_ahead_waits_with_the_client() {
+    let (origin, gate) = gated();
+    let proxy = Proxy::before(origin.addr).start();
+    let mut client = proxy.client();
+    client.stream.set_write_timeout(Some(ms(300))).expect("a timeout");
+    let request = b"GET /bytes/1 HTTP/1.1\r\nHost: t\r\n\r\n".repeat(1000);
+    // until neither kernel takes any more: the first request is not answered yet
+    while client.stream.write_all(&request).is_ok() {}
+    let buffered = proxy.status()["limits"]["buffered"].as_u64().expect("bytes");
+    assert!(buffered <= 200_000, "{buffered}");
+    gate.open();
+    assert_eq!(client.answer(false).body, pattern(1));
+}
+
+#[test]
+fn an_upload_that_stalls_on_http_2_ends_with_the_upstreams_time() {
+    let origin = Origin::plain();
+    let proxy = Proxy::before(origin.addr).with(|config| config.upstream_timeout = ms(100)).start();
+    block_on(async {
+        let client = H2Client::connect(proxy.addr).await;
+        let request = client.request("POST", "/echo").header("content-length", "10");
+        let (response, mut body) = client.start(request, false).await;
+        body.send_data(bytes::Bytes::from_static(b"hello"), false).expect("taken");
+        let outcome = finish(response).await;
+        assert_eq!(
+            (outcome.status, outcome.headers["squall-error"].as_bytes()),
+            (504, b"upstream-failed".as_slice())
+        );
+    });
+    assert_eq!(proxy.books()["edges"][0]["upstream_failed"], 1);
+}
+
+#[test]
 fn bounds_are_in_the_metrics() {
     let origin = Origin::plain();
     let proxy = Proxy::before(origin.addr).with(|config| config.limits.max_connections = Some(7)).start();
@@ -304,4 +359,19 @@ fn a_client_that_stops_sending_is_answered_where_that_is_asked_for() {
     let edge = &books["edges"][0];
     assert_eq!(edge["delivered"], 2);
     assert_eq!(edge["seen"], 3);
+}
+
+#[test]
+fn a_client_that_says_goodbye_under_tls_is_answered_where_that_is_asked_for() {
+    let (origin, gate) = gated();
+    let deliver = |config: &mut proxy::Config| config.limits.half_close = proxy::HalfClose::Deliver;
+    let proxy = Proxy::before(origin.addr).tls().with(deliver).start();
+    let mut client = proxy.identity.as_ref().expect("TLS").client(proxy.addr);
+    client.send("GET /bytes/100000 HTTP/1.1\r\nHost: t\r\n\r\n");
+    client.stream.conn.send_close_notify();
+    client.stream.flush().expect("taken");
+    eventually("forwarded", || origin.count() == 1);
+    gate.open();
+    assert!(client.answer(false).body == pattern(100_000));
+    assert_eq!(proxy.books()["edges"][0]["delivered"], 1);
 }

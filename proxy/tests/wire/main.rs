@@ -7,6 +7,7 @@
 mod harness;
 
 mod books;
+mod chaos;
 mod copies;
 mod counted;
 mod drain;
@@ -25,8 +26,12 @@ mod resets;
 mod robust;
 mod rotation;
 mod safety;
+mod shapes;
 mod stale;
 mod statuses;
 mod streams;
 mod tcp;
+mod tcp_faults;
 mod timing;
+mod toxics;
+mod toxiproxy;

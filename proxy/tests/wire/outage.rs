@@ -134,7 +134,7 @@ fn a_client_that_leaves_the_silence_frees_it() {
     proxy.await_in_flight(8);
     clients.into_iter().enumerate().for_each(|(at, client)| {
         if at % 2 == 0 {
-            client.vanish()
+            client.vanish();
         }
     });
     h2::block_on(async {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::harness::{Client, H2Client, Origin, Proxy, eventually, h2};
+use crate::harness::{Client, H2Client, Origin, Proxy, eventually, h2, pattern};
 
 const SLEEP: &str = "[[rule]]\nid = \"sleep\"\non = \"/sleep\"\ndelay = \"1h\"\n";
 const OTHER: &str = "[[rule]]\nid = \"other\"\non = \"/other\"\nrespond = 500\n";
@@ -163,4 +163,51 @@ fn a_blackhole_whose_rule_is_removed_lets_go() {
     assert_eq!((apology.status, apology.header("squall-fault")), (503, Some("hole")));
     assert_eq!(origin.count(), 1);
     proxy.books();
+}
+
+/// Sleepers of every kind, each with a body of its own, which comes back whole once their rules are gone.
+#[test]
+fn a_thousand_sleepers_of_every_kind_go_on_and_lose_no_byte() {
+    const EACH: usize = 250;
+    let origin = Origin::plain();
+    let rule =
+        |id: &str, what: &str| format!("[[rule]]\nid = \"{id}\"\non = \"header x-held={id}\"\n{what}\n");
+    let rules = format!("[group.all]\nmembers = [\"{}\"]\n", origin.addr)
+        + &rule("connect", "delay = \"1h at connect\"")
+        + &rule("request", "delay = \"1h\"")
+        + &rule("response", "delay = \"1h at response\"")
+        + "[[rule]]\nid = \"outage\"\non = \"header x-held=outage group all\"\noutage = \"blackhole\"\n";
+    let proxy = Proxy::before(origin.addr).rules(&rules);
+    let proxy = proxy.with(|config| config.connect_timeout = std::time::Duration::from_secs(3600)).start();
+    let body = |at: usize| pattern(at * 37);
+    let mut sleepers = Vec::new();
+    for (nth, held) in ["connect", "request", "response", "outage"].into_iter().enumerate() {
+        for at in nth * EACH..(nth + 1) * EACH {
+            let body = body(at);
+            let mut client = proxy.client();
+            client.send(format!(
+                "POST /echo HTTP/1.1\r\nHost: t\r\nX-Held: {held}\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            ));
+            client.send(&body);
+            sleepers.push((client, held, at));
+        }
+    }
+    proxy.await_in_flight(4 * EACH as i64);
+    eventually("those whose answer is held back were answered", || origin.seen().len() == EACH);
+    proxy.reload(OTHER);
+    for (mut client, held, at) in sleepers {
+        let answer = client.answer(false);
+        assert_eq!((answer.status, answer.header("squall-fault")), (200, Some(held)));
+        assert!(answer.body == body(at), "byte for byte");
+    }
+    let edge = proxy.books()["edges"][0].clone();
+    let all = 4 * EACH;
+    assert_eq!(
+        (&edge["delivered"], &edge["upstream_attempts"], origin.count()),
+        (&all.into(), &all.into(), all)
+    );
+    for held in ["connect", "request", "response", "outage"] {
+        assert_eq!(proxy.rule_books(held)["applied"], EACH);
+    }
 }

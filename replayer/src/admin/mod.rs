@@ -15,12 +15,14 @@ use tokio::net::TcpStream;
 
 use crate::error::Error;
 use crate::limits;
+use crate::options::Secret;
 use crate::safety::Peer;
 
 /// A client of one HTTP interface. Blocks its thread.
 #[derive(Debug)]
 pub(crate) struct Admin {
     peer: Peer,
+    token: Option<Secret>,
     addresses: Vec<SocketAddr>,
     runtime: tokio::runtime::Runtime,
 }
@@ -35,17 +37,22 @@ impl Admin {
         }
         let addresses = peer.resolve()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Admin { peer, addresses, runtime })
+        Ok(Admin { peer, token: None, addresses, runtime })
+    }
+
+    /// The same client, with what opens the interface.
+    pub(crate) fn with_token(self, token: Option<Secret>) -> Admin {
+        Admin { token, ..self }
+    }
+
+    /// A second client of the same interface.
+    pub(crate) fn again(&self) -> Result<Admin, Error> {
+        Ok(Admin::new(self.peer.clone())?.with_token(self.token.clone()))
     }
 
     /// Where it is.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.peer.authority)
-    }
-
-    /// The peer, for a second client.
-    pub(crate) fn peer(&self) -> &Peer {
-        &self.peer
     }
 
     /// The body at the URL that the peer was named with.
@@ -124,17 +131,24 @@ impl Admin {
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(said)?;
         tokio::spawn(connection); // ends with the exchange
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(&method)
             .uri(path)
             .header("host", &self.peer.authority)
             .header("content-type", "application/json")
-            .header("connection", "close")
-            .body(Full::new(body))
-            .map_err(|err| format!("{path}: {err}"))?;
+            .header("connection", "close");
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {}", token.reveal()));
+        }
+        let request = request.body(Full::new(body)).map_err(|err| format!("{path}: {err}"))?;
         let response = sender.send_request(request).await.map_err(said)?;
         if response.status().is_success() {
             Ok(response)
+        } else if response.status() == hyper::StatusCode::UNAUTHORIZED {
+            Err(format!(
+                "{} wants its token: --proxy {0} and --token-file FILE or SQUALL_ADMIN_TOKEN",
+                self.url()
+            ))
         } else {
             Err(format!("{method} {}{path}: {}", self.url(), response.status()))
         }

@@ -40,6 +40,7 @@ pub(crate) struct ProxyBooks {
     pub(crate) in_flight: u64,
     pub(crate) edges: Vec<EdgeBooks>,
     pub(crate) rules: Vec<RuleBooks>,
+    pub(crate) guards: Vec<crate::report::Guard>,
     pub(crate) lifted: Option<String>,
     pub(crate) ledger_lost: u64,
 }
@@ -83,6 +84,10 @@ pub(crate) struct RuleBooks {
     pub(crate) realised_rate: f64,
     /// What is selected as one: `request`, `operation`, `session`, …; empty where the proxy does not say.
     pub(crate) by: String,
+    /// How many different keys the proxy looked at.
+    pub(crate) units: Option<u64>,
+    #[serde(flatten)]
+    pub(crate) audit: crate::report::RuleAudit,
 }
 
 /// One line of `GET /runs/<run>/ended`.

@@ -1,13 +1,13 @@
 //! The flags, as typed, and what they come to.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use clap::Parser;
 
 use crate::options::{
     AbortOn, Arrivals, Boost, Cidr, Connections, Http, LatePolicy, Misbehaviour, Options, Pattern, Profile,
-    Reconnect, Retry, Shard, Source, Speed, Stage, Substitution,
+    Reconnect, Retry, Secret, Shard, Source, Speed, Stage, Substitution,
 };
 use crate::threshold::Threshold;
 use crate::{Stop, units};
@@ -26,6 +26,9 @@ pub struct Args {
     /// Admin URL of the squall proxy in front of the target [default: what the capture names]
     #[arg(long, value_name = "URL", help_heading = "Where to")]
     pub proxy: Option<String>,
+    /// The token of that proxy's admin API, in this file; or in SQUALL_ADMIN_TOKEN
+    #[arg(long, value_name = "FILE", requires = "proxy", help_heading = "Where to")]
+    pub token_file: Option<PathBuf>,
     /// URL of the origin's own count of requests: a number, or JSON with "requests"
     #[arg(long, value_name = "URL", help_heading = "Where to")]
     pub origin_counter: Option<String>,
@@ -206,6 +209,7 @@ impl Args {
         Ok(Options {
             captures: self.captures,
             target: self.target,
+            proxy_token: proxy_token(self.token_file.as_deref())?,
             proxy: self.proxy,
             amplify: self.amplify.unwrap_or(1.0),
             sessions: self.sessions.map(|sessions| sessions as u64),
@@ -254,6 +258,21 @@ impl Args {
         })
     }
 }
+
+/// The token of a file, else of the environment.
+fn proxy_token(file: Option<&Path>) -> Result<Option<Secret>, String> {
+    let (text, place) = match (file, std::env::var(TOKEN_VARIABLE)) {
+        (Some(path), _) => {
+            let place = path.display().to_string();
+            (std::fs::read_to_string(path).map_err(|err| format!("--token-file {place}: {err}"))?, place)
+        }
+        (None, Ok(text)) => (text, TOKEN_VARIABLE.to_owned()),
+        (None, Err(_)) => return Ok(None),
+    };
+    Secret::new(&text).map(Some).map_err(|why| format!("{place}: {why}"))
+}
+
+const TOKEN_VARIABLE: &str = "SQUALL_ADMIN_TOKEN";
 
 /// `users.zst@100x`: a path, and after its last @ an amplification.
 fn source(text: &str) -> Result<Source, String> {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 
 use crate::report::{
-    Cohort, ConnectionsPart, Failures, Latency, LatencyPart, Report, Requests, Route, Rule, Sessions,
-    StreamsPart, WarmupPart, build,
+    Cohort, ConnectionsPart, Failures, Guard, Latency, LatencyPart, Report, Requests, Route, Rule, RuleDelay,
+    Sessions, StreamsPart, WarmupPart, build,
 };
 use crate::tally::histogram;
 
@@ -222,8 +222,63 @@ fn add_rule(sum: &mut Rule, more: &Rule) {
     for (why, count) in &more.suppressed {
         *sum.suppressed.entry(why.clone()).or_default() += count;
     }
+    add_audit(sum, more);
     sum.units = sum.units.zip(more.units).map(|(units, more)| units + more);
     if sum.eligible > 0 {
         sum.realised_rate = sum.selected as f64 / sum.eligible as f64;
     }
 }
+
+/// The intervals are those of parts, so the whole is judged anew by its units. What one run's traffic did not match, another's
+/// may have.
+fn add_audit(sum: &mut Rule, more: &Rule) {
+    (sum.audit.rate_low, sum.audit.rate_high) = (None, None);
+    sum.audit.delay = match (sum.audit.delay, more.audit.delay) {
+        (Some(sum), Some(more)) => Some(both_delays(sum, more)),
+        (sum, more) => sum.or(more),
+    };
+    let is_judged_anew = |missed: &str| {
+        (missed.starts_with(NEVER) && 0 < sum.eligible)
+            || (missed.starts_with(RATE) && !missed.starts_with(DELAYS))
+    };
+    let missed = [sum.audit.missed.take(), more.audit.missed.clone()];
+    sum.audit.missed = missed.into_iter().flatten().find(|missed| !is_judged_anew(missed));
+}
+
+fn both_delays(sum: RuleDelay, more: RuleDelay) -> RuleDelay {
+    let count = sum.count + more.count;
+    let mean = |of: fn(&RuleDelay) -> f64| {
+        (of(&sum) * sum.count as f64 + of(&more) * more.count as f64) / count.max(1) as f64
+    };
+    RuleDelay {
+        count,
+        asked_mean_us: mean(|delay| delay.asked_mean_us),
+        actual_mean_us: mean(|delay| delay.actual_mean_us),
+        // of parts no percentile of the whole is known: at most the larger
+        error_p50_us: sum.error_p50_us.max(more.error_p50_us),
+        error_p99_us: sum.error_p99_us.max(more.error_p99_us),
+        error_max_us: sum.error_max_us.max(more.error_max_us),
+        early: sum.early + more.early,
+    }
+}
+
+/// Every trip once: shards that ran into one proxy were told of the same.
+pub(super) fn guards(all: &[&Report]) -> Vec<Guard> {
+    let mut guards: Vec<Guard> = Vec::new();
+    let told = all.iter().flat_map(|report| &report.guards);
+    for guard in told.clone().filter(|guard| guard.tripped_at_us.is_some()).chain(told) {
+        let known = guards.iter().any(|known| match guard.tripped_at_us {
+            Some(_) => known == guard,
+            None => known.name == guard.name,
+        });
+        if !known {
+            guards.push(guard.clone());
+        }
+    }
+    guards
+}
+
+/// How the proxy's sentences on a rule begin that nothing matched, or whose rate or delays are not what was asked.
+const NEVER: &str = "never matched";
+const RATE: &str = "asks for ";
+const DELAYS: &str = "asks for delays";

@@ -113,6 +113,7 @@ fn sums(all: &[Run], shards: &Shards) -> Result<Report, String> {
         routes: figures::routes(&reports)?,
         cohorts: figures::cohorts(&reports)?,
         rules: figures::rules(&reports),
+        guards: figures::guards(&reports),
         series: series::merged(&reports),
         books: books::merged(all, shards, &plan),
         plan,

@@ -200,6 +200,7 @@ fn rules_and_thresholds_are_judged_over_the_whole() {
             asked_rate: 0.05,
             realised_rate: if lucky { 0.09 } else { 0.01 },
             units: Some(1000),
+            audit: crate::report::RuleAudit::default(),
         }];
         (run.verdict, run.exit_code) = ("invalid".to_owned(), 113);
     }

@@ -164,11 +164,11 @@ impl Prepared {
     }
 
     /// A client of the proxy's admin interface, if one is named.
-    pub(crate) fn admin(&self) -> Result<Option<(Admin, bool)>, Error> {
-        match &self.proxy {
-            Some((peer, named)) => Ok(Some((Admin::new(peer.clone())?, *named))),
-            None => Ok(None),
-        }
+    /// Its token goes to the proxy that the user named, not to whom a capture names.
+    pub(crate) fn admin(&self, options: &Options) -> Result<Option<(Admin, bool)>, Error> {
+        let Some((peer, named)) = &self.proxy else { return Ok(None) };
+        let token = options.proxy_token.clone().filter(|_| *named);
+        Ok(Some((Admin::new(peer.clone())?.with_token(token), *named)))
     }
 }
 

@@ -14,8 +14,8 @@ use crate::books::Books;
 use crate::population::shape::Shape;
 
 pub use parts::{
-    Cohort, ConnectionsPart, Failures, Generator, Latency, LatencyPart, PlanPart, Requests, Route, Rule,
-    Second, Sessions, Source, StreamsPart, Threshold, WarmupPart,
+    Cohort, ConnectionsPart, Failures, Generator, Guard, Latency, LatencyPart, PlanPart, Requests, Route,
+    Rule, RuleAudit, RuleDelay, Second, Sessions, Source, StreamsPart, Threshold, WarmupPart,
 };
 
 /// A whole run. Serialises as `run.json`; times in microseconds, sizes in bytes. See `run.schema.json`.
@@ -72,6 +72,9 @@ pub struct Report {
     pub cohorts: Vec<Cohort>,
     /// By rule, as the proxy counted.
     pub rules: Vec<Rule>,
+    /// The proxy's guards: each trip, and each guard that held.
+    #[serde(default)]
+    pub guards: Vec<Guard>,
     /// By second, or by wider steps in a long run.
     pub series: Vec<Second>,
     /// The rows that must hold.

@@ -222,6 +222,102 @@ pub struct Rule {
     /// Among how many different keys it selected; `None`: not known.
     #[serde(default)]
     pub units: Option<u64>,
+    /// What the proxy makes of it.
+    #[serde(flatten)]
+    pub audit: RuleAudit,
+}
+
+/// A proxy's own judgement of one of its rules.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RuleAudit {
+    /// The 99.9 % interval of the realised rate, over the units; `None`: too little is known of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_low: Option<f64>,
+    /// Its upper end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_high: Option<f64>,
+    /// Its delays; `None`: there were none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay: Option<RuleDelay>,
+    /// Why it did not do what it asked for; `None`: it did, or that cannot be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missed: Option<String>,
+}
+
+/// The delays of a rule: what was asked, what it took, and how much longer that was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct RuleDelay {
+    pub count: u64,
+    pub asked_mean_us: f64,
+    pub actual_mean_us: f64,
+    pub error_p50_us: u64,
+    pub error_p99_us: u64,
+    pub error_max_us: u64,
+    /// Delays that were too short.
+    pub early: u64,
+}
+
+/// A guard of the proxy in a report. Shares of 1, microseconds, answers a second, attempts for an operation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Guard {
+    /// The guard.
+    pub name: String,
+    /// Rules and hooks under it.
+    pub rules: Vec<String>,
+    /// What it looked at: `error_ratio`, `p95`, `goodput`, `attempts_per_op`.
+    pub signal: String,
+    /// What a trip does: `lift`, `step_down`, `hold`.
+    pub action: String,
+    /// The signal at the trip, else at the last look; `None`: too few samples.
+    pub value: Option<f64>,
+    /// Beyond this is too much.
+    pub limit: Option<f64>,
+    /// What it was compared with.
+    pub base: Option<f64>,
+    /// Exchanges that were judged.
+    pub samples: u64,
+    /// When it tripped, from the start of the run; `None`: it held.
+    pub tripped_at_us: Option<u64>,
+    /// What was left of its rules' measure.
+    pub left: f64,
+}
+
+impl Guard {
+    /// A figure in the unit of the signal.
+    fn figure(&self, value: f64) -> String {
+        match self.signal.as_str() {
+            "error_ratio" => format!("{:.2} %", value * 100.0),
+            "goodput" if 1.0 < value => format!("{value:.1}/s"),
+            "goodput" | "attempts_per_op" => format!("{value:.3}"),
+            _ => format!("{:.1} ms", value / 1e3),
+        }
+    }
+
+    /// What it found, in words.
+    pub fn in_words(&self) -> String {
+        let (Some(value), Some(limit)) = (self.value, self.limit) else {
+            return format!("{} had too few samples of {}", self.name, self.signal);
+        };
+        let base = self.base.map(|base| format!(", compared with {}", self.figure(base))).unwrap_or_default();
+        let figures = format!(
+            "{} was {}, the limit {}{base} ({} samples)",
+            self.signal,
+            self.figure(value),
+            self.figure(limit),
+            self.samples
+        );
+        match self.tripped_at_us {
+            None => format!("{} held, {figures}", self.name),
+            Some(at) => {
+                let (seconds, rules) = (at as f64 / 1e6, self.rules.join(", "));
+                format!("{} tripped at {seconds:.1} s, {figures}: {} {rules}", self.name, self.action)
+            }
+        }
+    }
 }
 
 /// A step of the series. `t_us` is its beginning.

@@ -58,6 +58,7 @@ pub(crate) fn report(tally: &Tally, shard: &str) -> Report {
         routes: build::routes(&ROUTES.map(str::to_owned), tally),
         cohorts: build::cohorts(&COHORTS.map(str::to_owned), tally),
         rules: Vec::new(),
+        guards: Vec::new(),
         series: Vec::new(),
         books: Books::new(&facts),
         thresholds: Vec::new(),

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use captures::header::{FileHeader, Options};
-use captures::import::{self, Format, ImportOptions, Numbering, Tally};
+use captures::import::{self, ByTime, Format, ImportOptions, Numbering, Tally};
 use captures::redact::POLICY;
 use captures::{Redactor, Writer};
 
@@ -17,13 +17,14 @@ use super::{complain, count, thousands};
 /// What to import, and where to.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ImportArgs {
-    /// Access logs (common or combined, plain, gzip or zstd), HAR files, or NDJSON from `captures export`.
+    /// Access logs (common, combined or JSON lines), HAR files, mitmproxy flows, GoReplay files (.gor), packets (pcap,
+    /// pcapng), or NDJSON from `captures export`; plain, gzip or zstd.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The capture to make; an existing file is refused.
     #[arg(short, long, value_name = "CAPTURE")]
     output: PathBuf,
-    /// What the files are: auto, access-log, har or ndjson. Auto looks at the content.
+    /// What the files are: auto, access-log, har, ndjson, mitmproxy, gor or pcap. Auto looks at the content.
     #[arg(long, default_value = "auto", value_parser = parse_format)]
     format: FormatArg,
     /// The edge that the exchanges are said to come from.
@@ -41,6 +42,10 @@ struct FormatArg(Option<Format>);
 pub(super) const EXAMPLES: &str = "Examples:
   squall captures import access.log access.log.1.gz -o capture.zst
   squall captures import session.har -o capture.zst --response-bodies
+  squall captures import flows.mitm -o capture.zst
+  squall captures import requests_0.gor.gz requests_1.gor.gz -o capture.zst
+  tcpdump -i any -s 0 -w packets.pcap 'tcp port 8080'; squall captures import packets.pcap -o capture.zst
+Exchanges of all files are put in order by their start. What is damaged is counted and named by its place.
 Secrets (cookies, credentials, passwords, tokens) are replaced by pseudonyms under a key that is thrown away.";
 
 /// Imports, and says what came of it.
@@ -75,17 +80,14 @@ fn import_all(
     let options = ImportOptions { edge: args.edge.clone(), response_bodies: args.response_bodies };
     let mut numbering = Numbering::default();
     let mut progress = Progress::new();
+    let mut order = ByTime::default();
     let mut total = 0;
     for file in &args.files {
         let (format, tally) =
             import::file(file, args.format.0, &options, &mut numbering, &mut |mut exchange| {
                 redactor.exchange(&mut exchange);
                 progress.step();
-                match writer.push(&exchange, now_us) {
-                    // counted as shed, and said in the summary
-                    Err(captures::error::Error::TooLarge { .. }) => Ok(()),
-                    other => other,
-                }
+                order.push(exchange)
             })?;
         progress.clear();
         complain(format_args!("{}: {}", file.display(), in_words(format, &tally)));
@@ -95,6 +97,11 @@ fn import_all(
     if total == 0 {
         bail!("nothing was imported, so {} was not made", args.output.display());
     }
+    order.finish(|exchange| match writer.push(&exchange, now_us) {
+        // counted as shed, and said in the summary
+        Err(captures::error::Error::TooLarge { .. }) => Ok(()),
+        other => other,
+    })?;
     let summary = writer.finish(now_us)?;
     let bytes_each = summary.bytes as f64 / summary.exchanges.max(1) as f64;
     complain(format_args!(
@@ -118,8 +125,14 @@ fn in_words(format: Format, tally: &Tally) -> String {
         count(tally.imported, "request"),
         count(tally.sessions, "session")
     );
+    if tally.out_of_order != 0 {
+        words.push_str(&format!(", {} out of order (now in order)", thousands(tally.out_of_order)));
+    }
     for (why, n) in &tally.skipped {
         words.push_str(&format!(", {} skipped ({why})", thousands(*n)));
+    }
+    for (what, n) in &tally.noted {
+        words.push_str(&format!(", {} {what}", thousands(*n)));
     }
     if tally.damaged != 0 {
         words.push_str(&format!(", {} damaged", thousands(tally.damaged)));

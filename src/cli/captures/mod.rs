@@ -16,7 +16,7 @@ pub(crate) use show::{CatArgs, ExportArgs, InspectArgs};
 /// Import, inspect, check, repair and export captures.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum CapturesCommand {
-    /// Make a capture from access logs or HAR files.
+    /// Make a capture from access logs, HAR, mitmproxy flows, GoReplay files or packets.
     #[command(after_help = import::EXAMPLES)]
     Import(ImportArgs),
     /// Say what a capture holds: sessions, requests, span, routes, statuses, hosts.
@@ -31,7 +31,7 @@ pub(crate) enum CapturesCommand {
     /// Make a damaged or unclosed capture whole again.
     #[command(after_help = mend::REPAIR_EXAMPLES)]
     Repair(RepairArgs),
-    /// Write a capture as HAR or NDJSON.
+    /// Write a capture as HAR, .gor or NDJSON.
     #[command(after_help = show::EXPORT_EXAMPLES)]
     Export(ExportArgs),
     /// Write a part of a capture: a time, sessions, a share of them, a route.

@@ -7,9 +7,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use captures::export::{har, ndjson};
+use captures::export::{gor, har, ndjson};
 use captures::inspect::{Count, Inspection, Streams};
 use captures::{Reader, inspect};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 use super::{complain, count, thousands};
 
@@ -38,10 +40,10 @@ pub(crate) struct CatArgs {
 pub(crate) struct ExportArgs {
     /// The capture.
     capture: PathBuf,
-    /// har or ndjson.
+    /// har, gor (GoReplay) or ndjson.
     #[arg(long, value_enum, default_value = "har")]
     format: ExportFormat,
-    /// The file to write; an existing one is refused. Without it: stdout.
+    /// The file to write, compressed where its name ends in .gz; an existing one is refused. Without it: stdout.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -49,6 +51,7 @@ pub(crate) struct ExportArgs {
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum ExportFormat {
     Har,
+    Gor,
     Ndjson,
 }
 
@@ -66,7 +69,9 @@ pub(super) const EXPORT_EXAMPLES: &str = "Examples:
   squall captures export capture.zst -o capture.har
   squall captures export capture.zst --format ndjson -o capture.ndjson
   duckdb -c \"select method, status, count(*) from 'capture.ndjson' group by all\"
-What HAR has no field for stands in _squall: importing the export again gives an equal capture.";
+  squall captures export capture.zst --format gor -o capture.gor.gz
+  gor --input-file capture.gor.gz --output-http http://127.0.0.1:9000
+What the other formats have no field for stands in fields of our own: importing an export again gives equal exchanges.";
 
 /// Says what a capture holds.
 pub(super) fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
@@ -108,14 +113,17 @@ pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
         None => Box::new(BufWriter::new(std::io::stdout().lock())),
         Some(path) => {
             let file = OpenOptions::new().write(true).create_new(true).open(path);
-            Box::new(BufWriter::with_capacity(
-                1 << 20,
-                file.with_context(|| format!("cannot create {}", path.display()))?,
-            ))
+            let file = file.with_context(|| format!("cannot create {}", path.display()))?;
+            let out = BufWriter::with_capacity(1 << 20, file);
+            match path.extension().is_some_and(|kind| kind == "gz") {
+                true => Box::new(GzEncoder::new(out, Compression::default())),
+                false => Box::new(out),
+            }
         }
     };
     let exported = match args.format {
         ExportFormat::Har => har::write(reader, out),
+        ExportFormat::Gor => gor::write(reader, out),
         ExportFormat::Ndjson => ndjson::write(reader, out),
     }?;
     for damage in &exported.damage {

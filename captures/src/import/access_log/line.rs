@@ -12,12 +12,19 @@ pub(super) struct Line {
     pub(super) time: Moment,
     /// Empty where the log has none.
     pub(super) user_agent: Vec<u8>,
-    referer: Vec<u8>,
-    request: RequestLine,
-    status: u16,
-    bytes: u64,
+    pub(super) referer: Vec<u8>,
+    pub(super) request: RequestLine,
+    /// 0 where no answer was sent.
+    pub(super) status: u16,
+    pub(super) bytes: u64,
     /// Scheme and authority, from a virtual host before the client or an absolute target.
-    host: (String, String),
+    pub(super) host: (String, String),
+    pub(super) duration_us: Option<u64>,
+    pub(super) ttfb_us: Option<u64>,
+    /// The server's own number of it.
+    pub(super) connection: Option<u64>,
+    /// What was sent, where the log says it.
+    pub(super) body: Vec<u8>,
 }
 
 /// Why a line gives no exchange.
@@ -29,14 +36,23 @@ pub(super) enum Unfit {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct RequestLine {
+pub(super) struct RequestLine {
     method: String,
-    target: String,
+    pub(super) target: String,
     protocol: Protocol,
 }
 
 impl Line {
+    /// Reads a line of any kind.
     pub(super) fn parse(text: &[u8]) -> Result<Line, Unfit> {
+        match text {
+            [b'{', ..] => super::json::parse(text),
+            _ => Line::parse_text(text),
+        }
+    }
+
+    /// Reads a line that is no JSON.
+    pub(super) fn parse_text(text: &[u8]) -> Result<Line, Unfit> {
         let (before, time, rest) = split_time(text)?;
         let (client, mut host) = client(before)?;
         let (request, rest) = quoted_request(rest)?;
@@ -62,7 +78,20 @@ impl Line {
         let referer = quoted();
         let user_agent = quoted();
         let bytes = number(bytes).unwrap_or(0);
-        Ok(Line { client: client.to_vec(), time, user_agent, referer, request, status, bytes, host })
+        Ok(Line {
+            client: client.to_vec(),
+            time,
+            user_agent,
+            referer,
+            request,
+            status,
+            bytes,
+            host,
+            duration_us: None,
+            ttfb_us: None,
+            connection: None,
+            body: Vec::new(),
+        })
     }
 
     pub(super) fn into_exchange(self, session: SessionId, edge: &str) -> Exchange {
@@ -87,13 +116,16 @@ impl Line {
         }
         let (scheme, authority) = self.host;
         let RequestLine { method, target, protocol } = self.request;
-        let request = Request { method, scheme, authority, target, headers, body: Body::default() };
+        let sent = if self.body.is_empty() { Body::default() } else { Body::whole(self.body) };
+        let request = Request { method, scheme, authority, target, headers, body: sent };
         Exchange {
             session,
             edge: edge.to_owned(),
             start_us: self.time.us,
             protocol,
             request,
+            ttfb_us: self.ttfb_us.filter(|_| response.is_some()),
+            duration_us: self.duration_us,
             response,
             notes,
             ..Exchange::default()
@@ -102,7 +134,7 @@ impl Line {
 }
 
 impl RequestLine {
-    fn parse(text: &[u8]) -> Result<RequestLine, Unfit> {
+    pub(super) fn parse(text: &[u8]) -> Result<RequestLine, Unfit> {
         let text = text.trim_ascii();
         if text.is_empty() || text == b"-" {
             return Err(Unfit::Skip("no request was sent"));
@@ -237,7 +269,7 @@ fn unescape(text: &[u8]) -> Vec<u8> {
 }
 
 /// `http://host/path` as scheme, authority and path.
-fn absolute(target: &str) -> Option<(String, String, String)> {
+pub(super) fn absolute(target: &str) -> Option<(String, String, String)> {
     let (scheme, rest) = target.split_once("://")?;
     let scheme = scheme.to_ascii_lowercase();
     if scheme != "http" && scheme != "https" {

@@ -1,23 +1,22 @@
-//! Access logs in the common and the combined format, as Apache, nginx and many others write them.
+//! Access logs in the common and the combined format, as Apache, nginx and many others write them, and in lines of JSON.
 //!
-//! A log knows neither hosts nor durations: the authority is empty (unless the line begins with a virtual host),
-//! durations are unknown. A session is one client address with one user agent, until 30 minutes pass without a
+//! The common formats know neither hosts nor durations: the authority is empty (unless the line begins with a virtual
+//! host), durations are unknown. A session is one client address with one user agent, until 30 minutes pass without a
 //! request. Lines are sorted by time, those of the same time stay in order; memory is bounded, large logs are
 //! sorted through temporary files.
 
+mod json;
 mod line;
-mod sort;
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, Read};
 
-use xxhash_rust::xxh3::xxh3_128;
-
+use super::sort::Sorter;
+use super::visitors::{Visitors, who};
 use super::{ImportOptions, Numbering, Sink, Tally};
 use crate::Exchange;
 use crate::error::Error;
 use line::{Line, Unfit};
-use sort::Sorter;
 
 /// Reads a log to its end.
 ///
@@ -33,7 +32,7 @@ pub fn read(
     let mut tally = Tally::default();
     let mut sorter = Sorter::default();
     let mut buffer = Vec::new();
-    let mut number = 0u64;
+    let (mut number, mut latest_us) = (0u64, 0);
     loop {
         number += 1;
         match next_line(&mut input, &mut buffer) {
@@ -57,55 +56,29 @@ pub fn read(
             continue;
         }
         match Line::parse(text) {
-            Ok(line) => sorter.push(line.time.us, text)?,
+            Ok(line) => {
+                tally.out_of_order += u64::from(line.time.us < latest_us);
+                latest_us = latest_us.max(line.time.us);
+                sorter.push(line.time.us, text)?;
+            }
             Err(Unfit::Skip(why)) => tally.skip(why),
             Err(Unfit::Damaged(why)) => tally.damage(format_args!("line {number}"), why),
         }
     }
-    let mut sessions = Sessions::default();
+    let mut visitors = Visitors::default();
+    let mut connections: HashMap<u64, u64> = HashMap::new();
     sorter.finish(|text| {
         // it was parsed once already
         let Ok(line) = Line::parse(text) else { return Ok(()) };
-        let exchange = sessions.place(line, options, numbering, &mut tally);
+        let visitor = who(&[&line.client, &line.user_agent]);
+        let session = visitors.session(visitor, line.time.us, numbering, &mut tally);
         tally.imported += 1;
-        sink(exchange)
+        let connection = line
+            .connection
+            .map(|serial| *connections.entry(serial).or_insert_with(|| numbering.next_connection()));
+        sink(Exchange { connection, ..line.into_exchange(session, &options.edge) })
     })?;
     Ok(tally)
-}
-
-/// Who was seen when.
-#[derive(Default)]
-struct Sessions {
-    /// By a hash of client and user agent: the session and the time of its last request.
-    open: HashMap<u128, (crate::SessionId, u64)>,
-    /// When to look for ended ones, as a number of open ones.
-    sweep_at: usize,
-}
-
-impl Sessions {
-    fn place(
-        &mut self,
-        line: Line,
-        options: &ImportOptions,
-        numbering: &mut Numbering,
-        tally: &mut Tally,
-    ) -> Exchange {
-        let now = line.time.us;
-        let who = xxh3_128(&[&line.client[..], b"\0", &line.user_agent[..]].concat());
-        let session = match self.open.get(&who) {
-            Some((session, last)) if now - last <= SESSION_GAP_US => *session,
-            _ => {
-                tally.sessions += 1;
-                numbering.next_session()
-            }
-        };
-        self.open.insert(who, (session, now));
-        if self.sweep_at.max(1024) <= self.open.len() {
-            self.open.retain(|_, (_, last)| now - *last <= SESSION_GAP_US);
-            self.sweep_at = self.open.len() * 2;
-        }
-        line.into_exchange(session, &options.edge)
-    }
 }
 
 /// Reads a line into `buffer`; `false` when it was too long and passed over, `None` at the end.
@@ -124,8 +97,6 @@ fn next_line(input: &mut impl BufRead, buffer: &mut Vec<u8>) -> io::Result<Optio
     Ok(Some(false))
 }
 
-/// The usual definition of a visit.
-const SESSION_GAP_US: u64 = 30 * 60 * 1_000_000;
 /// Servers accept request lines of 8 KiB, and log some headers beside.
 const MAX_LINE: usize = 256 << 10;
 

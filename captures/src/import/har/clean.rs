@@ -1,11 +1,14 @@
 //! Makes JSON of what some tools write for JSON, on the way in: drops a byte order mark, replaces bytes that are not
 //! UTF-8 and halves of surrogate pairs by U+FFFD, escapes raw control characters and stray backslashes in strings.
 
+use std::cell::Cell;
 use std::io::{self, BufRead, Read};
+use std::rc::Rc;
 
 /// A reader that gives clean JSON.
 pub(super) struct Clean<R> {
     inner: R,
+    meter: Rc<Meter>,
     out: Vec<u8>,
     /// How much of `out` was given.
     given: usize,
@@ -17,10 +20,34 @@ pub(super) struct Clean<R> {
     at_start: bool,
 }
 
+/// What was read since the last entry: an entry is held in memory, so no archive may have one without end.
+#[derive(Debug, Default)]
+pub(super) struct Meter {
+    bytes: Cell<u64>,
+    /// Values, about: each costs more memory than it has bytes.
+    values: Cell<u64>,
+}
+
+impl Meter {
+    /// An entry was read.
+    pub(super) fn reset(&self) {
+        self.bytes.set(0);
+        self.values.set(0);
+    }
+
+    fn check(&self) -> io::Result<()> {
+        match MAX_ENTRY < self.bytes.get() || MAX_VALUES < self.values.get() {
+            true => Err(io::Error::other("an entry is larger than any exchange may be")),
+            false => Ok(()),
+        }
+    }
+}
+
 impl<R: BufRead> Clean<R> {
-    pub(super) fn new(inner: R) -> Clean<R> {
+    pub(super) fn new(inner: R, meter: Rc<Meter>) -> Clean<R> {
         Clean {
             inner,
+            meter,
             out: Vec::new(),
             given: 0,
             partial: Vec::new(),
@@ -36,6 +63,8 @@ impl<R: BufRead> Clean<R> {
         self.given = 0;
         let chunk = self.inner.fill_buf()?;
         let n = chunk.len();
+        self.meter.bytes.set(self.meter.bytes.get() + n as u64);
+        self.meter.check()?;
         let mut bytes = std::mem::take(&mut self.partial);
         bytes.extend_from_slice(chunk);
         self.inner.consume(n);
@@ -88,7 +117,12 @@ impl<R: BufRead> Clean<R> {
                 }
                 b'\\' if self.in_string => self.escape.push(b'\\'),
                 0..=0x1f if self.in_string => self.out.extend(format!("\\u{byte:04x}").into_bytes()),
-                _ => self.out.push(*byte),
+                _ => {
+                    if !self.in_string && b",[{".contains(byte) {
+                        self.meter.values.set(self.meter.values.get() + 1);
+                    }
+                    self.out.push(*byte);
+                }
             }
         }
     }
@@ -176,6 +210,11 @@ fn surrogate(digits: &[u8]) -> Surrogate {
     }
 }
 
+/// An exchange of the largest size, its bodies in base64, and what tools write beside.
+const MAX_ENTRY: u64 = 80 << 20;
+/// Room for 100,000 messages of a WebSocket.
+const MAX_VALUES: u64 = 2_000_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,7 +222,9 @@ mod tests {
     fn check(dirty: &[u8], expect: &str) {
         for size in [1, 2, 3, 7, 4096] {
             let mut clean = Vec::new();
-            Clean::new(io::BufReader::with_capacity(size, dirty)).read_to_end(&mut clean).unwrap();
+            Clean::new(io::BufReader::with_capacity(size, dirty), Rc::default())
+                .read_to_end(&mut clean)
+                .unwrap();
             assert_eq!(String::from_utf8_lossy(&clean), expect, "in pieces of {size}");
         }
     }
@@ -224,12 +265,12 @@ mod tests {
         );
         proptest!(|(bytes in bytes)| {
             let mut clean = Vec::new();
-            Clean::new(&bytes[..]).read_to_end(&mut clean).unwrap();
+            Clean::new(&bytes[..], Rc::default()).read_to_end(&mut clean).unwrap();
             prop_assert!(std::str::from_utf8(&clean).is_ok());
             let string = [b"\"", &bytes[..], b"\""].concat();
             if !bytes.contains(&b'"') && bytes.last() != Some(&b'\\') {
                 let mut clean = Vec::new();
-                Clean::new(&string[..]).read_to_end(&mut clean).unwrap();
+                Clean::new(&string[..], Rc::default()).read_to_end(&mut clean).unwrap();
                 prop_assert!(serde_json::from_slice::<String>(&clean).is_ok(), "{:?}", String::from_utf8_lossy(&clean));
             }
         });

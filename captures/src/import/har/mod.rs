@@ -12,6 +12,7 @@ mod parts;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::{BufRead, BufReader};
+use std::rc::Rc;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
@@ -19,7 +20,7 @@ use serde_json::Value;
 use super::{ImportOptions, Numbering, Sink, Tally};
 use crate::SessionId;
 use crate::error::Error;
-use clean::Clean;
+use clean::{Clean, Meter};
 use entry::Unfit;
 
 pub(crate) use parts::split_url;
@@ -45,8 +46,10 @@ pub fn read(
         creator: String::new(),
         entries: None,
         failed: None,
+        meter: Rc::default(),
     };
-    let mut json = serde_json::Deserializer::from_reader(BufReader::new(Clean::new(input)));
+    let clean = Clean::new(input, Rc::clone(&archive.meter));
+    let mut json = serde_json::Deserializer::from_reader(BufReader::new(clean));
     let result = Root(&mut archive).deserialize(&mut json).and_then(|()| json.end());
     if let Some(err) = archive.failed {
         return Err(err);
@@ -92,11 +95,14 @@ struct Archive<'a, 'b> {
     /// Entries read, once there was a list of them.
     entries: Option<u64>,
     failed: Option<Error>,
+    /// What was read since the last entry.
+    meter: Rc<Meter>,
 }
 
 impl Archive<'_, '_> {
     /// Takes an entry; `false` when the sink failed.
     fn entry(&mut self, entry: Value) -> bool {
+        self.meter.reset();
         let number = self.entries.get_or_insert(0);
         let place = *number;
         *number += 1;

@@ -25,6 +25,7 @@ fn sections(report: &Report, out: &mut String) -> std::fmt::Result {
     tables::routes(report, out)?;
     tables::cohorts(report, out)?;
     tables::rules(report, out)?;
+    tables::guards(report, out)?;
     tables::thresholds(report, out)?;
     tables::books(report, out)?;
     next(report, out)

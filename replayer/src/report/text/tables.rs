@@ -150,9 +150,31 @@ pub(super) fn rules(report: &Report, out: &mut String) -> Result {
             percent(rule.realised_rate),
             rule.id
         )?;
-        writeln!(out, "{}", if rule.eligible == 0 { " (never matched)" } else { "" })?;
+        match &rule.audit.missed {
+            Some(missed) => writeln!(out, " (MISSED: {missed})")?,
+            None if rule.eligible == 0 => writeln!(out, " (never matched)")?,
+            None => writeln!(out)?,
+        }
+        if let Some(delay) = &rule.audit.delay {
+            let [median, p99] = [delay.error_p50_us, delay.error_p99_us].map(time);
+            let [asked, took] = [delay.asked_mean_us, delay.actual_mean_us].map(|us| time(us as u64));
+            let count = number(delay.count);
+            writeln!(
+                out,
+                "{:>33} {count} delays: {asked} asked, {took} taken on average; off by {median} at the median, {p99} at p99",
+                ""
+            )?;
+        }
     }
     writeln!(out)
+}
+
+/// Guards of the proxy: those that held, too.
+pub(super) fn guards(report: &Report, out: &mut String) -> Result {
+    for guard in &report.guards {
+        writeln!(out, "guard      {}", guard.in_words())?;
+    }
+    if report.guards.is_empty() { Ok(()) } else { writeln!(out) }
 }
 
 pub(super) fn thresholds(report: &Report, out: &mut String) -> Result {

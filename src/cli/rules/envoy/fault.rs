@@ -73,7 +73,7 @@ fn abort(value: &Value) -> Draft {
         (Some(status), _) if (200..=599).contains(&status) => draft.line(&format!("respond = {status}")),
         (Some(status), _) => draft.lost(&format!("http_status {status} is none of 200 to 599")),
         (None, Some(status)) if status <= 16 => {
-            draft.line(&format!("respond = {{ grpc_status = {status} }}"))
+            draft.line(&format!("respond = {{ grpc_status = {status} }}"));
         }
         (None, Some(status)) => draft.lost(&format!("grpc_status {status} is none of 0 to 16")),
         (None, None) if tree::get(value, "header_abort").is_some() => {

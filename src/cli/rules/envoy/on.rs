@@ -145,7 +145,7 @@ impl On {
         }
         match (name.as_str(), Test::of(matcher)) {
             (_, Test::Unknown(how)) => {
-                self.lost.push(format!("{how} of {name}: only an exact value or mere presence"))
+                self.lost.push(format!("{how} of {name}: only an exact value or mere presence"));
             }
             ("", _) => self.lost.push("a header without a name".to_owned()),
             (":method", Test::Exact(method)) => self.method = Some(method),
@@ -153,7 +153,7 @@ impl On {
             (":path", Test::Prefix(prefix)) => self.prefix(&prefix),
             (":authority" | "host", Test::Exact(host)) => self.host = Some(host),
             (_, Test::Prefix(_)) => {
-                self.lost.push(format!("prefix of {name}: only an exact value or mere presence"))
+                self.lost.push(format!("prefix of {name}: only an exact value or mere presence"));
             }
             (pseudo, Test::Present) if pseudo.starts_with(':') => {}
             (pseudo, _) if pseudo.starts_with(':') => self.lost.push(format!("{pseudo}: not a header here")),

@@ -78,14 +78,14 @@ impl File {
         for why in &lost {
             let _ = writeln!(text, "# Left out: {}", comment(why));
         }
-        draft.on.notes.iter().for_each(|note| drop(writeln!(text, "# Note: {}", comment(note))));
+        draft.on.notes.iter().for_each(|note| _ = writeln!(text, "# Note: {}", comment(note)));
         let _ = writeln!(text, "{off}[[rule]]\n{off}id      = {}", quoted(&id));
         if let Some(on) = draft.on.text() {
             let _ = writeln!(text, "{off}on      = {on}");
         }
         let remark = draft.rate.1.map_or(String::new(), |remark| format!("  # {remark}"));
         let _ = writeln!(text, "{off}rate    = \"{}\"{remark}", draft.rate.0);
-        draft.lines.iter().for_each(|line| drop(writeln!(text, "{off}{line}")));
+        draft.lines.iter().for_each(|line| _ = writeln!(text, "{off}{line}"));
         self.rules += &text;
     }
 
@@ -95,7 +95,7 @@ impl File {
              # Who is selected follows from the ids below and the seed, so that the same traffic has the same victims.\n",
             comment(&self.source)
         );
-        self.notes.iter().for_each(|note| drop(writeln!(text, "# {}", comment(note))));
+        self.notes.iter().for_each(|note| _ = writeln!(text, "# {}", comment(note)));
         text += "version = 1\n";
         if let Some(most) = self.max_active {
             let least = most.max(1);

@@ -1,4 +1,4 @@
-//! Sorts lines by time in bounded memory: what does not fit goes to temporary files that are merged at the end.
+//! Sorts records by time in bounded memory: what does not fit goes to temporary files that are merged at the end.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -25,7 +25,7 @@ impl Default for Sorter {
 }
 
 impl Sorter {
-    fn with_memory(memory: usize) -> Sorter {
+    pub(super) fn with_memory(memory: usize) -> Sorter {
         Sorter { text: Vec::new(), lines: Vec::new(), runs: Vec::new(), memory }
     }
 

@@ -1,0 +1,10 @@
+//! Every importer on real files of others, on samples, and on both of them damaged.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod gor;
+mod kit;
+mod logs;
+mod mitmproxy;
+mod pcap;

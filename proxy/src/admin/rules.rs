@@ -1,0 +1,89 @@
+//! `GET /rules` and `PUT /rules`: the set in force, as text, and another in its place.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fault_rules::Loader;
+use fault_rules::report::Diagnostic;
+use http::StatusCode;
+use serde_json::json as value;
+
+use super::replies::{json, plain, problem};
+use super::{Answer, Asked};
+use crate::rules::{Source, join};
+use crate::shared::Shared;
+
+/// The set in force: as it was written where the client asks for text, else that and more as JSON.
+pub(super) fn show(asked: &Asked, shared: &Shared) -> Answer {
+    let live = shared.rules.live();
+    if asked.wants_text() {
+        let mut answer = plain("application/toml", Bytes::copy_from_slice(live.source.text.as_bytes()));
+        answer.headers_mut().insert(GENERATION, live.generation.into());
+        return answer;
+    }
+    let rules = live.set.rules().iter();
+    let rules = rules.map(|rule| value!({ "id": rule.id, "line": rule.line, "words": rule.explain() }));
+    json(
+        StatusCode::OK,
+        &value!({
+            "generation": live.generation,
+            "file": (!live.source.name.is_empty()).then_some(&*live.source.name),
+            "source": &*live.source.text,
+            "rules": rules.collect::<Vec<_>>(),
+        }),
+    )
+}
+
+/// Parses, checks and swaps the whole set; with a mistake anywhere nothing changes. The rule file is not written: its next
+/// version takes over again.
+pub(super) fn replace(asked: &Asked, shared: &Arc<Shared>) -> Answer {
+    let Ok(text) = std::str::from_utf8(&asked.body) else {
+        return problem(StatusCode::BAD_REQUEST, "a rule set is TOML, which is UTF-8");
+    };
+    let source = Source { name: SENDER.into(), text: text.into() };
+    // No file is read for whoever can reach the admin API.
+    let set = match fault_rules::parse(text, SENDER, &Loader::NOTHING) {
+        Ok(set) => set,
+        Err(report) => return refused(report.findings()),
+    };
+    if !set.hooks.is_empty() && shared.config.admin_token.is_none() {
+        return problem(
+            StatusCode::FORBIDDEN,
+            "hooks run commands: write them into the rule file, or start the proxy with --admin-token-file FILE",
+        );
+    }
+    let warnings = set.warnings.clone();
+    let before = shared.rules.live().generation;
+    match shared.rules.replace(set, source) {
+        Ok(generation) => {
+            let rules = shared.rules.live().ids.len();
+            if generation != before {
+                tracing::info!(generation, rules, "rules replaced through the admin API");
+            }
+            json(
+                StatusCode::OK,
+                &value!({ "generation": generation, "changed": generation != before, "rules": rules, "warnings": warnings }),
+            )
+        }
+        Err(findings) => refused(&findings),
+    }
+}
+
+fn refused(findings: &[Diagnostic]) -> Answer {
+    let count = match findings.len() {
+        1 => "1 mistake".to_owned(),
+        count => format!("{count} mistakes"),
+    };
+    json(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        &value!({
+            "error": format!("{count}; the rules in force stay"),
+            "text": join(findings),
+            "findings": findings,
+        }),
+    )
+}
+
+/// The file name in findings about a body.
+const SENDER: &str = "PUT /rules";
+const GENERATION: &str = "squall-generation";
