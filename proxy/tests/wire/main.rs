@@ -30,6 +30,7 @@ mod stale;
 mod statuses;
 mod streams;
 mod tcp;
+mod tcp_chaos;
 mod tcp_faults;
 mod timing;
 mod toxiproxy;

@@ -422,8 +422,8 @@ fn arming_lifting_and_windows_reach_connections_that_are_there() {
     assert_eq!(exactly(&mut server, 5), b"armed");
     let window = "[[rule]]\nid = \"w\"\non = \"edge db\"\nblackhole = \"forever\"\nwhen = \"200ms..600ms\"\n";
     proxy.reload(window);
-    proxy.post("/arm"); // the window counts from here
     let begun = Instant::now();
+    proxy.post("/arm"); // the window counts from here
     passes(&mut client, &mut server, b"not open yet");
     eventually("the window opens", || proxy.rule("w")["applied"] == 1);
     client.write_all(b"inside").expect("taken");
