@@ -33,6 +33,7 @@ mod stopping;
 mod streams;
 #[path = "../support/mod.rs"]
 mod support;
+mod tcp;
 mod timing;
 mod usage;
 mod variety;

@@ -202,6 +202,7 @@ impl Connection {
                 Err(_) => Err(Ending::Unreachable),
             },
             () = wire::was_reset(client) => Err(Ending::ClientGone),
+            () = self.door.closed() => Err(Ending::Aborted),
         }
     }
 

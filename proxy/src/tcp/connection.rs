@@ -20,7 +20,8 @@ use super::edge::Door;
 use super::flow::{Flow, Turn};
 use super::parts::Parts;
 use super::{shapes, wire};
-use crate::shared::Shared;
+use crate::gate::Place;
+use crate::shared::{Alive, Shared};
 
 /// Everything of a connection but its sockets.
 pub(super) struct Connection {
@@ -48,7 +49,12 @@ enum Phase {
 }
 
 /// Serves one client to its end.
-pub(super) async fn serve(client: TcpStream, peer: SocketAddr, door: Arc<Door>, shared: Arc<Shared>) {
+pub(super) async fn serve(
+    (client, peer): (TcpStream, SocketAddr),
+    door: Arc<Door>,
+    shared: Arc<Shared>,
+    _held: (Alive, Place),
+) {
     let mut connection = Connection::new(peer, door, shared);
     if wire::prepare(&client).is_err() {
         return connection.settle(&Ending::ClientGone);

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::books::TcpBooks;
 use super::connection;
 use crate::gate::Place;
-use crate::shared::{Alive, Listening, Shared};
+use crate::shared::{Listening, Shared};
 use crate::sync::lock;
 
 /// One edge. It may be closed: then it has a place and a name, and nobody is let in.
@@ -106,6 +106,12 @@ impl Door {
     pub(super) fn is_closed(&self) -> bool {
         *self.closed.borrow()
     }
+
+    /// Resolves when it closes.
+    pub(super) async fn closed(&self) {
+        // an error would mean that the door is gone, and with it all who wait
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
+    }
 }
 
 /// Accepts until the proxy drains or the door closes.
@@ -140,12 +146,9 @@ async fn accept(listener: TcpListener, door: Arc<Door>, shared: Arc<Shared>, _li
 }
 
 fn begin((tcp, peer, place): (TcpStream, SocketAddr, Place), door: &Arc<Door>, shared: &Arc<Shared>) {
-    let alive: Alive = shared.alive();
-    let serving = connection::serve(tcp, peer, door.clone(), shared.clone());
-    tokio::spawn(async move {
-        serving.await;
-        drop((alive, place));
-    });
+    let held = (shared.alive(), place);
+    // not within another future: that would hold this one twice
+    tokio::spawn(connection::serve((tcp, peer), door.clone(), shared.clone(), held));
 }
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

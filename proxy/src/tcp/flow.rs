@@ -19,7 +19,6 @@ use std::time::{Duration, Instant};
 use fault_rules::action::Direction;
 use fault_rules::delay::At;
 use fault_rules::shape::{Shape, Shaper, Step};
-use smallvec::SmallVec;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
@@ -33,7 +32,7 @@ use crate::gate::Gate;
 pub(super) struct Flow {
     pub(super) way: Direction,
     line: Line,
-    lags: SmallVec<[Late; 1]>,
+    lags: Vec<Late>,
     shaper: Shaper,
     state: State,
     /// The sender's end has arrived here.
@@ -94,7 +93,7 @@ impl Flow {
         Flow {
             way,
             line: Line::default(),
-            lags: SmallVec::new(),
+            lags: Vec::new(),
             shaper: Shaper::default(),
             state: State::Open,
             ended: false,

@@ -173,18 +173,24 @@ impl Connection {
     }
 
     async fn cut(&mut self, tag: usize, client: TcpStream, upstream: TcpStream) {
-        let end = self.parts.get(tag).map_or(End::Reset, |part| match &part.wish.what {
-            What::Fault(action) => shapes::end_of(action),
-            _ => End::Reset,
-        });
+        let (end, is_abrupt) = match self.parts.get(tag).map(|part| &part.wish.what) {
+            Some(What::Fault(action)) => (shapes::end_of(action), shapes::is_abrupt(action)),
+            _ => (End::Reset, true),
+        };
         let now = Instant::now();
         self.parts.tell(tag, self.age(tag, now));
         self.settle(&Ending::Cut(self.rule(tag)));
         match end {
-            End::Reset => {
-                tokio::join!(wire::drained(&client), wire::drained(&upstream));
+            End::Reset if is_abrupt => {
                 wire::reset(client);
                 wire::reset(upstream);
+            }
+            End::Reset => {
+                let reset = async |tcp| {
+                    wire::drained(&tcp).await;
+                    wire::reset(tcp);
+                };
+                tokio::join!(reset(client), reset(upstream));
             }
             End::Close => wire::close(client, upstream).await,
         }

@@ -100,3 +100,11 @@ pub(super) fn end_of(action: &Action) -> End {
         _ => End::Reset,
     }
 }
+
+/// Whether it ends a connection at a moment, whatever is under way; else what passed before it is to arrive.
+pub(super) fn is_abrupt(action: &Action) -> bool {
+    match action {
+        Action::Reset(reset) => matches!(reset.at, Point::BeforeHeaders | Point::AfterTime(_)),
+        action => matches!(action, Action::Outage(_)),
+    }
+}

@@ -31,6 +31,7 @@ mod stale;
 mod statuses;
 mod streams;
 mod tcp;
+mod tcp_chaos;
 mod tcp_faults;
 mod timing;
 mod toxics;
