@@ -154,8 +154,8 @@ fn ln_gamma(x: f64) -> f64 {
 
 /// Hits and misses from which on an approximation is as good as the exact bound.
 const MANY: f64 = 1_000.0;
-/// Halvings: to 2^-60 of the range.
-const STEPS: u32 = 60;
+/// Halvings: to 2^-40 of the range, a trillionth.
+const STEPS: u32 = 40;
 const TERMS: u32 = 10_000;
 const PRECISION: f64 = 1e-12;
 const TINY: f64 = 1e-300;

@@ -140,8 +140,10 @@ impl RuleBooks {
             return self.was_open.then(|| words.to_owned());
         }
         if let Some((selected, units, asked)) = rate.filter(|(_, units, _)| LEAST_UNITS <= *units) {
-            let (low, high) = stats::interval(selected, units, JUDGED);
-            if !(low <= asked && asked <= high) {
+            let is_within = |(low, high): (f64, f64)| low <= asked && asked <= high;
+            // the wider interval is asked for only where the narrower does not do
+            let shown = (self.rate_low.unwrap_or(0.0), self.rate_high.unwrap_or(1.0));
+            if !is_within(shown) && !is_within(stats::interval(selected, units, JUDGED)) {
                 return Some(format!(
                     "asks for {:.3} % and got {:.3} % of {units} {}s",
                     asked * 100.0,

@@ -236,3 +236,48 @@ fn a_run_that_lasts_too_long_or_falls_silent_lifts_everything() {
         assert_eq!(status["breach"], false);
     }
 }
+
+#[test]
+fn delays_are_audited_and_a_lifted_sleeper_is_none() {
+    let origin = Origin::plain();
+    let rules = "[[rule]]\nid = \"slow\"\non = \"/slow\"\ndelay = \"20ms\"\n".to_owned()
+        + "[[rule]]\nid = \"more\"\non = \"/slow\"\ndelay = \"10ms\"\n"
+        + "[[rule]]\nid = \"stuck\"\non = \"/stuck\"\ndelay = \"1h\"\n";
+    let proxy = Proxy::before(origin.addr).rules(&rules).start();
+    (0..40).for_each(|_| assert_eq!(proxy.get("/slow").status, 200));
+    let mut sleeper = proxy.client();
+    sleeper.send("GET /stuck HTTP/1.1\r\nHost: t\r\n\r\n");
+    proxy.await_in_flight(1);
+    proxy.post("/lift/stuck");
+    assert_eq!(sleeper.answer(false).status, 200);
+    let books = proxy.books();
+    for (id, asked) in [("slow", 20_000.0), ("more", 10_000.0)] {
+        let delay = &rule(&books, id)["delay"];
+        assert_eq!((&delay["count"], &delay["early"]), (&40.into(), &0.into()), "{id}: {delay}");
+        assert_eq!(delay["asked_mean_us"], asked, "{id}");
+        assert!(asked <= delay["actual_mean_us"].as_f64().expect("a mean"), "{id}: {delay}");
+    }
+    assert_eq!(rule(&books, "stuck")["applied"], 1);
+    assert_eq!(
+        (&rule(&books, "stuck")["delay"], &books["missed"]),
+        (&Value::Null, &Value::Array(Vec::new()))
+    );
+}
+
+#[test]
+fn a_guard_outlives_a_reload_that_does_not_touch_it() {
+    let origin = Origin::plain();
+    let guard = "[guard.slo]\nsignal = \"error_ratio\"\nlimit = \"50%\"\nwindow = \"1s\"\nmin_samples = 10\n";
+    let slow = "[[rule]]\nid = \"slow\"\ndelay = \"1ms\"\nguard = \"slo\"\n";
+    let proxy = Proxy::before(origin.addr).rules(&(guard.to_owned() + slow)).start();
+    let samples = |proxy: &Proxy| proxy.status()["guards"][0]["samples"].as_u64().expect("a count");
+    eventually("the guard has looked", || {
+        assert_eq!(proxy.get("/").status, 200);
+        10 <= samples(&proxy)
+    });
+    proxy.reload(&(guard.to_owned() + slow + &always("other", "delay = \"1ms\"")));
+    assert!(10 <= samples(&proxy), "it remembers");
+    assert_eq!(proxy.books()["guards"][0]["tripped_at_us"], Value::Null);
+    proxy.announce("0000abcd");
+    assert_eq!(samples(&proxy), 0, "a run begins with guards that have seen nothing");
+}
