@@ -33,6 +33,7 @@ mod streams;
 mod tcp;
 mod tcp_chaos;
 mod tcp_faults;
+mod tcp_rules;
 mod timing;
 mod toxics;
 mod toxiproxy;

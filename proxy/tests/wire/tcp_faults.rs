@@ -1,6 +1,6 @@
 //! Faults on plain-TCP edges: exact on the wire, on connections that are there already too.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,21 +8,21 @@ use std::time::{Duration, Instant};
 
 use crate::harness::client::End;
 use crate::harness::proxy::ms;
-use crate::harness::tcp::{exactly, passes, rest, vanish};
+use crate::harness::tcp::{exactly, passes, rest};
 use crate::harness::{Proxy, Upstream, eventually, pattern};
 
-fn rule(what: &str) -> String {
+pub(super) fn rule(what: &str) -> String {
     format!("[[rule]]\nid = \"r\"\non = \"edge db\"\n{what}\n")
 }
 
-fn with(upstream: &Upstream, what: &str) -> Proxy {
+pub(super) fn with(upstream: &Upstream, what: &str) -> Proxy {
     Proxy::tcp_before(upstream.addr).rules(&rule(what)).start()
 }
 
 /// A rule that is about nobody.
 const NOTHING: &str = "[[rule]]\nid = \"none\"\non = \"edge nowhere\"\ndelay = \"1s\"\n";
 
-fn pair(proxy: &Proxy, upstream: &Upstream) -> (TcpStream, TcpStream) {
+pub(super) fn pair(proxy: &Proxy, upstream: &Upstream) -> (TcpStream, TcpStream) {
     (proxy.dial(), upstream.take())
 }
 
@@ -372,171 +372,4 @@ fn connecting_and_closing_may_be_slow() {
     eventually("it waits", || late.rows("db")["connecting"] == 1);
     late.reload(NOTHING);
     assert_eq!(rest(&mut upstream.take()), (b"x".to_vec(), End::Eof));
-}
-
-#[test]
-fn a_share_of_connections_is_the_same_in_every_run() {
-    let upstream = Upstream::open();
-    let victims = |rate: &str| {
-        let proxy = with(&upstream, &format!("rate = \"{rate} of connections\"\nreset = \"before headers\""));
-        let fates: Vec<bool> = (0..60)
-            .map(|_| {
-                let mut client = proxy.dial();
-                let mut byte = [0];
-                client.set_read_timeout(Some(ms(1))).expect("timeout");
-                match client.read(&mut byte) {
-                    Err(error) if error.raw_os_error() == Some(libc::ECONNRESET) => true,
-                    _ => {
-                        let mut server = upstream.take();
-                        client.set_read_timeout(Some(crate::harness::PATIENCE)).expect("timeout");
-                        passes(&mut server, &mut client, b"y");
-                        false
-                    }
-                }
-            })
-            .collect();
-        let hit = fates.iter().filter(|hit| **hit).count();
-        let rule = proxy.rule("r");
-        assert_eq!((&rule["eligible"], &rule["selected"]), (&60.into(), &hit.into()), "{rule}");
-        (fates, hit)
-    };
-    let (forty, hit) = victims("40%");
-    assert!((10..40).contains(&hit), "{hit}");
-    // two worker threads accept: one client after the other keeps their order
-    assert_eq!(victims("40%").0, forty);
-    let (twenty, _) = victims("20%");
-    assert!(twenty.iter().zip(&forty).all(|(few, more)| *more || !*few), "20 % are among the 40 %");
-}
-
-#[test]
-fn arming_lifting_and_windows_reach_connections_that_are_there() {
-    let upstream = Upstream::open();
-    let proxy = with(&upstream, "blackhole = \"forever\"");
-    proxy.post("/lift");
-    let (mut client, mut server) = pair(&proxy, &upstream);
-    passes(&mut client, &mut server, b"lifted");
-    proxy.post("/arm");
-    client.write_all(b"armed").expect("taken");
-    eventually("it is held", || proxy.rows("db")["request"]["held"] == 5);
-    proxy.post("/lift/r");
-    assert_eq!(exactly(&mut server, 5), b"armed");
-    let window = "[[rule]]\nid = \"w\"\non = \"edge db\"\nblackhole = \"forever\"\nwhen = \"200ms..600ms\"\n";
-    proxy.reload(window);
-    let begun = Instant::now();
-    proxy.post("/arm"); // the window counts from here, so no earlier than `begun`
-    passes(&mut client, &mut server, b"not open yet");
-    eventually("the window opens", || proxy.rule("w")["applied"] == 1);
-    client.write_all(b"inside").expect("taken");
-    assert_eq!(exactly(&mut server, 6), b"inside");
-    assert!(ms(600) <= begun.elapsed(), "the window held it until its end");
-}
-
-#[test]
-fn peers_that_leave_during_a_delay() {
-    let upstream = Upstream::open();
-    let proxy = with(&upstream, "delay = \"300ms at response\"");
-    let (client, mut server) = pair(&proxy, &upstream);
-    server.write_all(&pattern(1_000)).expect("taken");
-    eventually("it is under way", || proxy.rows("db")["response"]["held"] == 1_000);
-    vanish(client);
-    assert_eq!(rest(&mut server), (Vec::new(), End::Reset));
-    let (mut client, mut server) = pair(&proxy, &upstream);
-    server.write_all(&pattern(1_000)).expect("taken");
-    drop(server);
-    assert_eq!(rest(&mut client), (pattern(1_000), End::Eof), "its last words still arrive");
-    drop(client);
-    let (mut client, mut server) = pair(&proxy, &upstream);
-    server.write_all(&pattern(1_000)).expect("taken");
-    eventually("it is under way", || proxy.rows("db")["response"]["held"] == 1_000);
-    vanish(server);
-    assert_eq!(rest(&mut client), (pattern(1_000), End::Reset), "and before its reset");
-    let rows = proxy.settled("db");
-    assert_eq!(
-        (&rows["client_gone_after"], &rows["upstream_failed"], &rows["response"]["lost"]),
-        (&1.into(), &1.into(), &1_000.into()),
-        "{rows:#}"
-    );
-}
-
-#[test]
-fn caps_hold_for_connections_too() {
-    let upstream = Upstream::open();
-    let rules = format!("[safety]\nmax_active = 2\n{}", rule("delay = \"1h at response\""));
-    let proxy = Proxy::tcp_before(upstream.addr).rules(&rules).start();
-    let mut pairs: Vec<_> = (0..3).map(|_| pair(&proxy, &upstream)).collect();
-    eventually("the cap is breached", || proxy.status()["breach"] == true);
-    for (client, server) in &mut pairs {
-        passes(server, client, b"lifted for all");
-    }
-}
-
-#[test]
-fn a_rule_that_cannot_act_on_the_edge_it_names_is_refused() {
-    let upstream = Upstream::open();
-    let plan = Proxy::tcp_before(upstream.addr).rules(&rule("respond = 503"));
-    let mut config = plan.config.clone();
-    let error = proxy::start(config.clone()).err().expect("refused").to_string();
-    assert!(
-        error.contains("rules.toml:2:1: error[E23]") && error.contains("`respond` is a fault of HTTP"),
-        "{error}"
-    );
-    config.rules = None;
-    config.inline_rules = vec![fault_rules::parse_inline("GET edge db delay 1s").expect("a rule")];
-    assert!(proxy::start(config).is_err());
-    let proxy = with(&upstream, "delay = \"1ms\"");
-    proxy.edit(&rule("on_nothing = 1"));
-    eventually("the mistake is reported", || proxy.status()["rules"]["refused"] == 1);
-    proxy.edit(&rule("respond = 503"));
-    eventually("the misfit is reported", || proxy.status()["rules"]["refused"] == 2);
-    let error = &proxy.status()["rules"]["error"];
-    assert_eq!((&error["code"], &error["line"]), (&"E23".into(), &2.into()), "{error}");
-    // without an edge it is about HTTP alone, and never meets a connection
-    proxy.reload("[[rule]]\nid = \"http\"\nrespond = 503\n");
-    let (mut client, mut server) = pair(&proxy, &upstream);
-    passes(&mut client, &mut server, b"untouched");
-    assert_eq!(proxy.rule("http")["eligible"], 0);
-}
-
-#[test]
-fn every_nth_connection_and_what_the_audit_says_of_delays() {
-    let upstream = Upstream::open();
-    let rules = "[[rule]]\nid = \"third\"\non = \"edge db\"\nevery = \"3rd\"\nreset = \"after 5 B of body\"\n\
-                 [[rule]]\nid = \"slow\"\non = \"edge db\"\ndelay = \"5ms at response\"\n";
-    let proxy = Proxy::tcp_before(upstream.addr).rules(rules).start();
-    let ends: Vec<End> = (0..9)
-        .map(|_| {
-            let (mut client, mut server) = pair(&proxy, &upstream);
-            server.write_all(&pattern(10)).expect("taken");
-            drop(server);
-            rest(&mut client).1
-        })
-        .collect();
-    let expect = [End::Eof, End::Eof, End::Reset].repeat(3);
-    assert_eq!(ends, expect);
-    proxy.settled("db");
-    let third = proxy.rule("third");
-    assert_eq!((&third["selected"], &third["applied"]), (&9.into(), &3.into()), "{third}");
-    assert_eq!(third["suppressed"]["not_nth"], 6, "{third}");
-    let slow = proxy.rule("slow");
-    // where a reset shapes the answer, the wait is not the delay's alone
-    assert_eq!(
-        (&slow["applied"], &slow["delay"]["count"], &slow["delay"]["early"]),
-        (&9.into(), &6.into(), &0.into())
-    );
-    assert!(slow["missed"].is_null(), "{slow}");
-}
-
-#[test]
-fn a_rate_that_changes_counts_those_that_are_there_anew() {
-    let upstream = Upstream::open();
-    let half = "rate = \"50%\"\ndelay = \"1ms at response\"";
-    let proxy = with(&upstream, "rate = \"0.0001%\"\ndelay = \"1ms at response\"");
-    let pairs: Vec<_> = (0..80).map(|_| pair(&proxy, &upstream)).collect();
-    eventually("all are counted", || proxy.rule("r")["eligible"] == 80);
-    proxy.reload(&rule(half));
-    eventually("all are counted again", || proxy.rule("r")["eligible"] == 160);
-    let rule = proxy.rule("r");
-    assert!(rule["missed"].is_null(), "asked for a quarter over both, and got it: {rule}");
-    drop(pairs);
-    proxy.settled("db");
 }
