@@ -130,6 +130,11 @@ pub struct TlsFiles {
 }
 
 impl Config {
+    /// Panics where a test wants it to.
+    pub(crate) fn may_stumble(&self, at: Stumble) {
+        assert!(self.stumble != Some(at), "a test wants it to stumble");
+    }
+
     /// A proxy of these edges with everything else at its default.
     #[must_use]
     pub fn new(edges: Vec<EdgeConfig>) -> Self {

@@ -58,7 +58,12 @@ impl Server {
     ) {
         let ctl = Arc::new(ConnCtl::new(self.shared.next_connection(), edge, peer));
         match Box::pin(self.greet(tcp, ctl.clone())).await {
-            Some((conn, true)) => Box::pin(self.http2(conn)).await,
+            Some((conn, true)) => {
+                Box::pin(self.http2(conn)).await;
+                if let Some(socket) = ctl.take_lingering() {
+                    Box::pin(linger(socket)).await;
+                }
+            }
             Some((conn, false)) => self.http1(conn).await,
             None => {}
         }
@@ -184,18 +189,18 @@ impl Server {
         loop {
             let accepted = tokio::select! {
                 biased;
-                accepted = H2Session::from_h2_conn(&mut http2, digest.clone()) => accepted,
-                _ = draining.wait_for(|draining| *draining), if !drained => {
-                    drained = true;
-                    http2.graceful_shutdown();
-                    continue;
-                }
                 how = ctl.farewell() => {
                     match how {
                         Farewell::Goaway(code) if code == u32::from(Reason::NO_ERROR) => http2.graceful_shutdown(),
                         Farewell::Goaway(code) => http2.abrupt_shutdown(code.into()),
                         Farewell::Reset => return ctl.reset_on_close(),
                     }
+                    continue;
+                }
+                accepted = H2Session::from_h2_conn(&mut http2, digest.clone()) => accepted,
+                _ = draining.wait_for(|draining| *draining), if !drained => {
+                    drained = true;
+                    http2.graceful_shutdown();
                     continue;
                 }
                 () = self.idle(&ctl) => {

@@ -71,7 +71,7 @@ impl ProxyHttp for Service {
         };
         match next {
             Next::Forward => {
-                shape::begin(session, ctx);
+                self.shared.rules.shielded(|| shape::begin(session, ctx));
                 Ok(false)
             }
             Next::Answered => Ok(true),
@@ -186,7 +186,7 @@ impl ProxyHttp for Service {
         if delay::wait(session, ctx, At::Response).await == Woken::ClientGone {
             return Err(left());
         }
-        shape::resolve(session, ctx, answer);
+        self.shared.rules.shielded(|| shape::resolve(session, ctx, answer));
         if let Some(ids) = ctx.peek().and_then(Open::fault_header) {
             answer.append_header(FAULT, ids)?;
         }

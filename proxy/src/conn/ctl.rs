@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::cut::Cut;
 use super::framing::BodyFraming;
@@ -41,7 +41,8 @@ pub(crate) struct ConnCtl {
     armed: AtomicBool,
     tags: AtomicU32,
     cuts: Mutex<Vec<(Tag, Cut)>>,
-    farewell: watch::Sender<Option<Farewell>>,
+    farewell: Mutex<Option<Farewell>>,
+    leaves: Notify,
     ended_by: OnceLock<Ended>,
 }
 
@@ -126,7 +127,8 @@ impl ConnCtl {
             armed: AtomicBool::new(false),
             tags: AtomicU32::new(0),
             cuts: Mutex::new(Vec::new()),
-            farewell: watch::channel(None).0,
+            farewell: Mutex::new(None),
+            leaves: Notify::new(),
             ended_by: OnceLock::new(),
         }
     }
@@ -313,26 +315,20 @@ impl ConnCtl {
 
     /// HTTP/2: the connection is to end.
     pub(crate) fn say_farewell(&self, how: Farewell) {
-        self.farewell.send_replace(Some(how));
+        *lock(&self.farewell) = Some(how);
+        self.leaves.notify_one();
     }
 
-    /// Resolves when the connection is to end.
+    /// Resolves when the connection is to end; for one to wait for.
     ///
     /// # Cancel safety
     /// Safe.
     pub(crate) async fn farewell(&self) -> Farewell {
-        let mut asked = self.farewell.subscribe();
         loop {
-            let mut how = None;
-            self.farewell.send_if_modified(|asked| {
-                how = asked.take();
-                false // whoever asked need not be told
-            });
-            match how {
-                Some(how) => return how,
-                None if asked.changed().await.is_err() => std::future::pending::<()>().await,
-                None => {}
+            if let Some(how) = lock(&self.farewell).take() {
+                return how;
             }
+            self.leaves.notified().await;
         }
     }
 

@@ -42,14 +42,19 @@ impl Ending {
         Ending::Reset { until: Instant::now() + DRAIN_LIMIT, pause }
     }
 
-    /// Brings the end about. Ends in an error, so that the HTTP layer gives the connection up. To be polled with an
-    /// empty write buffer.
-    pub(super) fn poll(&mut self, raw: &mut Raw, ctl: &ConnCtl, cx: &mut Context<'_>) -> Poll<io::Error> {
+    /// Brings the end about, once the write buffer is `drained`; a reset waits for that no longer than for the peer's
+    /// kernel. Ends in an error, so that the HTTP layer gives the connection up.
+    pub(super) fn poll(
+        &mut self,
+        (raw, ctl): (&mut Raw, &ConnCtl),
+        drained: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Error> {
         loop {
             match self {
                 Ending::No | Ending::Done => return Poll::Ready(io::ErrorKind::ConnectionReset.into()),
                 Ending::Reset { until, pause } => {
-                    let waiting = outq::unacknowledged(raw.socket().as_fd()).unwrap_or(0) > 0;
+                    let waiting = !drained || outq::unacknowledged(raw.socket().as_fd()).unwrap_or(0) > 0;
                     if waiting && Instant::now() < *until {
                         if pause.is_elapsed() {
                             pause.as_mut().reset(Instant::now() + DRAIN_PAUSE);
@@ -59,6 +64,7 @@ impl Ending {
                     }
                     ctl.reset_on_close();
                 }
+                Ending::Close if !drained => return Poll::Pending,
                 Ending::Close => {
                     if let Err(error) = ready!(Pin::new(&mut *raw).poll_shutdown(cx)) {
                         tracing::debug!(%error, "the client was gone before the end");

@@ -237,12 +237,12 @@ impl Conn {
     }
 
     fn poll_drain_and_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_drain(cx))?;
-        ready!(Pin::new(&mut self.raw).poll_flush(cx))?;
-        if self.ending.is_no() {
-            return Poll::Ready(Ok(()));
+        let drained = self.poll_drain(cx)?.is_ready() && Pin::new(&mut self.raw).poll_flush(cx)?.is_ready();
+        match (self.ending.is_no(), drained) {
+            (true, true) => Poll::Ready(Ok(())),
+            (true, false) => Poll::Pending,
+            (false, _) => self.ending.poll((&mut self.raw, &self.ctl), drained, cx).map(Err),
         }
-        self.ending.poll(&mut self.raw, &self.ctl, cx).map(Err)
     }
 
     /// Picks up what the fault path has ordered since, or lets go of what it took back.
@@ -343,11 +343,11 @@ impl AsyncRead for Conn {
 impl AsyncWrite for Conn {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        if BUFFER <= this.out.len() - this.sent {
-            ready!(this.poll_drain(cx))?;
-        }
         if !this.ending.is_no() {
             ready!(this.poll_drain_and_flush(cx))?;
+        }
+        if BUFFER <= this.out.len() - this.sent && this.poll_drain(cx)?.is_pending() {
+            return this.poll_idle(cx).map_ok(|()| 0);
         }
         let wrote = if let Filter::Http2(frames) = &mut this.filter {
             frames.push(buf, &this.ctl, &mut this.out);
@@ -363,7 +363,10 @@ impl AsyncWrite for Conn {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_drain_and_flush(cx)
+        match self.poll_drain_and_flush(cx) {
+            Poll::Pending => self.poll_idle(cx),
+            flushed => flushed,
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -385,6 +388,10 @@ impl Drop for Conn {
             if let Err(error) = socket.set_linger(Some(Duration::ZERO)) {
                 tracing::debug!(%error, "could not turn a close into a reset");
             }
+        } else if self.ctl.ended_by().is_some()
+            && let Ok(socket) = self.duplicate()
+        {
+            self.ctl.linger(socket); // what the client still sends is not to take the GOAWAY back
         }
     }
 }

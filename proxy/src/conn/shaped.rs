@@ -62,16 +62,19 @@ impl Conn {
         };
     }
 
-    /// Ends that come by time alone, while pingora waits for the client or the upstream.
+    /// Ends that come by time alone, while pingora waits for the client or the upstream. Ready with an error only.
     pub(super) fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
+            if !self.ending.is_no() {
+                return self.poll_drain_and_flush(cx);
+            }
             let Filter::Http1(outbound) = &mut self.filter else { return Poll::Pending };
             match outbound.behind() {
                 Flow::More => return Poll::Pending,
                 Flow::Wait(until) => ready!(outbound.pause.poll(until, cx)),
                 Flow::End(how) => {
                     self.begin_ending(how);
-                    return self.poll_drain_and_flush(cx);
+                    continue;
                 }
             }
             outbound.look_again();

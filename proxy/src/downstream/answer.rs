@@ -83,14 +83,9 @@ impl Answer {
         if let Move::End(Cutoff::Reset { code, connection }) = &first {
             shaped.cut.cut_after(0, *code, *connection); // the frame layer makes it behind the header
         }
-        let ends_here = first == Move::End(Cutoff::Close);
-        session.write_response_header(header, ends_here)?;
-        self.stream = session.take_response_body_writer().filter(|_| !ends_here);
+        session.write_response_header(header, false)?;
+        self.stream = session.take_response_body_writer();
         match first {
-            _ if ends_here => {
-                self.torn = true;
-                Err(injected())
-            }
             Move::End(how) => Err(self.end(how).await),
             _ if end => self.finish().await,
             _ => Ok(()),

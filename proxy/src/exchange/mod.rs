@@ -24,6 +24,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use smallvec::SmallVec;
 
 use crate::books::Scope;
+use crate::config::Stumble;
 use crate::conn::ConnCtl;
 use crate::faults::shape::Shapes;
 use crate::faults::stale::{self, Keeping};
@@ -223,7 +224,10 @@ impl Open {
             };
             let header = |name: &str| text(&request.headers, name);
             let facts = identity.facts(request, &place, &header);
-            let decision = shared.rules.decide(&self.live, &facts);
+            let decision = shared.rules.shielded(|| {
+                shared.config.may_stumble(Stumble::Planning);
+                shared.rules.decide(&self.live, &facts)
+            });
             if !self.live.guards.is_empty() && !decision.protected {
                 self.marks = shared.rules.marks(&self.live, &facts);
             }

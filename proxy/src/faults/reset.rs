@@ -27,6 +27,7 @@ pub(super) fn before_headers(
             let (rule, _) = open.plan.parts[part].source(&open.live);
             open.ctl.end_by(Ended { rule, action: "reset" });
             open.ctl.say_farewell(Farewell::Reset);
+            return Next::Dropped;
         }
     }
     tear(session, exchange, reset.code);

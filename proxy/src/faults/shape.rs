@@ -20,7 +20,7 @@ use fault_rules::delay::{At, Mode, Wait};
 use fault_rules::shape::{Payload, Shape};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, StatusCode};
-use pingora_error::Result as PingoraResult;
+use pingora_error::{Error, Result as PingoraResult};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use smallvec::SmallVec;
@@ -181,7 +181,8 @@ fn apply(
 /// Hands what was decided to whatever writes the answer. Where that is to be lost a session of our own takes it.
 ///
 /// # Errors
-/// The header of another answer cannot be built: a bug.
+/// An end that a rule wanted: the connection goes before this answer. Or the header of another answer cannot be built: a
+/// bug.
 pub(crate) fn arm(session: &mut Session, exchange: &mut Exchange) -> PingoraResult<()> {
     let shared = exchange.shared.clone();
     let Some(open) = exchange.get() else { return Ok(()) };
@@ -196,6 +197,9 @@ pub(crate) fn arm(session: &mut Session, exchange: &mut Exchange) -> PingoraResu
             Downstream::put_under(session, (open.ctl.clone(), shared), None, slot);
         }
         return Ok(());
+    }
+    if open.shapes.cut_by.is_some() {
+        return Err(Error::new(super::INJECTED));
     }
     let Some(shaping) = open.shapes.answer.clone() else { return Ok(()) };
     match &open.shapes.slot {

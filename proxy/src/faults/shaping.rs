@@ -4,7 +4,6 @@
 //! connection's stream on HTTP/1, the session under pingora on HTTP/2. A rule that is removed or lifted lets its part
 //! go, and the bytes pass unshaped from there. A panic in here lets all parts go, and is counted.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -107,8 +106,11 @@ impl Shaping {
         self.parts.is_empty()
     }
 
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
-        self.shared.rules.changes()
+    /// Turns when the rules do. What changed before is taken up here, since it wakes nobody.
+    pub(crate) fn changes(&mut self) -> watch::Receiver<u64> {
+        let changes = self.shared.rules.changes();
+        self.release();
+        changes
     }
 
     /// The header has passed.
@@ -197,15 +199,13 @@ impl Shaping {
         if self.stumbled {
             return None;
         }
-        let done = catch_unwind(AssertUnwindSafe(|| {
-            assert!(self.shared.config.stumble != Some(Stumble::Shaping), "a test wants it to stumble");
-            work(self)
-        }));
-        if done.is_err() {
-            self.stumbled = true;
-            self.shared.rules.gauges.count_panic();
-        }
-        done.ok()
+        let shared = self.shared.clone();
+        let done = shared.rules.shielded(|| {
+            shared.config.may_stumble(Stumble::Shaping);
+            Some(work(self))
+        });
+        self.stumbled = done.is_none();
+        done
     }
 }
 

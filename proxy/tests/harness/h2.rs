@@ -93,6 +93,11 @@ impl H2Client {
         send.send_request(request, end).ok()
     }
 
+    /// Whether the connection takes new streams.
+    pub(crate) async fn is_open(&self) -> bool {
+        self.send.clone().ready().await.is_ok()
+    }
+
     pub(crate) fn request(&self, method: &str, target: &str) -> http::request::Builder {
         Request::builder().method(method).uri(format!("{}://test{target}", self.scheme))
     }

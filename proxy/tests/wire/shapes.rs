@@ -415,3 +415,20 @@ fn rules_that_select_nobody_leave_every_byte_as_it_was() {
         );
     }
 }
+
+#[test]
+fn a_panic_in_the_fault_path_lets_the_request_pass_and_is_counted() {
+    let origin = origin();
+    let rules =
+        rule("stall = \"1h after 10 B\"") + "[[rule]]\nid = \"u\"\nthrottle = { request = \"1B/s\" }\n";
+    for (stumble, panics) in [(proxy::Stumble::Planning, 2), (proxy::Stumble::Shaping, 4)] {
+        let plan = Proxy::before(origin.addr).rules(&rules).with(|config| config.stumble = Some(stumble));
+        let proxy = plan.start();
+        for way in CLEAR {
+            let seen = way.ask(&proxy, "POST", "/f/echo", Some(pattern(100_000)));
+            assert!(seen.body == pattern(100_000) && seen.end == How::Whole, "{stumble:?} {way:?}");
+        }
+        assert_eq!(proxy.status()["fault_panics"], panics, "{stumble:?}: one a direction");
+        assert_eq!(proxy.books()["edges"][0]["delivered"], 2);
+    }
+}

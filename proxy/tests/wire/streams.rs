@@ -90,12 +90,12 @@ fn events_are_kept_with_their_sizes_and_gaps() {
 
 const GAP: Duration = Duration::from_millis(20);
 
-const UPGRADE: &str = "GET /socket HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-const SWITCHED: &str =
+pub(crate) const UPGRADE: &str = "GET /socket HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+pub(crate) const SWITCHED: &str =
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
 
 /// Answers every message with the same, and a close with a close.
-fn echo(tcp: &mut TcpStream) -> Then {
+pub(crate) fn echo(tcp: &mut TcpStream) -> Then {
     tcp.write_all(SWITCHED.as_bytes()).expect("taken");
     while let Some((first, payload)) = read_frame(tcp) {
         let answered = tcp.write_all(&frame(first, &payload, None));
@@ -107,7 +107,7 @@ fn echo(tcp: &mut TcpStream) -> Then {
 }
 
 /// First byte and payload of a frame; `None` at the end.
-fn read_frame(from: &mut impl Read) -> Option<(u8, Vec<u8>)> {
+pub(crate) fn read_frame(from: &mut impl Read) -> Option<(u8, Vec<u8>)> {
     let mut head = [0; 2];
     from.read_exact(&mut head).ok()?;
     let mut len = [0; 2];
@@ -128,7 +128,7 @@ fn read_frame(from: &mut impl Read) -> Option<(u8, Vec<u8>)> {
     Some((head[0], payload))
 }
 
-fn frame(first: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
+pub(crate) fn frame(first: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
     let bit = if mask.is_some() { 0x80 } else { 0 };
     let mut out = vec![first];
     match u8::try_from(payload.len()) {
@@ -144,13 +144,13 @@ fn frame(first: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
     out
 }
 
-fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     frame(first, payload, Some([0x5a, 0x01, 0xfe, 0x33]))
 }
 
-const TEXT: u8 = 0x81;
+pub(crate) const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
-const CLOSE: u8 = 0x08;
+pub(crate) const CLOSE: u8 = 0x08;
 
 /// A WebSocket through the proxy.
 fn upgraded(proxy: &Proxy) -> Client {
