@@ -237,7 +237,7 @@ fn an_abrupt_goaway_ends_the_connection_and_the_books_say_by_whom() {
         );
         proxy.stop();
         let recorded: Vec<_> =
-            captures::Reader::open(&proxy.capture()).expect("a capture").exchanges().collect();
+            captures::Reader::open(proxy.capture()).expect("a capture").exchanges().collect();
         let faults = recorded.iter().map(|exchange| exchange.as_ref().expect("whole").faults.join(","));
         assert!(faults.into_iter().all(|faults| faults.contains('f')), "what a fault touched says so");
     }
