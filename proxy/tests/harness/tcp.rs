@@ -57,6 +57,11 @@ impl Upstream {
         self.came.lock().expect("came").recv_timeout(PATIENCE).expect("a connection")
     }
 
+    /// The next connection, if one has come.
+    pub(crate) fn try_take(&self) -> Option<TcpStream> {
+        self.came.lock().expect("came").try_recv().ok()
+    }
+
     /// Connections that nobody took yet.
     pub(crate) fn waiting(&self) -> usize {
         self.came.lock().expect("came").try_iter().count()
