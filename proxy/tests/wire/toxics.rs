@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::harness::client::{End, connect};
 use crate::harness::proxy::ms;
 use crate::harness::tcp::{exactly, passes, rest};
-use crate::harness::{Upstream, eventually, pattern};
+use crate::harness::{Origin, Proxy, Upstream, eventually, pattern};
 
 use super::toxiproxy::{ask, bare, made, pair, toxic, untoxic};
 
@@ -22,10 +22,10 @@ fn latency_reaches_live_connections_once_a_piece_and_lets_go_at_once() {
     toxic(&proxy, "db", json!({ "type": "latency", "attributes": { "latency": 100 } }));
     eventually("it is in force", || proxy.rule("toxic-db-latency_downstream")["selected"] == 1);
     let begun = Instant::now();
-    let writer = std::thread::spawn(move || server.write_all(&pattern(320_000)).map(|()| server));
-    assert!(exactly(&mut client, 320_000) == pattern(320_000));
+    let writer = std::thread::spawn(move || server.write_all(&pattern(3_200_000)).map(|()| server));
+    assert!(exactly(&mut client, 3_200_000) == pattern(3_200_000));
     let took = begun.elapsed();
-    assert!(ms(100) <= took && took < ms(1_000), "one latency, not one for each 32 KB: {took:?}");
+    assert!(ms(100) <= took && took < ms(5_000), "one latency, not one for each 32 KB, 10 s: {took:?}");
     let mut server = writer.join().expect("written").expect("written");
     // jitter above the latency, and a change in the middle
     let path = "/proxies/db/toxics/latency_downstream";
@@ -183,4 +183,47 @@ fn a_toxicity_is_a_share_of_connections_rolled_once() {
         client.write_all(b"echo").expect("taken");
         assert_eq!(exactly(client, 4), b"echo");
     }
+}
+
+#[test]
+fn on_an_http_edge_toxics_are_faults_of_http() {
+    let origin = Origin::plain();
+    let proxy = Proxy::before(origin.addr).start();
+    let with = |asked: Value| toxic(&proxy, "default", asked)["name"].as_str().expect("a name").to_owned();
+    let without = |name: &str| untoxic(&proxy, "default", name);
+    let broken = |target: &str| {
+        let mut client = proxy.client();
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: t\r\n\r\n"));
+        client.rest()
+    };
+    let name = with(json!({ "type": "limit_data", "attributes": { "bytes": 700 } }));
+    let (bytes, end) = broken("/bytes/5000");
+    assert!(bytes.ends_with(&pattern(700)) && end == End::Eof, "the promised length, 700 bytes, and FIN");
+    without(&name);
+    let name = with(json!({ "type": "bandwidth", "attributes": { "rate": 1_000 } }));
+    let begun = Instant::now();
+    assert_eq!(proxy.get("/bytes/200000").body, pattern(200_000));
+    assert!(ms(137) <= begun.elapsed(), "1 MB/s, less what the bucket held: {:?}", begun.elapsed());
+    without(&name);
+    let name = with(json!({ "type": "slicer", "attributes": { "average_size": 100, "delay": 10 } }));
+    assert_eq!(proxy.get("/bytes/20000").body, pattern(20_000));
+    without(&name);
+    let name = with(json!({ "type": "timeout", "attributes": { "timeout": 60 } }));
+    let begun = Instant::now();
+    assert_eq!(broken("/"), (Vec::new(), End::Eof));
+    assert!(ms(60) <= begun.elapsed());
+    without(&name);
+    let name = with(json!({ "type": "reset_peer", "attributes": { "timeout": 60 } }));
+    assert_eq!(broken("/"), (Vec::new(), End::Reset));
+    without(&name);
+    let name = with(json!({ "type": "latency", "attributes": { "latency": 70 } }));
+    let begun = Instant::now();
+    assert_eq!(proxy.get("/").status, 200);
+    assert!(ms(70) <= begun.elapsed());
+    without(&name);
+    ask(&proxy, "POST", "/proxies/default", json!({ "enabled": false }), 200);
+    assert_eq!(broken("/"), (Vec::new(), End::Reset), "down, though the listener has to stay");
+    ask(&proxy, "POST", "/proxies/default", json!({ "enabled": true }), 200);
+    assert_eq!(proxy.get("/").status, 200);
+    proxy.books();
 }
