@@ -221,3 +221,71 @@ fn an_upstream_that_dies_before_or_behind_its_header() {
     assert_eq!((&rule["applied"], &rule["suppressed"]["no_such_point"]), (&1.into(), &1.into()));
     assert_eq!(proxy.books()["edges"][0]["upstream_failed"], 2);
 }
+
+#[test]
+fn handshakes_and_streams_are_held_back_once_and_flow_then() {
+    let gate = Gate::new();
+    let wait = gate.clone();
+    let origin = Origin::start(move |request, tcp| {
+        if request.target().ends_with("socket") {
+            let hello = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x81\x02hi";
+            tcp.write_all(hello).expect("taken");
+            return Then::Close;
+        }
+        tcp.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")
+            .expect("taken");
+        wait.pass();
+        tcp.write_all(b"data: 2\n\n").expect("taken");
+        Then::Close
+    });
+    let proxy = Proxy::before(origin.addr).rules(&rule("slow", "delay = \"80ms at response\"")).start();
+    let mut client = proxy.client();
+    let begun = Instant::now();
+    client.send("GET /f/socket HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
+    let head = client.head();
+    assert!(ms(80) <= begun.elapsed());
+    assert_eq!((head.status, head.header("squall-fault")), (101, Some("slow")));
+    assert_eq!(client.exactly(4), b"\x81\x02hi");
+    drop(client);
+    let mut client = proxy.client();
+    let begun = Instant::now();
+    client.send("GET /f/events HTTP/1.1\r\nHost: t\r\n\r\n");
+    assert_eq!(client.head().header("squall-fault"), Some("slow"));
+    assert!(ms(80) <= begun.elapsed());
+    let mut events = Vec::new();
+    let mut read_to = |event: &str| {
+        while !String::from_utf8_lossy(&events).contains(event) {
+            events.extend(client.some());
+        }
+    };
+    read_to("data: 1");
+    gate.open(); // the second comes only after the first was here
+    read_to("data: 2");
+    let rule = proxy.rule_books("slow");
+    assert_eq!((&rule["selected"], &rule["applied"]), (&2.into(), &2.into()));
+}
+
+#[test]
+fn a_grpc_call_is_held_back_and_sent_twice_with_its_trailers_whole() {
+    let origin = crate::harness::H2Origin::start(|request, respond| async move {
+        let body = h2::whole(request.into_body()).await;
+        let mut trailers = http::HeaderMap::new();
+        trailers.insert("grpc-status", "0".parse().expect("a value"));
+        h2::answer(respond, body, Some(trailers));
+    });
+    let rules = rule("slow", "delay = \"60ms at response\"") + &rule("twin", "duplicate = 1");
+    let proxy = Proxy::before_url(&format!("h2c://{}", origin.addr)).rules(&rules).start();
+    h2::block_on(async {
+        let client = H2Client::connect(proxy.addr).await;
+        let begun = Instant::now();
+        let request = client.request("POST", "/f/Say").header("content-type", "application/grpc");
+        let outcome = client.send(request.header("te", "trailers"), pattern(70_000)).await;
+        assert!(ms(60) <= begun.elapsed());
+        assert_eq!((outcome.status, outcome.body == pattern(70_000)), (200, true));
+        assert_eq!(outcome.trailers.expect("trailers")["grpc-status"], "0");
+        assert_eq!(outcome.headers["squall-fault"], "slow");
+    });
+    let edge = proxy.books()["edges"][0].clone();
+    assert_eq!((&edge["upstream_attempts"], &edge["storm_copies"]["twin"]), (&2.into(), &1.into()));
+    assert_eq!(origin.count(), 2);
+}
