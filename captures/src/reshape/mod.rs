@@ -46,7 +46,7 @@ pub fn slice(input: &Path, output: &Path, slice: &Slice, now_us: u64) -> Result<
 /// `keys`, how many exchanges were named; the last entry those by none.
 ///
 /// # Errors
-/// As [`slice`].
+/// As [`slice()`].
 pub fn rekey(input: &Path, output: &Path, keys: &[Key], now_us: u64) -> Result<(Reshaped, Vec<u64>), Error> {
     let mut rekeying = Rekeying::new(keys);
     let done = one(input, output, now_us, |mut exchange| {
