@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::harness::origin::nobody;
-use crate::harness::{Client, H2Client, Origin, Proxy, Then, h2};
+use crate::harness::{Client, H2Client, Origin, Proxy, Then, eventually, h2};
 
 /// So that operations are named: a rule that is about nothing that is asked here.
 const NAMES: &str = "[[rule]]\nid = \"idle\"\non = \"/idle\"\nrespond = 500\n";
@@ -140,5 +140,10 @@ fn what_was_sent_is_not_sent_to_another_member() {
     drop(gone);
     let edge = proxy.books()["edges"][0].clone();
     assert_eq!(edge["upstream_failed"], failed);
-    assert_eq!(dying.count() + alive.count(), edge["upstream_attempts"].as_u64().expect("n") as usize);
+    let n = |row: &str| edge[row].as_u64().expect("a count") as usize;
+    let attempts = n("upstream_attempts");
+    // of a request whose client left in the midst a member may have read nothing
+    eventually("the members have read what was handed over", || {
+        (attempts - n("ambiguous")..=attempts).contains(&(dying.count() + alive.count()))
+    });
 }
