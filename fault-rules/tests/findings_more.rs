@@ -408,12 +408,6 @@ fn what_is_probably_not_meant_is_a_warning() {
             "W05 [g] add `guard = \"g\"` to the rules that it is for",
         ],
     );
-    warns(
-        "[safety]\narmed = true\n",
-        &[
-            "E22 [true] name the addresses: `listen = [\"10.0.0.5:8080\"]`; on loopback the rules arm themselves anyhow",
-        ],
-    );
 }
 
 #[test]

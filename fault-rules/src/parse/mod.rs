@@ -128,7 +128,6 @@ struct Places {
     rules: Vec<Span>,
     groups: Vec<Span>,
     guards: Vec<Span>,
-    armed: Span,
     max_affected: Span,
 }
 

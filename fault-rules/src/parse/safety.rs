@@ -26,10 +26,7 @@ pub(crate) fn read(field: &Field<'_>, cx: &mut Context<'_>) -> Option<Safety> {
     });
     let max_run = fields.or("max_run", usual.max_run, |field| time(field, findings));
     let heartbeat = fields.optional("heartbeat", |field| time(field, findings));
-    let armed = fields.optional("armed", |field| {
-        places.armed = field.span();
-        truth(field, findings)
-    });
+    let armed = fields.optional("armed", |field| truth(field, findings));
     let listen = fields.or("listen", Vec::new(), |field| listen(field, findings));
     fields.finish(findings);
     Some(Safety {

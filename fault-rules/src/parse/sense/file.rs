@@ -33,7 +33,6 @@ pub(crate) fn of_all(set: &RuleSet, places: &Places, findings: &mut Findings<'_>
     }
     unused(set, places, findings);
     unprotected(set, places, findings);
-    armed(set, places, findings);
     share::of_all(set, places, findings);
 }
 
@@ -110,14 +109,4 @@ fn unprotected(set: &RuleSet, places: &Places, findings: &mut Findings<'_>) {
         let advice = "write `[safety]` and `protect = [\"/healthz\"]`, or narrow the rule by `on`";
         findings.warning("W02", span.clone(), help(message, advice));
     }
-}
-
-fn armed(set: &RuleSet, places: &Places, findings: &mut Findings<'_>) {
-    if set.safety.armed != Some(true) || !set.safety.listen.is_empty() {
-        return;
-    }
-    let message = "armed at once on any address, also beyond loopback";
-    let advice =
-        "name the addresses: `listen = [\"10.0.0.5:8080\"]`; on loopback the rules arm themselves anyhow";
-    findings.warning("E22", places.armed.clone(), help(message, advice));
 }
