@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::books::{Row, State};
 use crate::limits;
-use crate::report::{Rule, sample};
+use crate::report::{Guard, Rule, RuleAudit, RuleDelay, sample};
 use crate::tally::Tally;
 
 #[derive(Clone, Copy, Debug)]
@@ -215,6 +215,62 @@ fn rules_and_thresholds_are_judged_over_the_whole() {
     let exprs: Vec<&str> = whole.thresholds.iter().map(|threshold| threshold.expr.as_str()).collect();
     assert_eq!(exprs, ["answered<0.1", "errors<0.1", "errors{cohort=users}<=50%", "response:p(99)<1s"]);
     assert_eq!((whole.exit_code, whole.reason.as_str()), (99, "does not hold: answered<0.1"));
+}
+
+#[test]
+fn what_the_proxies_say_of_rules_and_guards_is_joined() {
+    let delay = |count, asked_mean_us, error_p99_us| RuleDelay {
+        count,
+        asked_mean_us,
+        error_p99_us,
+        ..RuleDelay::default()
+    };
+    let rule = |eligible: u64, missed: Option<&str>, delay: RuleDelay| Rule {
+        id: "r".to_owned(),
+        eligible,
+        selected: eligible / 2,
+        suppressed: BTreeMap::new(),
+        applied: 0,
+        asked_rate: 0.5,
+        realised_rate: 0.5,
+        units: Some(eligible),
+        audit: RuleAudit {
+            rate_low: Some(0.4),
+            rate_high: Some(0.6),
+            delay: Some(delay),
+            missed: missed.map(str::to_owned),
+        },
+    };
+    let merged = |first: Rule, second: Rule, guards: [Vec<Guard>; 2]| {
+        let mut runs = four();
+        runs.truncate(2);
+        for ((_, run), (rule, guards)) in runs.iter_mut().zip([first, second].into_iter().zip(guards)) {
+            (run.rules, run.guards) = (vec![rule], guards);
+        }
+        merge(runs).expect("they belong together")
+    };
+    let nothing = || [Vec::new(), Vec::new()];
+    let unmatched = rule(0, Some("never matched: ..."), delay(300, 30.0, 5));
+    let whole = merged(rule(100, None, delay(100, 10.0, 7)), unmatched, nothing());
+    let audit = &whole.rules[0].audit;
+    assert_eq!((&audit.missed, audit.rate_low), (&None, None), "another shard's traffic matched it");
+    assert_eq!(audit.delay, Some(delay(400, 25.0, 7)));
+    let missed = |first: &str, eligible| {
+        let rule = |missed| rule(eligible, missed, RuleDelay::default());
+        merged(rule(Some(first)), rule(None), nothing()).rules[0].audit.missed.clone()
+    };
+    assert_eq!(missed("asks for 50 % and got 9 % of 100 requests", 100), None, "judged over the whole");
+    assert!(missed("asks for delays of 1 ms and half ...", 100).is_some());
+    assert!(missed("never matched: ...", 0).is_some());
+
+    let guard = |tripped_at_us| Guard { name: "slo".to_owned(), tripped_at_us, ..Guard::default() };
+    let plain = || rule(100, None, RuleDelay::default());
+    // shards that ran into one proxy are told of the same trips
+    let (seven, nine) = (guard(Some(7)), guard(Some(9)));
+    let told = [vec![seven.clone(), guard(None)], vec![seven.clone(), nine.clone()]];
+    assert_eq!(merged(plain(), plain(), told).guards, [seven, nine]);
+    let whole = merged(plain(), plain(), [vec![guard(None)], vec![guard(None)]]);
+    assert_eq!((whole.guards.len(), whole.guards[0].tripped_at_us), (1, None));
 }
 
 #[test]
