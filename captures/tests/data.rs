@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use captures::export::{gor, har, ndjson};
+use captures::export::{gor, har, mitmproxy, ndjson};
 use captures::header::{FileHeader, Options};
 use captures::import::{self, Format, ImportOptions, Numbering, Tally};
 use captures::{Exchange, Reader, Redactor, Writer};
@@ -43,7 +43,7 @@ fn read(path: &Path) -> Vec<Exchange> {
     sorted(Reader::open(path).unwrap().exchanges().map(Result::unwrap).collect())
 }
 
-/// File to capture, capture to HAR, .gor and NDJSON, and those to exchanges again: all equal.
+/// File to capture, capture to HAR, .gor, flows and NDJSON, and those to exchanges again: all equal.
 fn check_round_trip(path: &Path, response_bodies: bool) {
     let (_, _, mut imported) = import(path, response_bodies);
     let mut redactor = Redactor::new([3; 32]);
@@ -69,6 +69,7 @@ fn check_round_trip(path: &Path, response_bodies: bool) {
             let exported = match format {
                 Format::Har => har::write(reader, out),
                 Format::Gor => gor::write(reader, out),
+                Format::Mitmproxy => mitmproxy::write(reader, out),
                 _ => ndjson::write(reader, out),
             };
             assert_eq!(exported.unwrap().exchanges, exchanges.len() as u64);

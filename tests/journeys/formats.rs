@@ -61,9 +61,13 @@ fn files_of_others_come_in_and_go_out_again() {
     }
     let exchanges = cat(&capture);
     assert!(!exchanges.concat().contains("hunter2"), "secrets of others are redacted too");
-    for (format, name) in
-        [("gor", "out.gor"), ("gor", "out.gor.gz"), ("har", "out.har"), ("ndjson", "out.ndjson")]
-    {
+    for (format, name) in [
+        ("gor", "out.gor"),
+        ("gor", "out.gor.gz"),
+        ("mitmproxy", "out.mitm"),
+        ("har", "out.har"),
+        ("ndjson", "out.ndjson"),
+    ] {
         let (export, again) = (folder.path().join(name), folder.path().join(format!("{name}.zst")));
         let (from, to) = (capture.display().to_string(), export.display().to_string());
         run_squall(&["captures", "export", &from, "--format", format, "-o", &to]).expect(0);

@@ -7,49 +7,12 @@
 
 use std::io::{self, Write};
 
-use serde::{Deserialize, Serialize};
-
-use super::{ExactBody, ExactHeaders, ExactStream, ExportError, Exported, base64, each, unbase64};
-use crate::exchange::{Protocol, Request, Response};
+use super::own::Own;
+use super::{ExportError, Exported, base64, each};
+use crate::exchange::{Protocol, Response};
 use crate::import::encode_target;
 use crate::import::gor::{self, OWN, SEPARATOR, message};
-use crate::notes::Notes;
-use crate::{Body, Exchange, Headers, Reader, SessionId};
-
-/// What a capture knows and the text of a record does not say.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct Own {
-    /// In hexadecimal, as `squall-session` carries it.
-    session: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    connection: Option<u64>,
-    edge: String,
-    /// Start, time to the first byte of the answer, and duration.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    times_us: Option<(u64, Option<u64>, Option<u64>)>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    faults: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    notes: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    protocol: Option<String>,
-    /// Method, scheme, authority and target.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    asked: Option<(String, String, String, String)>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request_headers: Option<ExactHeaders>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request_body: Option<ExactBody>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    response_headers: Option<ExactHeaders>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    response_body: Option<ExactBody>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stream: Option<ExactStream>,
-}
+use crate::{Body, Exchange, Headers, Reader};
 
 /// Writes a capture, block by block: each request, and its answer right behind it.
 ///
@@ -77,8 +40,8 @@ fn write_exchange(exchange: &Exchange, number: u32, out: &mut impl Write) -> io:
     let answer_meta = format!("2 {id} {} {took}", nanos(answer_us));
     let answer = response.as_ref().map(|text| (answer_meta.as_bytes(), text.as_slice()));
     let said = gor::said((meta.as_bytes(), &request), answer);
-    let own = serde_json::to_vec(&Own::of(exchange, &said)).map_err(io::Error::from)?;
-    writeln!(out, "{meta} {OWN}{}", base64(&own))?;
+    let own = Own::of(exchange, &said).to_json()?;
+    writeln!(out, "{meta} {OWN}{}", base64(own.as_bytes()))?;
     out.write_all(&request)?;
     out.write_all(SEPARATOR.as_bytes())?;
     if let Some(response) = response {
@@ -92,95 +55,6 @@ fn write_exchange(exchange: &Exchange, number: u32, out: &mut impl Write) -> io:
 /// 0 is no time to GoReplay.
 fn nanos(us: u64) -> i64 {
     i64::try_from(us.saturating_mul(1000)).unwrap_or(i64::MAX).max(1)
-}
-
-impl Own {
-    /// What `said` does not say of `exchange`.
-    fn of(exchange: &Exchange, said: &Exchange) -> Own {
-        let times = |exchange: &Exchange| (exchange.start_us, exchange.ttfb_us, exchange.duration_us);
-        let asked = |exchange: &Exchange| {
-            let Request { method, scheme, authority, target, .. } = exchange.request.clone();
-            (method, scheme, authority, target)
-        };
-        let (request, text) = (&exchange.request, &said.request);
-        let none = Response::default();
-        let answer = exchange.response.as_ref().zip(Some(said.response.as_ref().unwrap_or(&none)));
-        Own {
-            session: exchange.session.to_string(),
-            connection: exchange.connection,
-            edge: exchange.edge.clone(),
-            times_us: (times(exchange) != times(said)).then(|| times(exchange)),
-            faults: exchange.faults.clone(),
-            notes: exchange.notes.names(),
-            protocol: (exchange.protocol != said.protocol).then(|| exchange.protocol.to_string()),
-            asked: (asked(exchange) != asked(said)).then(|| asked(exchange)),
-            request_headers: headers(&request.headers, &text.headers),
-            request_body: body(&request.body, &text.body),
-            status: answer.filter(|(own, text)| own.status != text.status).map(|(own, _)| own.status),
-            response_headers: answer.and_then(|(own, text)| headers(&own.headers, &text.headers)),
-            response_body: answer.and_then(|(own, text)| body(&own.body, &text.body)),
-            stream: exchange.stream.as_ref().map(ExactStream::of),
-        }
-    }
-
-    /// Reads the word that [`write`] wrote.
-    pub(crate) fn parse(word: &[u8]) -> Result<Own, String> {
-        let word = std::str::from_utf8(word).map_err(|_| WRONG)?;
-        serde_json::from_slice(&unbase64(word).map_err(|_| WRONG)?).map_err(|_| WRONG.to_owned())
-    }
-
-    /// Puts into an exchange what its text did not say; the bytes of the answer only if they are wanted.
-    pub(crate) fn restore(self, exchange: &mut Exchange, keep: bool) -> Result<(), String> {
-        exchange.session = SessionId(u64::from_str_radix(&self.session, 16).map_err(|_| WRONG)?);
-        exchange.connection = self.connection;
-        exchange.edge = self.edge;
-        if let Some(times) = self.times_us {
-            (exchange.start_us, exchange.ttfb_us, exchange.duration_us) = times;
-        }
-        exchange.faults = self.faults;
-        exchange.notes = Notes::NONE;
-        for name in &self.notes {
-            exchange.notes.insert(Notes::by_name(name).ok_or(WRONG)?);
-        }
-        if let Some(protocol) = self.protocol {
-            exchange.protocol = protocol.parse().map_err(|_| WRONG)?;
-        }
-        let request = &mut exchange.request;
-        if let Some(asked) = self.asked {
-            (request.method, request.scheme, request.authority, request.target) = asked;
-        }
-        restore(&mut request.headers, &mut request.body, (self.request_headers, self.request_body), true)?;
-        if let Some(response) = &mut exchange.response {
-            response.status = self.status.unwrap_or(response.status);
-            let exact = (self.response_headers, self.response_body);
-            restore(&mut response.headers, &mut response.body, exact, keep)?;
-        }
-        exchange.stream = self.stream.map(ExactStream::restore).transpose()?;
-        Ok(())
-    }
-}
-
-fn headers(own: &Headers, text: &Headers) -> Option<ExactHeaders> {
-    (own != text).then(|| ExactHeaders::of(own))
-}
-
-fn body(own: &Body, text: &Body) -> Option<ExactBody> {
-    (own != text).then(|| ExactBody::of(own, text.data.as_deref()))
-}
-
-fn restore(
-    headers: &mut Headers,
-    body: &mut Body,
-    exact: (Option<ExactHeaders>, Option<ExactBody>),
-    keep: bool,
-) -> Result<(), String> {
-    if let Some(exact) = exact.0 {
-        *headers = exact.into_headers().map_err(|_| WRONG)?;
-    }
-    if let Some(exact) = exact.1 {
-        *body = exact.restore(body, keep).ok_or(WRONG)?;
-    }
-    Ok(())
 }
 
 fn request_text(exchange: &Exchange) -> Vec<u8> {
@@ -263,5 +137,3 @@ fn holds_separator(bytes: &[u8]) -> bool {
 fn is_token(c: char) -> bool {
     c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
 }
-
-const WRONG: &str = "the fifth word is not what squall wrote";

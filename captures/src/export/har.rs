@@ -9,7 +9,9 @@ use std::io::{self, Write};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{ExactBody, ExactHeaders, ExactStream, ExportError, Exported, body_text, each, rfc3339};
+use super::{
+    ExactBody, ExactHeaders, ExactStream, ExportError, Exported, UNKNOWN_HOST, body_text, each, rfc3339,
+};
 use crate::exchange::{Request, Response};
 use crate::import::har::split_url;
 use crate::messages::{Message, MessageKind, Stream, StreamKind};
@@ -238,6 +240,3 @@ fn pairs<'a>(pairs: impl Iterator<Item = &'a str>) -> Vec<Value> {
         })
         .collect()
 }
-
-/// A name that never resolves (RFC 2606).
-const UNKNOWN_HOST: &str = "unknown.invalid";

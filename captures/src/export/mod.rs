@@ -2,7 +2,9 @@
 
 pub mod gor;
 pub mod har;
+pub mod mitmproxy;
 pub mod ndjson;
+pub(crate) mod own;
 mod streams;
 
 use std::io;
@@ -132,6 +134,9 @@ pub(crate) fn unbase64(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
 fn body_text(body: &Body) -> Option<&str> {
     body.data.as_ref().filter(|data| !data.is_empty()).and_then(|data| std::str::from_utf8(data).ok())
 }
+
+/// A name that never resolves (RFC 2606).
+const UNKNOWN_HOST: &str = "unknown.invalid";
 
 #[cfg(test)]
 mod tests {

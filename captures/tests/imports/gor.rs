@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 
 use captures::exchange::{Protocol, Request, Response};
-use captures::export::{gor, har, ndjson};
+use captures::export::{gor, har, mitmproxy, ndjson};
 use captures::header::{FileHeader, Options};
 use captures::import::Format;
 use captures::notes::Notes;
@@ -208,6 +208,7 @@ fn round_trip(exchanges: &[Exchange], format: Format) -> Vec<Exchange> {
     let exported = match format {
         Format::Har => har::write(reader, out),
         Format::Gor => gor::write(reader, out),
+        Format::Mitmproxy => mitmproxy::write(reader, out),
         _ => ndjson::write(reader, out),
     };
     assert_eq!(exported.unwrap().exchanges, exchanges.len() as u64);
@@ -220,9 +221,11 @@ fn round_trip(exchanges: &[Exchange], format: Format) -> Vec<Exchange> {
 #[test]
 fn exchanges_of_a_recording_come_back_equal() {
     let exchanges: Vec<Exchange> = (0..50).map(common::exchange).collect();
-    let mut found = round_trip(&exchanges, Format::Gor);
-    found.sort_by_key(|exchange| exchange.start_us);
-    assert_eq!(found, exchanges);
+    for format in [Format::Gor, Format::Mitmproxy] {
+        let mut found = round_trip(&exchanges, format);
+        found.sort_by_key(|exchange| exchange.start_us);
+        assert_eq!(found, exchanges);
+    }
 }
 
 fn headers() -> impl Strategy<Value = Headers> {
@@ -300,7 +303,7 @@ proptest! {
             exchanges.sort_by_key(|exchange| (exchange.start_us, exchange.session, exchange.connection));
             exchanges
         };
-        for format in [Format::Gor, Format::Har, Format::Ndjson] {
+        for format in [Format::Gor, Format::Mitmproxy, Format::Har, Format::Ndjson] {
             prop_assert_eq!(order(round_trip(&exchanges, format)), order(exchanges.clone()), "{:?}", format);
         }
     }

@@ -1,11 +1,15 @@
 //! Flows of mitmproxy: files of its own tests, one written by version 11 with something of everything, and damage.
 
+use std::process::Command;
+
+use captures::export::{har, mitmproxy};
+use captures::header::{FileHeader, Options};
 use captures::import::Format;
 use captures::messages::MessageKind;
 use captures::notes::Notes;
-use captures::{Exchange, SessionId};
+use captures::{Exchange, Reader, SessionId, Writer};
 
-use crate::common::data;
+use crate::common::{self, data};
 use crate::kit::{brief, bytes, damage_everywhere, file, sample};
 
 /// A typed netstring.
@@ -129,6 +133,40 @@ fn a_file_of_mitmproxy_11_with_something_of_everything() {
         (MessageKind::Close, 1_000_000, Some(b"\x03\xe8bye")),
     ];
     assert_eq!(said, expect, "what was injected in mitmproxy is left out");
+}
+
+/// What mitmproxy itself makes of our exports: it reads them, and writes them again.
+#[test]
+fn mitmproxy_opens_what_we_export() {
+    let exchanges: Vec<Exchange> = (0..40).map(common::exchange).collect();
+    let dir = tempfile::tempdir().unwrap();
+    let capture = dir.path().join("capture.zst");
+    let mut writer = Writer::create(&capture, FileHeader::new("test", 1), Options::for_import()).unwrap();
+    exchanges.iter().for_each(|exchange| writer.push(exchange, 0).unwrap());
+    writer.finish(0).unwrap();
+    for name in ["export.mitm", "export.har"] {
+        let (export, again) = (dir.path().join(name), dir.path().join(format!("{name}.again")));
+        let out = std::fs::File::create(&export).unwrap();
+        match name {
+            "export.har" => har::write(Reader::open(&capture).unwrap(), out),
+            _ => mitmproxy::write(Reader::open(&capture).unwrap(), out),
+        }
+        .unwrap();
+        let said =
+            Command::new("mitmdump").args(["-q", "-n", "-r"]).arg(&export).arg("-w").arg(&again).output();
+        let said = match said {
+            Ok(said) => said,
+            Err(err) => return eprintln!("skipped: mitmdump cannot be run: {err}; pip install mitmproxy"),
+        };
+        let stderr = String::from_utf8_lossy(&said.stderr);
+        assert!(said.status.success() && again.exists(), "{name}: {stderr}");
+        let (format, found) = file(&again);
+        let mut words = brief(&found.exchanges);
+        words.sort();
+        let mut expect = brief(&exchanges);
+        expect.sort();
+        assert_eq!((format, found.tally.damaged, words), (Format::Mitmproxy, 0, expect), "{name}");
+    }
 }
 
 #[test]

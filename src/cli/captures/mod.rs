@@ -31,7 +31,7 @@ pub(crate) enum CapturesCommand {
     /// Make a damaged or unclosed capture whole again.
     #[command(after_help = mend::REPAIR_EXAMPLES)]
     Repair(RepairArgs),
-    /// Write a capture as HAR, .gor or NDJSON.
+    /// Write a capture as HAR, .gor, mitmproxy flows or NDJSON.
     #[command(after_help = show::EXPORT_EXAMPLES)]
     Export(ExportArgs),
     /// Write a part of a capture: a time, sessions, a share of them, a route.

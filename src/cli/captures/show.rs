@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use captures::export::{gor, har, ndjson};
+use captures::export::{gor, har, mitmproxy, ndjson};
 use captures::inspect::{Count, Inspection, Streams};
 use captures::{Reader, inspect};
 use flate2::Compression;
@@ -40,7 +40,7 @@ pub(crate) struct CatArgs {
 pub(crate) struct ExportArgs {
     /// The capture.
     capture: PathBuf,
-    /// har, gor (GoReplay) or ndjson.
+    /// har, gor (GoReplay), mitmproxy or ndjson.
     #[arg(long, value_enum, default_value = "har")]
     format: ExportFormat,
     /// The file to write, compressed where its name ends in .gz; an existing one is refused. Without it: stdout.
@@ -52,6 +52,7 @@ pub(crate) struct ExportArgs {
 enum ExportFormat {
     Har,
     Gor,
+    Mitmproxy,
     Ndjson,
 }
 
@@ -71,6 +72,7 @@ pub(super) const EXPORT_EXAMPLES: &str = "Examples:
   duckdb -c \"select method, status, count(*) from 'capture.ndjson' group by all\"
   squall captures export capture.zst --format gor -o capture.gor.gz
   gor --input-file capture.gor.gz --output-http http://127.0.0.1:9000
+  squall captures export capture.zst --format mitmproxy -o capture.mitm
 What the other formats have no field for stands in fields of our own: importing an export again gives equal exchanges.";
 
 /// Says what a capture holds.
@@ -124,6 +126,7 @@ pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let exported = match args.format {
         ExportFormat::Har => har::write(reader, out),
         ExportFormat::Gor => gor::write(reader, out),
+        ExportFormat::Mitmproxy => mitmproxy::write(reader, out),
         ExportFormat::Ndjson => ndjson::write(reader, out),
     }?;
     for damage in &exported.damage {

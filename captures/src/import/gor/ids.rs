@@ -48,7 +48,9 @@ fn peer(id: &[u8]) -> Option<Peer> {
         .ok()
         .filter(|id| id.len() == 24 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
     let connection = u64::from_str_radix(&text[..16], 16).ok()?;
-    Some(Peer { connection, client: connection as u32 })
+    let peer = Peer { connection, client: connection as u32 };
+    // a plain count has neither
+    (peer.server_port() != 0 && peer.client != 0).then_some(peer)
 }
 
 /// A sniffer watches a few ports; of random ones none has so large a share.

@@ -17,7 +17,8 @@ use std::io::BufRead;
 use super::visitors::{Visitors, forwarded_for, who};
 use super::{ImportOptions, Numbering, Sink, Tally, stream_notes};
 use crate::error::Error;
-use crate::export::gor::Own;
+use crate::export::own::Own;
+use crate::export::unbase64;
 use crate::{Exchange, SessionId};
 use ids::Ids;
 use join::{Held, Pending, Waiting};
@@ -223,9 +224,11 @@ impl Import<'_, '_> {
         let answer = answer.map(|(answered, waiting)| (answered, waiting.at_us, waiting.took_us));
         let mut exchange = exchange(held.at_us, held.asked, answer);
         exchange.edge.clone_from(&self.options.edge);
-        match held.own.map(|own| {
-            Own::parse(&own).and_then(|own| own.restore(&mut exchange, self.options.response_bodies))
-        }) {
+        let restored = held.own.map(|own| {
+            let json = unbase64(&String::from_utf8_lossy(&own)).map_err(|err| err.to_string())?;
+            Own::from_json(&json)?.restore(&mut exchange, self.options.response_bodies)
+        });
+        match restored {
             Some(Ok(())) => {
                 self.numbering.saw_session(exchange.session);
                 exchange.connection.iter().for_each(|id| self.numbering.saw_connection(*id));

@@ -9,12 +9,14 @@ mod frames;
 mod tnetstring;
 mod websocket;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::BufRead;
 
 use super::visitors::Visitors;
 use super::{ImportOptions, Numbering, Sink, Tally};
 use crate::error::Error;
+use crate::export::own::Own;
+use crate::{Exchange, SessionId};
 use flow::{Flow, Unfit};
 use frames::{Frames, Next};
 use tnetstring::Item;
@@ -22,6 +24,18 @@ use tnetstring::Item;
 /// Whether a file begins like one of mitmproxy.
 pub(super) fn is_flow(head: &[u8]) -> bool {
     frames::begins_flow(head)
+}
+
+/// What the bytes of a flow say by themselves: for the export to see what they do not say.
+pub(crate) fn said(bytes: &[u8]) -> Exchange {
+    let options = ImportOptions { response_bodies: true, ..ImportOptions::default() };
+    let Ok(item) = Item::parse(bytes) else { return Exchange::default() };
+    let flow = flow::flow(&item, &options).map(|flow| flow.exchange);
+    let mut exchange = flow.unwrap_or_default();
+    if !item.get("websocket").is_null() {
+        websocket::attach(&mut exchange, item.get("websocket"), &mut Tally::default());
+    }
+    exchange
 }
 
 /// Reads a file of flows to its end.
@@ -41,6 +55,7 @@ pub fn read(
         tally: Tally::default(),
         visitors: Visitors::default(),
         connections: HashMap::new(),
+        own_sessions: HashSet::new(),
         handshakes: VecDeque::new(),
     };
     let mut frames = Frames::new(input);
@@ -80,6 +95,8 @@ struct Import<'a, 'b> {
     visitors: Visitors,
     /// Connections by a hash of what tells them apart.
     connections: HashMap<u128, u64>,
+    /// Sessions that brought their own number.
+    own_sessions: HashSet<SessionId>,
     /// Handshakes whose messages come in a later flow, by their ids.
     handshakes: VecDeque<(Vec<u8>, Flow)>,
 }
@@ -102,6 +119,13 @@ impl Import<'_, '_> {
             Err(unfit) => return Ok(Some(unfit)),
         };
         let messages = item.get("websocket");
+        let own = item.get("metadata").get(OWN).bytes();
+        if let Some(own) = own {
+            if !messages.is_null() {
+                websocket::attach(&mut flow.exchange, messages, &mut self.tally);
+            }
+            return self.restored(flow.exchange, own);
+        }
         if !messages.is_null() {
             websocket::attach(&mut flow.exchange, messages, &mut self.tally);
         } else if !item.get("metadata").get("websocket").is_null() {
@@ -111,6 +135,19 @@ impl Import<'_, '_> {
             return first.map_or(Ok(()), |(_, flow)| self.hand_on(flow)).map(|()| None);
         }
         self.hand_on(flow).map(|()| None)
+    }
+
+    /// What Squall exported comes back as it was.
+    fn restored(&mut self, mut exchange: Exchange, own: &[u8]) -> Result<Option<Unfit>, Error> {
+        let own = Own::from_json(own);
+        if let Err(why) = own.and_then(|own| own.restore(&mut exchange, self.options.response_bodies)) {
+            return Ok(Some(Unfit::Damaged(why)));
+        }
+        self.numbering.saw_session(exchange.session);
+        exchange.connection.iter().for_each(|id| self.numbering.saw_connection(*id));
+        self.tally.sessions += u64::from(self.own_sessions.insert(exchange.session));
+        self.tally.imported += 1;
+        (self.sink)(exchange).map(|()| None)
     }
 
     /// Before version 12: the messages of a handshake that came before.
@@ -144,5 +181,7 @@ fn what_else(item: &Item<'_>) -> String {
     }
 }
 
+/// Where the metadata of a flow has what Squall wrote beside it.
+pub(crate) const OWN: &str = "squall";
 /// Handshakes that wait for their messages: connections open at one time.
 const MAX_HANDSHAKES: usize = 4096;
