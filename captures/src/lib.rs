@@ -6,6 +6,7 @@
 
 mod block;
 pub mod body;
+mod compress;
 pub mod damage;
 pub mod error;
 pub mod exchange;

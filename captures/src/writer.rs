@@ -7,10 +7,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_64;
-use zstd::bulk::Compressor;
 
 use crate::Exchange;
 use crate::block::{Builder, Encoded};
+use crate::compress::Compressor;
 use crate::error::Error;
 use crate::frame::{BlockHeader, Kind, SeekEntry, checksum, seal};
 use crate::header::{FileHeader, Options};
@@ -27,7 +27,7 @@ pub struct Writer {
     options: Options,
     header: FileHeader,
     capture_id: u64,
-    compressor: Compressor<'static>,
+    compressor: Compressor,
     builder: Builder,
     layout: Layout,
     /// A header frame of ours that goes out with the next block (after an append).
@@ -122,7 +122,6 @@ impl Writer {
     ) -> Result<Writer, Error> {
         options.block_bytes = options.block_bytes.clamp(1, MAX_BLOCK_BYTES);
         let compressor = Compressor::new(options.level)
-            .and_then(|mut compressor| compressor.include_checksum(true).map(|()| compressor))
             .map_err(|err| Error::Invalid(format!("zstd level {} cannot be used: {err}", options.level)))?;
         Ok(Writer {
             file,
@@ -254,8 +253,10 @@ impl Writer {
     }
 
     fn write_block(&mut self, block: &Encoded, now_us: u64) -> Result<(), Error> {
-        let payload =
-            self.compressor.compress(&block.raw).map_err(Error::io("compress a block for", &self.path))?;
+        let payload = self
+            .compressor
+            .frame(&block.raw, &block.cuts)
+            .map_err(Error::io("compress a block for", &self.path))?;
         let header = BlockHeader {
             encoding: block.encoding,
             seq: self.layout.next_seq,
@@ -267,8 +268,8 @@ impl Writer {
             wall_us: now_us,
             first_us: block.first_us,
             last_us: block.last_us,
-            session_min: block.sessions.first().map_or(0, |session| session.0),
-            session_max: block.sessions.last().map_or(0, |session| session.0),
+            session_min: block.sessions.iter().map(|session| session.0).min().unwrap_or(0),
+            session_max: block.sessions.iter().map(|session| session.0).max().unwrap_or(0),
             sessions: block.sessions.len() as u32,
             shed: self.shed.clone(),
         };
