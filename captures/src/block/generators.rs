@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// What was found out about the identifiers of a whole capture, before it is written again without them.
 #[derive(Default)]
@@ -14,13 +14,14 @@ pub(crate) struct Generators {
 }
 
 impl Generators {
-    /// Whether the reader may make it up: it is random enough, and no other session has it.
-    pub(crate) fn may_make_up(&self, text: &[u8]) -> bool {
-        SHORTEST <= text.len() && self.sessions.get(&xxh3_64(text)).is_some_and(|session| *session != KEPT)
+    /// Whether the reader may make up an identifier of this family: it is random enough, and no other session has it.
+    pub(crate) fn may_make_up(&self, family: usize, packed: &[u8]) -> bool {
+        let session = self.sessions.get(&xxh3_64_with_seed(packed, family as u64));
+        SHORTEST <= packed.len() && session.is_some_and(|session| *session != KEPT)
     }
 }
 
 /// More than one session has it, or it stands where it must stay.
 const KEPT: u64 = 0;
-/// Shorter identifiers may be equal by chance.
-const SHORTEST: usize = 16;
+/// In packed bytes: shorter identifiers may be equal by chance.
+const SHORTEST: usize = 7;

@@ -33,8 +33,8 @@ pub(crate) struct Builder {
     pub(super) streams: StreamBytes,
     pub(super) records: Vec<Record>,
     pub(super) generators: Option<Generators>,
-    /// By slot: the value pushed last.
-    recent: Vec<u32>,
+    /// What was pushed last, by slot.
+    recent: Vec<Recent>,
     scratch: Vec<u8>,
     found: Vec<Hole>,
     /// About what the block takes before compression.
@@ -44,7 +44,7 @@ pub(crate) struct Builder {
 }
 
 /// A value of a slot.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Value {
     /// `None`: it is text as a whole.
     pub(super) template: Option<u32>,
@@ -54,6 +54,14 @@ pub(super) struct Value {
     pub(super) number: Option<u32>,
     /// In the slot of targets: its context.
     pub(super) context: u32,
+}
+
+/// What was pushed last to a slot.
+#[derive(Clone, Copy, Default)]
+struct Recent {
+    value: Option<u32>,
+    /// How many values in a row were new: behind [`MANY`] of them, new ones are expected.
+    all_new: u32,
 }
 
 /// An exchange, but for its parts.
@@ -162,11 +170,18 @@ impl Builder {
     fn push_headers(&mut self, slot: usize, headers: &Headers, start_us: u64) {
         let number = self.shapes.number(headers, slot == slot::REQUEST_FIELDS);
         let shape = self.shapes.get(number);
-        self.scratch.clear();
-        self.scratch.extend_from_slice(&shape.text);
-        let scratch = std::mem::take(&mut self.scratch);
-        self.push_value(slot, &scratch, None, start_us);
-        self.scratch = scratch;
+        let value = match shape.value {
+            Some(value) => value,
+            None => {
+                let (text, first) = (shape.text.clone(), self.parts.len());
+                self.push_value(slot, &text, None, start_us);
+                let (_, value) = self.parts[first];
+                self.parts.truncate(first);
+                self.shapes.get(number).value = Some(value);
+                value
+            }
+        };
+        self.parts.push((slot as u32, value));
         for (at, (_, value)) in headers.iter().enumerate() {
             let slot = self.shapes.get(number).slots[at] as usize;
             self.push_value(slot, value, Some(Style::Header), start_us);
@@ -192,46 +207,78 @@ impl Builder {
     /// A part of the exchange at hand. Without a style its value is never taken apart.
     pub(super) fn push_value(&mut self, slot: usize, value: &[u8], style: Option<Style>, start_us: u64) {
         if self.recent.len() <= slot {
-            self.recent.resize(slot + 1, NONE);
+            self.recent.resize(slot + 1, Recent::default());
         }
         let recent = self.recent[slot];
-        let number = match recent != NONE && self.texts.is(recent, slot, value) {
-            true => recent,
-            false => self.value(slot, value, style, start_us),
+        let number = match recent.value {
+            Some(value_before) if self.texts.is(value_before, slot, value) => value_before,
+            _ => self.value(slot, value, style, start_us),
         };
-        self.recent[slot] = number;
+        self.recent[slot].value = Some(number);
         self.parts.push((slot as u32, number));
     }
 
     /// The number of a value, which is taken apart if it is new.
     fn value(&mut self, slot: usize, text: &[u8], style: Option<Style>, start_us: u64) -> u32 {
-        let (number, new) = self.texts.number(slot, text);
-        if !new {
-            return number;
+        let style = style.filter(|_| text.len() <= LONGEST_TEMPLATE);
+        let all_new = self.recent.get(slot).map_or(0, |recent| recent.all_new);
+        if MANY <= all_new
+            && let Some(style) = style
+        {
+            let found = self.holes_of(slot, text, style, start_us);
+            if found.1 {
+                let number = self.texts.add(slot, text);
+                self.values.push(Value::default());
+                self.define(slot, text, number, found.0);
+                return number;
+            }
+            self.found = found.0;
         }
-        self.values.push(Value { template: None, holes: 0, number: None, context: 0 });
+        let (number, new) = self.texts.number(slot, text);
+        if slot < self.recent.len() {
+            self.recent[slot].all_new = if new { all_new.saturating_add(1) } else { 0 };
+        }
+        if new {
+            self.values.push(Value::default());
+            let found = match style {
+                Some(style) => self.holes_of(slot, text, style, start_us).0,
+                None => Vec::new(),
+            };
+            self.define(slot, text, number, found);
+        }
+        number
+    }
+
+    /// What stands in a value, and whether an identifier is among that which was not met before: then the value was
+    /// not met either.
+    fn holes_of(&mut self, slot: usize, text: &[u8], style: Style, start_us: u64) -> (Vec<Hole>, bool) {
         let mut found = std::mem::take(&mut self.found);
         found.clear();
-        if let Some(style) = style.filter(|_| text.len() <= LONGEST_TEMPLATE) {
-            holes::find(text, style, start_us, &mut found);
-            self.take_out_embedded(slot, text, start_us, &mut found);
-            for hole in found.iter_mut().filter(|hole| hole.kind.is_id()) {
-                hole.number = self.ids.number(&text[hole.start as usize..hole.end as usize]).into();
-            }
+        holes::find(text, style, start_us, &mut found);
+        self.take_out_embedded(slot, text, start_us, &mut found);
+        let mut any_new = false;
+        for hole in found.iter_mut().filter(|hole| hole.kind.is_id()) {
+            let (number, new) = self.ids.number(hole, text);
+            hole.number = number.into();
+            any_new |= new;
         }
+        (found, any_new)
+    }
+
+    /// Notes what a new value is made of.
+    fn define(&mut self, slot: usize, text: &[u8], number: u32, found: Vec<Hole>) {
+        let first = self.holes.len() as u32;
         self.raw += match found.is_empty() {
             true => text.len() + 2,
             false => {
                 let (template, bytes) = self.templates.number(slot, text, &found);
                 let value = &mut self.values[number as usize];
-                value.template = Some(template);
-                value.holes = self.holes.len() as u32;
+                (value.template, value.holes) = (Some(template), first);
                 self.holes.extend_from_slice(&found);
                 bytes + found.iter().map(raw_len).sum::<usize>()
             }
         };
         self.found = found;
-        number
     }
 
     /// JSON inside of a value becomes a value of its own; but not inside of such JSON again.
@@ -296,8 +343,8 @@ fn raw_len(hole: &Hole) -> usize {
     }
 }
 
-/// No value was pushed yet.
-const NONE: u32 = u32::MAX;
+/// After so many new values in a row a slot is taken for one of identifiers, which need not be looked up.
+const MANY: u32 = 64;
 /// Longer values are text as a whole.
 const LONGEST_TEMPLATE: usize = 64 << 10;
 /// About what an exchange takes beside its parts: times, connection.

@@ -202,7 +202,7 @@ impl LayOut<'_> {
         let is_made_up = |generators: &Generators| {
             holes.iter().any(|hole| match hole.kind {
                 Kind::Embedded => true,
-                kind => kind.is_id() && self.of.ids.is_made_up(hole.number as u32, generators),
+                kind => kind.is_id() && self.of.ids.is_made_up(hole, generators),
             })
         };
         (1 < uses || self.of.generators.as_ref().is_some_and(is_made_up)).then_some(template)
@@ -245,7 +245,7 @@ impl LayOut<'_> {
                 put_varint(holes, integer(hole.number, &mut self.numbers[numbers + at]));
             } else {
                 let generators = self.of.generators.as_ref();
-                self.of.ids.put((hole.kind, hole.number as u32), generators, holes, &mut self.columns.random);
+                self.of.ids.put(&hole, generators, holes, &mut self.columns.random);
             }
         }
     }
@@ -271,18 +271,18 @@ fn integer(number: u64, last: &mut Option<u64>) -> u64 {
 }
 
 /// Sorts exchanges by session and start, sessions by start and id; returns where each session stands.
-fn groups(records: &mut [Record]) -> Vec<Range<usize>> {
-    let mut starts: std::collections::HashMap<u64, u64> = std::collections::HashMap::new();
-    for record in records.iter() {
-        let start = starts.entry(record.session).or_insert(u64::MAX);
-        *start = record.start_us.min(*start);
-    }
-    records.sort_by_cached_key(|record| (starts[&record.session], record.session, record.start_us));
-    let mut groups = Vec::with_capacity(starts.len());
-    let mut start = 0;
-    for group in records.chunk_by(|a, b| a.session == b.session) {
-        groups.push(start..start + group.len());
-        start += group.len();
+fn groups(records: &mut Vec<Record>) -> Vec<Range<usize>> {
+    let mut order: Vec<_> =
+        (0..).zip(&*records).map(|(at, record)| (record.session, record.start_us, at)).collect();
+    order.sort_unstable();
+    let mut sessions: Vec<&[(u64, u64, usize)]> = order.chunk_by(|a, b| a.0 == b.0).collect();
+    sessions.sort_unstable_by_key(|session| (session[0].1, session[0].0));
+    let mut groups = Vec::with_capacity(sessions.len());
+    let mut unsorted: Vec<Option<Record>> = std::mem::take(records).into_iter().map(Some).collect();
+    for session in sessions {
+        let start = records.len();
+        records.extend(session.iter().filter_map(|(_, _, at)| unsorted[*at].take()));
+        groups.push(start..records.len());
     }
     groups
 }

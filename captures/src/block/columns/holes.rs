@@ -31,21 +31,28 @@ pub(super) fn find(text: &[u8], style: Style, start_us: u64, holes: &mut Vec<Hol
     let most = holes.len() + MAX_HOLES;
     let mut at = 0;
     while at < text.len() && holes.len() < most {
-        if !is_word(text[at]) {
+        let start = at;
+        let mut classes = 0;
+        while at < text.len() && CLASS[text[at] as usize] != 0 {
+            classes |= CLASS[text[at] as usize];
             at += 1;
-            continue;
         }
-        let length = text[at..].iter().position(|byte| !is_word(*byte)).unwrap_or(text.len() - at);
-        let run = Run { text, range: at..at + length, style, start_us };
-        at = run.range.end.max(run.find(holes));
+        if classes & DIGIT != 0 {
+            let run = Run { text, range: start..at, classes, style, start_us };
+            at = at.max(run.find(holes));
+        }
+        // what ends a run begins none
+        at += usize::from(at < text.len() && CLASS[text[at] as usize] == 0);
     }
     holes.truncate(most);
 }
 
-/// Letters, digits, `-` and `_` that stand together.
+/// Letters, digits, `-` and `_` that stand together, some of them digits.
 struct Run<'a> {
     text: &'a [u8],
     range: Range<usize>,
+    /// The classes of its bytes.
+    classes: u8,
     style: Style,
     start_us: u64,
 }
@@ -54,24 +61,24 @@ impl Run<'_> {
     /// Appends what is found, and returns where that ends: a date goes on behind its run.
     fn find(&self, holes: &mut Vec<Hole>) -> usize {
         let run = &self.text[self.range.clone()];
-        if !run.iter().any(u8::is_ascii_digit) {
-            return self.range.end;
-        }
-        if let Some(kind) = whole(run) {
+        if let Some(kind) = whole(run, self.classes) {
             holes.push(hole(self.range.clone(), kind, 0));
             return self.range.end;
         }
         let mut at = self.range.start;
         while at < self.range.end {
-            let rest = &self.text[at..self.range.end];
-            let length = rest.iter().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(rest.len());
-            at = match self.part(at..at + length) {
-                Some(found) => {
-                    holes.push(found);
-                    found.end as usize
-                }
-                None => at + length,
-            };
+            let start = at;
+            let mut classes = 0;
+            while at < self.range.end && CLASS[self.text[at] as usize] & DASH == 0 {
+                classes |= CLASS[self.text[at] as usize];
+                at += 1;
+            }
+            if classes & DIGIT != 0
+                && let Some(found) = self.part(start..at, classes)
+            {
+                at = found.end as usize;
+                holes.push(found);
+            }
             // behind the `-` or `_`, if that is what stands here
             at += usize::from(at < self.range.end);
         }
@@ -79,25 +86,21 @@ impl Run<'_> {
     }
 
     /// What letters and digits that stand together are.
-    fn part(&self, range: Range<usize>) -> Option<Hole> {
+    fn part(&self, range: Range<usize>, classes: u8) -> Option<Hole> {
         let part = &self.text[range.clone()];
         let behind = &self.text[range.start..];
-        let digits = part.iter().filter(|byte| byte.is_ascii_digit()).count();
-        if digits == 0 {
-            return None;
-        }
         if part.len() == 8
             && let Some(kind) = behind.get(..36).and_then(uuid)
         {
             return Some(hole(range.start..range.start + 36, kind, 0));
         }
-        if digits == part.len() {
+        if classes == DIGIT {
             return self.number(range, part, behind);
         }
         if part.len() < SHORTEST_HEX {
             return None;
         }
-        let kind = match hex(part) {
+        let kind = match hex(classes) {
             Some(kind) => kind,
             None if is_random(part) => Kind::Word,
             None => return None,
@@ -128,21 +131,23 @@ impl Run<'_> {
 }
 
 /// What a whole run is, `-` and `_` included.
-fn whole(run: &[u8]) -> Option<Kind> {
-    if run.starts_with(b"squall_") && is_text_pseudonym(run) {
-        return Some(Kind::Pseudonym);
-    }
+fn whole(run: &[u8], classes: u8) -> Option<Kind> {
     if run.len() < SHORTEST_TOKEN {
         return None;
+    }
+    if run.starts_with(b"squall_") && is_text_pseudonym(run) {
+        return Some(Kind::Pseudonym);
     }
     if run.starts_with(b"eyJ") && super::embedded::decode(run).is_some() {
         return Some(Kind::Embedded);
     }
-    if run.iter().all(u8::is_ascii_alphanumeric) {
-        return hex(run).or_else(|| is_random(run).then_some(Kind::Word));
+    if classes & DASH == 0 {
+        // digits alone are a number or a time
+        let is_word = classes != DIGIT && hex(classes).is_none() && is_random(run);
+        return is_word.then_some(Kind::Word);
     }
     // identifiers that stand between dashes have one case
-    let is_mixed = run.iter().any(u8::is_ascii_lowercase) && run.iter().any(u8::is_ascii_uppercase);
+    let is_mixed = classes & (UPPER | UPPER_HEX) != 0 && classes & (LOWER | LOWER_HEX) != 0;
     (is_mixed && is_random(run)).then_some(Kind::Token)
 }
 
@@ -151,46 +156,43 @@ fn is_random(part: &[u8]) -> bool {
     if part.len() < SHORTEST_TOKEN {
         return false;
     }
-    let class = |byte: u8| match byte {
-        b'0'..=b'9' => 0,
-        b'A'..=b'Z' => 1,
-        b'a'..=b'z' => 2,
-        _ => 3,
+    let group = |byte: u8| match CLASS[byte as usize] {
+        DIGIT => 1,
+        LOWER | LOWER_HEX => 2,
+        UPPER | UPPER_HEX => 3,
+        _ => 0,
     };
     // dates and names with dashes change at every dash: those do not count
-    let changes = part
-        .windows(2)
-        .filter(|pair| {
-            let (a, b) = (class(pair[0]), class(pair[1]));
-            a != b && a != 3 && b != 3
-        })
-        .count();
+    let mut changes = 0;
+    let mut before = 0;
+    for byte in part {
+        let now = group(*byte);
+        changes += usize::from(now != before && now != 0 && before != 0);
+        before = now;
+    }
     part.len() <= changes * 4
 }
 
 /// Hexadecimal digits of one case, of which some are letters and some are not.
-fn hex(part: &[u8]) -> Option<Kind> {
-    if part.len() < SHORTEST_HEX || !part.iter().any(u8::is_ascii_digit) {
-        return None;
+fn hex(classes: u8) -> Option<Kind> {
+    match classes {
+        LOWER_HEX_DIGITS => Some(Kind::Hex),
+        UPPER_HEX_DIGITS => Some(Kind::HexUpper),
+        _ => None,
     }
-    if part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-        return Some(Kind::Hex);
-    }
-    part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F')).then_some(Kind::HexUpper)
 }
 
 fn uuid(text: &[u8]) -> Option<Kind> {
-    let is = |digit: fn(&u8) -> bool| {
-        text.len() == 36
-            && text.iter().enumerate().all(|(at, byte)| match at {
-                8 | 13 | 18 | 23 => *byte == b'-',
-                _ => digit(byte),
-            })
-    };
-    if is(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-        return Some(Kind::Uuid);
+    if [8, 13, 18, 23].iter().any(|at| text[*at] != b'-') {
+        return None;
     }
-    is(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F')).then_some(Kind::UuidUpper)
+    let groups = [0..8, 9..13, 14..18, 19..23, 24..36];
+    let classes = groups.into_iter().flat_map(|group| &text[group]);
+    match classes.fold(0, |classes, byte| classes | CLASS[*byte as usize]) {
+        DIGIT | LOWER_HEX | LOWER_HEX_DIGITS => Some(Kind::Uuid),
+        UPPER_HEX | UPPER_HEX_DIGITS => Some(Kind::UuidUpper),
+        _ => None,
+    }
 }
 
 /// Whether a number of so many digits is a time of the exchange's own year.
@@ -209,21 +211,32 @@ fn hole(range: Range<usize>, kind: Kind, number: u64) -> Hole {
     Hole { start: range.start as u32, end: range.end as u32, kind, number }
 }
 
-fn is_word(byte: u8) -> bool {
-    WORD[byte as usize]
-}
-
-/// Letters, digits, `-` and `_`.
-const WORD: [bool; 256] = {
-    let mut table = [false; 256];
+/// What a byte can be part of; nothing, if it ends a run.
+const CLASS: [u8; 256] = {
+    let mut table = [0; 256];
     let mut byte = 0;
     while byte < 256 {
-        let at = byte as u8;
-        table[byte] = at.is_ascii_alphanumeric() || at == b'-' || at == b'_';
+        table[byte] = match byte as u8 {
+            b'0'..=b'9' => DIGIT,
+            b'a'..=b'f' => LOWER_HEX,
+            b'g'..=b'z' => LOWER,
+            b'A'..=b'F' => UPPER_HEX,
+            b'G'..=b'Z' => UPPER,
+            b'-' | b'_' => DASH,
+            _ => 0,
+        };
         byte += 1;
     }
     table
 };
+const DIGIT: u8 = 1;
+const LOWER_HEX: u8 = 1 << 1;
+const LOWER: u8 = 1 << 2;
+const UPPER_HEX: u8 = 1 << 3;
+const UPPER: u8 = 1 << 4;
+const DASH: u8 = 1 << 5;
+const LOWER_HEX_DIGITS: u8 = DIGIT | LOWER_HEX;
+const UPPER_HEX_DIGITS: u8 = DIGIT | UPPER_HEX;
 
 /// Holes of one value; what comes after stays text.
 const MAX_HOLES: usize = 64;

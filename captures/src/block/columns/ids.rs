@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::holes::Hole;
 use super::interner::Interner;
-use super::kinds::Kind;
+use super::layout::Random;
 use super::{id, packed};
 use crate::block::generators::Generators;
 use crate::wire::{put_varint, zigzag};
@@ -18,8 +19,9 @@ pub(super) struct Ids {
     /// How many have a number in the block.
     of_block: u32,
     /// Identifiers that were made up for the session at hand, also in the block before; and how many there were.
-    made_up: HashMap<Vec<u8>, u64>,
+    made_up: HashMap<(usize, Vec<u8>), u64>,
     made_up_for: Option<u64>,
+    packed: Vec<u8>,
 }
 
 /// The session at hand.
@@ -43,18 +45,20 @@ struct Entry {
 }
 
 impl Ids {
-    /// The number of an identifier that stands in a value.
-    pub(super) fn number(&mut self, text: &[u8]) -> u32 {
-        let (number, new) = self.texts.number(0, text);
+    /// The number of the identifier in a hole of `text`, and whether it is new.
+    pub(super) fn number(&mut self, hole: &Hole, text: &[u8]) -> (u32, bool) {
+        self.packed.clear();
+        packed::pack(hole.kind, &text[hole.start as usize..hole.end as usize], &mut self.packed);
+        let (number, new) = self.texts.number(family(hole), &self.packed);
         if new {
             self.entries.push(Entry::default());
         }
-        number
+        (number, new)
     }
 
     /// Whether the reader is to make it up.
-    pub(super) fn is_made_up(&self, number: u32, generators: &Generators) -> bool {
-        generators.may_make_up(self.texts.get(number))
+    pub(super) fn is_made_up(&self, hole: &Hole, generators: &Generators) -> bool {
+        generators.may_make_up(family(hole), self.texts.get(hole.number as u32))
     }
 
     /// From here on another session.
@@ -69,30 +73,31 @@ impl Ids {
     /// Appends to `holes` how to find an identifier again, and to `random` itself if it is new and to be kept.
     pub(super) fn put(
         &mut self,
-        (kind, number): (Kind, u32),
+        hole: &Hole,
         generators: Option<&Generators>,
         holes: &mut Vec<u8>,
-        random: &mut packed::Random,
+        random: &mut Random,
     ) {
-        let text = self.texts.get(number);
-        let entry = &mut self.entries[number as usize];
+        let packed = self.texts.get(hole.number as u32);
+        let entry = &mut self.entries[hole.number as usize];
         if entry.session == self.session.place {
             return put_varint(holes, id::OF_SESSION + u64::from(entry.of_session));
         }
         if let Some(of_block) = entry.of_block {
             put_varint(holes, id::OF_BLOCK);
             put_varint(holes, of_block.into());
-        } else if generators.is_some_and(|generators| generators.may_make_up(text)) {
+        } else if generators.is_some_and(|generators| generators.may_make_up(family(hole), packed)) {
             let next = self.made_up.len() as u64;
-            let made_up = *self.made_up.entry(text.to_owned()).or_insert(next);
+            let made_up = *self.made_up.entry((family(hole), packed.to_owned())).or_insert(next);
             put_varint(holes, id::GENERATED);
             put_varint(holes, zigzag(made_up.wrapping_sub(self.session.next)));
             self.session.next = made_up + 1;
-            put_length(kind, text, holes);
+            put_length(hole, holes);
         } else {
             put_varint(holes, id::FRESH);
-            put_length(kind, text, holes);
-            random.put(kind, text);
+            put_length(hole, holes);
+            let column = if packed::is_binary(hole.kind) { &mut random.binary } else { &mut random.tokens };
+            column.extend_from_slice(packed);
             entry.of_block = Some(self.of_block);
             self.of_block += 1;
         }
@@ -116,8 +121,13 @@ impl Ids {
     }
 }
 
-fn put_length(kind: Kind, text: &[u8], holes: &mut Vec<u8>) {
-    if let Some(length) = packed::length_of(kind, text) {
+fn put_length(hole: &Hole, holes: &mut Vec<u8>) {
+    if let Some(length) = packed::length_of(hole.kind, (hole.end - hole.start) as usize) {
         put_varint(holes, length as u64);
     }
+}
+
+/// What an identifier has beside its bytes: its kind and the length of its text.
+pub(super) fn family(hole: &Hole) -> usize {
+    (hole.end - hole.start) as usize * 16 + hole.kind as usize
 }

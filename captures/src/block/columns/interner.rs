@@ -9,6 +9,8 @@ pub(super) struct Interner {
     entries: Vec<Entry>,
     /// Open addressing with linear probing; 0 is free, else the number plus one, with 32 bits of the hash.
     table: Vec<(u32, u32)>,
+    /// How many entries are in the table.
+    listed: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -23,7 +25,7 @@ struct Entry {
 impl Interner {
     /// The number of a value, and whether it is new.
     pub(super) fn number(&mut self, slot: usize, value: &[u8]) -> (u32, bool) {
-        if self.table.len() <= self.entries.len() * 2 {
+        if self.table.len() <= self.listed * 2 {
             self.grow();
         }
         let hash = xxh3_64_with_seed(value, slot as u64);
@@ -40,13 +42,23 @@ impl Interner {
             }
             place = (place + 1) & mask;
         }
+        let number = self.append(slot, value, (tag, low));
+        self.table[place] = (tag, number + 1);
+        self.listed += 1;
+        (number, true)
+    }
+
+    /// The number of a value that is known to be new, and will not be looked for.
+    pub(super) fn add(&mut self, slot: usize, value: &[u8]) -> u32 {
+        self.append(slot, value, UNLISTED)
+    }
+
+    fn append(&mut self, slot: usize, value: &[u8], (tag, low): (u32, u32)) -> u32 {
         let start = self.bytes.len() as u32;
         self.bytes.extend_from_slice(value);
         let end = self.bytes.len() as u32;
         self.entries.push(Entry { slot: slot as u32, start, end, tag, low });
-        let number = self.entries.len() as u32;
-        self.table[place] = (tag, number);
-        (number - 1, true)
+        self.entries.len() as u32 - 1
     }
 
     /// Whether `number` is that value of that slot.
@@ -61,10 +73,6 @@ impl Interner {
         &self.bytes[entry.start as usize..entry.end as usize]
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     /// Forgets the values and keeps the memory, unless it is far more than was used.
     pub(super) fn clear(&mut self) {
         if self.bytes.len() * 4 < self.bytes.capacity() {
@@ -72,6 +80,7 @@ impl Interner {
         }
         self.bytes.clear();
         self.entries.clear();
+        self.listed = 0;
         self.table.fill((0, 0));
     }
 
@@ -79,6 +88,9 @@ impl Interner {
         let size = (self.table.len() * 2).max(1024);
         let mut table = vec![(0, 0); size];
         for (number, entry) in self.entries.iter().enumerate() {
+            if (entry.tag, entry.low) == UNLISTED {
+                continue;
+            }
             let mut place = entry.low as usize & (size - 1);
             while table[place].1 != 0 {
                 place = (place + 1) & (size - 1);
@@ -88,6 +100,9 @@ impl Interner {
         self.table = table;
     }
 }
+
+/// In the place of its hash: an entry that is not in the table.
+const UNLISTED: (u32, u32) = (0, 0);
 
 #[cfg(test)]
 mod tests {
@@ -102,7 +117,8 @@ mod tests {
             }
         }
         assert_eq!(interner.number(4, b"value 42"), (5000, true), "another slot");
-        assert_eq!((interner.len(), interner.get(42)), (5001, &b"value 42"[..]));
+        assert_eq!((interner.add(4, b"value 43"), interner.get(5001)), (5001, &b"value 43"[..]));
+        assert_eq!(interner.number(4, b"value 43"), (5002, true), "what was not to be looked for");
         interner.clear();
         assert_eq!(interner.number(0, b""), (0, true));
         assert_eq!(interner.number(3, b"value 42"), (1, true));

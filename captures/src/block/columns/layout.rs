@@ -4,7 +4,6 @@
 //! statistics.
 
 use super::MAX_FIELD_SLOTS;
-use super::packed::Random;
 use super::slot;
 use crate::wire::{Cursor, Malformed, put_varint};
 
@@ -52,6 +51,15 @@ impl<T> Numbers<T> {
             &self.message_lengths,
         ]
     }
+}
+
+/// The columns of what is random.
+#[derive(Default)]
+pub(super) struct Random {
+    /// Letters and digits of tokens.
+    pub(super) tokens: Vec<u8>,
+    /// Hexadecimal digits, two a byte.
+    pub(super) binary: Vec<u8>,
 }
 
 /// All columns, in the making.

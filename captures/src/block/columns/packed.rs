@@ -5,40 +5,39 @@ use std::io::Write;
 use super::kinds::Kind;
 use crate::wire::{Cursor, Malformed};
 
-/// The columns that hold what is random.
-#[derive(Default)]
-pub(super) struct Random {
-    /// Letters and digits of tokens.
-    pub(super) tokens: Vec<u8>,
-    /// Hexadecimal digits, two a byte.
-    pub(super) binary: Vec<u8>,
-}
-
-impl Random {
-    /// Appends an identifier that has this kind.
-    pub(super) fn put(&mut self, kind: Kind, text: &[u8]) {
-        match kind {
-            Kind::Hex | Kind::HexUpper => self.put_digits(text.iter()),
-            Kind::Uuid | Kind::UuidUpper => self.put_digits(text.iter().filter(|byte| **byte != b'-')),
-            Kind::Pseudonym => self.put_digits(text[PREFIX.len()..text.len() - CHECK].iter()),
-            _ => self.tokens.extend_from_slice(text),
+/// Appends an identifier of this kind without what its kind says.
+pub(super) fn pack(kind: Kind, text: &[u8], out: &mut Vec<u8>) {
+    match kind {
+        Kind::Hex | Kind::HexUpper => pack_digits(text, out),
+        Kind::Uuid | Kind::UuidUpper => {
+            for group in [0..8, 9..13, 14..18, 19..23, 24..36] {
+                pack_digits(&text[group], out);
+            }
         }
-    }
-
-    fn put_digits<'a>(&mut self, mut digits: impl Iterator<Item = &'a u8>) {
-        while let Some(high) = digits.next() {
-            let low = digits.next().map_or(0, |digit| half(*digit));
-            self.binary.push(half(*high) << 4 | low);
-        }
+        Kind::Pseudonym => pack_digits(&text[PREFIX.len()..text.len() - CHECK], out),
+        _ => out.extend_from_slice(text),
     }
 }
 
-/// How many digits or characters an identifier is said to have; `None` for those that all have the same.
-pub(super) fn length_of(kind: Kind, text: &[u8]) -> Option<usize> {
+/// Whether it is digits, packed, and not text.
+pub(super) fn is_binary(kind: Kind) -> bool {
+    !matches!(kind, Kind::Word | Kind::Token)
+}
+
+fn pack_digits(digits: &[u8], out: &mut Vec<u8>) {
+    let pairs = digits.chunks_exact(2);
+    let odd = pairs.remainder().first();
+    out.extend(pairs.map(|pair| half(pair[0]) << 4 | half(pair[1])));
+    out.extend(odd.map(|digit| half(*digit) << 4));
+}
+
+/// How many digits or characters an identifier is said to have whose text has this length; `None` for those that all
+/// have the same.
+pub(super) fn length_of(kind: Kind, text_length: usize) -> Option<usize> {
     match kind {
         Kind::Uuid | Kind::UuidUpper => None,
-        Kind::Pseudonym => Some(text.len() - PREFIX.len() - CHECK),
-        _ => Some(text.len()),
+        Kind::Pseudonym => Some(text_length - PREFIX.len() - CHECK),
+        _ => Some(text_length),
     }
 }
 
@@ -102,10 +101,7 @@ pub(super) fn spell(kind: Kind, packed: &[u8], digits: usize, out: &mut Vec<u8>)
 
 /// What a hexadecimal digit is worth.
 fn half(digit: u8) -> u8 {
-    match digit {
-        b'0'..=b'9' => digit - b'0',
-        _ => (digit & 7) + 9,
-    }
+    (digit & 15) + 9 * (digit >> 6)
 }
 
 const LOWER: &[u8; 16] = b"0123456789abcdef";
@@ -133,12 +129,12 @@ mod tests {
             (Kind::Token, "aB3dE5gH7-jK9mN1pQ_3sT5uV7x", 0),
             (Kind::Pseudonym, &pseudonym, 7),
         ] {
-            let mut random = Random::default();
-            random.put(kind, text.as_bytes());
-            assert_eq!(random.binary.len(), packed, "{text}");
-            let length = length_of(kind, text.as_bytes()).unwrap_or(0);
+            let mut bytes = Vec::new();
+            pack(kind, text.as_bytes(), &mut bytes);
+            assert_eq!(is_binary(kind), bytes.len() == packed, "{text}");
+            let length = length_of(kind, text.len()).unwrap_or(0);
             assert_eq!(text_length(kind, length), text.len());
-            let (mut tokens, mut binary) = (Cursor::new(&random.tokens), Cursor::new(&random.binary));
+            let (mut tokens, mut binary) = (Cursor::new(&bytes), Cursor::new(&bytes));
             let mut out = Vec::new();
             take(kind, length, &mut tokens, &mut binary, &mut out).unwrap();
             assert_eq!(std::str::from_utf8(&out), Ok(text));

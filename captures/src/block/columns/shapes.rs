@@ -24,6 +24,8 @@ pub(super) struct Shape {
     pub(super) slots: Vec<u32>,
     /// As it stands in the block: the numbers of its names.
     pub(super) text: Vec<u8>,
+    /// The number of the value that it is in its slot, once it has one.
+    pub(super) value: Option<u32>,
 }
 
 /// The names of fields. The second field of a name in a list is another entry than the first, and so are fields of
@@ -58,8 +60,8 @@ impl Shapes {
         number
     }
 
-    pub(super) fn get(&self, number: u32) -> &Shape {
-        &self.shapes[number as usize]
+    pub(super) fn get(&mut self, number: u32) -> &mut Shape {
+        &mut self.shapes[number as usize]
     }
 
     /// Slots of the block, those that every block has included.
@@ -88,6 +90,7 @@ impl Names {
             ends: headers.name_ends().collect(),
             slots: Vec::with_capacity(headers.len()),
             text: Vec::with_capacity(headers.len()),
+            value: None,
         };
         let mut met: HashMap<&str, u8> = HashMap::new();
         for (name, _) in headers.iter() {
