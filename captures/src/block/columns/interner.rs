@@ -5,21 +5,15 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 /// Values of all slots, each with its bytes. One buffer holds them all, so a new value costs no allocation of its own.
 #[derive(Default)]
 pub(super) struct Interner {
+    /// The values, each behind its slot.
     bytes: Vec<u8>,
-    entries: Vec<Entry>,
-    /// Open addressing with linear probing; 0 is free, else the number plus one, with 32 bits of the hash.
-    table: Vec<(u32, u32)>,
-    /// How many entries are in the table.
+    /// Where each value ends, and the one after it begins.
+    ends: Vec<u32>,
+    /// Open addressing with linear probing: one more than a number, below eight bits of its hash; 0 is free. Small,
+    /// since looking here is what takes the time.
+    table: Vec<u32>,
+    /// How many values are in the table.
     listed: usize,
-}
-
-#[derive(Clone, Copy)]
-struct Entry {
-    slot: u32,
-    start: u32,
-    end: u32,
-    tag: u32,
-    low: u32,
 }
 
 impl Interner {
@@ -28,49 +22,48 @@ impl Interner {
         if self.table.len() <= self.listed * 2 {
             self.grow();
         }
-        let hash = xxh3_64_with_seed(value, slot as u64);
-        let (tag, low) = ((hash >> 32) as u32, hash as u32);
+        let hash = hash(slot, value);
         let mask = self.table.len() - 1;
-        let mut place = low as usize & mask;
-        loop {
-            let (found, number) = self.table[place];
-            if number == 0 {
-                break;
-            }
-            if found == tag && self.is(number - 1, slot, value) {
-                return (number - 1, false);
+        let mut place = hash as usize & mask;
+        while self.table[place] != 0 {
+            let number = (self.table[place] & NUMBER) - 1;
+            if self.table[place] & !NUMBER == tag(hash) && self.is(number, slot, value) {
+                return (number, false);
             }
             place = (place + 1) & mask;
         }
-        let number = self.append(slot, value, (tag, low));
-        self.table[place] = (tag, number + 1);
-        self.listed += 1;
+        let number = self.add(slot, value);
+        // more values than that are not looked for: they may be defined twice
+        if number < NUMBER {
+            self.table[place] = (number + 1) | tag(hash);
+            self.listed += 1;
+        }
         (number, true)
     }
 
     /// The number of a value that is known to be new, and will not be looked for.
     pub(super) fn add(&mut self, slot: usize, value: &[u8]) -> u32 {
-        self.append(slot, value, UNLISTED)
-    }
-
-    fn append(&mut self, slot: usize, value: &[u8], (tag, low): (u32, u32)) -> u32 {
-        let start = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(&(slot as u32).to_le_bytes());
         self.bytes.extend_from_slice(value);
-        let end = self.bytes.len() as u32;
-        self.entries.push(Entry { slot: slot as u32, start, end, tag, low });
-        self.entries.len() as u32 - 1
+        self.ends.push(self.bytes.len() as u32);
+        self.ends.len() as u32 - 1
     }
 
     /// Whether `number` is that value of that slot.
     pub(super) fn is(&self, number: u32, slot: usize, value: &[u8]) -> bool {
-        let entry = &self.entries[number as usize];
-        entry.slot == slot as u32 && &self.bytes[entry.start as usize..entry.end as usize] == value
+        let (found, expected) = (self.with_slot(number), (slot as u32).to_le_bytes());
+        found.len() == SLOT + value.len() && &found[SLOT..] == value && found[..SLOT] == expected
     }
 
     /// The bytes of a value.
     pub(super) fn get(&self, number: u32) -> &[u8] {
-        let entry = &self.entries[number as usize];
-        &self.bytes[entry.start as usize..entry.end as usize]
+        &self.with_slot(number)[SLOT..]
+    }
+
+    fn with_slot(&self, number: u32) -> &[u8] {
+        let number = number as usize;
+        let start = if number == 0 { 0 } else { self.ends[number - 1] };
+        &self.bytes[start as usize..self.ends[number] as usize]
     }
 
     /// Forgets the values and keeps the memory, unless it is far more than was used.
@@ -79,30 +72,40 @@ impl Interner {
             self.bytes = Vec::new();
         }
         self.bytes.clear();
-        self.entries.clear();
+        self.ends.clear();
         self.listed = 0;
-        self.table.fill((0, 0));
+        self.table.fill(0);
     }
 
     fn grow(&mut self) {
         let size = (self.table.len() * 2).max(1024);
-        let mut table = vec![(0, 0); size];
-        for (number, entry) in self.entries.iter().enumerate() {
-            if (entry.tag, entry.low) == UNLISTED {
-                continue;
-            }
-            let mut place = entry.low as usize & (size - 1);
-            while table[place].1 != 0 {
+        let mut table = vec![0; size];
+        for entry in self.table.iter().copied().filter(|entry| *entry != 0) {
+            let with_slot = self.with_slot((entry & NUMBER) - 1);
+            let (slot, value) = with_slot.split_first_chunk().expect("each value stands behind its slot");
+            let mut place = hash(u32::from_le_bytes(*slot) as usize, value) as usize & (size - 1);
+            while table[place] != 0 {
                 place = (place + 1) & (size - 1);
             }
-            table[place] = (entry.tag, number as u32 + 1);
+            table[place] = entry;
         }
         self.table = table;
     }
 }
 
-/// In the place of its hash: an entry that is not in the table.
-const UNLISTED: (u32, u32) = (0, 0);
+fn hash(slot: usize, value: &[u8]) -> u64 {
+    xxh3_64_with_seed(value, slot as u64)
+}
+
+/// What an entry of the table has of a hash.
+fn tag(hash: u64) -> u32 {
+    (hash >> 32) as u32 & !NUMBER
+}
+
+/// The bits of a number in an entry of the table.
+const NUMBER: u32 = (1 << 24) - 1;
+/// Bytes of a slot's number.
+const SLOT: usize = 4;
 
 #[cfg(test)]
 mod tests {
