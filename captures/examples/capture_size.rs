@@ -7,34 +7,27 @@ use std::error::Error;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use captures::export::har;
+use captures::compact::{CompactOptions, compact};
 use captures::header::{FileHeader, Options};
 use captures::import::{self, ImportOptions, Numbering};
-use captures::{Exchange, Reader, Writer};
+use captures::{Exchange, Writer};
+use serde_json::{Value, json};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
-    let mut all = Vec::new();
+    let mut archives: Vec<Vec<Exchange>> = Vec::new();
     for file in std::env::args_os().skip(1).map(PathBuf::from) {
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let r = requests_of(&file)?;
-        if name.ends_with("har") {
-            let b = all.len() as u64;
-            all.extend(r.into_iter().map(|mut e| {
-                e.session.0 += b;
-                e
-            }));
-        } else {
-            measure(&name, r, folder.path())?;
+        let requests = requests_of(&file)?;
+        match file.extension().is_some_and(|kind| kind == "har") {
+            true => archives.push(requests),
+            false => measure("web log", requests, folder.path())?,
         }
     }
-    if !all.is_empty() {
-        measure("all hars", all, folder.path())?;
+    for (session, archive) in archives.iter_mut().enumerate() {
+        archive.iter_mut().for_each(|exchange| exchange.session.0 = session as u64);
     }
-    if std::env::args_os().len() == 1 {
-        measure("synthetic API", traffic::api(2000, 1), folder.path())?;
-    }
-    Ok(())
+    measure("archives", archives.concat(), folder.path())?;
+    measure("synthetic API", traffic::api(2000, 1), folder.path())
 }
 
 /// The requests of a log or an archive, without their answers.
@@ -54,31 +47,43 @@ fn requests_of(file: &Path) -> Result<Vec<Exchange>, Box<dyn Error>> {
     Ok(requests)
 }
 
+/// Prints a line of JSON: how many requests, and how many bytes they take in each form.
 fn measure(name: &str, exchanges: Vec<Exchange>, folder: &Path) -> Result<(), Box<dyn Error>> {
-    let captured = folder.join(format!("{name}.captured"));
-    write(&captured, &exchanges, Options::default())?;
-    let imported = folder.join(format!("{name}.imported"));
+    if exchanges.is_empty() {
+        return Ok(());
+    }
+    let (captured, imported) = (folder.join("captured"), folder.join("imported"));
+    write(&captured, &exchanges, Options { block_age_us: u64::MAX, ..Options::default() })?;
     write(&imported, &exchanges, Options::for_import())?;
-    let imported19 = folder.join(format!("{name}.imported19"));
-    write(&imported19, &exchanges, Options { level: 19, ..Options::for_import() })?;
-    let mut archive = Vec::new();
-    har::write(Reader::open(&captured)?, &mut archive)?;
-    let n = exchanges.len() as f64;
-    let size = |path: &Path| std::fs::metadata(path).map(|meta| meta.len() as f64 / n);
+    let compacted = |generators: bool| -> Result<u64, Box<dyn Error>> {
+        let output = folder.join("compacted");
+        let done =
+            compact(&captured, &output, &CompactOptions { generators, ..CompactOptions::default() }, 1)?;
+        std::fs::remove_file(output)?;
+        Ok(done.after.bytes)
+    };
+    let gor = gor(&exchanges);
     println!(
-        "{name}: n {n} captured {:.1} imported {:.1} imported19 {:.1} gor.gz {:.1} gor.z3 {:.1} har.z19 {:.1}",
-        size(&captured)?,
-        size(&imported)?,
-        size(&imported19)?,
-        gz(&gor(&exchanges))?.len() as f64 / n,
-        zstd::encode_all(&gor(&exchanges)[..], 3)?.len() as f64 / n,
-        zstd::encode_all(&archive[..], 19)?.len() as f64 / n,
+        "{}",
+        json!({
+            "sample": name,
+            "requests": exchanges.len(),
+            "captured": std::fs::metadata(&captured)?.len(),
+            "imported": std::fs::metadata(&imported)?.len(),
+            "compacted": compacted(false)?,
+            "generators": compacted(true)?,
+            "gor": gor.len(),
+            "gor_gz": gz(&gor)?.len(),
+            "gor_zstd19": zstd::encode_all(&gor[..], 19)?.len(),
+            "har_zstd19": zstd::encode_all(&har(&exchanges)?[..], 19)?.len(),
+        })
     );
+    std::fs::remove_file(captured)?;
+    std::fs::remove_file(imported)?;
     Ok(())
 }
 
 fn write(path: &Path, exchanges: &[Exchange], options: Options) -> Result<(), Box<dyn Error>> {
-    let options = Options { block_age_us: u64::MAX, ..options };
     let mut writer = Writer::create(path, FileHeader::new("bench", 1), options)?;
     for exchange in exchanges {
         writer.push(exchange, exchange.start_us)?;
@@ -114,4 +119,48 @@ fn gz(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
     encoder.write_all(bytes)?;
     encoder.finish()
+}
+
+/// The requests as an archive has them, and next to nothing of the answers that it must have.
+fn har(exchanges: &[Exchange]) -> Result<Vec<u8>, Box<dyn Error>> {
+    let entries = exchanges.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+    let creator = json!({ "name": "bench", "version": "1" });
+    Ok(serde_json::to_vec(&json!({ "log": { "version": "1.2", "creator": creator, "entries": entries } }))?)
+}
+
+fn entry(exchange: &Exchange) -> Result<Value, Box<dyn Error>> {
+    let request = &exchange.request;
+    let pairs = |pairs: Vec<(String, String)>| -> Vec<Value> {
+        pairs.into_iter().map(|(name, value)| json!({ "name": name, "value": value })).collect()
+    };
+    let headers = request.headers.iter();
+    let headers = headers.map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(value).into_owned()));
+    let query = request.target.split_once('?').map_or("", |(_, query)| query);
+    let query = query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let body = request.body.data.as_deref().unwrap_or_default();
+    let mut of_request = json!({
+        "method": request.method,
+        "url": format!("{}://{}{}", request.scheme, request.authority, request.target),
+        "httpVersion": exchange.protocol.as_str(),
+        "cookies": [],
+        "headers": pairs(headers.collect()),
+        "queryString": pairs(query.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()),
+        "headersSize": -1,
+        "bodySize": body.len(),
+    });
+    if !body.is_empty() {
+        let kind = request.headers.get_str("content-type").unwrap_or_default();
+        of_request["postData"] = json!({ "mimeType": kind, "text": String::from_utf8_lossy(body) });
+    }
+    Ok(json!({
+        "startedDateTime": jiff::Timestamp::from_microsecond(exchange.start_us as i64)?.to_string(),
+        "time": -1,
+        "request": of_request,
+        "response": {},
+        "cache": {},
+        "timings": {},
+    }))
 }

@@ -6,6 +6,7 @@
 
 mod block;
 pub mod body;
+pub mod compact;
 mod compress;
 pub mod damage;
 pub mod error;
@@ -26,6 +27,7 @@ pub mod redact;
 pub mod repair;
 pub mod route;
 mod scan;
+pub mod seek;
 pub mod verify;
 mod wire;
 pub mod writer;

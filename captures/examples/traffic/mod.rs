@@ -2,7 +2,7 @@
 //!
 //! Sessions log in, look at products, fill a cart and order. Every request of a session carries its JWT and its cookie,
 //! changes carry its CSRF token too, and each request has a traceparent and a request id of its own: 40 bytes of pure
-//! chance a request, and some 100 a session.
+//! chance a request, and some 300 a session.
 
 use captures::exchange::{Protocol, Request, Response};
 use captures::{Body, Exchange, Headers, SessionId};
@@ -77,12 +77,13 @@ impl User {
             issued + 3600,
             chance.hex(16)
         );
-        let signature: String = (0..43).map(|_| char::from(LETTERS[chance.below(64) as usize])).collect();
+        // of RS256, as identity providers sign by default: 256 bytes
+        let signature: String = (0..342).map(|_| char::from(LETTERS[chance.below(64) as usize])).collect();
         User {
             number,
             agent: chance.pick(AGENTS),
             language: chance.pick(LANGUAGES),
-            token: format!("Bearer eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.{}.{signature}", base64(&claims)),
+            token: format!("Bearer eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.{}.{signature}", base64(&claims)),
             cookie: format!("sid={}; theme={}", chance.hex(32), chance.pick(&["dark", "light"])),
             csrf: chance.hex(32),
             cart: chance.uuid(),

@@ -47,7 +47,7 @@ impl Budget {
 }
 
 /// What an exchange takes in memory.
-pub(super) fn of_exchange(exchange: &Exchange) -> usize {
+pub(crate) fn of_exchange(exchange: &Exchange) -> usize {
     let headers = |headers: &Headers| headers.byte_len() + headers.len() * FIELD_OVERHEAD;
     let body = |body: &Body| body.data.as_ref().map_or(0, Bytes::len);
     let request = &exchange.request;

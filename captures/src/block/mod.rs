@@ -14,6 +14,8 @@ mod samples;
 mod tests;
 
 pub(crate) use columns::Builder;
+pub(crate) use cost::of_exchange as size_of;
+pub(crate) use generators::Generators;
 
 use crate::Exchange;
 use crate::limits::{ENCODING_COLUMNS, ENCODING_STREAMS, ENCODING_VERSION};

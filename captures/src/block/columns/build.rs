@@ -346,6 +346,6 @@ fn raw_len(hole: &Hole) -> usize {
 /// After so many new values in a row a slot is taken for one of identifiers, which need not be looked up.
 const MANY: u32 = 64;
 /// Longer values are text as a whole.
-const LONGEST_TEMPLATE: usize = 64 << 10;
+pub(super) const LONGEST_TEMPLATE: usize = 64 << 10;
 /// About what an exchange takes beside its parts: times, connection.
 const RECORD_BYTES: usize = 8;

@@ -239,7 +239,7 @@ const LOWER_HEX_DIGITS: u8 = DIGIT | LOWER_HEX;
 const UPPER_HEX_DIGITS: u8 = DIGIT | UPPER_HEX;
 
 /// Holes of one value; what comes after stays text.
-const MAX_HOLES: usize = 64;
+pub(super) const MAX_HOLES: usize = 64;
 /// Below, a reference to a hexadecimal identifier would save nothing.
 const SHORTEST_HEX: usize = 8;
 /// Below, chance and words look alike.

@@ -12,6 +12,7 @@ mod dates;
 mod decode;
 mod embedded;
 mod encode;
+mod find;
 mod generate;
 mod holes;
 mod ids;
@@ -27,6 +28,7 @@ mod values;
 
 pub(crate) use build::Builder;
 pub(super) use decode::decode;
+pub(super) use find::{Standing, ids as ids_of};
 
 /// The parts of an exchange that every block has a slot for. Behind them follow those of header fields.
 mod slot {
@@ -40,11 +42,11 @@ mod slot {
     pub(super) const REQUEST_FIELDS: usize = 4;
     /// Length and hash of the request's body.
     pub(super) const REQUEST_BODY: usize = 5;
-    pub(super) const REQUEST_DATA: usize = 6;
+    // and behind it, in 6, its data
     pub(super) const STATUS: usize = 7;
     pub(super) const RESPONSE_FIELDS: usize = 8;
     pub(super) const RESPONSE_BODY: usize = 9;
-    pub(super) const RESPONSE_DATA: usize = 10;
+    // and behind it, in 10, its data
     /// What a client said in a stream.
     pub(super) const MESSAGE: usize = 11;
     /// Values of header fields that have no slot of their own.

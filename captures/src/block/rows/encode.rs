@@ -55,21 +55,6 @@ impl Builder {
         Ok(())
     }
 
-    pub(in crate::block) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// How many exchanges were pushed.
-    pub(in crate::block) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether it is time to close: `block_bytes` before compression, or near what a decoder accepts.
-    pub(in crate::block) fn is_full(&self, block_bytes: usize) -> bool {
-        let raw = self.raw_len();
-        block_bytes <= raw || MAX_BLOCK_PLAIN - MAX_EXCHANGE <= self.plain
-    }
-
     /// Lays the block out, and starts an empty one.
     pub(in crate::block) fn finish(&mut self) -> Encoded {
         self.entries.sort_by_key(|entry| (entry.session, entry.start_us));
