@@ -123,7 +123,6 @@ impl Decoder<'_> {
         if n == 0 || most - out.len() < n {
             return Err(Malformed("the sessions do not add up to the number of exchanges"));
         }
-        self.predictions.begin_session();
         self.texts.begin_session();
         self.start_us = first_us;
         let mut context = 0;

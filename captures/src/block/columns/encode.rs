@@ -100,7 +100,6 @@ impl LayOut<'_> {
         let (mut id, mut start_us, mut connection) = (0, times.base_us, 0);
         for group in groups {
             let group = &records[group.clone()];
-            self.predictions.begin_session();
             self.of.ids.begin_session(group[0].session);
             let sessions = &mut self.columns.numbers.sessions;
             put_varint(sessions, zigzag(group[0].session.wrapping_sub(id)));

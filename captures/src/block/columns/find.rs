@@ -2,7 +2,7 @@
 
 use super::holes::{self, MAX_HOLES, Style};
 use super::kinds::Kind;
-use super::{build, embedded, ids, packed};
+use super::{build, ids, packed};
 use crate::Exchange;
 
 /// Where an identifier stands.
@@ -21,7 +21,7 @@ pub(in crate::block) fn ids(exchange: &Exchange, met: &mut impl FnMut(usize, &[u
     let request = &exchange.request;
     let mut look = |text: &[u8], style, standing| {
         let standing = if build::LONGEST_TEMPLATE < text.len() { Standing::Text } else { standing };
-        Look { style, standing, start_us: exchange.start_us }.into_text(text, met);
+        Look { style, standing, start_us: exchange.start_us }.text(text, met);
     };
     look(request.authority.as_bytes(), Style::Document, Standing::Text);
     look(request.target.as_bytes(), Style::Document, Standing::Asked);
@@ -44,7 +44,7 @@ struct Look {
 
 impl Look {
     /// Text in pieces: of each value so many holes are taken apart, what comes after is text.
-    fn into_text(&self, text: &[u8], met: &mut impl FnMut(usize, &[u8], Standing)) {
+    fn text(&self, text: &[u8], met: &mut impl FnMut(usize, &[u8], Standing)) {
         let (mut rest, mut standing) = (text, self.standing);
         let (mut found, mut bytes) = (Vec::new(), Vec::new());
         while !rest.is_empty() {
@@ -57,9 +57,9 @@ impl Look {
                     packed::pack(hole.kind, part, &mut bytes);
                     met(ids::family(hole), &bytes, standing);
                 } else if hole.kind == Kind::Embedded
-                    && let Some(json) = embedded::decode(part)
+                    && let Some(json) = super::embedded::decode(part)
                 {
-                    self.into_embedded(&json, standing, met);
+                    self.embedded(&json, standing, met);
                 }
             }
             rest = match found.last() {
@@ -71,7 +71,7 @@ impl Look {
     }
 
     /// What is embedded is what it is embedded in; what is embedded in that again is text.
-    fn into_embedded(&self, json: &[u8], standing: Standing, met: &mut impl FnMut(usize, &[u8], Standing)) {
+    fn embedded(&self, json: &[u8], standing: Standing, met: &mut impl FnMut(usize, &[u8], Standing)) {
         let mut found = Vec::new();
         holes::find(json, Style::Document, self.start_us, &mut found);
         for hole in found.iter().filter(|hole| hole.kind.is_id()) {

@@ -59,7 +59,7 @@ mod slot {
 
 /// How a value is named.
 mod code {
-    /// The value that this slot had last in this session.
+    /// The value that this slot had last.
     pub(super) const AS_BEFORE: u64 = 0;
     /// The value that this slot had last in the same context: with this target, or after it.
     pub(super) const AS_IN_CONTEXT: u64 = 1;

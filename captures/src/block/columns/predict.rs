@@ -6,9 +6,8 @@ use super::MAX_PREDICTIONS;
 /// The memory of all slots. Values are their numbers within their slots.
 pub(super) struct Predictions {
     slots: usize,
-    /// By slot: the session in which it last had a value, and which.
-    latest: Vec<(u32, u32)>,
-    session: u32,
+    /// By slot: one more than the value that it had last; 0 for none.
+    latest: Vec<u32>,
     /// By context and slot: one more than the last value there; 0 for none.
     contexts: Vec<u32>,
     most_contexts: usize,
@@ -18,22 +17,15 @@ impl Predictions {
     pub(super) fn new(slots: usize) -> Predictions {
         Predictions {
             slots,
-            latest: vec![(0, 0); slots],
-            session: 0,
+            latest: vec![0; slots],
             contexts: Vec::new(),
             most_contexts: MAX_PREDICTIONS / slots,
         }
     }
 
-    /// From here on another session: nothing stands as before.
-    pub(super) fn begin_session(&mut self) {
-        self.session += 1;
-    }
-
-    /// The value that the slot had last in this session.
+    /// The value that the slot had last: in this session, or at the end of one before.
     pub(super) fn as_before(&self, slot: usize) -> Option<u32> {
-        let (session, value) = self.latest[slot];
-        (session == self.session).then_some(value)
+        self.latest[slot].checked_sub(1)
     }
 
     /// The value that the slot had last in that context.
@@ -43,7 +35,7 @@ impl Predictions {
 
     /// The slot has this value now. Contexts beyond the bound are not remembered.
     pub(super) fn learn(&mut self, context: usize, slot: usize, value: u32) {
-        self.latest[slot] = (self.session, value);
+        self.latest[slot] = value + 1;
         if context < self.most_contexts {
             let place = context * self.slots + slot;
             if self.contexts.len() <= place {

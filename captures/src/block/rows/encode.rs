@@ -4,7 +4,7 @@ use super::interner::Interner;
 use super::*;
 use crate::block::{Encoded, cost};
 use crate::exchange::Response;
-use crate::limits::{ENCODING_STREAMS, ENCODING_VERSION, MAX_BLOCK_PLAIN, MAX_EXCHANGE};
+use crate::limits::{ENCODING_STREAMS, ENCODING_VERSION, MAX_EXCHANGE};
 use crate::wire::{put_bytes, put_varint};
 use crate::{Body, Exchange, Headers};
 
