@@ -20,6 +20,9 @@ pub struct FileHeader {
     pub redaction: String,
     /// A short hash of the redaction key: tells whether two captures share pseudonyms. Never the key.
     pub key_id: Option<String>,
+    /// Whether identifiers were left out, so that whoever reads it makes up others of their kind.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub generated_ids: bool,
     /// The edges that recorded, the first edge first.
     pub edges: Vec<EdgeInfo>,
     /// What wrote it: `proxy`, `import har`, …
@@ -50,6 +53,7 @@ impl Default for FileHeader {
             monotonic_us: 0,
             redaction: "none".to_owned(),
             key_id: None,
+            generated_ids: false,
             edges: Vec::new(),
             source: String::new(),
         }

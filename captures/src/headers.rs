@@ -104,6 +104,21 @@ impl Headers {
         }
     }
 
+    /// Fields whose names lie in `names` and whose values lie in `values`, and where each of both ends.
+    pub(crate) fn from_parts(names: String, values: Vec<u8>, ends: Vec<(usize, usize)>) -> Headers {
+        Headers { names, values, ends }
+    }
+
+    /// All names, one after the other.
+    pub(crate) fn names(&self) -> &str {
+        &self.names
+    }
+
+    /// Where each name ends in [`Headers::names`].
+    pub(crate) fn name_ends(&self) -> impl ExactSizeIterator<Item = usize> {
+        self.ends.iter().map(|(end, _)| *end)
+    }
+
     fn field(&self, index: usize) -> (&str, &[u8]) {
         let (name_start, value_start) = match index {
             0 => (0, 0),

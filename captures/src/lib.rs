@@ -6,6 +6,8 @@
 
 mod block;
 pub mod body;
+pub mod compact;
+mod compress;
 pub mod damage;
 pub mod error;
 pub mod exchange;
@@ -27,6 +29,7 @@ pub mod repair;
 pub mod reshape;
 pub mod route;
 mod scan;
+pub mod seek;
 pub mod verify;
 mod wire;
 pub mod writer;

@@ -2,10 +2,12 @@
 
 /// Version of the framing, in the head of each file.
 pub const FORMAT_VERSION: u16 = 1;
-/// Version of the encoding inside a block.
+/// The first encoding inside a block; read, no longer written.
 pub const ENCODING_VERSION: u16 = 1;
-/// The encoding of blocks that hold messages of streams.
+/// The same with messages of streams; read, no longer written.
 pub const ENCODING_STREAMS: u16 = 2;
+/// The encoding inside a block that is written: columns.
+pub const ENCODING_COLUMNS: u16 = 3;
 
 /// A block before compression. Refused above, so a hostile length or a decompression bomb costs no more.
 pub const MAX_BLOCK_RAW: usize = 64 << 20;

@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::block::{Builder, Encoded};
+use crate::compress::Compressor;
 use crate::damage::{Damage, DamageKind};
 use crate::error::Error;
 use crate::frame::{BlockHeader, Kind, SeekEntry, checksum, seal};
 use crate::header::FileHeader;
 use crate::layout::Layout;
-use crate::limits::ENCODING_VERSION;
+
 use crate::reader::decode_block;
 use crate::scan::{Mode, Piece, Scanner};
 use crate::verify::{Verification, verify};
@@ -183,12 +185,10 @@ impl Rewrite<'_> {
 
 /// A block without exchanges, for what its header says.
 fn empty_block() -> std::io::Result<(BlockHeader, Vec<u8>)> {
-    let raw = crate::block::Builder::default().finish().raw;
-    let mut compressor = zstd::bulk::Compressor::new(3)?;
-    compressor.include_checksum(true)?;
-    let payload = compressor.compress(&raw)?;
+    let Encoded { raw, encoding, .. } = Builder::default().finish();
+    let payload = Compressor::new(3)?.frame(&raw, &[])?;
     let header = BlockHeader {
-        encoding: ENCODING_VERSION,
+        encoding,
         raw_len: raw.len() as u32,
         raw_xxh: checksum(&raw),
         payload_len: payload.len() as u32,

@@ -20,6 +20,16 @@ pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// A difference (of wrapping numbers), so that small ones of either sign are short: 0, -1, 1, -2, …
+pub(crate) fn zigzag(difference: u64) -> u64 {
+    difference << 1 ^ ((difference as i64) >> 63) as u64
+}
+
+/// Undoes [`zigzag`].
+pub(crate) fn unzigzag(coded: u64) -> u64 {
+    coded >> 1 ^ (coded & 1).wrapping_neg()
+}
+
 /// What is left to read. Every method fails instead of reading past the end.
 #[derive(Clone, Copy)]
 pub(crate) struct Cursor<'a> {

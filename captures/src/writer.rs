@@ -7,10 +7,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_64;
-use zstd::bulk::Compressor;
 
 use crate::Exchange;
-use crate::block::{Builder, Encoded};
+use crate::block::{Builder, Encoded, Generators};
+use crate::compress::Compressor;
 use crate::error::Error;
 use crate::frame::{BlockHeader, Kind, SeekEntry, checksum, seal};
 use crate::header::{FileHeader, Options};
@@ -27,7 +27,7 @@ pub struct Writer {
     options: Options,
     header: FileHeader,
     capture_id: u64,
-    compressor: Compressor<'static>,
+    compressor: Compressor,
     builder: Builder,
     layout: Layout,
     /// A header frame of ours that goes out with the next block (after an append).
@@ -65,6 +65,7 @@ impl Writer {
     /// [`Error::Exists`] when there is such a file: nothing is ever overwritten.
     pub fn create(path: impl AsRef<Path>, header: FileHeader, options: Options) -> Result<Writer, Error> {
         let path = path.as_ref();
+        let compressor = compressor(&options)?;
         let file =
             OpenOptions::new().read(true).write(true).create_new(true).open(path).map_err(|err| match err
                 .kind()
@@ -74,7 +75,7 @@ impl Writer {
             })?;
         lock(&file, path)?;
         let json = header.to_json();
-        let mut writer = Writer::over(file, path, header, options, xxh3_64(&json))?;
+        let mut writer = Writer::over((file, path), header, options, compressor, xxh3_64(&json));
         let frame = seal(Kind::Capture, writer.capture_id, &json);
         if MAX_FILE_HEADER < frame.len() {
             return Err(Error::Invalid(format!(
@@ -94,6 +95,7 @@ impl Writer {
     /// For any file that is not a capture, whose head is damaged, or that another process is writing.
     pub fn append(path: impl AsRef<Path>, header: FileHeader, options: Options) -> Result<Writer, Error> {
         let path = path.as_ref();
+        let compressor = compressor(&options)?;
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(Error::io("open", path))?;
         lock(&file, path)?;
         let found = Found::read(path)?;
@@ -103,7 +105,7 @@ impl Writer {
         // a header that says nothing new is not repeated
         let same = FileHeader { created_us: 0, monotonic_us: 0, ..before.clone() }
             == FileHeader { created_us: 0, monotonic_us: 0, ..header.clone() };
-        let mut writer = Writer::over(file, path, header, options, found.capture_id)?;
+        let mut writer = Writer::over((file, path), header, options, compressor, found.capture_id);
         if !same {
             writer.prefix = seal(Kind::Capture, found.capture_id, &writer.header.to_json());
         }
@@ -114,17 +116,14 @@ impl Writer {
     }
 
     fn over(
-        file: File,
-        path: &Path,
+        (file, path): (File, &Path),
         header: FileHeader,
         mut options: Options,
+        compressor: Compressor,
         capture_id: u64,
-    ) -> Result<Writer, Error> {
+    ) -> Writer {
         options.block_bytes = options.block_bytes.clamp(1, MAX_BLOCK_BYTES);
-        let compressor = Compressor::new(options.level)
-            .and_then(|mut compressor| compressor.include_checksum(true).map(|()| compressor))
-            .map_err(|err| Error::Invalid(format!("zstd level {} cannot be used: {err}", options.level)))?;
-        Ok(Writer {
+        Writer {
             file,
             path: path.to_owned(),
             options,
@@ -140,7 +139,13 @@ impl Writer {
             shed: BTreeMap::new(),
             shed_total: BTreeMap::new(),
             unsynced: 0,
-        })
+        }
+    }
+
+    /// Leaves it to the reader to make up identifiers, where `generators` say so.
+    pub(crate) fn with_generators(mut self, generators: Generators) -> Writer {
+        self.builder = Builder::with_generators(generators);
+        self
     }
 
     /// Adds an exchange; closes the block when it is full or old enough.
@@ -232,6 +237,11 @@ impl Writer {
         self.builder.len() as u64
     }
 
+    /// Whether the open block holds so many bytes before compression.
+    pub(crate) fn holds(&self, bytes: usize) -> bool {
+        self.builder.is_full(bytes)
+    }
+
     /// Where the good data end: the length of the file but for what closes it.
     pub fn bytes(&self) -> u64 {
         self.layout.end
@@ -263,8 +273,10 @@ impl Writer {
     }
 
     fn write_block(&mut self, block: &Encoded, now_us: u64) -> Result<(), Error> {
-        let payload =
-            self.compressor.compress(&block.raw).map_err(Error::io("compress a block for", &self.path))?;
+        let payload = self
+            .compressor
+            .frame(&block.raw, &block.cuts)
+            .map_err(Error::io("compress a block for", &self.path))?;
         let header = BlockHeader {
             encoding: block.encoding,
             seq: self.layout.next_seq,
@@ -276,8 +288,8 @@ impl Writer {
             wall_us: now_us,
             first_us: block.first_us,
             last_us: block.last_us,
-            session_min: block.sessions.first().map_or(0, |session| session.0),
-            session_max: block.sessions.last().map_or(0, |session| session.0),
+            session_min: block.sessions.iter().map(|session| session.0).min().unwrap_or(0),
+            session_max: block.sessions.iter().map(|session| session.0).max().unwrap_or(0),
             sessions: block.sessions.len() as u32,
             shed: self.shed.clone(),
         };
@@ -339,6 +351,11 @@ impl Drop for Writer {
         // closing would do, but for a child process that is just being started and still holds the file too
         let _ = self.file.unlock();
     }
+}
+
+fn compressor(options: &Options) -> Result<Compressor, Error> {
+    Compressor::new(options.level)
+        .map_err(|err| Error::Invalid(format!("zstd level {} cannot be used: {err}", options.level)))
 }
 
 /// One writer at a time. File systems without locks are taken as they are.

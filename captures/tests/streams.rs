@@ -1,4 +1,4 @@
-//! Streams on disk, in the exports, in archives of others, and seen by a reader of before.
+//! Streams on disk, in the exports, in archives of others, and captures of earlier and later versions.
 
 mod common;
 
@@ -75,7 +75,7 @@ fn blocks(bytes: &[u8]) -> Vec<usize> {
 const ENCODING: usize = 24;
 
 #[test]
-fn only_blocks_with_streams_are_of_the_new_encoding_and_later_ones_cost_themselves() {
+fn blocks_of_an_encoding_of_tomorrow_cost_themselves() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("capture.zst");
     let mut writer = Writer::create(&path, header(), Options::default()).unwrap();
@@ -86,12 +86,11 @@ fn only_blocks_with_streams_are_of_the_new_encoding_and_later_ones_cost_themselv
     writer.finish(1).unwrap();
     let mut bytes = fs::read(&path).unwrap();
     let blocks = blocks(&bytes);
-    let encodings: Vec<u8> = blocks.iter().map(|at| bytes[at + ENCODING]).collect();
-    assert_eq!(encodings, [1, 2, 1, 1], "what a reader of before can read it still can");
     // what a reader of now does with an encoding of tomorrow is what that of before does with this one
     let at = blocks[1];
     let len = u32::from_le_bytes(bytes[at + 4..at + 8].try_into().unwrap()) as usize + 8;
-    bytes[at + ENCODING] = 3;
+    assert_eq!(bytes[at + ENCODING], 3);
+    bytes[at + ENCODING] = 4;
     let crc = crc32c::crc32c(&bytes[at..at + len - 4]);
     bytes[at + len - 4..at + len].copy_from_slice(&crc.to_le_bytes());
     fs::write(&path, bytes).unwrap();
@@ -100,6 +99,28 @@ fn only_blocks_with_streams_are_of_the_new_encoding_and_later_ones_cost_themselv
     let damage = read.into_iter().find_map(Result::err).expect("one block is not read");
     assert!(damage.to_string().contains("of a later version; use a newer squall"), "{damage}");
     assert!(repair(&path, None).unwrap_err().to_string().contains("newer squall"), "nothing is thrown away");
+}
+
+/// Written by the version before columns, from the exchanges 0 to 11 of this test, in blocks of three.
+#[test]
+fn captures_of_earlier_versions_are_read_and_added_to() {
+    let old = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/old/encodings-1-and-2.zst");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("capture.zst");
+    fs::copy(old, &path).unwrap();
+    let encodings = |path: &std::path::Path| {
+        let bytes = fs::read(path).unwrap();
+        blocks(&bytes).iter().map(|at| bytes[at + ENCODING]).collect::<Vec<u8>>()
+    };
+    assert_eq!(encodings(&path), [1, 2, 1, 2]);
+    assert!(verify(&path).unwrap().is_clean());
+    assert_eq!(read(&path), (0..12).map(exchange).collect::<Vec<_>>());
+    let mut writer = Writer::append(&path, header(), Options::default()).unwrap();
+    fill(&mut writer, 12..24, 6);
+    writer.finish(1).unwrap();
+    assert_eq!(encodings(&path), [1, 2, 1, 2, 3, 3]);
+    assert!(verify(&path).unwrap().is_clean());
+    assert_eq!(read(&path), (0..24).map(exchange).collect::<Vec<_>>());
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Other people's clients and servers, through the real proxy: curl, h2load, gRPC, WebSocket, event streams, Toxiproxy's
-//! client libraries.
+//! client libraries. And a reader of captures in another language.
 //!
 //! A client that is not installed is skipped aloud; with `SQUALL_REQUIRE_CLIENTS=1`, as in CI, its absence fails.
 //! `.ci/install` installs them all.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod capture_reader;
 mod curl;
 mod events;
 mod grpc;

@@ -48,6 +48,16 @@ impl Sessions {
         span.last_block = block;
     }
 
+    /// Where a session lies, if it is named.
+    pub(crate) fn get(&self, id: u64) -> Option<SessionSpan> {
+        self.spans.get(&id).copied()
+    }
+
+    /// Whether every session is named.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.beyond == 0
+    }
+
     /// How many sessions are named.
     pub(crate) fn len(&self) -> usize {
         self.spans.len()

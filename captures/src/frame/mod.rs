@@ -14,7 +14,7 @@ mod index;
 mod seek_table;
 
 pub(crate) use block_header::BlockHeader;
-pub(crate) use index::{Index, Sessions};
+pub(crate) use index::{Index, SessionSpan, Sessions};
 pub(crate) use seek_table::{SEEK_MAGIC, SeekEntry, SeekTable, checksum};
 
 use crate::limits;

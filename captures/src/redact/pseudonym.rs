@@ -63,7 +63,7 @@ impl Key {
 }
 
 /// Whether the whole value is a pseudonym for text, under any key.
-pub(super) fn is_text_pseudonym(value: &[u8]) -> bool {
+pub(crate) fn is_text_pseudonym(value: &[u8]) -> bool {
     if !value.starts_with(PREFIX.as_bytes()) || !LENGTHS.contains(&value.len()) {
         return false;
     }

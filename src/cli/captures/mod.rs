@@ -1,5 +1,6 @@
 //! `squall captures …`: make, read, check and mend captures.
 
+mod compact;
 mod import;
 mod mend;
 mod reshape;
@@ -8,12 +9,13 @@ mod show;
 use std::fmt::Display;
 use std::process::ExitCode;
 
+pub(crate) use compact::CompactArgs;
 pub(crate) use import::ImportArgs;
 pub(crate) use mend::{RepairArgs, VerifyArgs};
 pub(crate) use reshape::{MergeArgs, RekeyArgs, SliceArgs};
 pub(crate) use show::{CatArgs, ExportArgs, InspectArgs};
 
-/// Import, inspect, check, repair and export captures.
+/// Import, inspect, check, repair, compact and export captures.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum CapturesCommand {
     /// Make a capture from access logs, HAR, mitmproxy flows, GoReplay files or packets.
@@ -31,6 +33,9 @@ pub(crate) enum CapturesCommand {
     /// Make a damaged or unclosed capture whole again.
     #[command(after_help = mend::REPAIR_EXAMPLES)]
     Repair(RepairArgs),
+    /// Write a capture again, smaller, sorted by session.
+    #[command(after_help = compact::EXAMPLES)]
+    Compact(CompactArgs),
     /// Write a capture as HAR, .gor, mitmproxy flows or NDJSON.
     #[command(after_help = show::EXPORT_EXAMPLES)]
     Export(ExportArgs),
@@ -53,6 +58,7 @@ pub(crate) fn run(command: CapturesCommand) -> anyhow::Result<ExitCode> {
         CapturesCommand::Cat(args) => show::cat(&args),
         CapturesCommand::Verify(args) => mend::verify(&args),
         CapturesCommand::Repair(args) => mend::repair(&args),
+        CapturesCommand::Compact(args) => compact::run(&args),
         CapturesCommand::Export(args) => show::export(&args),
         CapturesCommand::Slice(args) => reshape::slice(&args),
         CapturesCommand::Merge(args) => reshape::merge(&args),

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use captures::export::{gor, har, mitmproxy, ndjson};
 use captures::inspect::{Count, Inspection, Streams};
-use captures::{Reader, inspect};
+use captures::{Reader, SessionId, inspect, seek};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -90,22 +90,28 @@ pub(super) fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
 /// Prints exchanges, one a line.
 pub(super) fn cat(args: &CatArgs) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let mut found = false;
-    for exchange in Reader::open(&args.capture)?.exchanges() {
-        match exchange {
-            Ok(exchange) if args.session.is_none_or(|session| session == exchange.session.0) => {
-                found = true;
-                ndjson::write_line(&exchange, &mut out)?;
+    match args.session {
+        None => {
+            for exchange in Reader::open(&args.capture)?.exchanges() {
+                match exchange {
+                    Ok(exchange) => ndjson::write_line(&exchange, &mut out)?,
+                    Err(damage) => complain(format_args!("warning: {damage}")),
+                }
             }
-            Ok(_) => {}
-            Err(damage) => complain(format_args!("warning: {damage}")),
+        }
+        Some(id) => {
+            let sought = seek::session(&args.capture, SessionId(id))?;
+            sought.damage.iter().for_each(|damage| complain(format_args!("warning: {damage}")));
+            for exchange in &sought.exchanges {
+                ndjson::write_line(exchange, &mut out)?;
+            }
+            if sought.exchanges.is_empty() {
+                bail!("{} has no session {id:x}", args.capture.display());
+            }
         }
     }
     out.flush()?;
-    match args.session {
-        Some(session) if !found => bail!("{} has no session {session:x}", args.capture.display()),
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Writes a capture in another format.
@@ -157,6 +163,9 @@ fn in_words(figures: &Inspection) -> String {
         line("from", format!("{} to {} ({})", figures.first, figures.last, span(figures.span_us)));
     }
     line("source", format!("{}, redaction {}", header.source, header.redaction));
+    if header.generated_ids {
+        line("identifiers", "those of a single session are made up (compacted with --generators)".to_owned());
+    }
     for edge in &header.edges {
         line("edge", format!("{} on {}", edge.name, edge.listen_url));
     }

@@ -2,12 +2,15 @@
 
 use bytes::Bytes;
 
-use super::MESSAGE_OVERHEAD;
-use super::decode::Budget;
 use crate::Body;
-use crate::messages::{Message, MessageKind, Stream, StreamKind, next_in_body};
-use crate::wire::{Cursor, Malformed, put_varint};
+use crate::block::cost::{Budget, MESSAGE_OVERHEAD};
+use crate::block::in_body::InBody;
+use crate::messages::{Message, MessageKind, Stream, StreamKind};
+use crate::wire::{Cursor, Malformed, unzigzag};
+#[cfg(test)]
+use crate::wire::{put_varint, zigzag};
 
+#[cfg(test)]
 /// Appends a stream. Bytes of a message that stand in the request `body` where its framing says are not written again.
 pub(super) fn put(out: &mut Vec<u8>, stream: &Stream, body: &Body) {
     out.push(match stream.kind {
@@ -18,7 +21,7 @@ pub(super) fn put(out: &mut Vec<u8>, stream: &Stream, body: &Body) {
     put_varint(out, stream.truncated);
     put_varint(out, stream.messages.len() as u64);
     let mut last_us = 0;
-    let mut place = Place::default();
+    let mut place = InBody::default();
     for message in &stream.messages {
         let in_body = place.of(stream.kind, message.from_client, message.len, body);
         let data = message.data.as_ref().filter(|data| data.len() as u64 == message.len);
@@ -61,7 +64,7 @@ pub(super) fn take(
     budget.spend(n.saturating_mul(MESSAGE_OVERHEAD))?;
     let mut messages = Vec::with_capacity(n);
     let mut at_us = 0u64;
-    let mut place = Place::default();
+    let mut place = InBody::default();
     for _ in 0..n {
         let flags = cursor.byte()?;
         let from_client = flags & FROM_CLIENT != 0;
@@ -88,41 +91,6 @@ pub(super) fn take(
         });
     }
     Ok(Some(Stream { kind, messages, truncated }))
-}
-
-/// What a stream takes in memory beside the request `body`, by the same count as [`take`]'s.
-pub(super) fn plain_size(stream: &Stream, body: &Body) -> usize {
-    let mut place = Place::default();
-    let mut size = stream.messages.len() * MESSAGE_OVERHEAD;
-    for message in &stream.messages {
-        let in_body = place.of(stream.kind, message.from_client, message.len, body);
-        let own = message.data.as_ref().filter(|data| in_body.as_ref() != Some(data));
-        size += own.map_or(0, Bytes::len);
-    }
-    size
-}
-
-/// Where in a request body the client's next gRPC message stands.
-#[derive(Default)]
-struct Place(usize);
-
-impl Place {
-    fn of(&mut self, kind: StreamKind, from_client: bool, len: u64, body: &Body) -> Option<Bytes> {
-        if kind != StreamKind::Grpc || !from_client {
-            return None;
-        }
-        let range = next_in_body(&mut self.0, len)?;
-        body.data.as_ref().filter(|data| range.end <= data.len()).map(|data| data.slice(range))
-    }
-}
-
-/// A difference, so that small ones of either sign are short.
-fn zigzag(difference: u64) -> u64 {
-    difference << 1 ^ ((difference as i64) >> 63) as u64
-}
-
-fn unzigzag(coded: u64) -> u64 {
-    coded >> 1 ^ (coded & 1).wrapping_neg()
 }
 
 /// No stream; then SSE, WebSocket, gRPC.

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 
 use super::*;
+use crate::block::cost::{Budget, FIELD_OVERHEAD};
 use crate::exchange::{Protocol, Request, Response};
-use crate::limits::{ENCODING_STREAMS, MAX_BLOCK_PLAIN, MAX_EXCHANGE};
+use crate::limits::ENCODING_STREAMS;
 use crate::notes::Notes;
 use crate::wire::{Cursor, Malformed};
 use crate::{Body, Exchange, Headers, SessionId};
@@ -13,16 +14,16 @@ use crate::{Body, Exchange, Headers, SessionId};
 ///
 /// # Errors
 /// When the bytes are not a block of exactly `records` exchanges, or unfold beyond the limits.
-pub(crate) fn decode(raw: &[u8], records: usize, encoding: u16) -> Result<Vec<Exchange>, Malformed> {
+pub(in crate::block) fn decode(
+    raw: &[u8],
+    records: usize,
+    encoding: u16,
+) -> Result<Vec<Exchange>, Malformed> {
     let mut cursor = Cursor::new(raw);
     let strings = take_strings(&mut cursor)?;
     let places = take_directory(&mut cursor, records)?;
-    let mut decoder = Decoder {
-        cursor,
-        strings,
-        has_streams: encoding == ENCODING_STREAMS,
-        budget: Budget { block: MAX_BLOCK_PLAIN, exchange: 0 },
-    };
+    let mut decoder =
+        Decoder { cursor, strings, has_streams: encoding == ENCODING_STREAMS, budget: Budget::new() };
     let exchanges = places.into_iter().map(|place| decoder.exchange(place)).collect::<Result<_, _>>()?;
     match decoder.cursor.remaining() {
         0 => Ok(exchanges),
@@ -75,16 +76,9 @@ struct Decoder<'a> {
     budget: Budget,
 }
 
-/// What may still be taken, in bytes.
-pub(super) struct Budget {
-    block: usize,
-    exchange: usize,
-}
-
 impl<'a> Decoder<'a> {
     fn exchange(&mut self, (session, start_us): (u64, u64)) -> Result<Exchange, Malformed> {
-        self.budget.exchange = MAX_EXCHANGE;
-        self.budget.spend(EXCHANGE_OVERHEAD)?;
+        self.budget.begin_exchange()?;
         let flags = self.cursor.byte()?;
         let edge = self.string()?;
         let request = self.request()?;
@@ -190,15 +184,6 @@ impl<'a> Decoder<'a> {
         let bytes = *self.strings.get(number).ok_or(Malformed("a string that is not in the block"))?;
         self.budget.spend(bytes.len())?;
         Ok(bytes)
-    }
-}
-
-impl Budget {
-    pub(super) fn spend(&mut self, n: usize) -> Result<(), Malformed> {
-        let less = |budget: usize| budget.checked_sub(n).ok_or(Malformed("it unfolds beyond the limits"));
-        self.block = less(self.block)?;
-        self.exchange = less(self.exchange)?;
-        Ok(())
     }
 }
 

@@ -2,14 +2,15 @@
 
 use super::interner::Interner;
 use super::*;
+use crate::block::{Encoded, cost};
 use crate::exchange::Response;
-use crate::limits::{ENCODING_STREAMS, ENCODING_VERSION, MAX_BLOCK_PLAIN, MAX_EXCHANGE};
+use crate::limits::{ENCODING_STREAMS, ENCODING_VERSION, MAX_EXCHANGE};
 use crate::wire::{put_bytes, put_varint};
 use crate::{Body, Exchange, Headers};
 
 /// A block in the making.
 #[derive(Default)]
-pub(crate) struct Builder {
+pub(in crate::block) struct Builder {
     strings: Interner,
     /// Encoded records in the order of pushing.
     records: Vec<u8>,
@@ -18,18 +19,6 @@ pub(crate) struct Builder {
     entries: Vec<Entry>,
     /// What the exchanges take when decoded.
     plain: usize,
-}
-
-/// A finished block before compression, and what its header says about it.
-pub(crate) struct Encoded {
-    pub(crate) raw: Vec<u8>,
-    pub(crate) records: u32,
-    /// Version of the encoding that was needed.
-    pub(crate) encoding: u16,
-    pub(crate) first_us: u64,
-    pub(crate) last_us: u64,
-    /// Each session of the block, ascending: id, start of its first exchange, number of exchanges.
-    pub(crate) sessions: Vec<(u64, u64, u32)>,
 }
 
 struct Entry {
@@ -45,8 +34,8 @@ impl Builder {
     ///
     /// # Errors
     /// Its size, when that is above [`MAX_EXCHANGE`]; nothing was added then.
-    pub(crate) fn push(&mut self, exchange: &Exchange) -> Result<(), usize> {
-        let plain = plain_size(exchange);
+    pub(in crate::block) fn push(&mut self, exchange: &Exchange) -> Result<(), usize> {
+        let plain = cost::of_exchange(exchange);
         if MAX_EXCHANGE < plain {
             return Err(plain);
         }
@@ -66,23 +55,8 @@ impl Builder {
         Ok(())
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// How many exchanges were pushed.
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether it is time to close: `block_bytes` before compression, or near what a decoder accepts.
-    pub(crate) fn is_full(&self, block_bytes: usize) -> bool {
-        let raw = self.raw_len();
-        block_bytes <= raw || MAX_BLOCK_PLAIN - MAX_EXCHANGE <= self.plain
-    }
-
     /// Lays the block out, and starts an empty one.
-    pub(crate) fn finish(&mut self) -> Encoded {
+    pub(in crate::block) fn finish(&mut self) -> Encoded {
         self.entries.sort_by_key(|entry| (entry.session, entry.start_us));
         let first_us = self.entries.iter().map(|entry| entry.start_us).min().unwrap_or(0);
         let last_us = self.entries.iter().map(|entry| entry.start_us).max().unwrap_or(0);
@@ -103,7 +77,7 @@ impl Builder {
         }
         let records = self.entries.len() as u32;
         self.clear();
-        Encoded { raw, records, encoding, first_us, last_us, sessions }
+        Encoded { raw, cuts: Vec::new(), records, encoding, first_us, last_us, sessions }
     }
 
     /// About what the block takes before compression.
@@ -213,20 +187,4 @@ fn put_body(out: &mut Vec<u8>, body: &Body) {
         Some(data) => put_bytes(out, data),
         None => {}
     }
-}
-
-/// What an exchange takes in memory, by the same count as the decoder's.
-fn plain_size(exchange: &Exchange) -> usize {
-    let headers = |headers: &Headers| headers.byte_len() + headers.len() * FIELD_OVERHEAD;
-    let body = |body: &Body| body.data.as_ref().map_or(0, bytes::Bytes::len);
-    let request = &exchange.request;
-    let strings = exchange.edge.len()
-        + request.method.len()
-        + request.scheme.len()
-        + request.authority.len()
-        + request.target.len()
-        + exchange.faults.iter().map(|fault| fault.len() + FIELD_OVERHEAD).sum::<usize>();
-    let response = exchange.response.as_ref().map_or(0, |res| headers(&res.headers) + body(&res.body));
-    let stream = exchange.stream.as_ref().map_or(0, |stream| streams::plain_size(stream, &request.body));
-    EXCHANGE_OVERHEAD + strings + headers(&request.headers) + body(&request.body) + response + stream
 }

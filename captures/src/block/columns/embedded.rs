@@ -1,0 +1,34 @@
+//! JSON in base64 for URLs, as tokens carry it: taken out, it is a value like others.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// The JSON object in `text`, if there is one and [`put`] would spell it alike.
+pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
+    let json = URL_SAFE_NO_PAD.decode(text).ok()?;
+    let is_object = json.first() == Some(&b'{') && json.last() == Some(&b'}');
+    let mut again = Vec::with_capacity(text.len());
+    put(&json, &mut again);
+    (is_object && again == text && std::str::from_utf8(&json).is_ok()).then_some(json)
+}
+
+/// Appends `json` in base64.
+pub(super) fn put(json: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.resize(start + json.len().div_ceil(3) * 4, 0);
+    let written = URL_SAFE_NO_PAD.encode_slice(json, &mut out[start..]);
+    out.truncate(start + written.expect("there is room for base64 with padding"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_only_and_only_those_that_come_back() {
+        assert_eq!(decode(b"eyJzdWIiOiJ1c2VyIDEyMyJ9").as_deref(), Some(&br#"{"sub":"user 123"}"#[..]));
+        for text in ["eyJzdWIiOiJ1c2VyIDEyMyJ", "eyJzdWIiOiJ1c2VyIDEyMyJ9=", "MTIz", "", "eyJ_"] {
+            assert_eq!(decode(text.as_bytes()), None, "{text}");
+        }
+    }
+}

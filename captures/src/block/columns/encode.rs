@@ -1,0 +1,298 @@
+//! Lays out a block: walks its exchanges session by session, and writes the columns.
+
+use std::ops::Range;
+
+use super::build::{Builder, Record, Value};
+use super::kinds::Kind;
+use super::layout::Columns;
+use super::predict::Predictions;
+use super::templates::Template;
+use super::*;
+use crate::block::Encoded;
+use crate::block::generators::Generators;
+use crate::limits::{ENCODING_COLUMNS, MAX_BLOCK_RAW};
+use crate::wire::{put_varint, zigzag};
+
+/// A block on its way from exchanges to bytes.
+pub(super) struct LayOut<'a> {
+    of: &'a mut Builder,
+    columns: Columns,
+    predictions: Predictions,
+    counts: Vec<Counts>,
+    /// The last number in each hole of each template, of those that are used.
+    numbers: Vec<Option<u64>>,
+    /// Contexts that are known: 0 is that of the beginning of a session.
+    contexts: u32,
+    /// Whether values are written as templates; otherwise all of them as text.
+    templates: bool,
+}
+
+/// How many there are in a slot so far.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    values: u32,
+    templates: u32,
+}
+
+/// What is the same for all times of a block.
+struct Times {
+    base_us: u64,
+    unit_us: u64,
+}
+
+impl LayOut<'_> {
+    /// The block of what was pushed.
+    pub(super) fn of(of: &mut Builder) -> Encoded {
+        let groups = groups(&mut of.records);
+        let base_us = groups.first().map_or(0, |group| of.records[group.start].start_us);
+        let times = Times { base_us, unit_us: unit(&of.records, base_us) };
+        let (mut raw, mut cuts) = LayOut::raw(of, &groups, &times, true);
+        if MAX_BLOCK_RAW < raw.len() {
+            // many tiny holes can take more than the text that they are cut out of
+            of.forget_numbers();
+            (raw, cuts) = LayOut::raw(of, &groups, &times, false);
+        }
+        let session = |group: &Range<usize>| {
+            let first = &of.records[group.start];
+            (first.session, first.start_us, group.len() as u32)
+        };
+        Encoded {
+            raw,
+            cuts,
+            records: of.records.len() as u32,
+            encoding: ENCODING_COLUMNS,
+            first_us: base_us,
+            last_us: of.records.iter().map(|record| record.start_us).max().unwrap_or(0),
+            sessions: groups.iter().map(session).collect(),
+        }
+    }
+
+    fn raw(
+        of: &mut Builder,
+        groups: &[Range<usize>],
+        times: &Times,
+        templates: bool,
+    ) -> (Vec<u8>, Vec<usize>) {
+        let slots = of.shapes.slots();
+        let mut lay_out = LayOut {
+            columns: Columns::new(slots),
+            predictions: Predictions::new(slots),
+            counts: vec![Counts::default(); slots],
+            numbers: Vec::new(),
+            contexts: 1,
+            templates,
+            of,
+        };
+        lay_out.sessions(groups, times);
+        let LayOut { of, columns, .. } = lay_out;
+        let mut raw = Vec::with_capacity(columns.len() + HEAD_ROOM);
+        put_varint(&mut raw, times.base_us);
+        put_varint(&mut raw, times.unit_us);
+        put_varint(&mut raw, of.generators.as_ref().map_or(0, |generators| generators.seed));
+        put_varint(&mut raw, groups.len() as u64);
+        of.shapes.put_names(&mut raw);
+        let cuts = columns.put(&mut raw);
+        (raw, cuts)
+    }
+
+    fn sessions(&mut self, groups: &[Range<usize>], times: &Times) {
+        let records = std::mem::take(&mut self.of.records);
+        let (mut id, mut start_us, mut connection) = (0, times.base_us, 0);
+        for group in groups {
+            let group = &records[group.clone()];
+            self.of.ids.begin_session(group[0].session);
+            let sessions = &mut self.columns.numbers.sessions;
+            put_varint(sessions, zigzag(group[0].session.wrapping_sub(id)));
+            put_varint(sessions, group.len() as u64);
+            put_varint(sessions, (group[0].start_us - start_us) / times.unit_us);
+            (id, start_us) = (group[0].session, group[0].start_us);
+            let mut last_us = start_us;
+            let mut context = 0;
+            for (at, record) in group.iter().enumerate() {
+                if at != 0 {
+                    put_varint(&mut self.columns.numbers.gaps, (record.start_us - last_us) / times.unit_us);
+                    last_us = record.start_us;
+                }
+                context = self.record(record, context);
+                connection = self.record_numbers(record, connection);
+            }
+        }
+        self.of.records = records;
+    }
+
+    /// Writes the parts of an exchange; `before` is the context that the exchange before it left.
+    fn record(&mut self, record: &Record, before: u32) -> u32 {
+        let parts = record.parts.start as usize..record.parts.end as usize;
+        let (_, target) = self.of.parts[parts.start];
+        self.value(slot::TARGET, target, before, record.start_us);
+        let context = self.of.values[target as usize].context;
+        for at in parts.start + 1..parts.end {
+            let (slot, value) = self.of.parts[at];
+            self.value(slot as usize, value, context, record.start_us);
+        }
+        context
+    }
+
+    /// Writes what an exchange has in numbers, and returns its connection, or that of the one before.
+    fn record_numbers(&mut self, record: &Record, before: u64) -> u64 {
+        let numbers = &mut self.columns.numbers;
+        if let Some(connection) = record.connection {
+            put_varint(&mut numbers.connections, zigzag(connection.wrapping_sub(before)));
+        }
+        if let Some(ttfb_us) = record.ttfb_us {
+            put_varint(&mut numbers.ttfb, ttfb_us);
+        }
+        if let Some(duration_us) = record.duration_us {
+            let ttfb_us = record.ttfb_us.unwrap_or(0);
+            put_varint(&mut numbers.durations, zigzag(duration_us.wrapping_sub(ttfb_us)));
+        }
+        if let Some(stream) = record.stream {
+            self.of.streams.put(stream, numbers);
+        }
+        record.connection.unwrap_or(before)
+    }
+
+    /// Names a value, and defines it if it was not met before.
+    fn value(&mut self, slot: usize, value: u32, context: u32, start_us: u64) {
+        let known = self.of.values[value as usize].number;
+        let code = match known {
+            None => code::NEW,
+            known if self.predictions.as_before(slot) == known => code::AS_BEFORE,
+            known if self.predictions.in_context(context as usize, slot) == known => code::AS_IN_CONTEXT,
+            Some(number) => code::NUMBERED + u64::from(number),
+        };
+        put_varint(&mut self.columns.slots[slot].codes, code);
+        let number = known.unwrap_or_else(|| self.define(slot, value, context, start_us));
+        self.predictions.learn(context as usize, slot, number);
+    }
+
+    fn define(&mut self, slot: usize, value: u32, context: u32, start_us: u64) -> u32 {
+        let template = self.worthwhile_template(value);
+        let own_context = match template {
+            Some(template) => self.template(slot, template),
+            None => {
+                let text = self.of.texts.get(value);
+                let columns = &mut self.columns.slots[slot];
+                put_varint(&mut columns.definitions, definition::LITERAL);
+                put_varint(&mut columns.definitions, text.len() as u64);
+                columns.text.extend_from_slice(text);
+                self.next_context(slot)
+            }
+        };
+        if let Some(template) = template {
+            self.fill(slot, (value, template), context, start_us);
+        }
+        let counts = &mut self.counts[slot];
+        let number = counts.values;
+        counts.values += 1;
+        let value = &mut self.of.values[value as usize];
+        value.number = Some(number);
+        value.context = own_context;
+        number
+    }
+
+    /// The template of a value, unless the value is better written as text: nothing else has the template, and
+    /// nothing in it is made up.
+    fn worthwhile_template(&mut self, value: u32) -> Option<u32> {
+        let Value { template, holes: first, .. } = self.of.values[value as usize];
+        let template = template.filter(|_| self.templates)?;
+        let Template { uses, holes, .. } = *self.of.templates.get(template);
+        let holes = &self.of.holes[first as usize..][..holes as usize];
+        let is_made_up = |generators: &Generators| {
+            holes.iter().any(|hole| match hole.kind {
+                Kind::Embedded => true,
+                kind => kind.is_id() && self.of.ids.is_made_up(hole, generators),
+            })
+        };
+        (1 < uses || self.of.generators.as_ref().is_some_and(is_made_up)).then_some(template)
+    }
+
+    /// Names a template, which is defined if it was not met before; returns its context.
+    fn template(&mut self, slot: usize, number: u32) -> u32 {
+        let columns = &mut self.columns.slots[slot];
+        if let Some(known) = self.of.templates.get(number).number {
+            put_varint(&mut columns.definitions, definition::TEMPLATE + u64::from(known));
+            return self.of.templates.get(number).context;
+        }
+        let (holes, text) = self.of.templates.parts(number);
+        put_varint(&mut columns.definitions, definition::NEW_TEMPLATE);
+        columns.definitions.extend_from_slice(holes);
+        columns.text.extend_from_slice(text);
+        let context = self.next_context(slot);
+        let template = self.of.templates.get(number);
+        template.number = Some(self.counts[slot].templates);
+        template.context = context;
+        template.numbers = self.numbers.len() as u32;
+        self.counts[slot].templates += 1;
+        self.numbers.resize(self.numbers.len() + template.holes as usize, None);
+        context
+    }
+
+    /// Writes what stands in the holes of a value.
+    fn fill(&mut self, slot: usize, (value, template): (u32, u32), context: u32, start_us: u64) {
+        let Value { holes: first, .. } = self.of.values[value as usize];
+        let template = self.of.templates.get(template);
+        let (n, numbers) = (template.holes as usize, template.numbers as usize);
+        for at in 0..n {
+            let hole = self.of.holes[first as usize + at];
+            let holes = &mut self.columns.slots[slot].holes;
+            if hole.kind == Kind::Embedded {
+                self.value(slot::EMBEDDED, hole.number as u32, context, start_us);
+            } else if let Some(unit_us) = hole.kind.unit_us() {
+                put_varint(holes, zigzag(hole.number.wrapping_sub(start_us / unit_us)));
+            } else if hole.kind == Kind::Integer {
+                put_varint(holes, integer(hole.number, &mut self.numbers[numbers + at]));
+            } else {
+                let generators = self.of.generators.as_ref();
+                self.of.ids.put(&hole, generators, holes, &mut self.columns.random);
+            }
+        }
+    }
+
+    /// Each target that is no template, and each template of targets, is a context.
+    fn next_context(&mut self, slot: usize) -> u32 {
+        if slot != slot::TARGET {
+            return 0;
+        }
+        self.contexts += 1;
+        self.contexts - 1
+    }
+}
+
+/// A number, or how much more it is than the one before in the same place, whichever is small.
+fn integer(number: u64, last: &mut Option<u64>) -> u64 {
+    let before = last.replace(number);
+    let step = before.map_or(u64::MAX, |before| zigzag(number.wrapping_sub(before)));
+    match number < MOST_SMALL || MOST_SMALL < step {
+        true => number << 1,
+        false => step << 1 | 1,
+    }
+}
+
+/// Sorts exchanges by session and start, sessions by start and id; returns where each session stands.
+fn groups(records: &mut Vec<Record>) -> Vec<Range<usize>> {
+    let mut order: Vec<_> =
+        (0..).zip(&*records).map(|(at, record)| (record.session, record.start_us, at)).collect();
+    order.sort_unstable();
+    let mut sessions: Vec<&[(u64, u64, usize)]> = order.chunk_by(|a, b| a.0 == b.0).collect();
+    sessions.sort_unstable_by_key(|session| (session[0].1, session[0].0));
+    let mut groups = Vec::with_capacity(sessions.len());
+    let mut unsorted: Vec<Option<Record>> = std::mem::take(records).into_iter().map(Some).collect();
+    for session in sessions {
+        let start = records.len();
+        records.extend(session.iter().filter_map(|(_, _, at)| unsorted[*at].take()));
+        groups.push(start..records.len());
+    }
+    groups
+}
+
+/// The largest of these units that all times are whole numbers of.
+fn unit(records: &[Record], base_us: u64) -> u64 {
+    let divides = |unit: &u64| records.iter().all(|record| (record.start_us - base_us).is_multiple_of(*unit));
+    [1_000_000, 1_000].into_iter().find(divides).unwrap_or(1)
+}
+
+/// Below, a number takes one byte itself.
+const MOST_SMALL: u64 = 64;
+/// About what stands before the columns.
+const HEAD_ROOM: usize = 4096;

@@ -1,0 +1,129 @@
+//! Gives each different value of a slot a number, in the order they are first met.
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Values of all slots, each with its bytes. One buffer holds them all, so a new value costs no allocation of its own.
+#[derive(Default)]
+pub(super) struct Interner {
+    /// The values, each behind its slot.
+    bytes: Vec<u8>,
+    /// Where each value ends, and the one after it begins.
+    ends: Vec<u32>,
+    /// Open addressing with linear probing: one more than a number, below eight bits of its hash; 0 is free. Small,
+    /// since looking here is what takes the time.
+    table: Vec<u32>,
+    /// How many values are in the table.
+    listed: usize,
+}
+
+impl Interner {
+    /// The number of a value, and whether it is new.
+    pub(super) fn number(&mut self, slot: usize, value: &[u8]) -> (u32, bool) {
+        if self.table.len() <= self.listed * 2 {
+            self.grow();
+        }
+        let hash = hash(slot, value);
+        let mask = self.table.len() - 1;
+        let mut place = hash as usize & mask;
+        while self.table[place] != 0 {
+            let number = (self.table[place] & NUMBER) - 1;
+            if self.table[place] & !NUMBER == tag(hash) && self.is(number, slot, value) {
+                return (number, false);
+            }
+            place = (place + 1) & mask;
+        }
+        let number = self.add(slot, value);
+        // more values than that are not looked for: they may be defined twice
+        if number < NUMBER {
+            self.table[place] = (number + 1) | tag(hash);
+            self.listed += 1;
+        }
+        (number, true)
+    }
+
+    /// The number of a value that is known to be new, and will not be looked for.
+    pub(super) fn add(&mut self, slot: usize, value: &[u8]) -> u32 {
+        self.bytes.extend_from_slice(&(slot as u32).to_le_bytes());
+        self.bytes.extend_from_slice(value);
+        self.ends.push(self.bytes.len() as u32);
+        self.ends.len() as u32 - 1
+    }
+
+    /// Whether `number` is that value of that slot.
+    pub(super) fn is(&self, number: u32, slot: usize, value: &[u8]) -> bool {
+        let (found, expected) = (self.with_slot(number), (slot as u32).to_le_bytes());
+        found.len() == SLOT + value.len() && &found[SLOT..] == value && found[..SLOT] == expected
+    }
+
+    /// The bytes of a value.
+    pub(super) fn get(&self, number: u32) -> &[u8] {
+        &self.with_slot(number)[SLOT..]
+    }
+
+    fn with_slot(&self, number: u32) -> &[u8] {
+        let number = number as usize;
+        let start = if number == 0 { 0 } else { self.ends[number - 1] };
+        &self.bytes[start as usize..self.ends[number] as usize]
+    }
+
+    /// Forgets the values and keeps the memory, unless it is far more than was used.
+    pub(super) fn clear(&mut self) {
+        if self.bytes.len() * 4 < self.bytes.capacity() {
+            self.bytes = Vec::new();
+        }
+        self.bytes.clear();
+        self.ends.clear();
+        self.listed = 0;
+        self.table.fill(0);
+    }
+
+    fn grow(&mut self) {
+        let size = (self.table.len() * 2).max(1024);
+        let mut table = vec![0; size];
+        for entry in self.table.iter().copied().filter(|entry| *entry != 0) {
+            let with_slot = self.with_slot((entry & NUMBER) - 1);
+            let (slot, value) = with_slot.split_first_chunk().expect("each value stands behind its slot");
+            let mut place = hash(u32::from_le_bytes(*slot) as usize, value) as usize & (size - 1);
+            while table[place] != 0 {
+                place = (place + 1) & (size - 1);
+            }
+            table[place] = entry;
+        }
+        self.table = table;
+    }
+}
+
+fn hash(slot: usize, value: &[u8]) -> u64 {
+    xxh3_64_with_seed(value, slot as u64)
+}
+
+/// What an entry of the table has of a hash.
+fn tag(hash: u64) -> u32 {
+    (hash >> 32) as u32 & !NUMBER
+}
+
+/// The bits of a number in an entry of the table.
+const NUMBER: u32 = (1 << 24) - 1;
+/// Bytes of a slot's number.
+const SLOT: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_values_of_a_slot_share_a_number_also_after_growing() {
+        let mut interner = Interner::default();
+        for round in 0..2 {
+            for n in 0..5000u32 {
+                assert_eq!(interner.number(3, format!("value {n}").as_bytes()), (n, round == 0));
+            }
+        }
+        assert_eq!(interner.number(4, b"value 42"), (5000, true), "another slot");
+        assert_eq!((interner.add(4, b"value 43"), interner.get(5001)), (5001, &b"value 43"[..]));
+        assert_eq!(interner.number(4, b"value 43"), (5002, true), "what was not to be looked for");
+        interner.clear();
+        assert_eq!(interner.number(0, b""), (0, true));
+        assert_eq!(interner.number(3, b"value 42"), (1, true));
+    }
+}

@@ -1,0 +1,144 @@
+//! Identifiers without what their kind says already: hexadecimal digits as half bytes, no dashes, no check digits.
+
+use std::io::Write;
+
+use super::kinds::Kind;
+use crate::wire::{Cursor, Malformed};
+
+/// Appends an identifier of this kind without what its kind says.
+pub(super) fn pack(kind: Kind, text: &[u8], out: &mut Vec<u8>) {
+    match kind {
+        Kind::Hex | Kind::HexUpper => pack_digits(text, out),
+        Kind::Uuid | Kind::UuidUpper => {
+            for group in [0..8, 9..13, 14..18, 19..23, 24..36] {
+                pack_digits(&text[group], out);
+            }
+        }
+        Kind::Pseudonym => pack_digits(&text[PREFIX.len()..text.len() - CHECK], out),
+        _ => out.extend_from_slice(text),
+    }
+}
+
+/// Whether it is digits, packed, and not text.
+pub(super) fn is_binary(kind: Kind) -> bool {
+    !matches!(kind, Kind::Word | Kind::Token)
+}
+
+fn pack_digits(digits: &[u8], out: &mut Vec<u8>) {
+    let pairs = digits.chunks_exact(2);
+    let odd = pairs.remainder().first();
+    out.extend(pairs.map(|pair| half(pair[0]) << 4 | half(pair[1])));
+    out.extend(odd.map(|digit| half(*digit) << 4));
+}
+
+/// How many digits or characters an identifier is said to have whose text has this length; `None` for those that all
+/// have the same.
+pub(super) fn length_of(kind: Kind, text_length: usize) -> Option<usize> {
+    match kind {
+        Kind::Uuid | Kind::UuidUpper => None,
+        Kind::Pseudonym => Some(text_length - PREFIX.len() - CHECK),
+        _ => Some(text_length),
+    }
+}
+
+/// The length of the text of an identifier of so many digits or characters.
+pub(super) fn text_length(kind: Kind, length: usize) -> usize {
+    match kind {
+        Kind::Uuid | Kind::UuidUpper => 36,
+        Kind::Pseudonym => PREFIX.len().saturating_add(length).saturating_add(CHECK),
+        _ => length,
+    }
+}
+
+/// Reads an identifier of `length` digits or characters from the column of its kind, and appends its text.
+pub(super) fn take(
+    kind: Kind,
+    length: usize,
+    tokens: &mut Cursor<'_>,
+    binary: &mut Cursor<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), Malformed> {
+    match kind {
+        Kind::Word | Kind::Token => out.extend_from_slice(tokens.take(length)?),
+        Kind::Uuid | Kind::UuidUpper => spell(kind, binary.take(16)?, 32, out),
+        _ => spell(kind, binary.take(length.div_ceil(2))?, length, out),
+    }
+    Ok(())
+}
+
+/// Appends the text of an identifier whose digits are these half bytes.
+pub(super) fn spell(kind: Kind, packed: &[u8], digits: usize, out: &mut Vec<u8>) {
+    let alphabet = if matches!(kind, Kind::HexUpper | Kind::UuidUpper) { UPPER } else { LOWER };
+    let put = |bytes: &[u8], out: &mut Vec<u8>| {
+        for byte in bytes {
+            out.extend_from_slice(&[alphabet[usize::from(byte >> 4)], alphabet[usize::from(byte & 15)]]);
+        }
+    };
+    match kind {
+        Kind::Uuid | Kind::UuidUpper => {
+            for (at, group) in [0..4, 4..6, 6..8, 8..10, 10..16].into_iter().enumerate() {
+                if at != 0 {
+                    out.push(b'-');
+                }
+                put(&packed[group], out);
+            }
+        }
+        Kind::Pseudonym => {
+            let start = out.len();
+            out.extend_from_slice(PREFIX);
+            put(packed, out);
+            out.truncate(start + PREFIX.len() + digits);
+            let check = crc32c::crc32c(&out[start..]) & 0xffff;
+            write!(out, "{check:04x}").expect("memory takes what is written");
+        }
+        _ => {
+            let start = out.len();
+            put(packed, out);
+            out.truncate(start + digits);
+        }
+    }
+}
+
+/// What a hexadecimal digit is worth.
+fn half(digit: u8) -> u8 {
+    (digit & 15) + 9 * (digit >> 6)
+}
+
+const LOWER: &[u8; 16] = b"0123456789abcdef";
+const UPPER: &[u8; 16] = b"0123456789ABCDEF";
+/// What every pseudonym begins with, and the digits that check it.
+const PREFIX: &[u8] = b"squall_";
+const CHECK: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_there_and_back() {
+        let pseudonym = {
+            let body = "squall_0123456789abc";
+            format!("{body}{:04x}", crc32c::crc32c(body.as_bytes()) & 0xffff)
+        };
+        for (kind, text, packed) in [
+            (Kind::Hex, "0123456789abcdef", 8),
+            (Kind::Hex, "0123456789abcde", 8),
+            (Kind::HexUpper, "0F8FAD5BD9", 5),
+            (Kind::Uuid, "0f8fad5b-d9cb-469f-a165-70867728950e", 16),
+            (Kind::UuidUpper, "0F8FAD5B-D9CB-469F-A165-70867728950E", 16),
+            (Kind::Token, "aB3dE5gH7-jK9mN1pQ_3sT5uV7x", 0),
+            (Kind::Pseudonym, &pseudonym, 7),
+        ] {
+            let mut bytes = Vec::new();
+            pack(kind, text.as_bytes(), &mut bytes);
+            assert_eq!(is_binary(kind), bytes.len() == packed, "{text}");
+            let length = length_of(kind, text.len()).unwrap_or(0);
+            assert_eq!(text_length(kind, length), text.len());
+            let (mut tokens, mut binary) = (Cursor::new(&bytes), Cursor::new(&bytes));
+            let mut out = Vec::new();
+            take(kind, length, &mut tokens, &mut binary, &mut out).unwrap();
+            assert_eq!(std::str::from_utf8(&out), Ok(text));
+            assert!(take(kind, length.max(1), &mut tokens, &mut binary, &mut out).is_err());
+        }
+    }
+}

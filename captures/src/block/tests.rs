@@ -1,0 +1,148 @@
+//! What every encoding must hold.
+
+use proptest::prelude::*;
+
+use super::samples::exchange;
+use super::*;
+use crate::Body;
+use crate::exchange::Request;
+use crate::messages::{Message, MessageKind, Stream, StreamKind};
+
+/// The block that is written today.
+fn encode(exchanges: &[Exchange]) -> Encoded {
+    let mut builder = Builder::default();
+    for exchange in exchanges {
+        builder.push(exchange).unwrap();
+    }
+    builder.finish()
+}
+
+/// The block that earlier versions wrote.
+fn encode_rows(exchanges: &[Exchange]) -> Encoded {
+    let mut builder = rows::Builder::default();
+    for exchange in exchanges {
+        builder.push(exchange).unwrap();
+    }
+    builder.finish()
+}
+
+/// Sessions by their first start, each by start, what is equal in the order in which it was pushed.
+fn sorted(mut exchanges: Vec<Exchange>) -> Vec<Exchange> {
+    let mut starts = std::collections::HashMap::new();
+    for exchange in &exchanges {
+        let start = starts.entry(exchange.session).or_insert(u64::MAX);
+        *start = exchange.start_us.min(*start);
+    }
+    exchanges.sort_by_key(|exchange| (starts[&exchange.session], exchange.session, exchange.start_us));
+    exchanges
+}
+
+proptest! {
+    #[test]
+    fn what_goes_in_comes_out_session_by_session(exchanges in proptest::collection::vec(exchange(), 0..12)) {
+        let Encoded { raw, encoding, .. } = encode(&exchanges);
+        prop_assert_eq!(encoding, ENCODING_COLUMNS);
+        prop_assert_eq!(decode(&raw, exchanges.len(), encoding), Ok(sorted(exchanges)));
+    }
+
+    #[test]
+    fn what_earlier_versions_wrote_is_read(mut exchanges in proptest::collection::vec(exchange(), 0..12)) {
+        let Encoded { raw, encoding, .. } = encode_rows(&exchanges);
+        prop_assert_eq!(encoding == 2, exchanges.iter().any(|exchange| exchange.stream.is_some()));
+        exchanges.sort_by_key(|exchange| (exchange.session, exchange.start_us));
+        prop_assert_eq!(decode(&raw, exchanges.len(), encoding), Ok(exchanges));
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(raw in proptest::collection::vec(any::<u8>(), 0..200), n in 0usize..50, encoding in 1u16..4) {
+        let _ = decode(&raw, n, encoding);
+    }
+
+    #[test]
+    fn damaged_blocks_never_panic(exchanges in proptest::collection::vec(exchange(), 1..4),
+        place in any::<prop::sample::Index>(), to in any::<u8>(), cut in any::<prop::sample::Index>()) {
+        for Encoded { mut raw, encoding, .. } in [encode(&exchanges), encode_rows(&exchanges)] {
+            let index = place.index(raw.len());
+            raw[index] = to;
+            let _ = decode(&raw, exchanges.len(), encoding);
+            for encoding in 1..4 {
+                let _ = decode(&raw[..cut.index(raw.len())], exchanges.len(), encoding);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_small_block_does_not_unfold_without_end() {
+    let long = "x".repeat(1 << 20);
+    let mut exchange = Exchange::default();
+    for _ in 0..30 {
+        exchange.request.headers.push("n", &long);
+    }
+    let mut builder = Builder::default();
+    let mut pushed = 0;
+    while !builder.is_full(usize::MAX) {
+        builder.push(&exchange).unwrap();
+        pushed += 1;
+    }
+    let raw = builder.finish().raw;
+    assert!(raw.len() < 10 << 20);
+    assert_eq!(decode(&raw, pushed, ENCODING_COLUMNS).unwrap().len(), pushed);
+    let mut too_much = Builder::default();
+    for _ in 0..pushed + 3 {
+        too_much.push(&exchange).unwrap();
+    }
+    assert!(decode(&too_much.finish().raw, pushed + 3, ENCODING_COLUMNS).is_err());
+}
+
+#[test]
+fn messages_have_a_price_also_without_bytes() {
+    let message = |at_us| Message {
+        at_us,
+        from_client: false,
+        kind: MessageKind::Event,
+        compressed: false,
+        len: 0,
+        data: None,
+    };
+    let mut stream = Stream::new(StreamKind::Sse);
+    let mut exchange = Exchange::default();
+    stream.messages = (0..crate::limits::MAX_EXCHANGE as u64 / 64).map(message).collect();
+    exchange.stream = Some(stream.clone());
+    assert!(Builder::default().push(&exchange).is_err());
+    stream.messages.truncate(crate::limits::MAX_MESSAGES);
+    exchange.stream = Some(stream);
+    let block = encode(std::slice::from_ref(&exchange));
+    assert!(block.raw.len() < 4 * crate::limits::MAX_MESSAGES);
+    assert_eq!(decode(&block.raw, 1, block.encoding), Ok(vec![exchange]));
+}
+
+#[test]
+fn bytes_that_stand_in_the_request_body_are_not_written_twice() {
+    let message = vec![7; 1000];
+    let mut exchange = Exchange::default();
+    let framed: Vec<u8> = [&[0, 0, 0, 3, 0xe8], message.as_slice()].concat();
+    exchange.request.body = Body::whole([framed.as_slice(), &framed].concat());
+    let mut stream = Stream::new(StreamKind::Grpc);
+    for at_us in [5, 7] {
+        let (kind, len) = (MessageKind::Framed, 1000);
+        stream.messages.push(Message { at_us, from_client: true, kind, compressed: false, len, data: None });
+    }
+    stream.fill_from_body(&exchange.request.body);
+    assert_eq!(stream.messages[1].data.as_deref(), Some(message.as_slice()));
+    exchange.stream = Some(stream);
+    let block = encode(std::slice::from_ref(&exchange));
+    assert!(block.raw.len() < 2200);
+    assert_eq!(decode(&block.raw, 1, block.encoding), Ok(vec![exchange]));
+}
+
+#[test]
+fn an_exchange_above_the_limit_is_refused() {
+    let exchange = Exchange {
+        request: Request { body: Body::whole(vec![0; crate::limits::MAX_EXCHANGE]), ..Request::default() },
+        ..Exchange::default()
+    };
+    let mut builder = Builder::default();
+    assert!(builder.push(&exchange).is_err());
+    assert!(builder.is_empty());
+}
