@@ -17,7 +17,7 @@ use crate::prepare::Prepared;
 use crate::rehearsal::Advice;
 use crate::report::series::Series;
 use crate::report::{Generator, PlanPart, Report, Rule, Second, Source, build};
-use crate::tally::{Interval, Tally};
+use crate::tally::{Failure, Interval, Tally};
 use crate::{rehearse, sys, verdict};
 
 /// What a replay tells while it goes on.
@@ -29,6 +29,8 @@ pub enum Progress {
     Second {
         /// What happened in it.
         second: Second,
+        /// Its errors and faults by kind.
+        kinds: Kinds,
         /// Requests sent so far.
         sent: u64,
         /// Requests planned.
@@ -38,9 +40,30 @@ pub enum Progress {
     Note(String),
 }
 
+/// Errors and faults of one second, by kind; no entry is 0.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kinds {
+    /// Answers of 429 and 5xx, and attempts without an answer by class.
+    pub errors: Vec<(&'static str, u64)>,
+    /// Answers that a rule touched, by its id.
+    pub injected: Vec<(String, u64)>,
+}
+
+impl Kinds {
+    fn of(interval: &Interval) -> Kinds {
+        let answers = interval.failed - interval.unanswered - interval.too_many;
+        let by_class = Failure::ALL.iter().map(|class| (class.name(), interval.unanswered_by[*class as usize]));
+        let errors = [("5xx", answers), ("429", interval.too_many)].into_iter().chain(by_class);
+        let injected = interval.rules.iter().map(|(rule, count)| (rule.clone(), *count));
+        Kinds { errors: errors.filter(|(_, count)| *count > 0).collect(), injected: injected.collect() }
+    }
+}
+
 /// A plan, as it is shown before the first packet.
 #[derive(Clone, Debug)]
 pub struct Outline {
+    /// The first capture.
+    pub capture: String,
     /// Its figures.
     pub plan: Summary,
     /// URL of the target.
@@ -84,7 +107,7 @@ struct Pieces<'a> {
 pub fn preview(options: &Options) -> Result<Outline, Error> {
     let prepared = Prepared::new(options)?;
     judged_by(options, &prepared)?;
-    Ok(outline(&prepared))
+    Ok(outline(options, &prepared))
 }
 
 /// Replays. Blocks until the run is over; [`Options::stop`] ends it earlier. Installs no signal handler.
@@ -94,7 +117,7 @@ pub fn preview(options: &Options) -> Result<Outline, Error> {
 pub fn replay(options: &Options, events: &mut dyn FnMut(Progress)) -> Result<Report, Error> {
     let prepared = Prepared::new(options)?;
     let baseline = judged_by(options, &prepared)?;
-    events(Progress::Planned(Box::new(outline(&prepared))));
+    events(Progress::Planned(Box::new(outline(options, &prepared))));
     let target = prepared.target(options)?;
     let rehearsed = rehearsed(options, &prepared, &target, events)?;
     let run = run_tag();
@@ -181,7 +204,8 @@ impl Seconds {
             }
         }
         let (sent, planned) = (self.sent, self.planned);
-        events(Progress::Second { second: self.series.push(interval), sent, planned });
+        let kinds = Kinds::of(interval);
+        events(Progress::Second { second: self.series.push(interval), kinds, sent, planned });
     }
 }
 
@@ -228,8 +252,9 @@ fn rehearsed(
     })
 }
 
-fn outline(prepared: &Prepared) -> Outline {
+fn outline(options: &Options, prepared: &Prepared) -> Outline {
     Outline {
+        capture: options.capture_names(),
         plan: prepared.summary.clone(),
         target: prepared.target_url.clone(),
         threads: prepared.threads,
@@ -330,7 +355,7 @@ impl Pieces<'_> {
 
     /// How close the load came to the capture, where it was paced.
     fn shape(&mut self) -> Option<Shape> {
-        if self.prepared.plan.speed == Speed::Max {
+        if self.prepared.plan.speed == Speed::Max || self.tally.paused_us > 0 {
             return None;
         }
         let mut replay = std::mem::take(&mut self.tally.starts);
@@ -438,6 +463,8 @@ impl Pieces<'_> {
                 generator.notes.push(format!("{count} {words}"));
             }
         };
+        let paused_ms = tally.paused_us / 1000;
+        note(paused_ms, "ms the run was paused: the rest of it lies later by as long, the windows of the rules do not");
         note(tally.held_back, "requests were held back by --max-rate");
         note(tally.no_http2, "connections failed because the target does not speak HTTP/2: use --http1");
         note(tally.cookies_refused, "cookies found no room in their clone's jar");

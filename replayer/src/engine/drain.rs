@@ -34,7 +34,9 @@ impl Engine {
     }
 
     fn obey(&mut self, now: u64) {
-        if now >= self.duration_ns && !self.is_expired {
+        self.heed_pause(now);
+        let plan_now = self.plan_time(now);
+        if plan_now >= self.duration_ns && !self.is_expired {
             self.expire(now);
         }
         let timeout = self.job.timeout.as_nanos() as u64;
@@ -42,7 +44,7 @@ impl Engine {
             (Wish::Run, Phase::Running) => {
                 let paced = self.fully_paced();
                 let over = self.duration_ns.saturating_add(if paced { timeout } else { 0 });
-                if now >= over {
+                if plan_now >= over {
                     self.drain(if paced { Why::Late } else { Why::Duration }, now.saturating_add(timeout));
                 }
             }

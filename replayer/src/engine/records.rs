@@ -230,6 +230,10 @@ pub(crate) struct Engine {
     /// What is due before this is left out of the figures.
     pub(crate) warmup_ns: u64,
     pub(crate) phase: Phase,
+    /// Since when the user pauses the run.
+    pub(crate) paused_since: Option<u64>,
+    /// How much later than planned the rest of the plan lies, by pauses.
+    pub(crate) shift_ns: u64,
 
     /// Sessions to start, by time.
     pub(crate) starts: Starts,

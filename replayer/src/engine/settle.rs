@@ -98,6 +98,7 @@ pub(crate) fn failed(engine: &mut Engine, op: u32, failure: Failure, now: u64) {
     engine.tally.warmup.failed += u64::from(warms_up);
     engine.interval.failed += 1;
     engine.interval.unanswered += 1;
+    engine.interval.unanswered_by[failure as usize] += 1;
     if !warms_up {
         engine.tally.routes[usize::from(route)].fail();
         engine.tally.cohorts[cohort].fail();
@@ -151,6 +152,7 @@ fn count_answer(engine: &mut Engine, op: u32, now: u64) {
     }
     if is_error {
         interval.failed += 1;
+        interval.too_many += u64::from(status == 429);
         match (touched, by_proxy) {
             (true, _) => tally.injected_errors += 1,
             (false, true) => tally.proxy_failures += 1,
@@ -161,6 +163,7 @@ fn count_answer(engine: &mut Engine, op: u32, now: u64) {
         interval.injected += 1;
         if let Some(rules) = &engine.ops[op].fault {
             tally.inject(rules);
+            tally::inject(&mut interval.rules, rules);
         }
     } else if by_proxy {
         tally.proxy_errors += 1;

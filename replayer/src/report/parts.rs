@@ -332,6 +332,12 @@ pub struct Second {
     pub injected: u64,
     pub p50: u64,
     pub p99: u64,
+    #[serde(default)]
+    pub planned: u64,
+    #[serde(default)]
+    pub p90: u64,
+    #[serde(default)]
+    pub lateness_p99: u64,
 }
 
 /// A threshold in a report.

@@ -30,6 +30,7 @@ impl Series {
             injected: interval.injected,
             p50: quantile(0.5),
             p99: quantile(0.99),
+            ..Second::default()
         };
         let slot = second.t_us / SECOND_US / self.width * self.width * SECOND_US;
         match self.seconds.last_mut() {

@@ -1,6 +1,10 @@
 //! What is measured: latencies, figures of a part of the traffic, of the streams, and of a second.
 
+use std::collections::BTreeMap;
+
 use hdrhistogram::Histogram;
+
+use super::Failure;
 
 use crate::limits;
 
@@ -71,6 +75,12 @@ pub(crate) struct Interval {
     /// Those of `failed` that were not answered.
     pub(crate) unanswered: u64,
     pub(crate) injected: u64,
+    /// How often each rule touched an answer; bounded as in [`super::Tally::inject`].
+    pub(crate) rules: BTreeMap<String, u64>,
+    /// Attempts without an answer, by [`Failure`].
+    pub(crate) unanswered_by: [u64; Failure::ALL.len()],
+    /// Answers of 429.
+    pub(crate) too_many: u64,
     /// Requests sent in each 10 ms of the second.
     pub(crate) bins: [u32; 100],
     pub(crate) response: Histogram<u64>,
@@ -167,6 +177,9 @@ impl Interval {
             failed: 0,
             unanswered: 0,
             injected: 0,
+            rules: BTreeMap::new(),
+            unanswered_by: [0; Failure::ALL.len()],
+            too_many: 0,
             bins: [0; 100],
             response: histogram(),
         }
@@ -179,6 +192,13 @@ impl Interval {
         self.failed += other.failed;
         self.unanswered += other.unanswered;
         self.injected += other.injected;
+        for (rule, count) in &other.rules {
+            *self.rules.entry(rule.clone()).or_default() += count;
+        }
+        for (sum, more) in self.unanswered_by.iter_mut().zip(&other.unanswered_by) {
+            *sum += more;
+        }
+        self.too_many += other.too_many;
         for (sum, more) in self.bins.iter_mut().zip(&other.bins) {
             *sum += more;
         }

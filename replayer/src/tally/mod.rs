@@ -123,6 +123,8 @@ pub(crate) struct Tally {
     pub(crate) cookies_refused: u64,
     /// Requests that the cap on the rate held back.
     pub(crate) held_back: u64,
+    /// How long the user paused the run, in microseconds.
+    pub(crate) paused_us: u64,
     /// Processor time of the engine's threads ([`crate::sys::thread_cpu_time`]), in microseconds.
     pub(crate) cpu_us: u64,
     pub(crate) unanswered: Vec<Unanswered>,
@@ -231,6 +233,7 @@ impl Tally {
             no_files: 0,
             cookies_refused: 0,
             held_back: 0,
+            paused_us: 0,
             cpu_us: 0,
             unanswered: Vec::new(),
             unanswered_lost: 0,
@@ -256,14 +259,7 @@ impl Tally {
 
     /// Counts the rules named by a `squall-fault` value.
     pub(crate) fn inject(&mut self, rules: &str) {
-        for rule in rules.split(',').map(str::trim).filter(|rule| !rule.is_empty()) {
-            if let Some(count) = self.injected.get_mut(rule) {
-                *count += 1;
-            } else {
-                let known = self.injected.len() < limits::RULES;
-                *self.injected.entry(if known { rule } else { "(other)" }.to_owned()).or_default() += 1;
-            }
-        }
+        inject(&mut self.injected, rules);
     }
 
     /// Remembers an attempt without an answer, up to `room` of them.
@@ -280,6 +276,7 @@ impl Tally {
         for (sum, more) in self.sums_with(&other) {
             *sum += more;
         }
+        self.paused_us = self.paused_us.max(other.paused_us);
         add_all(&mut self.failed, &other.failed);
         add_all(&mut self.never_sent, &other.never_sent);
         add_all(&mut self.status, &other.status);
@@ -342,6 +339,18 @@ impl Tally {
             (&mut self.cpu_us, other.cpu_us),
             (&mut self.unanswered_lost, other.unanswered_lost),
         ]
+    }
+}
+
+/// Counts the rules named by a `squall-fault` value, of a bounded number of rules.
+pub(crate) fn inject(counts: &mut BTreeMap<String, u64>, rules: &str) {
+    for rule in rules.split(',').map(str::trim).filter(|rule| !rule.is_empty()) {
+        if let Some(count) = counts.get_mut(rule) {
+            *count += 1;
+        } else {
+            let known = counts.len() < limits::RULES;
+            *counts.entry(if known { rule } else { "(other)" }.to_owned()).or_default() += 1;
+        }
     }
 }
 
