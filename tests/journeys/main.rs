@@ -34,6 +34,7 @@ mod streams;
 #[path = "../support/mod.rs"]
 mod support;
 mod tcp;
+mod terminal;
 mod timing;
 mod usage;
 mod variety;

@@ -91,6 +91,7 @@ impl Shared {
     }
 
     fn show(&self, mut terminal: Terminal<CrosstermBackend<Stderr>>) {
+        let _ = terminal.clear(); // what cannot be cleared cannot be drawn upon either
         while !self.is_over.load(Ordering::Relaxed) {
             let model = self.snapshot();
             if terminal.draw(|frame| draw::draw(frame, &model, draw::State::of(&self.stop))).is_err() {
