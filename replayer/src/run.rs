@@ -1,24 +1,25 @@
 //! One replay from its options to its report.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::admin::Admin;
 use crate::books::{Books, Facts};
 use crate::engine::{self, Job, Target};
 use crate::error::Error;
 use crate::guard::Guard;
-use crate::join::{self, Findings, Proxy};
+use crate::join::{self, Findings, Proxy, Watch};
 use crate::options::{self, AbortOn, Options, Speed};
 
 use crate::plan::Summary;
 use crate::population::shape::{Bins, Shape};
 use crate::prepare::Prepared;
 use crate::rehearsal::Advice;
+use crate::report::heat::HeatMap;
 use crate::report::series::Series;
 use crate::report::{Generator, PlanPart, Report, Rule, Second, Source, build};
 use crate::tally::{Failure, Interval, Tally};
-use crate::{rehearse, sys, verdict};
+use crate::{limits, rehearse, sys, verdict};
 
 /// What a replay tells while it goes on.
 #[derive(Clone, Debug)]
@@ -52,7 +53,8 @@ pub struct Kinds {
 impl Kinds {
     fn of(interval: &Interval) -> Kinds {
         let answers = interval.failed - interval.unanswered - interval.too_many;
-        let by_class = Failure::ALL.iter().map(|class| (class.name(), interval.unanswered_by[*class as usize]));
+        let by_class =
+            Failure::ALL.iter().map(|class| (class.name(), interval.unanswered_by[*class as usize]));
         let errors = [("5xx", answers), ("429", interval.too_many)].into_iter().chain(by_class);
         let injected = interval.rules.iter().map(|(rule, count)| (rule.clone(), *count));
         Kinds { errors: errors.filter(|(_, count)| *count > 0).collect(), injected: injected.collect() }
@@ -90,6 +92,7 @@ struct Pieces<'a> {
     elapsed: Duration,
     tally: Tally,
     series: Series,
+    heat: HeatMap,
     bins: Bins,
     findings: Findings,
     origin: Option<u64>,
@@ -145,9 +148,11 @@ pub fn replay(options: &Options, events: &mut dyn FnMut(Progress)) -> Result<Rep
         }
     };
     let cpu = sys::cpu_time().saturating_sub(cpu_before);
-    drop(watch);
+    let origin_of_time = Instant::now().checked_sub(outcome.elapsed).unwrap_or_else(Instant::now);
+    let seen = watch.map(Watch::end);
     let announced = proxy.is_some();
-    let findings = proxy.map_or_else(Findings::default, |proxy| proxy.find(&outcome.tally));
+    let mut findings = proxy.map_or_else(Findings::default, |proxy| proxy.find(&outcome.tally));
+    findings.faults = seen.and_then(|seen| seen.faults(origin_of_time, outcome.elapsed));
     let origin = match (&counter, before) {
         (Some(counter), Some(before)) => match count(counter) {
             Ok(after) => Some(after.saturating_sub(before)),
@@ -167,6 +172,7 @@ pub fn replay(options: &Options, events: &mut dyn FnMut(Progress)) -> Result<Rep
         elapsed: outcome.elapsed,
         tally: outcome.tally,
         series: seconds.series,
+        heat: seconds.heat,
         bins: seconds.bins,
         findings,
         origin,
@@ -182,6 +188,7 @@ pub fn replay(options: &Options, events: &mut dyn FnMut(Progress)) -> Result<Rep
 struct Seconds {
     guards: Vec<Guard>,
     series: Series,
+    heat: HeatMap,
     /// Requests sent in each 10 ms.
     bins: Bins,
     sent: u64,
@@ -192,12 +199,14 @@ impl Seconds {
     fn new(options: &Options, baseline: Option<&Report>, planned: u64) -> Seconds {
         let guard = |abort_on: &AbortOn| Guard::new(abort_on.clone(), baseline);
         let guards = options.abort_on.iter().map(guard).collect();
-        Seconds { guards, series: Series::new(), bins: Bins::default(), sent: 0, planned }
+        let (series, heat) = (Series::new(), HeatMap::new());
+        Seconds { guards, series, heat, bins: Bins::default(), sent: 0, planned }
     }
 
     fn push(&mut self, interval: &Interval, options: &Options, events: &mut dyn FnMut(Progress)) {
         self.sent += interval.sent;
         self.bins.add_second(interval.second, &interval.bins);
+        self.heat.push(interval);
         for guard in &mut self.guards {
             if let Some(reason) = guard.push(interval) {
                 options.stop.guard(reason);
@@ -339,6 +348,10 @@ impl Pieces<'_> {
             rules: self.rules(),
             guards: self.findings.books.guards.clone(),
             series: Vec::new(),
+            series_step_us: 0,
+            heat: std::mem::replace(&mut self.heat, HeatMap::new()).into_heat(),
+            funnel: build::funnel(&self.prepared.plan.routes, &self.tally),
+            faults: self.findings.faults.take(),
             books,
             thresholds: Vec::new(),
             generator,
@@ -346,7 +359,7 @@ impl Pieces<'_> {
         report.thresholds = build::thresholds(&self.options.thresholds, &report, self.baseline.as_ref());
         let missed = verdict::missed_targets(&report.rules);
         let found = verdict::judge(&report, &missed, self.options.stop.cause().as_ref());
-        report.series = self.series.into_entries();
+        (report.series, report.series_step_us) = self.series.into_entries();
         report.verdict = found.word.to_owned();
         report.exit_code = found.code;
         report.reason = found.reason;
@@ -437,18 +450,22 @@ impl Pieces<'_> {
 
     fn generator(&mut self, latency: &crate::report::LatencyPart) -> Generator {
         let tally = &self.tally;
+        let paced = self.prepared.plan.speed != Speed::Max;
         let available = self.elapsed.as_micros() as f64 * self.prepared.threads as f64;
         let mut generator = Generator {
             rss_peak: sys::peak_memory(),
             cpu_us: self.cpu.as_micros() as u64,
             cpu_share: if available > 0.0 { tally.cpu_us as f64 / available } else { 0.0 },
+            cores: std::thread::available_parallelism().map_or(0, std::num::NonZero::get) as u64,
+            late: build::later_than(&tally.latencies.lateness, limits::LATENESS_FLOOR),
+            late_us: limits::LATENESS_FLOOR.as_micros() as u64,
+            drift_us_per_s: if paced { self.series.drift() } else { None },
             sockets_peak: tally.conns_peak,
             threads: self.prepared.threads as u64,
             held_back: tally.held_back,
             degraded: Vec::new(),
             notes: std::mem::take(&mut self.notes),
         };
-        let paced = self.prepared.plan.speed != Speed::Max;
         if paced {
             generator.degraded.extend(verdict::late(&latency.lateness, &latency.response));
             generator.degraded.extend(verdict::saturated(generator.cpu_share, &latency.lateness));
@@ -464,7 +481,10 @@ impl Pieces<'_> {
             }
         };
         let paused_ms = tally.paused_us / 1000;
-        note(paused_ms, "ms the run was paused: the rest of it lies later by as long, the windows of the rules do not");
+        note(
+            paused_ms,
+            "ms the run was paused: the rest of it lies later by as long, the windows of the rules do not",
+        );
         note(tally.held_back, "requests were held back by --max-rate");
         note(tally.no_http2, "connections failed because the target does not speak HTTP/2: use --http1");
         note(tally.cookies_refused, "cookies found no room in their clone's jar");

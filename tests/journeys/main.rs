@@ -9,6 +9,7 @@ mod auditing;
 mod bad_inputs;
 mod calling_off;
 mod company;
+mod course;
 mod demo;
 mod edges;
 mod faults;

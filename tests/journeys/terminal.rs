@@ -81,7 +81,9 @@ fn a_screen_tells_of_the_run_and_its_keys_pause_and_stop_it() {
     let (folder, server) = (TempDir::new().unwrap(), Server::plain());
     let args = ["--target", &server.url(), "--no-rehearsal"];
     let mut terminal = Terminal::run(&long(folder.path()), &args, (80, 24));
-    let all = ["running", "sessions", "alive", "latency", "lateness", "errors", "injected", "p99", "left", "planned"];
+    let all = [
+        "running", "sessions", "alive", "latency", "lateness", "errors", "injected", "p99", "left", "planned",
+    ];
     let text = terminal.shows(&all);
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     terminal.shows(&["of 6,000", "last 2 s"]);

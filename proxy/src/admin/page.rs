@@ -13,7 +13,9 @@ pub(super) fn part<B>(request: &Request<B>) -> Option<Answer> {
     }
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let (kind, text) = match request.uri().path() {
-        "/" if accept.is_some_and(|accept| accept.contains("text/html")) => ("text/html; charset=utf-8", INDEX),
+        "/" if accept.is_some_and(|accept| accept.contains("text/html")) => {
+            ("text/html; charset=utf-8", INDEX)
+        }
         "/page.css" => ("text/css; charset=utf-8", STYLE),
         "/page.js" => ("text/javascript; charset=utf-8", SCRIPT),
         _ => return None,

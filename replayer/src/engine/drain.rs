@@ -11,9 +11,7 @@ impl Engine {
     /// Looks for timeouts and wishes to stop, and tells finished seconds.
     pub(crate) fn sweep(&mut self, now: u64) {
         self.next_sweep_ns = now + limits::SWEEP.as_nanos() as u64;
-        while now / SECOND_NS > self.interval.second {
-            self.tell_second();
-        }
+        self.begin_second(now / SECOND_NS);
         self.obey(now);
         self.time_out(now);
         self.after_event();

@@ -335,6 +335,13 @@ impl Engine {
         self.tally.never_sent[why as usize] += count;
     }
 
+    /// Tells what happened up to a second that has begun: the sweep that would tell it comes up to 50 ms after its end.
+    pub(crate) fn begin_second(&mut self, second: u64) {
+        while self.interval.second < second {
+            self.tell_second();
+        }
+    }
+
     /// Tells the coordinator what happened in the second that ends.
     pub(crate) fn tell_second(&mut self) {
         let next = Interval::new(self.interval.second + 1);

@@ -185,6 +185,8 @@ impl Engine {
                 self.wake_by(due_ns);
                 return;
             }
+            self.note_due(due_ns);
+            let record = &self.sessions[session];
             // What held it up may hold up the steps after it as well: that is nobody's lateness but the server's.
             let ready_ns = record.due_ns.max(due_ns);
             if ready_ns > due_ns {
@@ -290,7 +292,9 @@ impl Engine {
             return;
         }
         match what {
-            Act::Retry if self.paused_since.is_some() => self.later(op, now + limits::SWEEP.as_nanos() as u64, what),
+            Act::Retry if self.paused_since.is_some() => {
+                self.later(op, now + limits::SWEEP.as_nanos() as u64, what)
+            }
             Act::Retry => {
                 self.ops[op].waiting_ns = due_ns;
                 self.dispatch(op, now);
@@ -368,12 +372,36 @@ impl Engine {
 
     /// Gives up the steps of a session that were not released.
     pub(crate) fn cut_session(&mut self, session: u32, why: Why) {
+        self.note_overdue(session);
         let record = &mut self.sessions[session];
         let steps = self.job.plan.program(record.program).len();
         let left = steps - record.next;
         record.next = steps;
         record.cut |= left > 0;
         self.never(why, u64::from(left));
+    }
+
+    /// Counts a request whose time has come.
+    fn note_due(&mut self, due_ns: u64) {
+        self.begin_second(due_ns / SECOND_NS);
+        self.interval.note_due(due_ns / SECOND_NS);
+    }
+
+    /// Counts the steps of a session whose time came while they waited for one before them.
+    fn note_overdue(&mut self, session: u32) {
+        let (record, now) = (&self.sessions[session], self.now());
+        let (program, start_ns) = (self.job.plan.program(record.program), record.start_ns);
+        if !self.fully_paced() {
+            return;
+        }
+        let end_ns = self.duration_ns.min(now);
+        for step in record.next..program.len() {
+            let due_ns = start_ns.wrapping_add(self.job.plan.due_ns(program.step(step).offset_us()));
+            if end_ns <= due_ns {
+                return;
+            }
+            self.interval.note_due(due_ns / SECOND_NS);
+        }
     }
 
     /// Gives up all sessions that have not started.
@@ -404,3 +432,5 @@ impl Engine {
         record.next >= self.job.plan.program(record.program).len()
     }
 }
+
+const SECOND_NS: u64 = 1_000_000_000;

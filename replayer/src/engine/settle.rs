@@ -106,6 +106,7 @@ pub(crate) fn failed(engine: &mut Engine, op: u32, failure: Failure, now: u64) {
     let room = limits::UNANSWERED / engine.job.threads;
     engine.tally.unanswered(unanswered, room);
     if !engine.reconnects(op, now) && !engine.try_again(op, Outcome::Failure(failure), now) {
+        engine.step_over(op, false);
         engine.op_ended(op, now);
     }
 }
@@ -122,6 +123,9 @@ pub(crate) fn answered(engine: &mut Engine, op: u32, now: u64) {
         return;
     }
     measure(engine, op, now);
+    let record = &engine.ops[op];
+    let well = !record.grpc_failed && !tally::is_error(record.status);
+    engine.step_over(op, well);
     engine.op_ended(op, now);
 }
 
@@ -141,6 +145,7 @@ fn count_answer(engine: &mut Engine, op: u32, now: u64) {
     tally.status[usize::from(status).min(999)] += 1;
     let interval = &mut engine.interval;
     interval.answered += 1;
+    interval.note_status(status);
     let is_error = tally::is_error(status) || grpc_failed;
     if warms_up {
         tally.warmup.answered += 1;
@@ -319,6 +324,14 @@ impl Engine {
             self.dispatch(op, now);
         } else {
             self.later(op, ready_ns, Act::Retry);
+        }
+    }
+
+    /// The last attempt of a step has ended. The second of a double submit is nobody's step.
+    fn step_over(&mut self, op: u32, well: bool) {
+        let record = &self.ops[op];
+        if !record.is_double {
+            self.tally.funnel.end(record.step, well);
         }
     }
 

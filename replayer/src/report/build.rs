@@ -1,14 +1,15 @@
 //! From what was counted to what is reported.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use base64::Engine as _;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 
 use crate::report::{
-    Cohort, ConnectionsPart, Failures, Latency, LatencyPart, Report, Requests, Route, Sessions, StreamsPart,
-    Threshold, WarmupPart,
+    Cohort, ConnectionsPart, Failures, FunnelStep, Latency, LatencyPart, Report, Requests, Route, Sessions,
+    StreamsPart, Threshold, WarmupPart,
 };
 use crate::tally::{Failure, RouteTally, Tally, Warmup, Why};
 
@@ -143,6 +144,24 @@ pub(crate) fn cohorts(names: &[String], tally: &Tally) -> Vec<Cohort> {
     let mut cohorts: Vec<Cohort> = all.filter(|(_, figures)| figures.requests > 0).map(cohort).collect();
     sort_cohorts(&mut cohorts);
     cohorts
+}
+
+/// How far sessions got.
+pub(crate) fn funnel(routes: &[String], tally: &Tally) -> Vec<FunnelStep> {
+    let steps = (0..).zip(tally.funnel.steps()).map(|(place, step)| FunnelStep {
+        step: place,
+        route: step.route().and_then(|route| routes.get(route)).cloned().unwrap_or_default(),
+        reached: step.reached,
+        completed: step.completed,
+        failed: step.failed,
+    });
+    steps.collect()
+}
+
+/// How many values lie above a time, to the precision of the histogram.
+pub(crate) fn later_than(all: &Histogram<u64>, time: Duration) -> u64 {
+    let bound = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    all.len() - all.count_between(0, bound.min(all.high()))
 }
 
 /// Most requests first.

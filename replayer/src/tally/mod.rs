@@ -7,9 +7,13 @@ use captures::opset::OpSet;
 use crate::limits;
 use crate::population::shape::Sample;
 
+mod funnel;
+mod interval;
 mod measures;
 
-pub(crate) use measures::{Interval, Latencies, RouteTally, StreamTally, histogram};
+pub(crate) use funnel::FunnelTally;
+pub(crate) use interval::Interval;
+pub(crate) use measures::{Latencies, RouteTally, StreamTally, histogram};
 
 /// Why an attempt got no complete answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +141,7 @@ pub(crate) struct Tally {
     /// One for each source capture; see [`Tally::with_cohorts`].
     pub(crate) cohorts: Vec<RouteTally>,
     pub(crate) streams: StreamTally,
+    pub(crate) funnel: FunnelTally,
     pub(crate) ops: Option<OpSet>,
     /// What came back in a rehearsal, in the order in which it came.
     pub(crate) heard: Vec<Heard>,
@@ -242,6 +247,7 @@ impl Tally {
             routes: (0..routes).map(|_| RouteTally::new()).collect(),
             cohorts: Vec::new(),
             streams: StreamTally::new(),
+            funnel: FunnelTally::new(routes),
             ops: count_ops.then(OpSet::new),
             heard: Vec::new(),
         }
@@ -294,6 +300,7 @@ impl Tally {
             cohort.merge(more);
         }
         self.streams.merge(&other.streams);
+        self.funnel.merge(&other.funnel);
         if let (Some(ops), Some(more)) = (&mut self.ops, &other.ops) {
             ops.merge(more);
         }

@@ -50,7 +50,11 @@ fn the_rest_of_a_paced_run_lies_later() {
     assert!(report.books.balanced && report.requests.never_sent.values().all(|count| *count == 0));
     let said = report.generator.notes.join("\n");
     assert!(said.contains("paused"), "{said}");
-    assert!(report.latency.response.p50 < 500_000, "a pause is nobody's latency: {:?}", report.latency.response.p50);
+    assert!(
+        report.latency.response.p50 < 500_000,
+        "a pause is nobody's latency: {:?}",
+        report.latency.response.p50
+    );
     assert!(report.latency.lateness.p50 < 500_000, "nor is it lateness: {:?}", report.latency.lateness.p50);
     assert!(2_900_000 <= report.elapsed_us, "two seconds of plan and one of pause: {}", report.elapsed_us);
 }

@@ -100,7 +100,10 @@ fn draw_figures(frame: &mut Frame<'_>, area: Rect, model: &Model) {
     let lines = vec![
         pair(
             ("time", format!("{}{left}", clock(elapsed))),
-            ("sessions", format!("{} alive{}", number(now.active), model.sessions.map_or_else(String::new, of_plan))),
+            (
+                "sessions",
+                format!("{} alive{}", number(now.active), model.sessions.map_or_else(String::new, of_plan)),
+            ),
         ),
         pair(
             ("rate", format!("{}/s{}", number(now.sent), planned(&now))),
@@ -140,7 +143,14 @@ fn draw_curves(frame: &mut Frame<'_>, area: Rect, model: &Model) {
         if side_by_side { Layout::horizontal(halves) } else { Layout::vertical(halves) }.areas(area);
     let per_second = |count: u64| format!("{}/s", number(count));
     draw_curve(frame, rate, model, ("requests sent", Color::Cyan), |second| second.sent, per_second);
-    draw_curve(frame, latency, model, ("latency, p99 of each second", Color::Magenta), |second| second.p99, time);
+    draw_curve(
+        frame,
+        latency,
+        model,
+        ("latency, p99 of each second", Color::Magenta),
+        |second| second.p99,
+        time,
+    );
 }
 
 /// The last seconds as a curve under a title with its largest value.
@@ -156,7 +166,11 @@ fn draw_curve(
     let values: Vec<u64> = model.seconds.iter().skip(model.seconds.len() - shown).map(value).collect();
     let most = values.iter().copied().max().unwrap_or(0);
     let title = format!("{title}, last {shown} s, top {}", words(most));
-    let block = Block::new().borders(Borders::TOP).title(title).border_style(Color::DarkGray).title_style(Color::Reset);
+    let block = Block::new()
+        .borders(Borders::TOP)
+        .title(title)
+        .border_style(Color::DarkGray)
+        .title_style(Color::Reset);
     frame.render_widget(Sparkline::default().block(block).data(&values).max(most.max(1)).style(color), area);
 }
 
@@ -166,7 +180,11 @@ fn draw_table<'a>(
     (title, nothing): (&'a str, &'a str),
     figures: impl Iterator<Item = (&'a str, Figure)>,
 ) {
-    let block = Block::new().borders(Borders::TOP).title(title).border_style(Color::DarkGray).title_style(Color::Reset);
+    let block = Block::new()
+        .borders(Borders::TOP)
+        .title(title)
+        .border_style(Color::DarkGray)
+        .title_style(Color::Reset);
     let mut figures: Vec<_> = figures.collect();
     if figures.is_empty() {
         return frame.render_widget(Paragraph::new(nothing).style(Color::DarkGray).block(block), area);
@@ -177,7 +195,11 @@ fn draw_table<'a>(
     let kept = if rest > 0 { room.saturating_sub(1) } else { figures.len() };
     let row = |name: String, figure: Figure| {
         let cell = |text: String| Line::from(text).alignment(Alignment::Right);
-        Row::new(vec![Line::from(name), cell(number(figure.total)), cell(format!("{}/s", number(figure.now)))])
+        Row::new(vec![
+            Line::from(name),
+            cell(number(figure.total)),
+            cell(format!("{}/s", number(figure.now))),
+        ])
     };
     let mut rows: Vec<Row<'_>> =
         figures[..kept].iter().map(|(name, figure)| row((*name).to_owned(), *figure)).collect();
@@ -196,7 +218,10 @@ fn draw_keys(frame: &mut Frame<'_>, area: Rect, state: State) {
     let pause = if state == State::Paused { "go on" } else { "pause" };
     let keys = [("p", pause), ("q", "stop: no new requests"), ("Q", "stop at once")];
     let spans = keys.iter().flat_map(|(key, what)| {
-        [Span::styled(format!(" {key} "), Style::new().add_modifier(Modifier::REVERSED)), Span::raw(format!(" {what}  "))]
+        [
+            Span::styled(format!(" {key} "), Style::new().add_modifier(Modifier::REVERSED)),
+            Span::raw(format!(" {what}  ")),
+        ]
     });
     frame.render_widget(Paragraph::new(Line::from(spans.collect::<Vec<_>>())), area);
 }

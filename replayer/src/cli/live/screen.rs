@@ -118,7 +118,9 @@ impl Shared {
         match key.code {
             KeyCode::Char('c') if with_control => self.stop.interrupt(),
             KeyCode::Char('p' | ' ') => self.stop.pause(!self.stop.is_paused()),
-            KeyCode::Char('q') if draw::State::of(&self.stop) != draw::State::Stopping => self.stop.interrupt(),
+            KeyCode::Char('q') if draw::State::of(&self.stop) != draw::State::Stopping => {
+                self.stop.interrupt()
+            }
             KeyCode::Char('Q') => {
                 self.stop.interrupt();
                 self.stop.interrupt();
