@@ -214,7 +214,9 @@ impl Seconds {
         }
         let (sent, planned) = (self.sent, self.planned);
         let kinds = Kinds::of(interval);
-        events(Progress::Second { second: self.series.push(interval), kinds, sent, planned });
+        let due = interval.due.iter().map(|count| u64::from(*count)).sum();
+        let second = Second { planned: due, ..self.series.push(interval) };
+        events(Progress::Second { second, kinds, sent, planned });
     }
 }
 

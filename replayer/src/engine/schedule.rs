@@ -293,7 +293,7 @@ impl Engine {
         }
         match what {
             Act::Retry if self.paused_since.is_some() => {
-                self.later(op, now + limits::SWEEP.as_nanos() as u64, what)
+                self.later(op, now + limits::SWEEP.as_nanos() as u64, what);
             }
             Act::Retry => {
                 self.ops[op].waiting_ns = due_ns;

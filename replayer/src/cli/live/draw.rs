@@ -141,27 +141,26 @@ fn draw_curves(frame: &mut Frame<'_>, area: Rect, model: &Model) {
     let halves = [Constraint::Fill(1), Constraint::Fill(1)];
     let [rate, latency] =
         if side_by_side { Layout::horizontal(halves) } else { Layout::vertical(halves) }.areas(area);
-    let per_second = |count: u64| format!("{}/s", number(count));
-    draw_curve(frame, rate, model, ("requests sent", Color::Cyan), |second| second.sent, per_second);
-    draw_curve(
-        frame,
-        latency,
-        model,
-        ("latency, p99 of each second", Color::Magenta),
-        |second| second.p99,
-        time,
-    );
+    let per_second = |count| format!("{}/s", number(count));
+    let sent =
+        Curve { title: "requests sent", color: Color::Cyan, value: |second| second.sent, words: per_second };
+    draw_curve(frame, rate, model, &sent);
+    let title = "latency, p99 of each second";
+    let p99 = Curve { title, color: Color::Magenta, value: |second| second.p99, words: time };
+    draw_curve(frame, latency, model, &p99);
+}
+
+/// What a curve shows, and how its values are written.
+struct Curve {
+    title: &'static str,
+    color: Color,
+    value: fn(&Second) -> u64,
+    words: fn(u64) -> String,
 }
 
 /// The last seconds as a curve under a title with its largest value.
-fn draw_curve(
-    frame: &mut Frame<'_>,
-    area: Rect,
-    model: &Model,
-    (title, color): (&str, Color),
-    value: impl Fn(&Second) -> u64,
-    words: impl Fn(u64) -> String,
-) {
+fn draw_curve(frame: &mut Frame<'_>, area: Rect, model: &Model, curve: &Curve) {
+    let &Curve { title, color, value, words } = curve;
     let shown = model.seconds.len().min(usize::from(area.width));
     let values: Vec<u64> = model.seconds.iter().skip(model.seconds.len() - shown).map(value).collect();
     let most = values.iter().copied().max().unwrap_or(0);

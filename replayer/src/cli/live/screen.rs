@@ -119,7 +119,7 @@ impl Shared {
             KeyCode::Char('c') if with_control => self.stop.interrupt(),
             KeyCode::Char('p' | ' ') => self.stop.pause(!self.stop.is_paused()),
             KeyCode::Char('q') if draw::State::of(&self.stop) != draw::State::Stopping => {
-                self.stop.interrupt()
+                self.stop.interrupt();
             }
             KeyCode::Char('Q') => {
                 self.stop.interrupt();
