@@ -29,9 +29,9 @@ pub(super) fn part<B>(request: &Request<B>) -> Option<Answer> {
     Some(answer)
 }
 
-const INDEX: &str = include_str!("page/index.html");
-const STYLE: &str = include_str!("page/page.css");
-const SCRIPT: &str = include_str!("page/page.js");
+const INDEX: &str = include_str!("index.html");
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
 /// Nothing from elsewhere, and in nobody's frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'";
