@@ -9,7 +9,7 @@ use fault_rules::Rule;
 use url::{Host, Url};
 
 use crate::limits::Limits;
-use crate::recorder::Rotation;
+use crate::recorder::{RecordBodies, Rotation};
 use crate::{Error, TcpEdgeConfig, Token};
 
 /// Everything `squall proxy` needs to know. Build one with [`Config::new`] and fill in the rest.
@@ -31,7 +31,9 @@ pub struct Config {
     pub blocks: Options,
     /// Record replayed traffic too.
     pub record_replays: bool,
-    /// Request bodies are kept, for the recording and for storms, up to this many bytes; WebSocket messages of a client are
+    /// What is recorded of bodies.
+    pub record_bodies: RecordBodies,
+    /// Where [`Config::record_bodies`] leaves a size open it is this, in bytes. Request bodies are kept for storms up to it; WebSocket messages of a client are
     /// kept whole up to this size, of one socket eight times as much and at most 16 MiB.
     pub body_limit: usize,
     /// Key of the pseudonyms that secrets become; never written anywhere. Random unless two captures must share them.
@@ -147,6 +149,7 @@ impl Config {
             rotation: Rotation::default(),
             blocks: Options::default(),
             record_replays: false,
+            record_bodies: RecordBodies::default(),
             body_limit: 1 << 20,
             redaction_key: random_key(),
             rules: None,

@@ -197,11 +197,15 @@ impl ProxyHttp for Service {
         &self,
         _: &mut Session,
         body: &mut Option<Bytes>,
-        _: bool,
+        end: bool,
         ctx: &mut Exchange,
     ) -> Result<Option<Duration>> {
-        if let (Some(open), Some(chunk)) = (ctx.get(), body) {
+        let Some(open) = ctx.get() else { return Ok(None) };
+        if let Some(chunk) = body {
             open.note_answer_body(chunk);
+        }
+        if end {
+            open.answer.end();
         }
         Ok(None)
     }

@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::faults::copies::Copies;
 use crate::hooks::{HookBooks, Hooks};
 use crate::ledger::{self, Ledger};
-use crate::recorder::{self, EdgeName, Recorder, Setup};
+use crate::recorder::{self, EdgeName, Kept, Recorder, Setup};
 use crate::rules::{GuardBooks, Policy, RuleFile, Rules, Source, Watching, join};
 use crate::serve::Server;
 use crate::service::Service;
@@ -388,6 +388,7 @@ fn capture_setup(config: &Config, edges: &[Edge], admin: SocketAddr) -> Option<S
         edges: names.collect(),
         options: config.blocks.clone(),
         rotation: config.rotation,
+        bodies: Kept::of(config),
     })
 }
 

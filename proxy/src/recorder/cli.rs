@@ -6,6 +6,7 @@ use std::time::Duration;
 use captures::header::Options;
 
 use super::Rotation;
+use super::policy::{RecordBodies, body_limit};
 use crate::Config;
 use crate::cli::{bytes, duration};
 
@@ -19,7 +20,13 @@ pub(crate) struct RecordingArgs {
     /// Record replayed traffic as well.
     #[arg(long, requires = "record")]
     record_replays: bool,
-    /// Request bodies and WebSocket messages are recorded up to this size.
+    /// Bodies of requests and of answers: none (their length), digest (length and hash), head:SIZE (the first bytes),
+    /// full:SIZE (all of it; of a larger one length and hash). With full all headers of answers are recorded, else those
+    /// that a replay may need. Links from answers to later requests are found in what is recorded.
+    #[arg(long, value_name = "[request=POLICY,][response=POLICY]", default_value_t, requires = "record")]
+    record_bodies: RecordBodies,
+    /// The size where --record-bodies leaves it open. WebSocket messages of clients are recorded, and requests kept for
+    /// rules that send them again, up to this size too.
     #[arg(long, value_name = "SIZE", default_value = "1MB", value_parser = body_limit)]
     body_limit: usize,
     /// Begin the next file (capture-0001.zst, …) when one is this large. SIGUSR2 begins it at once.
@@ -48,6 +55,7 @@ impl RecordingArgs {
     pub(crate) fn apply(self, config: &mut Config) {
         config.record = self.record;
         config.record_replays = self.record_replays;
+        config.record_bodies = self.record_bodies;
         config.body_limit = self.body_limit;
         config.rotation = Rotation { size: self.rotate_size, age: self.rotate_time, ring: self.ring };
         config.blocks = Options {
@@ -66,14 +74,6 @@ fn file_size(text: &str) -> Result<u64, String> {
         size => Ok(size as u64),
     }
 }
-
-fn body_limit(text: &str) -> Result<usize, String> {
-    let size = bytes(text)?;
-    if size <= MAX_BODY_LIMIT { Ok(size) } else { Err("at most 16MB".to_owned()) }
-}
-
-/// Bodies wait in memory until they are written.
-const MAX_BODY_LIMIT: usize = 16_000_000;
 
 #[cfg(test)]
 mod tests {

@@ -11,7 +11,7 @@ use captures::{Redactor, Writer};
 use super::convert::{self, EdgeName};
 use super::files::Files;
 use super::queued::Queued;
-use super::{Message, State};
+use super::{Kept, Message, State};
 use crate::books::{Scope, bump};
 use crate::sync::lock;
 use crate::time::wall_us;
@@ -26,6 +26,7 @@ pub(super) struct Work {
     redactor: Redactor,
     state: Arc<State>,
     edges: Vec<EdgeName>,
+    kept: Kept,
     /// Exchanges in the writer's open block, which a failed write takes with it: by scope and edge.
     open: Vec<(Arc<Scope>, usize, u64)>,
     turned_away_noted: u64,
@@ -36,10 +37,11 @@ impl Work {
         (files, writer): (Files, Writer),
         redactor: Redactor,
         state: Arc<State>,
-        edges: Vec<EdgeName>,
+        (edges, kept): (Vec<EdgeName>, Kept),
     ) -> Work {
         let (looked, adrift) = (Instant::now(), false);
-        Work { files, writer, looked, adrift, redactor, state, edges, open: Vec::new(), turned_away_noted: 0 }
+        let open = Vec::new();
+        Work { files, writer, looked, adrift, redactor, state, edges, kept, open, turned_away_noted: 0 }
     }
 
     /// Writes until told to stop, then closes the capture.
@@ -141,7 +143,7 @@ impl Work {
         if self.adrift {
             return queued.shed("io");
         }
-        let Some(mut exchange) = convert::exchange(&queued.item, &self.edges) else {
+        let Some(mut exchange) = convert::exchange(&queued.item, &self.edges, self.kept) else {
             return queued.shed("header");
         };
         self.redactor.exchange(&mut exchange);
@@ -156,6 +158,7 @@ impl Work {
             queued.shed("too_large");
         } else {
             scopes.iter().for_each(|scope| self.opened(scope, edge));
+            self.state.bodies.note(&queued.item, &exchange, self.kept);
             queued.recorded();
         }
         self.settle(before, pushed);

@@ -6,6 +6,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod bodies;
 mod books;
 mod chaos;
 mod copies;
