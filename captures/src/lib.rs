@@ -6,6 +6,7 @@
 
 mod block;
 pub mod body;
+pub mod canary;
 pub mod compact;
 mod compress;
 pub mod damage;

@@ -272,7 +272,7 @@ fn a_policy_adds_names_patterns_and_paths_and_allows_names() {
     let mut exchange = exchange(
         "/o/ACME-123456?customer-number=c17&theme=dark",
         &[
-            ("Cookie", "theme=0123456789abcdef; sid=0123456789abcdef"),
+            ("Cookie", "theme=solarized-dark-2026; sid=0123456789abcdef"),
             ("X-Api-Token", "open"),
             ("Content-Type", "application/json"),
         ],
@@ -291,7 +291,7 @@ fn a_policy_adds_names_patterns_and_paths_and_allows_names() {
     );
     assert!(request.target.ends_with("&theme=dark"));
     let cookie = request.headers.get_str("cookie").expect("kept");
-    assert!(cookie.starts_with("theme=0123456789abcdef; sid=squall_"), "{cookie}");
+    assert!(cookie.starts_with("theme=solarized-dark-2026; sid=squall_"), "{cookie}");
     assert_eq!(request.headers.get_str("x-api-token"), Some("open"));
     let text = body(&exchange);
     assert!(

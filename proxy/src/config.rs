@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use captures::header::Options;
+use captures::redact::Policy;
 use fault_rules::Rule;
 use url::{Host, Url};
 
@@ -36,6 +37,8 @@ pub struct Config {
     /// Where [`Config::record_bodies`] leaves a size open it is this, in bytes. Request bodies are kept for storms up to it; WebSocket messages of a client are
     /// kept whole up to this size, of one socket eight times as much and at most 16 MiB.
     pub body_limit: usize,
+    /// What is redacted; `None` records secrets as they are.
+    pub redaction: Option<Policy>,
     /// Key of the pseudonyms that secrets become; never written anywhere. Random unless two captures must share them.
     pub redaction_key: [u8; 32],
     /// Rule file.
@@ -151,6 +154,7 @@ impl Config {
             record_replays: false,
             record_bodies: RecordBodies::default(),
             body_limit: 1 << 20,
+            redaction: Some(Policy::default()),
             redaction_key: random_key(),
             rules: None,
             inline_rules: Vec::new(),

@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use captures::Redactor;
 use captures::header::{EdgeInfo, FileHeader};
 use pingora_core::connectors::ConnectorOptions;
 use pingora_core::connectors::http::Connector;
@@ -378,13 +379,15 @@ fn capture_setup(config: &Config, edges: &[Edge], admin: SocketAddr) -> Option<S
         admin_url: Some(format!("http://{}", reachable(admin))),
     };
     let mut header = FileHeader::new("proxy", crate::time::wall_us());
-    header.redaction = captures::redact::POLICY.to_owned();
+    if let Some(policy) = &config.redaction {
+        policy.name().clone_into(&mut header.redaction);
+    }
     header.edges = edges.iter().map(info).collect();
     let names = edges.iter().map(|edge| EdgeName { name: edge.name.to_string(), scheme: scheme(edge) });
     Some(Setup {
         path,
         header,
-        key: config.redaction_key,
+        redactor: config.redaction.clone().map(|policy| Redactor::with(config.redaction_key, policy)),
         edges: names.collect(),
         options: config.blocks.clone(),
         rotation: config.rotation,

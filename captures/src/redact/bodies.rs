@@ -120,7 +120,7 @@ pub(super) fn header(headers: &Headers, name: &str) -> String {
 }
 
 /// Undoes content codings, which stand in the order in which they were applied; `None` as [`decode`].
-fn decode_all(codings: &str, data: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn decode_all(codings: &str, data: &[u8]) -> Option<Vec<u8>> {
     codings.rsplit(',').try_fold(data.to_vec(), |data, coding| match coding.trim() {
         "identity" | "" => Some(data),
         coding => decode(coding, &data),

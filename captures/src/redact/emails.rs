@@ -8,7 +8,8 @@ use super::pseudonym::{Key, is_text_pseudonym};
 pub(super) fn around(text: &[u8], from: usize, at: usize) -> Option<Range<usize>> {
     let local = text[from..at].iter().rev().take_while(|byte| is_local(**byte)).count();
     let mut start = at - local.min(MAX_LOCAL);
-    start += text[start..at].iter().take_while(|byte| matches!(byte, b'.' | b'-' | b'+' | 0x80..=0xbf)).count();
+    start +=
+        text[start..at].iter().take_while(|byte| matches!(byte, b'.' | b'-' | b'+' | 0x80..=0xbf)).count();
     let domain = &text[at + 1..];
     let mut len = domain.iter().take_while(|byte| is_domain(**byte)).count().min(MAX_DOMAIN);
     len -= domain[..len].iter().rev().take_while(|byte| !byte.is_ascii_alphanumeric()).count();

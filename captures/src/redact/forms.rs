@@ -106,7 +106,7 @@ pub(super) fn split_pair(field: &[u8]) -> (&[u8], Option<&[u8]>) {
 }
 
 /// Undoes percent-encoding; what is not well encoded stays.
-pub(super) fn percent_decode(text: &[u8]) -> Vec<u8> {
+pub(crate) fn percent_decode(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((byte, tail)) = rest.split_first() {
@@ -127,7 +127,7 @@ fn form_decode(text: &[u8]) -> Vec<u8> {
 }
 
 /// Encodes all but the unreserved characters.
-pub(super) fn percent_encode(text: &[u8]) -> Vec<u8> {
+pub(crate) fn percent_encode(text: &[u8]) -> Vec<u8> {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let mut out = Vec::with_capacity(text.len() * 2);
     for byte in text {

@@ -28,6 +28,10 @@ mod text;
 mod urls;
 
 use crate::{Exchange, Headers};
+pub(crate) use bodies::decode_all;
+pub(crate) use forms::percent_decode;
+#[cfg(test)]
+pub(crate) use forms::percent_encode;
 pub use policy::{Policy, PolicyError};
 use pseudonym::Key;
 pub(crate) use pseudonym::is_text_pseudonym;

@@ -11,12 +11,14 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
+use std::path::Path as FilePath;
 
 use regex::bytes::Regex;
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::names;
+use crate::error::Error;
 
 /// What is redacted.
 #[derive(Clone, Debug)]
@@ -131,6 +133,15 @@ impl Policy {
             cards: raw.cards,
             name: format!("{}+{:08x}", super::POLICY, crc32c::crc32c(text.as_bytes())),
         })
+    }
+
+    /// Reads a policy from a file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or the first mistake in it, with its place.
+    pub fn read(path: &FilePath) -> Result<Policy, Error> {
+        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        Policy::parse(&text).map_err(|error| Error::Invalid(format!("{}: {error}", path.display())))
     }
 
     /// Its name in the head of a capture; that of a policy of the user's has a check sum of its text behind a `+`.

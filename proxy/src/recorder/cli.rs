@@ -1,9 +1,11 @@
 //! The flags of `squall proxy` that are about recording.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::bail;
 use captures::header::Options;
+use captures::redact::Policy;
 
 use super::Rotation;
 use super::policy::{RecordBodies, body_limit};
@@ -29,6 +31,17 @@ pub(crate) struct RecordingArgs {
     /// rules that send them again, up to this size too.
     #[arg(long, value_name = "SIZE", default_value = "1MB", value_parser = body_limit)]
     body_limit: usize,
+    /// Redact what this TOML file names beside what always is: names, patterns, json; and not what it names as allow
+    /// (captures/FORMAT.md has the keys).
+    #[arg(long, value_name = "FILE", requires = "record", value_parser = policy)]
+    redact: Option<Policy>,
+    /// Write passwords, tokens, cookies, cards and addresses as they are. Without it they are replaced by pseudonyms under a
+    /// key that is never written (SQUALL_REDACTION_KEY, else random).
+    #[arg(long, requires = "record", conflicts_with = "redact")]
+    record_secrets: bool,
+    /// Refused: what it would do is spelled out.
+    #[arg(long, hide = true)]
+    no_redaction: bool,
     /// Begin the next file (capture-0001.zst, …) when one is this large. SIGUSR2 begins it at once.
     #[arg(long, value_name = "SIZE", requires = "record", value_parser = file_size)]
     rotate_size: Option<u64>,
@@ -52,7 +65,16 @@ pub(crate) struct RecordingArgs {
 
 impl RecordingArgs {
     /// Fills in what the flags say.
-    pub(crate) fn apply(self, config: &mut Config) {
+    ///
+    /// # Errors
+    /// `--no-redaction`, which does not say what it does.
+    pub(crate) fn apply(self, config: &mut Config) -> anyhow::Result<()> {
+        if self.no_redaction {
+            bail!(
+                "--no-redaction would write passwords, tokens and cookies to the disk as they are: if you want that, type --record-secrets"
+            );
+        }
+        config.redaction = (!self.record_secrets).then(|| self.redact.unwrap_or_default());
         config.record = self.record;
         config.record_replays = self.record_replays;
         config.record_bodies = self.record_bodies;
@@ -64,7 +86,12 @@ impl RecordingArgs {
             sync_blocks: self.sync_blocks,
             ..Options::default()
         };
+        Ok(())
     }
+}
+
+fn policy(path: &str) -> Result<Policy, String> {
+    Policy::read(Path::new(path)).map_err(|error| error.to_string())
 }
 
 /// A size above zero.

@@ -118,11 +118,11 @@ pub(crate) struct RecordingStatus {
 }
 
 /// How a capture is written.
-#[derive(Debug, Clone)]
 pub(crate) struct Setup {
     pub(crate) path: PathBuf,
     pub(crate) header: FileHeader,
-    pub(crate) key: [u8; 32],
+    /// `None` writes secrets as they are.
+    pub(crate) redactor: Option<Redactor>,
     pub(crate) edges: Vec<convert::EdgeName>,
     /// How blocks are closed, and how often the disk is waited for.
     pub(crate) options: Options,
@@ -149,8 +149,8 @@ impl Recorder {
     /// # Errors
     /// The file is something else, or cannot be written.
     pub(crate) fn start(setup: Setup) -> Result<(Recorder, Writing), Error> {
-        let redactor = Redactor::new(setup.key);
-        let header = FileHeader { key_id: Some(redactor.key_id()), ..setup.header };
+        let redactor = setup.redactor;
+        let header = FileHeader { key_id: redactor.as_ref().map(Redactor::key_id), ..setup.header };
         let options = setup.options.clone();
         let (files, writer) =
             Files::open(setup.path, header, (options.clone(), setup.rotation), crate::time::wall_us())?;

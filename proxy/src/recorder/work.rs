@@ -23,7 +23,7 @@ pub(super) struct Work {
     looked: Instant,
     /// The file is gone, and no other could be begun yet: nothing is written.
     adrift: bool,
-    redactor: Redactor,
+    redactor: Option<Redactor>,
     state: Arc<State>,
     edges: Vec<EdgeName>,
     kept: Kept,
@@ -35,7 +35,7 @@ pub(super) struct Work {
 impl Work {
     pub(super) fn new(
         (files, writer): (Files, Writer),
-        redactor: Redactor,
+        redactor: Option<Redactor>,
         state: Arc<State>,
         (edges, kept): (Vec<EdgeName>, Kept),
     ) -> Work {
@@ -146,7 +146,9 @@ impl Work {
         let Some(mut exchange) = convert::exchange(&queued.item, &self.edges, self.kept) else {
             return queued.shed("header");
         };
-        self.redactor.exchange(&mut exchange);
+        if let Some(redactor) = &mut self.redactor {
+            redactor.exchange(&mut exchange);
+        }
         if let Some(stream) = &mut exchange.stream {
             stream.fill_from_body(&exchange.request.body);
         }
