@@ -31,6 +31,7 @@ pub mod reshape;
 pub mod route;
 mod scan;
 pub mod seek;
+pub mod session_key;
 pub mod verify;
 mod wire;
 pub mod writer;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use captures::header::Options;
 use captures::redact::Policy;
+use captures::session_key::Key;
 use fault_rules::Rule;
 use url::{Host, Url};
 
@@ -37,6 +38,9 @@ pub struct Config {
     /// Where [`Config::record_bodies`] leaves a size open it is this, in bytes. Request bodies are kept for storms up to it; WebSocket messages of a client are
     /// kept whole up to this size, of one socket eight times as much and at most 16 MiB.
     pub body_limit: usize,
+    /// What tells users apart, best first; what has none of it goes by its connection. Empty: cookies that answers set, cookies
+    /// named like a session's, the connection.
+    pub session_keys: Vec<Key>,
     /// What is redacted; `None` records secrets as they are.
     pub redaction: Option<Policy>,
     /// Key of the pseudonyms that secrets become; never written anywhere. Random unless two captures must share them.
@@ -154,6 +158,7 @@ impl Config {
             record_replays: false,
             record_bodies: RecordBodies::default(),
             body_limit: 1 << 20,
+            session_keys: Vec::new(),
             redaction: Some(Policy::default()),
             redaction_key: random_key(),
             rules: None,

@@ -155,8 +155,8 @@ impl ProxyHttp for Service {
             if open.is_recorded(&self.shared) {
                 open.keep_answer(answer, &self.shared);
             }
-            if let Some(identity) = &open.identity {
-                self.shared.sessions.learn(identity.session_id, &answer.headers);
+            if let Some(identity) = &mut open.identity {
+                identity.session_id = self.shared.sessions.learn(identity, &answer.headers);
             }
         }
         if !self.shared.config.trust_upstream_squall && bears_ours(&answer.headers) {

@@ -41,7 +41,7 @@ pub(super) fn is_pseudonym(address: &[u8]) -> bool {
 fn is_domain_name(domain: &[u8]) -> bool {
     let mut labels = domain.rsplit(|byte| *byte == b'.');
     let top = labels.next().unwrap_or_default().to_ascii_lowercase();
-    let is_top = 2 <= top.len() && top.iter().all(u8::is_ascii_alphabetic) && !FILES.contains(&&top[..]);
+    let is_top = !top.is_empty() && top.iter().all(u8::is_ascii_alphabetic) && !FILES.contains(&&top[..]);
     let mut named = 0;
     let are_labels = labels.all(|label| {
         named += 1;

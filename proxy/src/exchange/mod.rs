@@ -10,6 +10,7 @@ mod caps;
 mod counting;
 mod identity;
 mod plan;
+mod sessions;
 mod settle;
 mod streams;
 mod upstream;
@@ -37,10 +38,9 @@ use crate::time::wall_us;
 
 pub(crate) use bodies::{Answer, AnswerDigest, BodyCopy};
 pub(crate) use budget::{Budget, MAX_HELD};
-pub(crate) use identity::{
-    ERROR, FAULT, Identity, OP, SQUALL_HEADERS, Sessions, bears_ours, is_squall_header,
-};
+pub(crate) use identity::{ERROR, FAULT, Identity, OP, SQUALL_HEADERS, bears_ours, is_squall_header};
 pub(crate) use plan::{Became, Part, Plan, Wish};
+pub(crate) use sessions::Sessions;
 pub(crate) use settle::{Ending, Recorded};
 pub(crate) use streams::{StreamLog, is_event_stream, kind as stream_kind};
 
@@ -209,6 +209,8 @@ impl Open {
             headers: &request.headers,
             method: request.method.as_str(),
             path,
+            query: request.uri.query(),
+            client: &self.ctl.client,
             connection: self.ctl.id,
             names_operation: ruled,
         };

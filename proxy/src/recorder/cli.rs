@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::bail;
 use captures::header::Options;
 use captures::redact::Policy;
+use captures::session_key::Key;
 
 use super::Rotation;
 use super::policy::{RecordBodies, body_limit};
@@ -31,6 +32,12 @@ pub(crate) struct RecordingArgs {
     /// rules that send them again, up to this size too.
     #[arg(long, value_name = "SIZE", default_value = "1MB", value_parser = body_limit)]
     body_limit: usize,
+    /// What tells one user from another, best first: cookie:NAME, header:NAME, jwt:CLAIM (of a bearer token), query:NAME,
+    /// client (address and agent), connection. The first that a request has names its session, else its connection does; who
+    /// was given the cookie is who brings it back. [default: any cookie that an answer set, else one named like a session's
+    /// (...sid, ...sess...), else the connection]
+    #[arg(long, value_name = "KEY[,KEY...]", value_delimiter = ',', value_parser = session_key)]
+    session_key: Vec<Key>,
     /// Redact what this TOML file names beside what always is: names, patterns, json; and not what it names as allow
     /// (captures/FORMAT.md has the keys).
     #[arg(long, value_name = "FILE", requires = "record", value_parser = policy)]
@@ -74,6 +81,7 @@ impl RecordingArgs {
                 "--no-redaction would write passwords, tokens and cookies to the disk as they are: if you want that, type --record-secrets"
             );
         }
+        config.session_keys = self.session_key;
         config.redaction = (!self.record_secrets).then(|| self.redact.unwrap_or_default());
         config.record = self.record;
         config.record_replays = self.record_replays;
@@ -87,6 +95,14 @@ impl RecordingArgs {
             ..Options::default()
         };
         Ok(())
+    }
+}
+
+fn session_key(text: &str) -> Result<Key, String> {
+    match text.trim().parse() {
+        Ok(Key::Session) => Err("`session` is for captures rekey: a recording has none yet".to_owned()),
+        Ok(key) => Ok(key),
+        Err(error) => Err(error.to_string()),
     }
 }
 
