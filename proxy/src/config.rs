@@ -90,6 +90,8 @@ pub enum Stumble {
     Planning,
     /// While bytes flow under a shape.
     Shaping,
+    /// Not a panic: the recorder takes this long for each exchange, as over a slow disk.
+    Recording(Duration),
 }
 
 /// One edge: where clients come in, and where their requests go.

@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio_rustls::TlsAcceptor;
 
 use crate::books::{Counts, EdgeBooks, RuleBooks, missed};
-use crate::config::Config;
+use crate::config::{Config, Stumble};
 use crate::faults::copies::Copies;
 use crate::hooks::{HookBooks, Hooks};
 use crate::ledger::{self, Ledger};
@@ -392,6 +392,10 @@ fn capture_setup(config: &Config, edges: &[Edge], admin: SocketAddr) -> Option<S
         options: config.blocks.clone(),
         rotation: config.rotation,
         bodies: Kept::of(config),
+        pause: match config.stumble {
+            Some(Stumble::Recording(pause)) => pause,
+            _ => Duration::ZERO,
+        },
     })
 }
 

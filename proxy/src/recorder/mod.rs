@@ -129,6 +129,8 @@ pub(crate) struct Setup {
     pub(crate) rotation: Rotation,
     /// What is kept of bodies.
     pub(crate) bodies: Kept,
+    /// For tests: how long each exchange takes.
+    pub(crate) pause: Duration,
 }
 
 pub(crate) use bodies::{BodiesStatus, Kept};
@@ -157,7 +159,8 @@ impl Recorder {
         let (queue, items) = mpsc::sync_channel(QUEUE);
         let state = Arc::<State>::default();
         *lock(&state.file) = files.path();
-        let work = Work::new((files, writer), redactor, state.clone(), (setup.edges, setup.bodies));
+        let work =
+            Work::new((files, writer), redactor, state.clone(), (setup.edges, setup.bodies), setup.pause);
         let thread = std::thread::Builder::new()
             .name("squall-recorder".into())
             .spawn(move || work.run(&items))

@@ -27,6 +27,8 @@ pub(super) struct Work {
     state: Arc<State>,
     edges: Vec<EdgeName>,
     kept: Kept,
+    /// Zero outside of tests.
+    pause: Duration,
     /// Exchanges in the writer's open block, which a failed write takes with it: by scope and edge.
     open: Vec<(Arc<Scope>, usize, u64)>,
     turned_away_noted: u64,
@@ -38,10 +40,23 @@ impl Work {
         redactor: Option<Redactor>,
         state: Arc<State>,
         (edges, kept): (Vec<EdgeName>, Kept),
+        pause: Duration,
     ) -> Work {
         let (looked, adrift) = (Instant::now(), false);
         let open = Vec::new();
-        Work { files, writer, looked, adrift, redactor, state, edges, kept, open, turned_away_noted: 0 }
+        Work {
+            files,
+            writer,
+            looked,
+            adrift,
+            redactor,
+            state,
+            edges,
+            kept,
+            pause,
+            open,
+            turned_away_noted: 0,
+        }
     }
 
     /// Writes until told to stop, then closes the capture.
@@ -142,6 +157,9 @@ impl Work {
     fn write(&mut self, queued: Queued) {
         if self.adrift {
             return queued.shed("io");
+        }
+        if !self.pause.is_zero() {
+            std::thread::sleep(self.pause);
         }
         let Some(mut exchange) = convert::exchange(&queued.item, &self.edges, self.kept) else {
             return queued.shed("header");

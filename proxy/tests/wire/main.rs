@@ -18,6 +18,7 @@ mod limits;
 mod lost;
 mod members;
 mod outage;
+mod overrun;
 mod pass;
 mod pipelining;
 mod places;
