@@ -8,6 +8,7 @@
 mod auditing;
 mod bad_inputs;
 mod calling_off;
+mod canary;
 mod company;
 mod course;
 mod demo;
