@@ -101,7 +101,7 @@ pub(super) fn header(headers: &Headers, name: &str) -> String {
 }
 
 /// Undoes a content coding; `None` when it is unknown, broken, or unfolds beyond the limit.
-pub(super) fn decode(coding: &str, data: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn decode(coding: &str, data: &[u8]) -> Option<Vec<u8>> {
     let reader: Box<dyn Read + '_> = match coding {
         "gzip" | "x-gzip" => Box::new(flate2::read::MultiGzDecoder::new(data)),
         "deflate" => Box::new(flate2::read::ZlibDecoder::new(data)),

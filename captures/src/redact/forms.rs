@@ -96,7 +96,7 @@ pub(super) fn split_pair(field: &[u8]) -> (&[u8], Option<&[u8]>) {
 }
 
 /// Undoes percent-encoding; what is not well encoded stays.
-pub(super) fn percent_decode(text: &[u8]) -> Vec<u8> {
+pub(crate) fn percent_decode(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((byte, tail)) = rest.split_first() {
@@ -111,7 +111,7 @@ pub(super) fn percent_decode(text: &[u8]) -> Vec<u8> {
 }
 
 /// The same, with `+` for a space.
-fn form_decode(text: &[u8]) -> Vec<u8> {
+pub(crate) fn form_decode(text: &[u8]) -> Vec<u8> {
     let spaced: Vec<u8> = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
     percent_decode(&spaced)
 }

@@ -21,6 +21,8 @@ mod text;
 mod urls;
 
 use crate::{Exchange, Headers};
+pub(crate) use bodies::decode;
+pub(crate) use forms::{form_decode, percent_decode};
 use pseudonym::Key;
 pub(crate) use pseudonym::is_text_pseudonym;
 use secrets::{Known, Secrets};
@@ -87,6 +89,11 @@ impl Redactor {
         }
         done
     }
+}
+
+/// Whether the whole value stands for a secret, text or number, under any key.
+pub fn is_pseudonym(value: &[u8]) -> bool {
+    is_text_pseudonym(value) || pseudonym::is_number_pseudonym(value)
 }
 
 fn echo_headers(echo: &echo::Echo, headers: &mut Headers) {
