@@ -51,6 +51,8 @@ pub struct Outline {
     pub connections: usize,
     /// Requests go over HTTP/2.
     pub http2: bool,
+    /// Links from answers to later requests.
+    pub links: usize,
     /// What the plan needs and what this machine has, a line each.
     pub preflight: String,
     /// What the user should know.
@@ -235,6 +237,7 @@ fn outline(prepared: &Prepared) -> Outline {
         threads: prepared.threads,
         connections: prepared.connections,
         http2: prepared.http2,
+        links: prepared.plan.links.len(),
         preflight: prepared.preflight.to_string(),
         warnings: prepared.warnings.clone(),
     }
@@ -311,6 +314,7 @@ impl Pieces<'_> {
             shape,
             routes: build::routes(&self.prepared.plan.routes, tally),
             cohorts: build::cohorts(&self.prepared.plan.cohorts, tally),
+            links: build::links(&self.prepared.plan.links, tally),
             rules: self.rules(),
             guards: self.findings.books.guards.clone(),
             series: Vec::new(),

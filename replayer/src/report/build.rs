@@ -7,8 +7,8 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 
 use crate::report::{
-    Cohort, ConnectionsPart, Failures, Latency, LatencyPart, Report, Requests, Route, Sessions, StreamsPart,
-    Threshold, WarmupPart,
+    Cohort, ConnectionsPart, Failures, Latency, LatencyPart, LinkUse, Report, Requests, Route, Sessions,
+    StreamsPart, Threshold, WarmupPart,
 };
 use crate::tally::{Failure, RouteTally, Tally, Warmup, Why};
 
@@ -143,6 +143,26 @@ pub(crate) fn cohorts(names: &[String], tally: &Tally) -> Vec<Cohort> {
     let mut cohorts: Vec<Cohort> = all.filter(|(_, figures)| figures.requests > 0).map(cohort).collect();
     sort_cohorts(&mut cohorts);
     cohorts
+}
+
+/// Those that were met.
+pub(crate) fn links(names: &[(String, String)], tally: &Tally) -> Vec<LinkUse> {
+    let counted = names.iter().zip(&tally.links).filter(|(_, count)| count.used + count.missed > 0);
+    let mut links: Vec<LinkUse> = counted
+        .map(|((from, to), count)| LinkUse {
+            from: from.clone(),
+            to: to.clone(),
+            used: count.used,
+            missed: count.missed,
+        })
+        .collect();
+    sort_links(&mut links);
+    links
+}
+
+/// Most used first.
+pub(crate) fn sort_links(links: &mut [LinkUse]) {
+    links.sort_by(|a, b| b.used.cmp(&a.used).then_with(|| (&a.from, &a.to).cmp(&(&b.from, &b.to))));
 }
 
 /// Most requests first.
