@@ -7,6 +7,11 @@ use super::place::LeafKind;
 
 /// Names each value in the order in which they stand in the page.
 pub(super) fn values(page: &str, found: &mut dyn FnMut(LeafKind, &str)) {
+    places(page, &mut |kind, raw| found(kind, &decoded(raw)));
+}
+
+/// The same with the values as they stand, parts of the page.
+pub(crate) fn places<'t>(page: &'t str, found: &mut dyn FnMut(LeafKind, &'t str)) {
     let mut rest = page;
     while let Some(at) = rest.find('<') {
         rest = &rest[at + 1..];
@@ -31,15 +36,15 @@ pub(super) fn values(page: &str, found: &mut dyn FnMut(LeafKind, &str)) {
 /// The attributes of a tag that matter.
 #[derive(Default)]
 struct Tag<'t> {
-    name: Option<Cow<'t, str>>,
-    property: Option<Cow<'t, str>>,
-    value: Option<Cow<'t, str>>,
-    content: Option<Cow<'t, str>>,
+    name: Option<&'t str>,
+    property: Option<&'t str>,
+    value: Option<&'t str>,
+    content: Option<&'t str>,
 }
 
 impl<'t> Tag<'t> {
     /// Reads up to the end of the tag and returns what follows.
-    fn read(&mut self, text: &'t str, found: &mut dyn FnMut(LeafKind, &str)) -> &'t str {
+    fn read(&mut self, text: &'t str, found: &mut dyn FnMut(LeafKind, &'t str)) -> &'t str {
         let mut rest = text;
         loop {
             rest = rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '/');
@@ -55,11 +60,11 @@ impl<'t> Tag<'t> {
             };
             let value;
             (value, rest) = take_value(assigned.trim_start());
-            self.note(name, decoded(value), found);
+            self.note(name, value, found);
         }
     }
 
-    fn note(&mut self, name: &str, value: Cow<'t, str>, found: &mut dyn FnMut(LeafKind, &str)) {
+    fn note(&mut self, name: &str, value: &'t str, found: &mut dyn FnMut(LeafKind, &'t str)) {
         let lower = name.to_ascii_lowercase();
         match lower.as_str() {
             "name" => self.name = Some(value),
@@ -68,21 +73,21 @@ impl<'t> Tag<'t> {
             "content" => self.content = Some(value),
             _ => {
                 if let Some(data) = lower.strip_prefix("data-").filter(|data| !data.is_empty()) {
-                    found(LeafKind::Data(data.to_owned()), &value);
+                    found(LeafKind::Data(data.to_owned()), value);
                 }
             }
         }
     }
 
-    fn tell(self, tag: &str, found: &mut dyn FnMut(LeafKind, &str)) {
+    fn tell(self, tag: &str, found: &mut dyn FnMut(LeafKind, &'t str)) {
         let is = |known: &str| tag.eq_ignore_ascii_case(known);
         let Tag { name, property, value, content } = self;
         match (name.or(property), value, content) {
             (Some(name), Some(value), _) if is("input") || is("button") || is("option") => {
-                found(LeafKind::Field(name.into_owned()), &value);
+                found(LeafKind::Field(decoded(name).into_owned()), value);
             }
             (Some(name), _, Some(content)) if is("meta") => {
-                found(LeafKind::Meta(name.into_owned()), &content);
+                found(LeafKind::Meta(decoded(name).into_owned()), content);
             }
             _ => {}
         }
@@ -101,7 +106,7 @@ fn take_value(text: &str) -> (&str, &str) {
 }
 
 /// Character references undone: those that escaping functions write.
-fn decoded(value: &str) -> Cow<'_, str> {
+pub(crate) fn decoded(value: &str) -> Cow<'_, str> {
     if !value.contains('&') {
         return Cow::Borrowed(value);
     }

@@ -14,7 +14,7 @@
 mod answer;
 mod choose;
 mod digest;
-mod html;
+pub(crate) mod html;
 mod matches;
 mod path;
 mod place;

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use super::echo::Echo;
 use super::secrets::Secrets;
-use super::{forms, json, streams, text, urls};
+use super::{forms, html, json, streams, text, urls};
 use crate::{Body, Headers};
 
 /// Replaces the secrets of a body; `false` when it could not be looked into and was withheld.
@@ -70,7 +70,8 @@ pub(super) fn rewrite_plain(plain: &[u8], content_type: &str, secrets: &mut Secr
     {
         return forms::rewrite(plain, secrets);
     }
-    let urls = urls::rewrite_bytes(plain, secrets);
+    let page = if content_type.contains("html") { html::rewrite(plain, secrets) } else { None };
+    let urls = urls::rewrite_bytes(page.as_deref().unwrap_or(plain), secrets).or(page);
     text::rewrite(urls.as_deref().unwrap_or(plain), secrets).or(urls)
 }
 

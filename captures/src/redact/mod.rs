@@ -12,6 +12,7 @@ mod bodies;
 mod echo;
 mod forms;
 mod headers;
+mod html;
 mod json;
 mod names;
 mod pseudonym;
