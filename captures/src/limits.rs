@@ -50,7 +50,7 @@ pub const MAX_LINK_VALUES: usize = 2000;
 pub const MAX_LINK_BODY: usize = 1 << 20;
 /// Different places of values, answers' and requests' each, that are told apart while links are mined.
 pub const MAX_LINK_PLACES: usize = 100_000;
-/// Values that are held at once while links are mined, 32 bytes each; sessions beyond are left out by hash.
-pub const MAX_LINK_HELD: usize = 8 << 20;
+/// Values that are held at once while links are mined, 24 bytes each; sessions beyond are left out by hash.
+pub const MAX_LINK_HELD: usize = 4 << 20;
 /// Pairs of places that were looked at and rejected, and are named.
 pub const MAX_NEAR_MISSES: usize = 50;

@@ -385,6 +385,15 @@ mod tests {
     }
 
     #[test]
+    fn a_password_that_nobody_knows_is_named() {
+        let logins = BTreeMap::from([("POST /login".to_owned(), 12), ("POST /admin".to_owned(), 1)]);
+        let setting = Setting { logins: &logins, ..SETTING };
+        let words = ["POST /login, and other routes, sends a password", "12 sessions", "--users", "sign up"];
+        stops_with("200>401 200>401", &setting, &words);
+        assert_eq!(unknown_passwords(&NO_LOGINS), None);
+    }
+
+    #[test]
     fn without_a_cause_it_goes_on_with_a_word() {
         for text in ["200>401 200>404 200>500", "500>200 500>200"] {
             let advice = judge(&sessions(text), &SETTING);

@@ -130,17 +130,21 @@ impl Chooser<'_> {
         let sessions: HashSet<u32> = left.iter().map(|found| found.session).collect();
         let sink = left.first().map_or(0, |found| found.sink);
         for session in sessions {
-            let session = &self.sessions[session as usize];
-            for (place, digest) in session.iter().enumerate() {
+            // answers that hold it, the latest last
+            let mut holders: Vec<&Digest> = Vec::new();
+            for digest in &self.sessions[session as usize] {
+                let was_there = |holder: &&&Digest| {
+                    let mut given = holder.given.iter();
+                    given.any(|given| given.place == source && given.at_us <= digest.start_us)
+                };
                 for sent in digest.sent.iter().filter(|sent| sent.place == sink) {
-                    let could = |other: &&Digest| {
-                        let mut given = other.given.iter();
-                        given.any(|given| given.place == source && given.at_us <= digest.start_us)
-                    };
-                    let Some(nearest) = session[..place].iter().rev().find(could) else { continue };
+                    let Some(nearest) = holders.iter().rev().take(AT_ONCE).find(was_there) else { continue };
                     let mut given = nearest.given.iter().filter(|given| given.place == source);
                     possible += 1;
                     right += u64::from(given.any(|given| given.hash == sent.hash));
+                }
+                if digest.given.iter().any(|given| given.place == source) {
+                    holders.push(digest);
                 }
             }
         }
@@ -240,6 +244,8 @@ const WEAK_SESSIONS: u64 = 5;
 const WEAK_SHARE: f64 = 0.9;
 /// Sources that are looked at for one sink: a short number stands everywhere.
 const MAX_TRIES: usize = 24;
+/// Answers of one session that are under way at the same time.
+const AT_ONCE: usize = 16;
 /// Words of the notation.
 const KIND_WORDS: [&str; 12] = [
     "json", "path", "header", "form", "query", "cookie", "html", "field", "event", "redirect", "get", "post",

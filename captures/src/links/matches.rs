@@ -33,6 +33,13 @@ pub(super) struct Occurrences {
     last: u32,
 }
 
+/// The answers of a session that hold a value.
+struct Given {
+    first_us: u64,
+    /// By exchange.
+    all: Vec<(usize, Value)>,
+}
+
 /// The session that was given a value first.
 struct Owner {
     at_us: u64,
@@ -93,23 +100,27 @@ impl Matches {
 
     fn in_session(&mut self, number: u32, session: &[Digest]) {
         let mut first_sent: HashMap<u64, u64> = HashMap::new();
-        let mut given: HashMap<u64, Vec<(usize, Value)>> = HashMap::new();
+        let mut given: HashMap<u64, Given> = HashMap::new();
         for (place, digest) in session.iter().enumerate() {
             for value in &digest.sent {
                 first_sent.entry(value.hash).or_insert(digest.start_us);
             }
             for value in &digest.given {
-                given.entry(value.hash).or_default().push((place, *value));
+                let known =
+                    given.entry(value.hash).or_insert_with(|| Given { first_us: u64::MAX, all: Vec::new() });
+                known.first_us = known.first_us.min(value.at_us);
+                known.all.push((place, *value));
             }
         }
         for (place, digest) in session.iter().enumerate() {
             for value in &digest.sent {
                 self.sinks.entry(value.place).or_default().note(number);
-                let Some(answers) = given.get(&value.hash) else { continue };
+                let Some(known) = given.get(&value.hash) else { continue };
+                let earlier = known.all.partition_point(|(at, _)| *at < place);
                 let is_echo = |at: usize| session[at].sent.iter().any(|sent| sent.hash == value.hash);
                 let mut sources: Vec<(u32, u32)> = Vec::new();
-                for (at, found) in answers.iter().rev() {
-                    let is_earlier = *at < place && found.at_us <= digest.start_us && !is_echo(*at);
+                for (at, found) in known.all[..earlier].iter().rev().take(MAX_ANSWERS) {
+                    let is_earlier = found.at_us <= digest.start_us && !is_echo(*at);
                     let is_new = !sources.iter().any(|(known, _)| *known == found.place);
                     if is_earlier && is_new && sources.len() < MAX_SOURCES {
                         sources.push((found.place, (place - at) as u32));
@@ -118,8 +129,7 @@ impl Matches {
                 if sources.is_empty() {
                     continue;
                 }
-                let first_given = answers.iter().map(|(_, found)| found.at_us).min();
-                if first_sent.get(&value.hash).copied() < first_given {
+                if first_sent.get(&value.hash).is_some_and(|sent_us| *sent_us < known.first_us) {
                     self.typed.entry((sources[0].0, value.place)).or_default().note(number);
                     continue;
                 }
@@ -138,4 +148,6 @@ fn key(value: Value, source: u32) -> u64 {
 }
 
 /// Sources that are looked at for one value: a short number stands everywhere.
-const MAX_SOURCES: usize = 64;
+const MAX_SOURCES: usize = 16;
+/// Earlier answers that are looked at for one value, the nearest first.
+const MAX_ANSWERS: usize = 256;

@@ -9,10 +9,7 @@ pub(super) fn rewrite(page: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>>
     let text = String::from_utf8_lossy(page);
     let mut places = Vec::new();
     html::places(&text, &mut |kind, value| {
-        let name = match &kind {
-            LeafKind::Field(name) | LeafKind::Meta(name) | LeafKind::Data(name) => name,
-            _ => return,
-        };
+        let (LeafKind::Field(name) | LeafKind::Meta(name) | LeafKind::Data(name)) = &kind else { return };
         if names::is_secret_field(name.as_bytes())
             && let Some(pseudonym) = secrets.hide(html::decoded(value).as_bytes())
         {

@@ -163,6 +163,11 @@ impl Links {
         .collect()
     }
 
+    /// Numbers of the links of the user.
+    pub(crate) fn by_hand(&self) -> std::ops::Range<u16> {
+        0..self.hand().count() as u16
+    }
+
     fn hand(&self) -> impl Iterator<Item = (u16, &Entry)> {
         // they come first
         let ours = self.entries.iter().take_while(|entry| entry.by_hand);

@@ -125,6 +125,33 @@ fn a_cookie_that_a_script_made_of_an_answer_is_carried_too() {
     recording.expect_hundredfold();
 }
 
+/// Lets in whoever knows the password of one account.
+struct Gate;
+
+impl Service for Gate {
+    fn answer(&self, ask: &Ask) -> Reply {
+        let is_known =
+            ask.what().0 == "GET" || ask.form().get("password").is_some_and(|word| word == "open sesame");
+        Reply::status(if is_known { 200 } else { 401 })
+    }
+}
+
+#[test]
+fn a_login_with_a_password_that_nobody_recorded_is_named_by_the_rehearsal() {
+    let recording = Recording::of(Gate, 3, |user, _| {
+        user.send("POST /login", &[], "name=ada&password=open+sesame");
+    });
+    let report = recording.replay(|options| (options.rehearsal, options.amplify) = (true, 10.0));
+    assert_eq!((report.verdict.as_str(), report.exit_code), ("stopped", 108), "{}", report.reason);
+    let words = "POST /login sends a password that a user typed, in 3 sessions";
+    assert!(report.reason.contains(words) && report.reason.contains("--users"), "{}", report.reason);
+    let set = recording.replay(|options| {
+        (options.rehearsal, options.amplify) = (true, 10.0);
+        options.substitutions = vec!["form:password=open sesame".parse().unwrap()];
+    });
+    assert_eq!(set.requests.status.get("200"), Some(&30), "{}", set.reason);
+}
+
 #[test]
 fn a_bad_file_is_refused_with_its_line() {
     let recording = Recording::of(Door::new("token"), 1, visit);

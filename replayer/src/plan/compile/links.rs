@@ -3,7 +3,7 @@
 //! While a capture is read, an answer is cut down to hashes of the values that links may come from; they travel where
 //! its body was. When the session is whole, each value that a request carries is looked for in the answers before it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use captures::links::{Endpoint, Leaf, LeafKind, Part, Slot, carried, given};
@@ -94,6 +94,7 @@ pub(super) fn resolve(exchanges: &[&Exchange], links: &Links) -> Vec<Carry> {
             block::push(&mut all[step].block, Entry::Use { link, value: number });
             all[step].uses.push(Use { slot, value: number, recorded: value });
         }
+        session.note_insisted(step);
     }
     for ((answer, leaf), (number, last)) in session.numbers {
         block::push(&mut all[answer].block, Entry::Take(number, &leaf.to_string()));
@@ -133,8 +134,10 @@ struct Session<'a> {
     answers: Vec<Vec<Found>>,
     /// Answers and the place in them, by the hash of the value.
     by_hash: HashMap<u64, Vec<(usize, usize)>>,
+    /// By link of the user: the latest answer that it may take something of.
+    insisted: HashMap<u16, usize>,
     /// By answer and leaf: the number of the value, and the last step that uses it.
-    numbers: std::collections::BTreeMap<(usize, Leaf), (u16, usize)>,
+    numbers: BTreeMap<(usize, Leaf), (u16, usize)>,
 }
 
 impl<'a> Session<'a> {
@@ -147,7 +150,7 @@ impl<'a> Session<'a> {
                 by_hash.entry(found.hash).or_default().push((answer, place));
             }
         }
-        Session { exchanges, links, at, answers, by_hash, numbers: Default::default() }
+        Session { exchanges, links, at, answers, by_hash, insisted: HashMap::new(), numbers: BTreeMap::new() }
     }
 
     /// The link, the answer and the leaf that a value of a request comes from: the nearest that held it, else the
@@ -158,8 +161,9 @@ impl<'a> Session<'a> {
             return None;
         }
         let start = self.exchanges[step].start_us;
-        let equal = self.by_hash.get(&xxh3_64(value)).into_iter().flatten().rev();
-        for (answer, place) in equal.filter(|(answer, _)| *answer < step) {
+        let equal = self.by_hash.get(&xxh3_64(value)).map_or(&[][..], Vec::as_slice);
+        let earlier = equal.partition_point(|(answer, _)| *answer < step);
+        for (answer, place) in equal[..earlier].iter().rev().take(EARLIER_ANSWERS) {
             let found = &self.answers[*answer][*place];
             let explains = |link: &&u16| self.links.explains(**link, &self.at[*answer], &found.leaf);
             if found.at_us <= start
@@ -168,11 +172,18 @@ impl<'a> Session<'a> {
                 return Some((*link, *answer, found.leaf.clone()));
             }
         }
-        (0..step).rev().find_map(|answer| {
-            let insisted = |link: &u16| Some((*link, self.links.insists(*link, &self.at[answer])?));
-            let (link, leaf) = links.iter().find_map(insisted)?;
-            Some((link, answer, first_of(leaf)))
-        })
+        let insisted = |link: &u16| Some((*link, *self.insisted.get(link)?));
+        let (link, answer) = links.iter().filter_map(insisted).max_by_key(|(_, answer)| *answer)?;
+        Some((link, answer, first_of(self.links.insists(link, &self.at[answer])?)))
+    }
+
+    /// Notes the links of the user that may take something of the answer to a step.
+    fn note_insisted(&mut self, step: usize) {
+        for link in self.links.by_hand() {
+            if self.links.insists(link, &self.at[step]).is_some() {
+                self.insisted.insert(link, step);
+            }
+        }
     }
 
     /// The number of a value. `None`: there are too many.
@@ -198,3 +209,6 @@ fn first_of(leaf: &Leaf) -> Leaf {
     }
     leaf
 }
+
+/// Earlier answers with an equal value that are looked at, the nearest first.
+const EARLIER_ANSWERS: usize = 256;
