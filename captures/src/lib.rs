@@ -21,6 +21,7 @@ pub mod inspect;
 pub mod latency;
 mod layout;
 pub mod limits;
+pub mod links;
 pub mod messages;
 pub mod notes;
 pub mod opset;

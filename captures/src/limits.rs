@@ -43,3 +43,14 @@ pub const DETECT: u64 = 1 << 20;
 pub const MAX_NAMED_DAMAGE: usize = 100;
 /// Different routes, and hosts, that an inspection counts apart.
 pub const MAX_COUNTED: usize = 1000;
+
+/// Values of one message that are looked at for links.
+pub const MAX_LINK_VALUES: usize = 2000;
+/// Largest body that is looked into for links, before and after its content coding is undone.
+pub const MAX_LINK_BODY: usize = 1 << 20;
+/// Different places of values, answers' and requests' each, that are told apart while links are mined.
+pub const MAX_LINK_PLACES: usize = 100_000;
+/// Values that are held at once while links are mined, 24 bytes each; sessions beyond are left out by hash.
+pub const MAX_LINK_HELD: usize = 4 << 20;
+/// Pairs of places that were looked at and rejected, and are named.
+pub const MAX_NEAR_MISSES: usize = 50;

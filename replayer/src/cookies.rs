@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use crate::limits;
+use crate::links::carried::Carried;
 
 /// One clone's cookies, packed: one allocation of exactly their size, as a million clones may hold a token each.
 ///
@@ -24,9 +25,11 @@ pub(crate) struct RecordedCookie<'a> {
     pub(crate) value: &'a [u8],
     /// The server set it within the recorded session: a clone sends its own, or none.
     pub(crate) issued: bool,
+    /// Number of the clone's value that an answer gave in another way: a script set the cookie.
+    pub(crate) linked: Option<u16>,
 }
 
-/// The recorded cookies of a request, packed: (issued, length of name, length of value, name, value) each.
+/// The recorded cookies of a request, packed: (issued or linked, number of the value, length of name, length of value, name, value) each.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RecordedCookies<'a>(pub(crate) &'a [u8]);
 
@@ -70,7 +73,7 @@ impl Jar {
     /// Appends `a=1; b=2` for a request: the recorded cookies with this clone's values, and what else the server set
     /// for that path. Appends nothing when there is nothing to send.
     pub(crate) fn push_pairs(
-        jar: Option<&Jar>,
+        (jar, carried): (Option<&Jar>, Option<&Carried>),
         recorded: RecordedCookies<'_>,
         path: &[u8],
         out: &mut Vec<u8>,
@@ -81,7 +84,10 @@ impl Jar {
             let value = match lookup(own, cookie.name, path) {
                 Some(cookie) => cookie.value,
                 None if cookie.issued => None,
-                None => Some(cookie.value),
+                None => {
+                    let own = cookie.linked.and_then(|number| carried?.get(number));
+                    Some(own.filter(|own| is_cookie_value(own)).unwrap_or(cookie.value))
+                }
             };
             if let Some(value) = value {
                 push_pair(out, empty, cookie.name, value);
@@ -131,7 +137,8 @@ impl Jar {
 impl<'a> RecordedCookies<'a> {
     /// Appends one cookie to a packed list.
     pub(crate) fn push(packed: &mut Vec<u8>, cookie: RecordedCookie<'_>) {
-        packed.push(u8::from(cookie.issued));
+        packed.push(if cookie.issued { ISSUED } else { u8::from(cookie.linked.is_some()) * LINKED });
+        packed.extend_from_slice(&cookie.linked.unwrap_or(0).to_le_bytes());
         packed.extend_from_slice(&(cookie.name.len() as u32).to_le_bytes());
         packed.extend_from_slice(&(cookie.value.len() as u32).to_le_bytes());
         packed.extend_from_slice(cookie.name);
@@ -141,13 +148,15 @@ impl<'a> RecordedCookies<'a> {
     fn iter(self) -> impl Iterator<Item = RecordedCookie<'a>> {
         let mut rest = self.0;
         std::iter::from_fn(move || {
-            let (issued, after) = rest.split_first()?;
+            let (flag, after) = rest.split_first()?;
+            let (linked, after) = after.split_first_chunk()?;
+            let linked = (*flag == LINKED).then(|| u16::from_le_bytes(*linked));
             let (name_len, after) = after.split_first_chunk()?;
             let (value_len, after) = after.split_first_chunk()?;
             let (name, after) = after.split_at_checked(u32::from_le_bytes(*name_len) as usize)?;
             let (value, after) = after.split_at_checked(u32::from_le_bytes(*value_len) as usize)?;
             rest = after;
-            Some(RecordedCookie { name, value, issued: *issued == 1 })
+            Some(RecordedCookie { name, value, issued: *flag == ISSUED, linked })
         })
     }
 }
@@ -279,6 +288,14 @@ fn path_matches(cookie: &[u8], request: &[u8]) -> bool {
         && (request.len() == cookie.len() || cookie.ends_with(b"/") || request[cookie.len()] == b'/')
 }
 
+/// Whether a value ends neither its pair nor its field.
+fn is_cookie_value(value: &[u8]) -> bool {
+    value.iter().all(|byte| byte.is_ascii_graphic() && *byte != b';')
+}
+
+/// How a packed recorded cookie begins, if not with 0.
+const ISSUED: u8 = 1;
+const LINKED: u8 = 2;
 /// The three lengths before a packed cookie.
 const PACKED_HEAD: usize = 6;
 /// In place of the length of a value: the cookie was deleted.
@@ -292,10 +309,11 @@ mod tests {
         let mut packed = Vec::new();
         for (name, value, issued) in recorded {
             let (name, value) = (name.as_bytes(), value.as_bytes());
-            RecordedCookies::push(&mut packed, RecordedCookie { name, value, issued: *issued });
+            let cookie = RecordedCookie { name, value, issued: *issued, linked: None };
+            RecordedCookies::push(&mut packed, cookie);
         }
         let mut out = Vec::new();
-        Jar::push_pairs(jar, RecordedCookies(&packed), path.as_bytes(), &mut out);
+        Jar::push_pairs((jar, None), RecordedCookies(&packed), path.as_bytes(), &mut out);
         String::from_utf8(out).expect("test cookies are text")
     }
 

@@ -28,6 +28,7 @@ mod identity;
 mod join;
 pub mod late;
 mod limits;
+pub mod links;
 pub mod merge;
 pub mod misbehave;
 pub mod options;

@@ -192,3 +192,16 @@ pub(crate) const SHARED_STEPS: usize = 200_000;
 pub(crate) const WINDOWS: f64 = 1e9;
 /// How often a request is sent again because its stream was refused: servers end connections that way in good order.
 pub(crate) const REFUSED_AGAIN: u32 = 8;
+/// Exchanges of each capture that are looked at for links from answers to later requests: about a second's work.
+pub(crate) const LINK_EXCHANGES: usize = 200_000;
+/// Links of one plan.
+pub(crate) const LINKS: usize = 4096;
+/// Values of answers that one session carries to later requests.
+pub(crate) const LINK_VALUES: usize = 4096;
+/// Longest value that a clone carries from an answer to a request: servers take 8 KiB of a header field.
+pub(crate) const CARRIED_VALUE: usize = 8 * 1024;
+/// What one clone carries at once.
+pub(crate) const CARRIED_BYTES: usize = 64 * 1024;
+/// Largest answer that values are taken from; of others only the head. Held while the request is in flight, and only
+/// where a link wants it.
+pub(crate) const LINK_BODY_BYTES: usize = 1024 * 1024;

@@ -7,6 +7,7 @@ pub use crate::bind::Cidr;
 pub use crate::guard::AbortOn;
 pub use crate::late::LatePolicy;
 use crate::limits;
+pub use crate::links::Choice as LinkChoice;
 pub use crate::misbehave::Misbehaviour;
 pub use crate::plan::{Pattern, Substitution};
 pub use crate::population::{Arrivals, Boost, Profile, Shard, Stage};
@@ -76,6 +77,8 @@ pub struct Options {
     pub users_wrap: bool,
     /// What is replaced in requests.
     pub substitutions: Vec<Substitution>,
+    /// What goes from answers to later requests of the same clone.
+    pub links: LinkChoice,
     /// Replays ten sessions alone before an amplified run.
     pub rehearsal: bool,
     /// Most connections at once, over all threads; `None`: what the plan needs and the system allows.
@@ -226,6 +229,7 @@ impl Options {
             users: None,
             users_wrap: false,
             substitutions: Vec::new(),
+            links: LinkChoice::Auto,
             rehearsal: true,
             max_connections: None,
             max_rate: None,

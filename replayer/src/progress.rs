@@ -59,6 +59,8 @@ pub struct Outline {
     pub connections: usize,
     /// Requests go over HTTP/2.
     pub http2: bool,
+    /// Links from answers to later requests.
+    pub links: usize,
     /// What the plan needs and what this machine has, a line each.
     pub preflight: String,
     /// What the user should know.

@@ -1,6 +1,8 @@
 //! The judgement of a rehearsal: a few sessions were replayed alone, and what came back tells whether the whole run
 //! would be load or only noise. Pure: it is given what was recorded and what came.
 
+use std::collections::BTreeMap;
+
 use crate::report::text::number;
 use crate::tally::Failure;
 
@@ -34,6 +36,8 @@ pub(crate) struct Setting<'a> {
     /// Whether a users file was given.
     pub(crate) users: bool,
     pub(crate) keep_host: bool,
+    /// Routes of logins with passwords that the capture does not know, and in how many sessions.
+    pub(crate) logins: &'a BTreeMap<String, u64>,
 }
 
 /// What to do.
@@ -66,6 +70,18 @@ pub(crate) fn judge(sessions: &[Vec<Step<'_>>], setting: &Setting<'_>) -> Advice
         Some(cause) => Advice::Stop(found.stop(cause, setting)),
         None => Advice::GoWith(format!("rehearsal: {}, for no single reason", found.summary(None))),
     }
+}
+
+/// Says which logins cannot work: what a user typed is not in a capture, only a pseudonym of it.
+pub(crate) fn unknown_passwords(logins: &BTreeMap<String, u64>) -> Option<String> {
+    let (route, sessions) = logins.iter().max_by_key(|(_, sessions)| **sessions)?;
+    let more = if logins.len() > 1 { ", and other routes," } else { "" };
+    Some(format!(
+        "{route}{more} sends a password that a user typed, in {} sessions: the capture holds a pseudonym of it only, and \
+         no sign-up in these sessions made an account with it. Give users the target knows with --users FILE and put \
+         their passwords in place with --set, or record sessions that sign up",
+        number(*sessions)
+    ))
 }
 
 /// A step whose outcome says something about the target.
@@ -150,6 +166,9 @@ impl Cause {
             "send the recorded host (--keep-host)"
         };
         match (self, setting.users) {
+            (Cause::Login, false) if !setting.logins.is_empty() => {
+                unknown_passwords(setting.logins).unwrap_or_default()
+            }
             (Cause::Login, false) => {
                 "the target wants a login that the recording does not bring along: give users it knows with --users \
                  FILE, or record sessions that sign up or log in themselves"
@@ -272,8 +291,14 @@ fn outcome(got: Got) -> String {
 mod tests {
     use super::*;
 
-    const SETTING: Setting<'_> =
-        Setting { target: "http://127.0.0.1:9", tls: false, users: false, keep_host: false };
+    static NO_LOGINS: BTreeMap<String, u64> = BTreeMap::new();
+    const SETTING: Setting<'_> = Setting {
+        target: "http://127.0.0.1:9",
+        tls: false,
+        users: false,
+        keep_host: false,
+        logins: &NO_LOGINS,
+    };
 
     /// Sessions are separated by `|`, steps by spaces; `200>401` is recorded and got, letters are failures.
     fn sessions(text: &str) -> Vec<Vec<Step<'static>>> {
@@ -351,11 +376,21 @@ mod tests {
 
     #[test]
     fn advice_depends_on_what_was_given() {
-        let given = Setting { target: "https://shop", tls: true, users: true, keep_host: true };
+        let given =
+            Setting { target: "https://shop", tls: true, users: true, keep_host: true, logins: &NO_LOGINS };
         stops_with("200>401", &given, &["those of --users", "--set"]);
         stops_with("200>421", &given, &["leave --keep-host away"]);
         let Advice::Stop(words) = judge(&sessions("200>400"), &given) else { panic!("goes on") };
         assert!(!words.contains("https://"), "{words}");
+    }
+
+    #[test]
+    fn a_password_that_nobody_knows_is_named() {
+        let logins = BTreeMap::from([("POST /login".to_owned(), 12), ("POST /admin".to_owned(), 1)]);
+        let setting = Setting { logins: &logins, ..SETTING };
+        let words = ["POST /login, and other routes, sends a password", "12 sessions", "--users", "sign up"];
+        stops_with("200>401 200>401", &setting, &words);
+        assert_eq!(unknown_passwords(&NO_LOGINS), None);
     }
 
     #[test]

@@ -45,6 +45,7 @@ pub(crate) fn rehearse(options: &Options, prepared: &Prepared, target: &Target) 
         tls: prepared.peer.tls,
         users: options.users.is_some(),
         keep_host: options.keep_host,
+        logins: &prepared.plan.logins,
     };
     Ok(rehearsal::judge(&heard, &setting))
 }

@@ -210,6 +210,7 @@ fn outline(options: &Options, prepared: &Prepared) -> Outline {
         threads: prepared.threads,
         connections: prepared.connections,
         http2: prepared.http2,
+        links: prepared.plan.links.len(),
         preflight: prepared.preflight.to_string(),
         warnings: prepared.warnings.clone(),
     }
@@ -286,6 +287,7 @@ impl Pieces<'_> {
             shape,
             routes: build::routes(&self.prepared.plan.routes, tally),
             cohorts: build::cohorts(&self.prepared.plan.cohorts, tally),
+            links: build::links(&self.prepared.plan.links, tally),
             rules: self.rules(),
             guards: self.findings.books.guards.clone(),
             series: Vec::new(),

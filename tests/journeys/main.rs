@@ -23,6 +23,7 @@ mod killing;
 mod kit;
 mod knobs;
 mod ledger;
+mod links;
 mod merge;
 mod misbehaviour;
 mod operating;

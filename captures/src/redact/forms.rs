@@ -121,7 +121,7 @@ pub(crate) fn percent_decode(text: &[u8]) -> Vec<u8> {
 }
 
 /// The same, with `+` for a space.
-fn form_decode(text: &[u8]) -> Vec<u8> {
+pub(crate) fn form_decode(text: &[u8]) -> Vec<u8> {
     let spaced: Vec<u8> = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
     percent_decode(&spaced)
 }

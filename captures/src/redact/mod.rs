@@ -28,10 +28,10 @@ mod text;
 mod urls;
 
 use crate::{Exchange, Headers};
-pub(crate) use bodies::decode_all;
-pub(crate) use forms::percent_decode;
+pub(crate) use bodies::{decode, decode_all};
 #[cfg(test)]
 pub(crate) use forms::percent_encode;
+pub(crate) use forms::{form_decode, percent_decode};
 pub use policy::{Policy, PolicyError};
 use pseudonym::Key;
 pub(crate) use pseudonym::is_text_pseudonym;
@@ -105,6 +105,11 @@ impl Redactor {
         }
         done
     }
+}
+
+/// Whether the whole value stands for a secret, text or number, under any key.
+pub fn is_pseudonym(value: &[u8]) -> bool {
+    is_text_pseudonym(value) || pseudonym::is_number_pseudonym(value)
 }
 
 fn echo_headers(echo: &echo::Echo, headers: &mut Headers) {

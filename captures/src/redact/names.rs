@@ -64,7 +64,7 @@ pub(super) fn looks_like_token(value: &[u8]) -> bool {
 /// Longer names are no names.
 const LONGEST_NAME: usize = 256;
 
-const PARTS: [&str; 18] = [
+const PARTS: [&str; 19] = [
     "password",
     "passwd",
     "passwort",
@@ -81,7 +81,8 @@ const PARTS: [&str; 18] = [
     "encryptionkey",
     "credential",
     "sessionkey",
-    "csrfmiddleware",
+    "csrf",
+    "xsrf",
     "samlresponse",
 ];
 
@@ -154,6 +155,8 @@ mod tests {
             "client_secret",
             "access_token",
             "csrfToken",
+            "csrf",
+            "_xsrf",
             "authenticity_token",
             "csrfmiddlewaretoken",
             "api_key",

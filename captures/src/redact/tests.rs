@@ -49,6 +49,19 @@ fn check_body(content_type: &str, before: &str, after: &str) {
 }
 
 #[test]
+fn pages_hide_what_their_forms_send_back() {
+    let page = |csrf: &str, meta: &str| {
+        format!(
+            "<meta content='{meta}' name=csrf-token><input name=\"authenticity_token\" value=\"{csrf}\">\
+             <input name=page value=2><p data-n=1>"
+        )
+    };
+    let (csrf, meta) = (pseudonym("a&b-12345"), pseudonym("meta-12345"));
+    check_body("text/html; charset=utf-8", &page("a&amp;b-12345", "meta-12345"), &page(&csrf, &meta));
+    check_body("text/html", "<p>no secret", "<p>no secret");
+}
+
+#[test]
 fn credentials_keep_their_scheme() {
     check_header("Authorization", "Bearer abc", &format!("Bearer {}", pseudonym("abc")));
     let pair = base64::Engine::encode(

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use clap::Parser;
 
 use crate::options::{
-    AbortOn, Arrivals, Boost, Cidr, Connections, Http, LatePolicy, Misbehaviour, Options, Pattern, Profile,
-    Reconnect, Retry, Secret, Shard, Source, Speed, Stage, Substitution,
+    AbortOn, Arrivals, Boost, Cidr, Connections, Http, LatePolicy, LinkChoice, Misbehaviour, Options,
+    Pattern, Profile, Reconnect, Retry, Secret, Shard, Source, Speed, Stage, Substitution,
 };
 use crate::threshold::Threshold;
 use crate::{Stop, units};
@@ -123,6 +123,10 @@ pub struct Args {
     /// column of --users; {session}, {clone}, {uuid} are always there
     #[arg(long, value_name = "WHERE=TEXT", help_heading = "Who")]
     pub set: Vec<Substitution>,
+    /// What goes from answers to later requests, so that each clone sends what the server gave to it: auto (found in the
+    /// captures), none, or a file of rules that add links and forbid them
+    #[arg(long, value_name = "auto|none|FILE", default_value = "auto", help_heading = "Who")]
+    pub links: LinkChoice,
     /// What clients do when a request fails: none, naive:3, backoff:3,100ms..10s, budget:20%,3; these figures are what
     /// the bare names mean
     #[arg(long, value_name = "POLICY", default_value = "none", help_heading = "Who")]
@@ -239,6 +243,7 @@ impl Args {
             users: self.users,
             users_wrap: self.users_wrap,
             substitutions: self.set,
+            links: self.links,
             rehearsal: !self.no_rehearsal,
             max_connections: self.max_connections,
             max_rate: self.max_rate.and_then(|rate| rate.0),

@@ -45,6 +45,14 @@ pub(crate) fn outline(outline: &Outline) -> String {
         outline.threads,
         plan.plan_hash
     );
+    if outline.links > 0 {
+        let plural = if outline.links == 1 { "" } else { "s" };
+        let _ = writeln!(
+            out,
+            "           {} link{plural} from answers to later requests (squall captures inspect --links)",
+            number(outline.links as u64)
+        );
+    }
     for row in outline.preflight.lines() {
         let _ = writeln!(out, "           {row}");
     }

@@ -14,6 +14,7 @@ mod schedule;
 mod send;
 mod settle;
 mod starts;
+mod taking;
 mod thread;
 mod wire;
 
@@ -166,7 +167,9 @@ fn wait_for_start(job: &Job) {
 impl Job {
     /// An empty tally with room for what the plan names.
     pub(crate) fn tally(&self) -> Tally {
-        Tally::new(self.plan.routes.len(), self.count_ops).with_cohorts(self.plan.cohorts.len())
+        Tally::new(self.plan.routes.len(), self.count_ops)
+            .with_cohorts(self.plan.cohorts.len())
+            .with_links(self.plan.links.len())
     }
 }
 

@@ -6,9 +6,11 @@ use bytes::Bytes;
 use crate::engine::flow::{self, Seen, handshake};
 use crate::engine::records::{ConnId, Engine, Op, Speaks, Stage};
 use crate::engine::settle::{self, Own, note_field, note_stream};
+use crate::engine::taking::note_taken;
 use crate::engine::wire::Written;
 use crate::h2::{self, Config, Connection, Event, Piece, Why};
 use crate::limits;
+use crate::links::carried::Hand;
 use crate::slab::{NONE, Slab};
 use crate::tally::Failure;
 
@@ -198,7 +200,7 @@ impl Engine {
 
     /// Feeds the codec; notes what heads say and which streams ended. False: the peer breaks the protocol.
     fn read_frames(&mut self, id: ConnId, bytes: &[u8], now: u64, ended: &mut Vec<(u32, u32, End)>) -> bool {
-        let Engine { conns, ops, sessions, jars, job, tally, flows, .. } = self;
+        let Engine { conns, ops, sessions, jars, carried, takers, job, tally, flows, .. } = self;
         let conn = &mut conns[id.slot];
         let Speaks::Http2(mux) = &mut conn.speaks else { return false };
         let Mux { codec: Some(codec), out, .. } = &mut **mux else { return false };
@@ -216,11 +218,16 @@ impl Engine {
                 }
                 record.status = status;
                 let session = &mut sessions[record.session];
-                let path = job.plan.step(session.program, record.step).path();
+                let step = job.plan.step(session.program, record.step);
+                let path = step.path();
                 let mut seen = Seen::default();
                 for (name, value) in fields.iter() {
                     note_field(record, &mut Own { jar: &mut session.jar, jars, path }, name, value);
                     note_stream(&mut seen, name, value, || handshake(0, 0, 0)); // none is asked for here
+                    if step.has_links() {
+                        let hand = &mut Hand { number: &mut session.carried, all: &mut *carried };
+                        note_taken((&mut *takers, record), step, hand, (name, value));
+                    }
                 }
                 flows.on_head((tag, record), seen, &mut tally.streams);
                 if end {
@@ -233,6 +240,15 @@ impl Engine {
                     let step = || job.plan.step(sessions[record.session].program, record.step);
                     let expected = || flow::expected(step(), job.speed);
                     flows.on_bytes((tag, record), bytes, expected, (now, &mut tally.streams));
+                }
+                if let Some(taker) = takers.get_mut(record.taker) {
+                    let session = &mut sessions[record.session];
+                    let step = job.plan.step(session.program, record.step);
+                    taker.collect(
+                        bytes,
+                        step,
+                        &mut Hand { number: &mut session.carried, all: &mut *carried },
+                    );
                 }
                 if end {
                     ended.push((tag, ops[tag].serial, End::Answered));

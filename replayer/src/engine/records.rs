@@ -21,10 +21,12 @@ use crate::cookies::Jar;
 use crate::engine::flow::Flows;
 use crate::engine::mux::{End, Mux};
 use crate::engine::starts::Starts;
+use crate::engine::taking::Taker;
 use crate::engine::wire::Wire;
 use crate::engine::{Job, Message};
 use crate::http::Reader;
 use crate::limits;
+use crate::links::carried::Carried;
 use crate::misbehave::{Behaviour, behaviour_of};
 use crate::population::Start;
 use crate::retry::Budget;
@@ -51,6 +53,8 @@ pub(crate) struct Session {
     pub(crate) conns: u32,
     /// Its cookie jar, once the server has set something.
     pub(crate) jar: u32,
+    /// What answers gave it for later requests, once there is something.
+    pub(crate) carried: u32,
     /// Next session in the same slot of the timer wheel.
     pub(crate) timer: u32,
     /// How late its last request left, in microseconds; [`NOT_SENT`] before the first.
@@ -80,6 +84,8 @@ pub(crate) struct Op {
     pub(crate) stream: u32,
     /// What is known of it as a stream of messages; `NONE`: it is none.
     pub(crate) flow: u32,
+    /// What is collected of its answer; `NONE`: nothing of it is wanted.
+    pub(crate) taker: u32,
     /// Tells it from an earlier operation of the same number.
     pub(crate) serial: u32,
     /// From 1.
@@ -243,6 +249,10 @@ pub(crate) struct Engine {
     pub(crate) ops: Slab<Op>,
     pub(crate) conns: Slab<Conn>,
     pub(crate) jars: Slab<Jar>,
+    /// What answers gave to clones for their later requests.
+    pub(crate) carried: Slab<Carried>,
+    /// Answers in flight whose bodies hold something for later requests.
+    pub(crate) takers: Slab<Taker>,
     /// Operations that are streams of messages.
     pub(crate) flows: Flows,
     /// Sessions that think.
@@ -381,6 +391,7 @@ impl Op {
             conn: NONE,
             stream: 0,
             flow: NONE,
+            taker: NONE,
             serial: 0,
             attempt: 1,
             id,

@@ -137,6 +137,7 @@ impl Engine {
             ops: NONE,
             conns: NONE,
             jar: NONE,
+            carried: NONE,
             timer: NONE,
             late_us: NOT_SENT,
             blocked: false,
@@ -324,8 +325,10 @@ impl Engine {
     pub(crate) fn op_ended(&mut self, op: u32, now: u64) {
         let Some(ended) = self.ops.remove(op) else { return };
         self.flows.remove(ended.flow);
+        self.takers.remove(ended.taker);
         let session = ended.session;
         self.unlink_op(session, op, ended.next);
+        self.free_carried(session, ended.step);
         let record = &mut self.sessions[session];
         let waited = std::mem::take(&mut record.blocked);
         if waited {
@@ -344,6 +347,7 @@ impl Engine {
     pub(crate) fn end_session(&mut self, session: u32, now: u64) {
         self.close_all_of(session);
         let Some(record) = self.sessions.remove(session) else { return };
+        self.carried.remove(record.carried);
         if let Some(jar) = self.jars.remove(record.jar) {
             self.tally.cookies_refused += jar.refused;
         }

@@ -97,6 +97,7 @@ impl Engine {
 
     fn write(&mut self, op: u32) {
         self.begin_flow(op);
+        self.begin_taking(op);
         match self.conns[self.ops[op].conn].speaks {
             Speaks::Http1(_) => self.write_http1(op),
             Speaks::Http2(_) => self.write_stream(op),
@@ -145,7 +146,7 @@ impl Engine {
     /// Writes the head of the request of `op` into the scratch buffer; its body comes back, and how many bytes of it
     /// were not recorded.
     pub(crate) fn render(&mut self, op: u32) -> (Bytes, u64) {
-        let Engine { ops, sessions, jars, job, scratch, body, .. } = self;
+        let Engine { ops, sessions, jars, carried, job, scratch, body, .. } = self;
         let record = &ops[op];
         let session = &sessions[record.session];
         let program = job.plan.program(session.program);
@@ -157,14 +158,14 @@ impl Engine {
             clone: session.clone,
             operation: record.id,
         };
-        let jar = jars.get(session.jar);
+        let (jar, carried) = (jars.get(session.jar), carried.get(session.carried));
         scratch.clear();
         body.clear();
         let composed = match (step.is_substituted(), job.http2) {
             (true, _) => {
                 let users = job.users.as_deref().map(|users| (users, users.row_of(session.user.into())));
                 let cell = |column: usize| users.map_or(&[][..], |(users, row)| users.cell(row, column));
-                let outgoing = Outgoing { sender, jar, attempt: record.attempt, user: Some(&cell) };
+                let outgoing = Outgoing { sender, jar, carried, attempt: record.attempt, user: Some(&cell) };
                 step.compose(scratch, body, &outgoing)
             }
             (false, true) => {
@@ -207,6 +208,9 @@ impl Engine {
         self.interval.bins[(bin % BINS) as usize] += 1;
         if let Some(ops) = &mut self.tally.ops {
             ops.insert(record.id, record.attempt);
+        }
+        if record.attempt == 1 && !self.tally.links.is_empty() {
+            self.count_carried(op);
         }
         self.note_lateness(op);
     }

@@ -6,8 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::cookies::Jar;
 use crate::engine::flow::{self, Seen, handshake};
 use crate::engine::records::{Act, ConnId, Engine, Op, Phase, Speaks, Stage};
+use crate::engine::taking::note_taken;
 use crate::http::{AtEnd, Part, Progress};
 use crate::limits;
+use crate::links::carried::Hand;
 use crate::plan::Step;
 use crate::retry::{Ended, Outcome, Retry};
 use crate::slab::NONE;
@@ -122,6 +124,7 @@ pub(crate) fn answered(engine: &mut Engine, op: u32, now: u64) {
     if engine.try_again(op, outcome, now) {
         return;
     }
+    engine.finish_taking(op);
     measure(engine, op, now);
     let record = &engine.ops[op];
     let well = !record.grpc_failed && !tally::is_error(record.status);
@@ -202,11 +205,12 @@ fn feed(
     op: u32,
     (bytes, now): (&[u8], u64),
 ) -> Result<Progress, crate::http::Garbage> {
-    let Engine { conns, ops, sessions, jars, job, flows, tally, .. } = engine;
+    let Engine { conns, ops, sessions, jars, carried, takers, job, flows, tally, .. } = engine;
     let Speaks::Http1(reader) = &mut conns[slot].speaks else { return Err(crate::http::Garbage) };
     let record = &mut ops[op];
     let session = &mut sessions[record.session];
     let step = job.plan.step(session.program, record.step);
+    let has_links = step.has_links();
     reader.feed(bytes, &mut |part| match part {
         Part::Head(head) => {
             record.status = head.status;
@@ -222,12 +226,19 @@ fn feed(
                 note_stream(&mut seen, name, field.value, || {
                     handshake(job.plan.seed, record.id, record.attempt)
                 });
+                if has_links {
+                    let hand = &mut Hand { number: &mut session.carried, all: &mut *carried };
+                    note_taken((&mut *takers, record), step, hand, (name, field.value));
+                }
             }
-            flows.on_head((op, record), seen, &mut tally.streams)
+            flows.on_head((op, record), seen, &mut tally.streams) | (record.taker != NONE)
         }
         Part::Body(bytes) => {
             let expected = || flow::expected(step, job.speed);
             flows.on_bytes((op, record), bytes, expected, (now, &mut tally.streams));
+            if let Some(taker) = takers.get_mut(record.taker) {
+                taker.collect(bytes, step, &mut Hand { number: &mut session.carried, all: &mut *carried });
+            }
             true
         }
     })

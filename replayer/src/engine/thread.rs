@@ -148,6 +148,8 @@ impl Engine {
             ops: Slab::new(),
             conns: Slab::new(),
             jars: Slab::new(),
+            carried: Slab::new(),
+            takers: Slab::new(),
             flows: Flows::new(),
             wheel: Wheel::new(),
             later: BinaryHeap::new(),

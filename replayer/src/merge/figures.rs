@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 
 use crate::report::{
-    Cohort, ConnectionsPart, Failures, Guard, Latency, LatencyPart, Report, Requests, Route, Rule, RuleDelay,
-    Sessions, StreamsPart, WarmupPart, build,
+    Cohort, ConnectionsPart, Failures, Guard, Latency, LatencyPart, LinkUse, Report, Requests, Route, Rule,
+    RuleDelay, Sessions, StreamsPart, WarmupPart, build,
 };
 use crate::tally::histogram;
 
@@ -142,6 +142,24 @@ pub(super) fn streams(all: &[&Report]) -> Result<Option<StreamsPart>, String> {
         first_event: latency(parts.iter().map(|streams| &streams.first_event))?,
         event_gap: latency(parts.iter().map(|streams| &streams.event_gap))?,
     }))
+}
+
+pub(super) fn links(all: &[&Report]) -> Vec<LinkUse> {
+    let mut sums: BTreeMap<(&str, &str), (u64, u64)> = BTreeMap::new();
+    for link in all.iter().flat_map(|report| &report.links) {
+        let (used, missed) = sums.entry((&link.from, &link.to)).or_default();
+        *used += link.used;
+        *missed += link.missed;
+    }
+    let sum = |((from, to), (used, missed)): ((&str, &str), (u64, u64))| LinkUse {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        used,
+        missed,
+    };
+    let mut links: Vec<LinkUse> = sums.into_iter().map(sum).collect();
+    build::sort_links(&mut links);
+    links
 }
 
 pub(super) fn routes(all: &[&Report]) -> Result<Vec<Route>, String> {

@@ -114,6 +114,7 @@ fn sums(all: &[Run], shards: &Shards) -> Result<Report, String> {
         shape: first.shape.clone().filter(|_| reports.len() == 1),
         routes: figures::routes(&reports)?,
         cohorts: figures::cohorts(&reports)?,
+        links: figures::links(&reports),
         rules: figures::rules(&reports),
         guards: figures::guards(&reports),
         series,

@@ -23,10 +23,11 @@ pub use estimate::Summary;
 pub(crate) use program::{Program, Step};
 pub(crate) use store::Footprint;
 pub use substitute::Substitution;
-pub(crate) use substitute::{Composed, Outgoing};
+pub(crate) use substitute::{Composed, Outgoing, json_value};
 pub(crate) use template::{Rewrite, Sender};
 
 use crate::error::Error;
+use crate::links::Links;
 use crate::options::{Connections, Speed};
 use crate::plan::compile::{Programs, Skipped};
 use crate::plan::store::{Row, Store};
@@ -63,6 +64,8 @@ pub(crate) struct Wanted {
     pub(crate) seed: u64,
     /// How requests are written for the target.
     pub(crate) rewrite: Rewrite,
+    /// What goes from answers to later requests.
+    pub(crate) links: Arc<Links>,
 }
 
 /// The whole plan.
@@ -80,6 +83,10 @@ pub(crate) struct Plan {
     pub(crate) skipped: BTreeMap<&'static str, u64>,
     /// Requests whose body substitutions leave alone, as it was not recorded whole and in the clear.
     pub(crate) unreadable: u64,
+    /// Both ends of each link, by its number.
+    pub(crate) links: Vec<(String, String)>,
+    /// Routes of logins with a password that the capture does not know, and in how many sessions.
+    pub(crate) logins: BTreeMap<String, u64>,
     /// The same for the same captures, load and seed, whatever the shard and the thread count.
     pub(crate) hash: u64,
 }
@@ -93,7 +100,8 @@ impl Plan {
 
     /// Says who starts when.
     fn new(programs: Programs, wanted: &Wanted) -> Result<Plan, Error> {
-        let Programs { mut store, names, skipped: Skipped { reasons, unreadable } } = programs;
+        let Programs { mut store, names, skipped } = programs;
+        let Skipped { reasons, unreadable, logins } = skipped;
         let routes = routes::assign(&mut store, &names);
         let boosts = wanted.boosts.iter().map(|boost| boost.resolve(&routes));
         let boosts: Vec<Boosted> = boosts.collect::<Result<_, _>>().map_err(Error::Usage)?;
@@ -124,6 +132,8 @@ impl Plan {
             routes,
             skipped: reasons,
             unreadable,
+            links: wanted.links.names().collect(),
+            logins,
             hash: 0,
         };
         plan.hash = plan.digest(wanted);
@@ -178,6 +188,9 @@ impl Plan {
                 let lane = step.lane().map_or(u64::MAX, u64::from);
                 for value in [step.offset_us(), step.end_us(), u64::from(step.index()), lane, step.what()] {
                     word(value);
+                }
+                if step.has_links() {
+                    word(xxhash_rust::xxh3::xxh3_64(step.links()));
                 }
             }
         }

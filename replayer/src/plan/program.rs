@@ -174,12 +174,24 @@ impl<'a> Step<'a> {
         self.store.blob(at, self.record.body.get())
     }
 
+    /// Whether links take something from its answer, or put something into its request.
+    pub(crate) fn has_links(self) -> bool {
+        self.record.links.get() > 0
+    }
+
+    /// What it has to do with links, see [`crate::links::block`].
+    pub(crate) fn links(self) -> &'a [u8] {
+        let parts = [self.record.pieces, self.record.stream, self.record.body];
+        let at = self.pieces_at() + parts.iter().map(|length| u64::from(length.get())).sum::<u64>();
+        self.store.blob(at, self.record.links.get().into())
+    }
+
     /// Bytes of the body that were not recorded, sent as spaces.
     pub(crate) fn filler(self) -> u64 {
         self.record.filler.get()
     }
 
-    /// Whether `--set` changes something of it: then only [`Step::compose`] writes it.
+    /// Whether `--set` or a link changes something of it: then only [`Step::compose`] writes it.
     pub(crate) fn is_substituted(self) -> bool {
         self.record.pieces.get() > 0
     }
@@ -213,7 +225,10 @@ impl<'a> Step<'a> {
                 Composed::Recorded
             }
         };
-        let tail = self.tail(outgoing.sender, outgoing.jar, outgoing.attempt);
+        let tail = write::Tail {
+            carried: outgoing.carried,
+            ..self.tail(outgoing.sender, outgoing.jar, outgoing.attempt)
+        };
         match self.has(HTTP2) {
             true => write::tail_h2(head, &tail),
             false => write::tail(head, &tail),
@@ -225,7 +240,8 @@ impl<'a> Step<'a> {
     where
         'a: 't,
     {
-        write::Tail { sender, jar, attempt, path: self.path(), cookies: RecordedCookies(self.cookies()) }
+        let cookies = RecordedCookies(self.cookies());
+        write::Tail { sender, jar, carried: None, attempt, path: self.path(), cookies }
     }
 
     /// The head with this clone's keys in its holes.

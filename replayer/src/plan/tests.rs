@@ -26,6 +26,7 @@ pub(super) fn wanted(amplify: f64, seed: u64) -> Wanted {
         columns: Vec::new(),
         seed,
         rewrite: Rewrite { host: "127.0.0.1".to_owned(), ..Rewrite::default() },
+        links: Default::default(),
     }
 }
 

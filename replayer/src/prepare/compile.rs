@@ -1,6 +1,7 @@
 //! From the options to the plan.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use captures::Reader;
@@ -8,9 +9,11 @@ use captures::exchange::Protocol;
 
 use crate::error::Error;
 use crate::limits;
+use crate::links::Links;
 use crate::options::{Http, Options, Source};
 use crate::plan::{self, Compiled, Plan, Rewrite, Wanted};
 use crate::population::Load;
+use crate::rehearsal;
 use crate::safety::Peer;
 use crate::users::Users;
 
@@ -41,8 +44,9 @@ pub(super) fn plan(
     http2: bool,
     users: Option<&Users>,
 ) -> Result<(Plan, Vec<String>), Error> {
-    let wanted = wanted(options, peer, http2, users);
     let paths: Vec<&Path> = options.captures.iter().map(|source| source.path.as_path()).collect();
+    let links = Arc::new(Links::find(&options.links, &paths)?);
+    let wanted = Wanted { links, ..wanted(options, peer, http2, users) };
     let compiled = plan::compile(&paths, &wanted)?;
     if let Some(why) = emptiness(&compiled, options) {
         return Err(Error::Capture(format!("{}: {why}", options.capture_names())));
@@ -60,6 +64,9 @@ pub(super) fn plan(
         let words = "sessions that are held alive enter in their midst: what they had done before (a login, say) has \
                      not happened";
         warnings.push(words.to_owned());
+    }
+    if options.users.is_none() {
+        warnings.extend(rehearsal::unknown_passwords(&plan.logins));
     }
     if plan.unreadable > 0 {
         let count = plan.unreadable;
@@ -123,6 +130,7 @@ fn wanted(options: &Options, peer: &Peer, http2: bool, users: Option<&Users>) ->
             keep_host: options.keep_host,
             headers: options.headers.clone(),
         },
+        links: Arc::default(),
     }
 }
 

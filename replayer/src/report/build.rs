@@ -8,8 +8,8 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 
 use crate::report::{
-    Cohort, ConnectionsPart, Failures, FunnelStep, Latency, LatencyPart, Report, Requests, Route, Sessions,
-    StreamsPart, Threshold, WarmupPart,
+    Cohort, ConnectionsPart, Failures, FunnelStep, Latency, LatencyPart, LinkUse, Report, Requests, Route,
+    Sessions, StreamsPart, Threshold, WarmupPart,
 };
 use crate::tally::{Failure, RouteTally, Tally, Warmup, Why};
 
@@ -162,6 +162,26 @@ pub(crate) fn funnel(routes: &[String], tally: &Tally) -> Vec<FunnelStep> {
 pub(crate) fn later_than(all: &Histogram<u64>, time: Duration) -> u64 {
     let bound = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     all.len() - all.count_between(0, bound.min(all.high()))
+}
+
+/// Those that were met.
+pub(crate) fn links(names: &[(String, String)], tally: &Tally) -> Vec<LinkUse> {
+    let counted = names.iter().zip(&tally.links).filter(|(_, count)| count.used + count.missed > 0);
+    let mut links: Vec<LinkUse> = counted
+        .map(|((from, to), count)| LinkUse {
+            from: from.clone(),
+            to: to.clone(),
+            used: count.used,
+            missed: count.missed,
+        })
+        .collect();
+    sort_links(&mut links);
+    links
+}
+
+/// Most used first.
+pub(crate) fn sort_links(links: &mut [LinkUse]) {
+    links.sort_by(|a, b| b.used.cmp(&a.used).then_with(|| (&a.from, &a.to).cmp(&(&b.from, &b.to))));
 }
 
 /// Most requests first.

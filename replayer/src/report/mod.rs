@@ -17,8 +17,8 @@ use crate::population::shape::Shape;
 
 pub use course::{FaultWindow, Faults, FunnelStep, Heat, Second, Statuses};
 pub use parts::{
-    Cohort, ConnectionsPart, Failures, Generator, Guard, Latency, LatencyPart, PlanPart, Requests, Route,
-    Rule, RuleAudit, RuleDelay, Sessions, Source, StreamsPart, Threshold, WarmupPart,
+    Cohort, ConnectionsPart, Failures, Generator, Guard, Latency, LatencyPart, LinkUse, PlanPart, Requests,
+    Route, Rule, RuleAudit, RuleDelay, Sessions, Source, StreamsPart, Threshold, WarmupPart,
 };
 
 /// A whole run. Serialises as `run.json`; times in microseconds, sizes in bytes. See `run.schema.json`.
@@ -73,6 +73,9 @@ pub struct Report {
     /// By source capture, most requests first.
     #[serde(default)]
     pub cohorts: Vec<Cohort>,
+    /// By link from answers to later requests, most used first; empty: there was none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<LinkUse>,
     /// By rule, as the proxy counted.
     pub rules: Vec<Rule>,
     /// The proxy's guards: each trip, and each guard that held.

@@ -90,6 +90,16 @@ pub struct WarmupPart {
     pub failed: u64,
 }
 
+/// A link of the plan in a report: how often it had a value for a request, and how often the recorded one was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct LinkUse {
+    pub from: String,
+    pub to: String,
+    pub used: u64,
+    pub missed: u64,
+}
+
 /// Failures are answers of 429 and 5xx, and attempts without an answer. The parts add up to the total.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failures {

@@ -43,6 +43,7 @@ pub(crate) fn report(tally: &Tally, shard: &str) -> Report {
         shape: None,
         routes: build::routes(&ROUTES.map(str::to_owned), tally),
         cohorts: build::cohorts(&COHORTS.map(str::to_owned), tally),
+        links: Vec::new(),
         rules: Vec::new(),
         guards: Vec::new(),
         series: Vec::new(),

@@ -142,9 +142,19 @@ pub(crate) struct Tally {
     pub(crate) cohorts: Vec<RouteTally>,
     pub(crate) streams: StreamTally,
     pub(crate) funnel: FunnelTally,
+    /// By link of the plan; see [`Tally::with_links`].
+    pub(crate) links: Vec<LinkTally>,
     pub(crate) ops: Option<OpSet>,
     /// What came back in a rehearsal, in the order in which it came.
     pub(crate) heard: Vec<Heard>,
+}
+
+/// How often a link had a value for a request, and how often it had not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LinkTally {
+    pub(crate) used: u64,
+    /// The recorded value was sent.
+    pub(crate) missed: u64,
 }
 
 /// What came back for one step of a rehearsal.
@@ -248,6 +258,7 @@ impl Tally {
             cohorts: Vec::new(),
             streams: StreamTally::new(),
             funnel: FunnelTally::new(routes),
+            links: Vec::new(),
             ops: count_ops.then(OpSet::new),
             heard: Vec::new(),
         }
@@ -256,6 +267,12 @@ impl Tally {
     /// The same with figures for each of `count` cohorts.
     pub(crate) fn with_cohorts(mut self, count: usize) -> Tally {
         self.cohorts = (0..count).map(|_| RouteTally::new()).collect();
+        self
+    }
+
+    /// The same with figures for each of `count` links.
+    pub(crate) fn with_links(mut self, count: usize) -> Tally {
+        self.links = vec![LinkTally::default(); count];
         self
     }
 
@@ -301,6 +318,10 @@ impl Tally {
         }
         self.streams.merge(&other.streams);
         self.funnel.merge(&other.funnel);
+        for (link, more) in self.links.iter_mut().zip(&other.links) {
+            link.used += more.used;
+            link.missed += more.missed;
+        }
         if let (Some(ops), Some(more)) = (&mut self.ops, &other.ops) {
             ops.merge(more);
         }

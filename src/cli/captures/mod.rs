@@ -2,6 +2,7 @@
 
 mod compact;
 mod import;
+mod links;
 mod mend;
 mod reshape;
 mod show;

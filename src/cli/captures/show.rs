@@ -13,7 +13,7 @@ use captures::{Reader, SessionId, inspect, seek};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::{complain, count, thousands};
+use super::{complain, count, links, thousands};
 
 /// Which capture to look at.
 #[derive(Debug, clap::Args)]
@@ -23,6 +23,9 @@ pub(crate) struct InspectArgs {
     /// Print JSON with stable names instead of text.
     #[arg(long)]
     json: bool,
+    /// Say which values of answers later requests send back, and which pairs were looked at and rejected.
+    #[arg(long)]
+    links: bool,
 }
 
 /// Which exchanges to print.
@@ -59,6 +62,7 @@ enum ExportFormat {
 pub(super) const INSPECT_EXAMPLES: &str = "Examples:
   squall captures inspect capture.zst
   squall captures inspect --json capture.zst | jq '.routes[0]'
+  squall captures inspect --links capture.zst
 A capture that is still being written can be read.";
 
 pub(super) const CAT_EXAMPLES: &str = "Examples:
@@ -77,6 +81,9 @@ What the other formats have no field for stands in fields of our own: importing 
 
 /// Says what a capture holds.
 pub(super) fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
+    if args.links {
+        return links::show(&args.capture, args.json);
+    }
     let figures = inspect::inspect(&args.capture)?;
     let mut out = std::io::stdout().lock();
     match args.json {

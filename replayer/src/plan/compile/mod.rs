@@ -6,6 +6,7 @@
 
 mod gaps;
 mod lanes;
+pub(crate) mod links;
 pub(crate) mod select;
 mod session;
 mod spill;
@@ -19,6 +20,7 @@ use captures::{Exchange, Reader, Session, SessionId};
 
 use crate::error::Error;
 use crate::limits;
+use crate::links::Links;
 use crate::plan::compile::spill::{Spill, Spilled};
 use crate::plan::program::Kind;
 use crate::plan::store::{Builder, Store};
@@ -56,6 +58,8 @@ pub(crate) struct StepDraft {
     pub(crate) what: u64,
     pub(crate) route_name: String,
     pub(crate) stream: Vec<u8>,
+    /// What it has to do with links, see [`crate::links::block`].
+    pub(crate) links: Vec<u8>,
     pub(crate) template: Template,
 }
 
@@ -66,6 +70,8 @@ pub(crate) struct Skipped {
     pub(crate) reasons: BTreeMap<&'static str, u64>,
     /// Requests whose body a substitution might concern, but which was not recorded whole and in the clear.
     pub(crate) unreadable: u64,
+    /// Routes of logins with a password that the capture does not know, and in how many sessions.
+    pub(crate) logins: BTreeMap<String, u64>,
 }
 
 /// A plan, and what there is to say about the captures that it was made of.
@@ -144,7 +150,11 @@ pub(crate) fn compile_within(
 #[cfg(test)]
 pub(crate) fn programs(sessions: &[Session], wanted: &Wanted) -> Programs {
     let mut compiler = Compiler::new(wanted);
-    let all = sessions.iter().try_for_each(|session| compiler.push(session));
+    let all = sessions.iter().try_for_each(|session| {
+        let mut session = session.clone();
+        session.exchanges.iter_mut().for_each(|exchange| slim(exchange, &wanted.links));
+        compiler.push(&session)
+    });
     let programs = all.and_then(|()| {
         compiler.end_of_capture(0);
         compiler.finish()
@@ -170,7 +180,7 @@ impl<'a> Compiler<'a> {
         let mut groups = Groups::default();
         let mut spill: Option<Spill> = None;
         for mut exchange in exchanges {
-            slim(&mut exchange);
+            slim(&mut exchange, &self.wanted.links);
             match &mut spill {
                 Some(spill) => spill.push(&exchange)?,
                 None => groups.push(exchange),
@@ -242,10 +252,10 @@ impl Groups {
 }
 
 /// Lets go what no plan looks at: most of what was answered.
-fn slim(exchange: &mut Exchange) {
+fn slim(exchange: &mut Exchange, links: &Links) {
     exchange.edge = String::new();
+    links::slim(exchange, links);
     if let Some(response) = &mut exchange.response {
-        response.body = captures::Body::default();
         let needed = ["set-cookie", "content-type"];
         response.headers.retain(|name, _| needed.iter().any(|known| name.eq_ignore_ascii_case(known)));
     }
@@ -254,7 +264,9 @@ fn slim(exchange: &mut Exchange) {
 /// What an exchange takes in memory, roughly.
 fn weight(exchange: &Exchange) -> usize {
     let request = &exchange.request;
-    let answer = exchange.response.as_ref().map_or(0, |response| response.headers.byte_len());
+    let values = |body: &captures::Body| body.data.as_ref().map_or(0, bytes::Bytes::len);
+    let answer =
+        exchange.response.as_ref().map_or(0, |response| response.headers.byte_len() + values(&response.body));
     let body = request.body.data.as_ref().map_or(0, bytes::Bytes::len);
     let said = exchange.stream.as_ref().map_or(0, |stream| {
         let data: usize =

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use captures::exchange::Protocol;
+use captures::links::typed_password;
 use captures::messages::StreamKind;
 use captures::notes::Notes;
 use captures::{Body, Exchange, Session};
@@ -12,9 +13,10 @@ use crate::cookies;
 use crate::identity::{Lane, prf, unit};
 use crate::plan::compile::gaps::Cuts;
 use crate::plan::compile::select::{self, Subject};
-use crate::plan::compile::{Draft, Skipped, StepDraft, lanes};
+use crate::plan::compile::{Draft, Skipped, StepDraft, lanes, links};
 use crate::plan::program::Kind;
-use crate::plan::template::{self, Style, Template};
+use crate::plan::substitute::Rules;
+use crate::plan::template::{self, Own, Style, Template};
 use crate::plan::{Wanted, routes};
 use crate::population::identity_word;
 use crate::stream::script;
@@ -34,11 +36,16 @@ pub(super) fn draft(
     let begin = kept.first()?.1;
     let ends = ends(&kept);
     let cuts = cuts(&kept, wanted.max_gap_us);
+    let exchanges: Vec<&Exchange> = kept.iter().map(|(_, _, exchange)| *exchange).collect();
+    let mut carries = links::resolve(&exchanges, &wanted.links);
+    note_logins(&exchanges, style.rules, skipped);
     let mut issued: Vec<Vec<u8>> = Vec::new();
     let mut steps: Vec<StepDraft> = Vec::with_capacity(kept.len());
-    for ((index, start, exchange), end) in kept.iter().zip(ends) {
+    for (place, ((index, start, exchange), end)) in kept.iter().zip(ends).enumerate() {
+        let carry = std::mem::take(&mut carries[place]);
         let script = script::write(exchange, style.http2);
-        let template = template(exchange, script.is_paced, &issued, style);
+        let own = Own { issued: &issued, uses: &carry.uses };
+        let template = template(exchange, script.is_paced, own, style);
         skipped.unreadable += u64::from(template.unreadable);
         steps.push(StepDraft {
             offset_us: cuts.moved(*start) - begin,
@@ -55,6 +62,7 @@ pub(super) fn draft(
             what: what(exchange),
             route_name: routes::name(&exchange.request.method, exchange.request.path()),
             stream: script.bytes,
+            links: carry.block,
             template,
         });
         note_issued(exchange, &mut issued);
@@ -90,13 +98,13 @@ fn not_selected(exchange: &Exchange, wanted: &Wanted) -> Option<&'static str> {
 }
 
 /// The request as it is sent; what it says message by message is not in its body.
-fn template(exchange: &Exchange, is_paced: bool, issued: &[Vec<u8>], style: Style<'_>) -> Template {
+fn template(exchange: &Exchange, is_paced: bool, own: Own<'_>, style: Style<'_>) -> Template {
     if !is_paced {
-        return Template::new(exchange, issued, style);
+        return Template::new(exchange, own, style);
     }
     let mut head = exchange.clone();
     head.request.body = Body::default();
-    Template::new(&head, issued, style)
+    Template::new(&head, own, style)
 }
 
 /// Why an exchange is not replayed as organic traffic.
@@ -193,6 +201,20 @@ fn note_issued(exchange: &Exchange, issued: &mut Vec<Vec<u8>>) {
         if !issued.iter().any(|known| known == name) {
             issued.push(name.to_vec());
         }
+    }
+}
+
+/// Notes logins that cannot work: with a password of which the capture holds a pseudonym only, for an account that the
+/// session did not make with the same one, and that no `--set` replaces.
+fn note_logins(exchanges: &[&Exchange], rules: &Rules, skipped: &mut Skipped) {
+    let mut known: Vec<Vec<u8>> = Vec::new();
+    for exchange in exchanges {
+        let Some(typed) = typed_password(&exchange.request) else { continue };
+        if !typed.is_sign_up && !known.contains(&typed.pseudonym) && !rules.sets(&typed.slot) {
+            let route = routes::name(&exchange.request.method, exchange.request.path());
+            *skipped.logins.entry(route).or_default() += 1;
+        }
+        known.push(typed.pseudonym);
     }
 }
 

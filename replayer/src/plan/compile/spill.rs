@@ -120,6 +120,7 @@ fn encode(exchange: &Exchange, out: &mut Vec<u8>) {
     put_optional(out, exchange.response.as_ref().map(|response| response.status.into()));
     if let Some(response) = &exchange.response {
         put_headers(out, &response.headers);
+        put_bytes(out, response.body.data.as_deref().unwrap_or_default());
     }
     put_optional(out, exchange.duration_us);
     put_number(out, exchange.faults.len() as u64);
@@ -154,8 +155,10 @@ fn decode(cursor: &mut Cursor<'_>) -> Option<Exchange> {
     let response = match cursor.optional()? {
         None => None,
         Some(status) => {
-            let headers = cursor.headers()?;
-            Some(Response { status: status.try_into().ok()?, headers, body: Body::default() })
+            let (headers, values) = (cursor.headers()?, cursor.bytes()?);
+            let data = (!values.is_empty()).then(|| Bytes::copy_from_slice(values));
+            let body = Body { data, ..Body::default() };
+            Some(Response { status: status.try_into().ok()?, headers, body })
         }
     };
     let duration_us = cursor.optional()?;
@@ -329,10 +332,11 @@ mod tests {
                 ..Request::default()
             },
         );
-        let response = (any::<u16>(), headers()).prop_map(|(status, headers)| Response {
+        let values = proptest::option::of(proptest::collection::vec(any::<u8>(), 1..9));
+        let response = (any::<u16>(), headers(), values).prop_map(|(status, headers, values)| Response {
             status,
             headers,
-            body: Body::default(),
+            body: Body { data: values.map(Bytes::from), ..Body::default() },
         });
         let about = (any::<u64>(), any::<Option<u64>>(), any::<u64>(), any::<Option<u64>>());
         let streams = proptest::option::of(stream());

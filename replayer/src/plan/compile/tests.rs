@@ -127,3 +127,66 @@ fn damage_and_what_was_shed_are_told() {
     let set = Wanted { substitutions: vec!["query:q={mail}".parse().unwrap()], ..wanted(1.0, 1) };
     assert!(matches!(compile(&[&path], &set), Err(Error::Usage(words)) if words.contains("{mail}")));
 }
+
+/// Sessions that are given a token, send it once, and ask for much else.
+fn linked() -> Vec<Session> {
+    let session = |id: u64| {
+        let token = format!("token-{id:08x}-{:08x}", id.wrapping_mul(0x9e37_79b9));
+        let exchange = |step: u64, method: &str, target: &str| Exchange {
+            session: SessionId(id),
+            connection: Some(id),
+            start_us: 1_000_000 + id * 1000 + step * 100_000,
+            duration_us: Some(500),
+            request: Request { method: method.to_owned(), target: target.to_owned(), ..Request::default() },
+            response: Some(Response { status: 200, ..Response::default() }),
+            ..Exchange::default()
+        };
+        let mut exchanges: Vec<Exchange> = (0..12).map(|step| exchange(step, "GET", "/pictures/7")).collect();
+        exchanges[3] = exchange(3, "POST", "/login");
+        exchanges[8] = exchange(8, "GET", "/me");
+        let answer = exchanges[3].response.as_mut().unwrap();
+        answer.headers.push("content-type", "application/json");
+        answer.body = Body::whole(format!("{{\"token\":\"{token}\"}}").into_bytes());
+        exchanges[8].request.headers.push("authorization", format!("Bearer {token}"));
+        Session { id: SessionId(id), exchanges }
+    };
+    (1..6).map(session).collect()
+}
+
+#[test]
+fn steps_without_links_are_as_they_were() {
+    let path = capture(&linked());
+    let links = Links::find(&crate::links::Choice::Auto, &[&path]).unwrap();
+    let plan = Plan::build(&linked(), &Wanted { links: links.into(), ..wanted(1.0, 1) });
+    let plain = Plan::build(&linked(), &wanted(1.0, 1));
+    assert_eq!((plan.links.len(), plain.links.len()), (1, 0));
+    for (program, before) in plan.programs().zip(plain.programs()) {
+        for (place, (step, before)) in program.steps().zip(before.steps()).enumerate() {
+            assert_eq!(step.has_links(), [3, 8].contains(&place), "step {place}");
+            assert_eq!(step.is_substituted(), place == 8, "only the one that sends the token is composed");
+            if place != 8 {
+                let sender = crate::plan::Sender { seed: 1, run: "r", session: 1, clone: 2, operation: 3 };
+                let (mut head, mut other) = (Vec::new(), Vec::new());
+                step.write_head(&mut head, sender, None, 1);
+                before.write_head(&mut other, sender, None, 1);
+                assert_eq!(head, other);
+            }
+        }
+    }
+}
+
+#[test]
+fn links_are_the_same_through_temporary_files() {
+    let path = capture(&linked());
+    let links = std::sync::Arc::new(Links::find(&crate::links::Choice::Auto, &[&path]).unwrap());
+    let wanted = Wanted { links, ..wanted(1.0, 1) };
+    let blocks = |memory_bytes: usize| {
+        let plan = compile_within(&[&path], &wanted, memory_bytes).unwrap().plan;
+        let steps = plan.programs().flat_map(crate::plan::Program::steps);
+        let blocks: Vec<Vec<u8>> = steps.map(|step| step.links().to_vec()).collect();
+        (plan.hash, blocks)
+    };
+    let in_memory = blocks(usize::MAX);
+    assert_eq!(in_memory.1.iter().filter(|block| !block.is_empty()).count(), 10);
+    assert_eq!(blocks(1), in_memory);
+}

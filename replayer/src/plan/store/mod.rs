@@ -170,13 +170,14 @@ impl Builder {
     /// Where the step's variable parts are: written now, or before for a step of the same bytes.
     fn push_blob(&mut self, step: &StepDraft) -> io::Result<u64> {
         let template = &step.template;
-        let parts: [&[u8]; 6] = [
+        let parts: [&[u8]; 7] = [
             &template.head,
             &template.keys,
             &template.cookies,
             &template.pieces,
             &step.stream,
             &template.body,
+            &step.links,
         ];
         let mut hash = Xxh3::new();
         for part in parts {
@@ -225,7 +226,8 @@ impl Builder {
             status: step.status.into(),
             flags: flags.iter().filter(|(set, _)| *set).map(|(_, flag)| flag).sum(),
             kind: step.kind as u8,
-            unused: 0.into(),
+            // compiling keeps it shorter
+            links: (step.links.len() as u16).into(),
         }
     }
 

@@ -41,7 +41,8 @@ pub(crate) struct StepRecord {
     pub(crate) flags: u8,
     /// A [`crate::plan::Kind`].
     pub(crate) kind: u8,
-    pub(crate) unused: U16,
+    /// Bytes of what it has to do with links, the last of its parts.
+    pub(crate) links: U16,
 }
 
 /// A hole in a head.

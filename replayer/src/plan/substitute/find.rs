@@ -103,7 +103,7 @@ fn skip_space(text: &[u8], at: usize) -> usize {
 }
 
 /// `+` and `%XX` decoded; what is no such sequence stands for itself.
-fn decoded(text: &[u8]) -> Vec<u8> {
+pub(crate) fn decoded(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((byte, after)) = rest.split_first() {

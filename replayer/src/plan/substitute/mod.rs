@@ -4,6 +4,7 @@
 //! nothing applies to carry nothing. A body that was not recorded whole is left alone.
 
 mod find;
+mod holes;
 mod parse;
 mod pieces;
 mod render;
@@ -11,7 +12,10 @@ mod render;
 use std::ops::Range;
 
 use captures::Exchange;
+use captures::links::Slot;
 
+pub(crate) use find::json_value;
+pub(crate) use holes::Holes;
 pub(crate) use pieces::{Escape, Pieces};
 pub(crate) use render::{Composed, Outgoing, compose};
 
@@ -131,6 +135,15 @@ impl Rules {
     /// Whether a field of that name is set in every request.
     pub(crate) fn sets_header(&self, name: &str) -> bool {
         self.headers().any(|(known, _)| known.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether the value at that place of a body is set.
+    pub(crate) fn sets(&self, slot: &Slot) -> bool {
+        self.rules.iter().any(|(place, _)| match (place, slot) {
+            (Place::Form(name), Slot::Form(known)) => name == known,
+            (Place::Json(path), Slot::Json(known)) => *path == known.words(),
+            _ => false,
+        })
     }
 
     /// What is replaced in a target.

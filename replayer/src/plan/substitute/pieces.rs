@@ -108,6 +108,11 @@ impl Pieces {
         self.dynamic = true;
     }
 
+    /// What is in it depends on the clone, whatever it looks like.
+    pub(crate) fn make_dynamic(&mut self) {
+        self.dynamic = true;
+    }
+
     /// Bytes of text so far.
     pub(crate) fn text_len(&self) -> usize {
         self.text_len

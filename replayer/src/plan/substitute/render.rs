@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 use crate::cookies::Jar;
 use crate::h2::hpack;
 use crate::identity::{self, Key, KeyShape};
+use crate::links::carried::Carried;
 use crate::plan::substitute::Part;
 use crate::plan::substitute::pieces::{Escape, Op, ops, take_block};
 use crate::plan::template::Sender;
@@ -14,6 +15,8 @@ use crate::plan::template::Sender;
 pub(crate) struct Outgoing<'a> {
     pub(crate) sender: Sender<'a>,
     pub(crate) jar: Option<&'a Jar>,
+    /// What answers gave to this clone.
+    pub(crate) carried: Option<&'a Carried>,
     /// From 1.
     pub(crate) attempt: u32,
     /// The row of the users file for this clone: the value of a column by its number.
@@ -66,11 +69,7 @@ fn write(bytes: &[u8], out: &mut Vec<u8>, length: usize, outgoing: &Outgoing<'_>
 /// Appends one part of a template in its stored form.
 pub(super) fn push_part(template: &mut Vec<u8>, part: &Part, columns: &[String]) {
     match part {
-        Part::Text(text) => {
-            template.push(TEXT);
-            template.extend_from_slice(&(text.len() as u32).to_le_bytes());
-            template.extend_from_slice(text.as_bytes());
-        }
+        Part::Text(text) => push_text(template, text.as_bytes()),
         Part::Column(name) => {
             if let Some(column) = columns.iter().position(|known| known == name) {
                 template.push(COLUMN);
@@ -81,6 +80,21 @@ pub(super) fn push_part(template: &mut Vec<u8>, part: &Part, columns: &[String])
         Part::Clone => template.push(CLONE),
         Part::Uuid => template.push(UUID),
     }
+}
+
+/// Appends a text that stands as it is.
+pub(super) fn push_text(template: &mut Vec<u8>, text: &[u8]) {
+    template.push(TEXT);
+    template.extend_from_slice(&(text.len() as u32).to_le_bytes());
+    template.extend_from_slice(text);
+}
+
+/// Appends the clone's value of a number, and what stands for it where it has none.
+pub(super) fn push_carried(template: &mut Vec<u8>, number: u16, recorded: &[u8]) {
+    template.push(CARRIED);
+    template.extend_from_slice(&number.to_le_bytes());
+    template.extend_from_slice(&(recorded.len() as u32).to_le_bytes());
+    template.extend_from_slice(recorded);
 }
 
 fn render(template: &[u8], out: &mut SmallVec<[u8; 128]>, outgoing: &Outgoing<'_>) {
@@ -100,6 +114,13 @@ fn render(template: &[u8], out: &mut SmallVec<[u8; 128]>, outgoing: &Outgoing<'_
                 if let Some(user) = outgoing.user {
                     out.extend_from_slice(user(u32::from_le_bytes(*column) as usize));
                 }
+                rest = after;
+            }
+            CARRIED => {
+                let Some((number, after)) = after.split_first_chunk() else { return };
+                let Some((recorded, after)) = take_block(after) else { return };
+                let own = outgoing.carried.and_then(|carried| carried.get(u16::from_le_bytes(*number)));
+                out.extend_from_slice(own.unwrap_or(recorded));
                 rest = after;
             }
             CLONE => out.extend_from_slice(itoa::Buffer::new().format(sender.clone).as_bytes()),
@@ -152,6 +173,7 @@ const COLUMN: u8 = 1;
 const SESSION: u8 = 2;
 const CLONE: u8 = 3;
 const UUID: u8 = 4;
+const CARRIED: u8 = 5;
 /// Sets `{uuid}` apart from what recorded keys become.
 const OF_THE_CLONE: u64 = 0x5371_7561_6c6c_5573;
 const HEX: &[u8; 16] = b"0123456789ABCDEF";

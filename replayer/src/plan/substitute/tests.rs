@@ -41,7 +41,7 @@ fn with_step<T>(exchange: &Exchange, wanted: &Wanted, look: impl FnOnce(Step<'_>
 fn composed(exchange: &Exchange, set: &[&str], http2: bool) -> (Vec<u8>, Option<String>) {
     let (mut head, mut body) = (Vec::new(), Vec::new());
     let user = |column: usize| ROW[column];
-    let outgoing = Outgoing { sender: SENDER, jar: None, attempt: 1, user: Some(&user) };
+    let outgoing = Outgoing { sender: SENDER, jar: None, carried: None, attempt: 1, user: Some(&user) };
     let which = with_step(exchange, &wanted(set, http2), |step| {
         assert_eq!(step.path(), b"/x");
         step.compose(&mut head, &mut body, &outgoing)
@@ -112,7 +112,7 @@ fn a_uuid_is_one_for_a_clone() {
         let exchange = recorded("/x", "application/json", r#"{"a":"b"}"#);
         let (mut head, mut body) = (Vec::new(), Vec::new());
         let sender = Sender { clone, ..SENDER };
-        let outgoing = Outgoing { sender, jar: None, attempt: 1, user: None };
+        let outgoing = Outgoing { sender, jar: None, carried: None, attempt: 1, user: None };
         with_step(&exchange, &wanted(&[set], false), |step| step.compose(&mut head, &mut body, &outgoing));
         String::from_utf8(body).unwrap()
     };
@@ -167,7 +167,7 @@ fn a_column_that_is_not_there_is_named() {
 fn with_value(exchange: &Exchange, set: &[&str], value: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let (mut head, mut body) = (Vec::new(), Vec::new());
     let user = |_: usize| value;
-    let outgoing = Outgoing { sender: SENDER, jar: None, attempt: 1, user: Some(&user) };
+    let outgoing = Outgoing { sender: SENDER, jar: None, carried: None, attempt: 1, user: Some(&user) };
     with_step(exchange, &wanted(set, false), |step| step.compose(&mut head, &mut body, &outgoing));
     (head, body)
 }

@@ -13,7 +13,8 @@ use captures::messages::StreamKind;
 use crate::cookies::{RecordedCookie, RecordedCookies};
 use crate::h2::hpack;
 use crate::identity::Key;
-use crate::plan::substitute::{BodyWork, Escape, Pieces, Rules, Spot, push_with_spots};
+use crate::plan::compile::links::Use;
+use crate::plan::substitute::{BodyWork, Escape, Holes, Pieces, Rules, Spot, push_with_spots};
 
 /// How requests are written for the target.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +35,15 @@ pub(crate) struct Style<'a> {
     pub(crate) rewrite: &'a Rewrite,
     pub(crate) rules: &'a Rules,
     pub(crate) http2: bool,
+}
+
+/// What a request owes to the answers before it in its session.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Own<'a> {
+    /// Names of the cookies that the server had set by then.
+    pub(crate) issued: &'a [Vec<u8>],
+    /// What links carry into it.
+    pub(crate) uses: &'a [Use],
 }
 
 /// The bytes of one step, each part as it is stored.
@@ -86,17 +96,21 @@ struct Head {
 }
 
 impl Template {
-    /// The request of `exchange`; `issued` names the cookies that the server had set in the session by then.
-    pub(crate) fn new(exchange: &Exchange, issued: &[Vec<u8>], style: Style<'_>) -> Template {
+    /// The request of `exchange`.
+    pub(crate) fn new(exchange: &Exchange, own: Own<'_>, style: Style<'_>) -> Template {
         let request = &exchange.request;
-        let body_work = style.rules.in_body(exchange);
+        let holes = Holes::new(own.uses);
+        let body_work = holes.in_body(exchange, style.rules.in_body(exchange));
         let mut target = Vec::with_capacity(request.target.len() + 1);
         push_target(&mut target, &request.target);
         let mut head = Head { http2: style.http2, pieces: Pieces::default(), path_at: 0 };
         let host = host(exchange, style.rewrite);
-        let spots = style.rules.in_target(&target);
+        let spots = holes.in_target(&target, style.rules.in_target(&target));
         head.request_line(&request.method, (&target, &spots), (host, style.rewrite.https));
-        fields(&mut head, exchange, style);
+        fields(&mut head, exchange, &holes, style);
+        if !holes.is_empty() {
+            head.pieces.make_dynamic();
+        }
         let body = request.body.data.clone().unwrap_or_default();
         let filler = request.body.len.saturating_sub(body.len() as u64);
         let length = body.len() as u64 + filler;
@@ -108,7 +122,7 @@ impl Template {
         }
         let path_len = target.iter().position(|b| *b == b'?').unwrap_or(target.len());
         let mut template = Template {
-            cookies: cookies(exchange, issued),
+            cookies: cookies(exchange, own.issued, &holes),
             body,
             filler,
             unreadable: body_work == BodyWork::Unreadable,
@@ -212,12 +226,17 @@ pub(crate) fn is_clean(value: &[u8]) -> bool {
 }
 
 /// The fields of a request, recorded ones first, then those that are set.
-fn fields(head: &mut Head, exchange: &Exchange, style: Style<'_>) {
+fn fields(head: &mut Head, exchange: &Exchange, holes: &Holes<'_>, style: Style<'_>) {
     let dropped = named_by_connection(exchange);
     for (name, value) in exchange.request.headers.iter() {
         let trailers = style.http2 && name.eq_ignore_ascii_case("te") && value == b"trailers"; // gRPC insists on it
         if trailers || goes_on(name, value, &dropped, style) {
-            let value = Key::of(name, value).map_or(Value::Bytes(value), Value::Key);
+            let hole = holes.in_header(name, value);
+            let value = match (Key::of(name, value), &hole) {
+                (Some(key), _) => Value::Key(key),
+                (None, Some(template)) => Value::Slot(template),
+                (None, None) => Value::Bytes(value),
+            };
             head.field(name, value);
         }
     }
@@ -243,14 +262,15 @@ fn goes_on(name: &str, value: &[u8], dropped: &[String], style: Style<'_>) -> bo
         && is_clean(value)
 }
 
-fn cookies(exchange: &Exchange, issued: &[Vec<u8>]) -> Vec<u8> {
+fn cookies(exchange: &Exchange, issued: &[Vec<u8>], holes: &Holes<'_>) -> Vec<u8> {
     let mut packed = Vec::new();
     for header in exchange.request.headers.get_all("cookie") {
         for (name, value) in RecordedCookie::split(header) {
             if is_clean(name) && is_clean(value) {
                 let issued = issued.iter().any(|known| known == name);
                 let value = if issued { b"" } else { value }; // it is never sent
-                RecordedCookies::push(&mut packed, RecordedCookie { name, value, issued });
+                let linked = holes.in_cookie(name).filter(|_| !issued);
+                RecordedCookies::push(&mut packed, RecordedCookie { name, value, issued, linked });
             }
         }
     }

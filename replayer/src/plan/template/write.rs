@@ -3,12 +3,14 @@
 use crate::cookies::{Jar, RecordedCookies};
 use crate::h2::hpack;
 use crate::identity;
+use crate::links::carried::Carried;
 use crate::plan::template::Sender;
 
 /// What the end of a head says.
 pub(crate) struct Tail<'a> {
     pub(crate) sender: Sender<'a>,
     pub(crate) jar: Option<&'a Jar>,
+    pub(crate) carried: Option<&'a Carried>,
     pub(crate) attempt: u32,
     /// Of the request, for the paths of cookies.
     pub(crate) path: &'a [u8],
@@ -27,7 +29,7 @@ pub(crate) fn tail(out: &mut Vec<u8>, tail: &Tail<'_>) {
         let start = out.len();
         out.extend_from_slice(b"Cookie: ");
         let empty = out.len();
-        Jar::push_pairs(tail.jar, tail.cookies, tail.path, out);
+        Jar::push_pairs((tail.jar, tail.carried), tail.cookies, tail.path, out);
         match out.len() == empty {
             true => out.truncate(start),
             false => out.extend_from_slice(b"\r\n"),
@@ -48,7 +50,7 @@ pub(crate) fn tail_h2(out: &mut Vec<u8>, tail: &Tail<'_>) {
         let before = out.len();
         hpack::push_name(out, b"cookie");
         let start = out.len();
-        Jar::push_pairs(tail.jar, tail.cookies, tail.path, out);
+        Jar::push_pairs((tail.jar, tail.carried), tail.cookies, tail.path, out);
         match out.len() == start {
             true => out.truncate(before),
             false => hpack::close_string(out, start),

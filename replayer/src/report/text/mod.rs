@@ -24,6 +24,7 @@ fn sections(report: &Report, out: &mut String) -> std::fmt::Result {
     tables::shape(report, out)?;
     tables::routes(report, out)?;
     tables::cohorts(report, out)?;
+    tables::links(report, out)?;
     tables::rules(report, out)?;
     tables::guards(report, out)?;
     tables::thresholds(report, out)?;

@@ -5,7 +5,7 @@ use std::fmt::{Result, Write};
 use crate::books::State;
 use crate::limits;
 use crate::report::text::{number, time};
-use crate::report::{Latency, Report};
+use crate::report::{Latency, LinkUse, Report};
 
 pub(super) fn latency(report: &Report, out: &mut String) -> Result {
     let head = ["", "p50", "p90", "p95", "p99", "p99.9", "max"];
@@ -101,6 +101,27 @@ pub(super) fn cohorts(report: &Report, out: &mut String) -> Result {
         (cohort.requests, cohort.failed, cohort.injected, &cohort.response, cohort.cohort.as_str())
     });
     parts(out, "cohort", rows)
+}
+
+/// What clones carried from answers to later requests; which links lacked values.
+pub(super) fn links(report: &Report, out: &mut String) -> Result {
+    if report.links.is_empty() {
+        return Ok(());
+    }
+    let sum = |part: fn(&LinkUse) -> u64| report.links.iter().map(part).sum::<u64>();
+    writeln!(
+        out,
+        "links      {} in use: {} values of the clones' own were sent, {} times the recorded one",
+        number(report.links.len() as u64),
+        number(sum(|link| link.used)),
+        number(sum(|link| link.missed)),
+    )?;
+    let mut missed: Vec<&LinkUse> = report.links.iter().filter(|link| link.missed > 0).collect();
+    missed.sort_by_key(|link| std::cmp::Reverse(link.missed));
+    for link in missed.iter().take(limits::LINES_SHOWN) {
+        writeln!(out, "           {} missed: {} -> {}", number(link.missed), link.from, link.to)?;
+    }
+    writeln!(out)
 }
 
 /// The parts of a run: requests, failed and injected ones, response, name.

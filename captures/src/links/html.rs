@@ -1,0 +1,202 @@
+//! Values in HTML that scripts and forms send back: form fields, `meta` elements, `data-` attributes. No parser of
+//! documents: tags are looked at one by one, which is all that it takes.
+
+use std::borrow::Cow;
+
+use super::place::LeafKind;
+
+/// Names each value in the order in which they stand in the page.
+pub(super) fn values(page: &str, found: &mut dyn FnMut(LeafKind, &str)) {
+    places(page, &mut |kind, raw| found(kind, &decoded(raw)));
+}
+
+/// The same with the values as they stand, parts of the page.
+pub(crate) fn places<'t>(page: &'t str, found: &mut dyn FnMut(LeafKind, &'t str)) {
+    let mut rest = page;
+    while let Some(at) = rest.find('<') {
+        rest = &rest[at + 1..];
+        if let Some(comment) = rest.strip_prefix("!--") {
+            rest = comment.find("-->").map_or("", |end| &comment[end..]);
+            continue;
+        }
+        let name_len = rest.bytes().take_while(u8::is_ascii_alphanumeric).count();
+        let (name, attributes) = rest.split_at(name_len);
+        if name.is_empty() {
+            continue;
+        }
+        let mut tag = Tag::default();
+        rest = tag.read(attributes, found);
+        tag.tell(name, found);
+        if ["script", "style"].iter().any(|raw| name.eq_ignore_ascii_case(raw)) {
+            rest = rest.find("</").map_or("", |end| &rest[end..]);
+        }
+    }
+}
+
+/// The attributes of a tag that matter.
+#[derive(Default)]
+struct Tag<'t> {
+    name: Option<&'t str>,
+    property: Option<&'t str>,
+    value: Option<&'t str>,
+    content: Option<&'t str>,
+}
+
+impl<'t> Tag<'t> {
+    /// Reads up to the end of the tag and returns what follows.
+    fn read(&mut self, text: &'t str, found: &mut dyn FnMut(LeafKind, &'t str)) -> &'t str {
+        let mut rest = text;
+        loop {
+            rest = rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '/');
+            let end = rest.find(|c: char| c.is_ascii_whitespace() || matches!(c, '=' | '>' | '/'));
+            let Some(end) = end else { return "" };
+            let (name, after) = rest.split_at(end);
+            if name.is_empty() && after.starts_with('>') {
+                return &after[1..];
+            }
+            let Some(assigned) = after.trim_start().strip_prefix('=') else {
+                rest = after;
+                continue;
+            };
+            let value;
+            (value, rest) = take_value(assigned.trim_start());
+            self.note(name, value, found);
+        }
+    }
+
+    fn note(&mut self, name: &str, value: &'t str, found: &mut dyn FnMut(LeafKind, &'t str)) {
+        let lower = name.to_ascii_lowercase();
+        match lower.as_str() {
+            "name" => self.name = Some(value),
+            "property" => self.property = Some(value),
+            "value" => self.value = Some(value),
+            "content" => self.content = Some(value),
+            _ => {
+                if let Some(data) = lower.strip_prefix("data-").filter(|data| !data.is_empty()) {
+                    found(LeafKind::Data(data.to_owned()), value);
+                }
+            }
+        }
+    }
+
+    fn tell(self, tag: &str, found: &mut dyn FnMut(LeafKind, &'t str)) {
+        let is = |known: &str| tag.eq_ignore_ascii_case(known);
+        let Tag { name, property, value, content } = self;
+        match (name.or(property), value, content) {
+            (Some(name), Some(value), _) if is("input") || is("button") || is("option") => {
+                found(LeafKind::Field(decoded(name).into_owned()), value);
+            }
+            (Some(name), _, Some(content)) if is("meta") => {
+                found(LeafKind::Meta(decoded(name).into_owned()), content);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A value, in quotes or bare, and what follows it.
+fn take_value(text: &str) -> (&str, &str) {
+    for quote in ['"', '\''] {
+        if let Some(inner) = text.strip_prefix(quote) {
+            return inner.split_once(quote).unwrap_or((inner, ""));
+        }
+    }
+    let end = text.find(|c: char| c.is_ascii_whitespace() || c == '>').unwrap_or(text.len());
+    text.split_at(end)
+}
+
+/// Character references undone: those that escaping functions write.
+pub(crate) fn decoded(value: &str) -> Cow<'_, str> {
+    if !value.contains('&') {
+        return Cow::Borrowed(value);
+    }
+    let mut out = String::with_capacity(value.len());
+    let mut rest = value;
+    while let Some(at) = rest.find('&') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        let reference = rest.split_once(';').filter(|(name, _)| name.len() <= LONGEST_REFERENCE);
+        match reference.and_then(|(name, after)| Some((character(name)?, after))) {
+            Some((character, after)) => {
+                out.push(character);
+                rest = after;
+            }
+            None => out.push('&'),
+        }
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+fn character(name: &str) -> Option<char> {
+    let number = |digits: &str, radix| u32::from_str_radix(digits, radix).ok().and_then(char::from_u32);
+    match name {
+        "amp" => Some('&'),
+        "lt" => Some('<'),
+        "gt" => Some('>'),
+        "quot" => Some('"'),
+        "apos" => Some('\''),
+        _ => {
+            let digits = name.strip_prefix('#')?;
+            match digits.strip_prefix(['x', 'X']) {
+                Some(hex) => number(hex, 16),
+                None => number(digits, 10),
+            }
+        }
+    }
+}
+
+/// `&#x10FFFF;` without the ampersand and the semicolon.
+const LONGEST_REFERENCE: usize = 9;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::links::Leaf;
+
+    fn all(page: &str) -> Vec<String> {
+        let mut all = Vec::new();
+        values(page, &mut |kind, value| all.push(format!("{}={value}", Leaf::new(kind))));
+        all
+    }
+
+    #[test]
+    fn fields_metas_and_data_are_found() {
+        let page = r#"<!doctype html><meta charset=utf-8><META name="csrf-token" content='a&amp;b'>
+            <!-- <input name="no" value="1"> --><script>var x = '<input name="no" value="2">';</script>
+            <form action="/pay"><input type=hidden name=csrf value=t0k&#x65;n><input value="9" name="n" disabled/>
+            <input name="empty"><button name="go" value="1">x</button></form>
+            <tr data-order-id="77" DATA-X='&unknown; &'>"#;
+        assert_eq!(
+            all(page),
+            [
+                "html-meta:csrf-token=a&b",
+                "html-field:csrf=t0ken",
+                "html-field:n=9",
+                "html-field:go=1",
+                "html-data:order-id=77",
+                "html-data:x=&unknown; &"
+            ]
+        );
+    }
+
+    #[test]
+    fn broken_pages_are_no_trouble() {
+        for page in
+            ["<", "<input", "<input name", "<input name=", "<input name=\"x", "<!--", "<script", "<a b=c"]
+        {
+            all(page);
+        }
+        assert_eq!(all("<input name=a value=b"), ["html-field:a=b"]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_looked_through(page: String) {
+            all(&page);
+            all(&format!("<input {page}"));
+        }
+    }
+}
