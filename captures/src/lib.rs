@@ -30,6 +30,8 @@ pub mod reshape;
 pub mod route;
 mod scan;
 pub mod seek;
+pub mod shape;
+pub mod synthesize;
 pub mod verify;
 mod wire;
 pub mod writer;

@@ -43,3 +43,21 @@ pub const DETECT: u64 = 1 << 20;
 pub const MAX_NAMED_DAMAGE: usize = 100;
 /// Different routes, and hosts, that an inspection counts apart.
 pub const MAX_COUNTED: usize = 1000;
+/// Different routes that a shape tells apart; those beyond count as one.
+pub const MAX_ROUTES: usize = 1 << 16;
+/// Different pairs of routes that a shape tells apart for certain; rarer ones count together.
+pub const MAX_TRANSITIONS: usize = 100_000;
+/// Bins of a curve over time; when there are more they become wider.
+pub const MAX_CURVE_BINS: usize = 1 << 16;
+/// Sessions that a shape holds open, at about 80 bytes each.
+pub const MAX_OPEN_SESSIONS: usize = 1_000_000;
+/// Key spaces that a synthesis tells apart.
+pub const MAX_KEY_SPACES: usize = 4096;
+/// Values of one key space that a synthesis remembers.
+pub const MAX_KEYS_EACH: usize = 1 << 16;
+/// Values of all key spaces together that a synthesis remembers.
+pub const MAX_KEYS: usize = 1_000_000;
+/// Bytes of recorded exchanges that a synthesis holds to make new ones of.
+pub const MAX_EXAMPLES: usize = 256 << 20;
+/// Arrivals that a trace may have.
+pub const MAX_ARRIVALS: usize = 16_000_000;

@@ -22,7 +22,7 @@ mod urls;
 
 use crate::{Exchange, Headers};
 use pseudonym::Key;
-pub(crate) use pseudonym::is_text_pseudonym;
+pub(crate) use pseudonym::{is_text_pseudonym, resealed};
 use secrets::{Known, Secrets};
 
 /// Replaces secrets by pseudonyms under one key. Remembers a bounded number of secrets, as hashes, to find them again
