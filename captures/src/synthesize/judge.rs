@@ -38,8 +38,9 @@ pub struct JudgedDispersion {
     pub recorded: f64,
     /// Of the new ones.
     pub new: f64,
-    /// Whether the ratio is below a half, or above two and the ratio of the numbers of sessions: a curve of `k` times
-    /// the height swings `k` times as much, beyond what is chance.
+    /// Whether it is below half or above double of what it may be: that of `k` times as many sessions lies between the
+    /// recorded one (bursts apart) and `1 + k * (recorded - 1)` (bursts on top of each other, or thinned out). What came
+    /// more evenly than by chance need not do so again.
     pub is_large: bool,
 }
 
@@ -54,10 +55,11 @@ impl Judgement {
     pub(super) fn of(source: &Shape, new: &Shape, judge_starts: bool) -> Judgement {
         let Distances { session_requests, think, routes, transitions, dispersion } = source.distances(new);
         let noise = source.noise(new);
-        let judged = |distance: f64, noise: f64| Judged { distance, limit: SLACK + noise };
+        let judged = |distance: f64, noise: f64| Judged { distance, limit: (SLACK + noise).min(1.0) };
         let more = new.lengths.count() as f64 / source.lengths.count().max(1) as f64;
         let dispersion = dispersion.into_iter().filter(|_| judge_starts).map(|(window_us, recorded, new)| {
-            let is_large = new < recorded / 2.0 || recorded * 2.0 * more.max(1.0) < new;
+            let scaled = (1.0 + more * (recorded - 1.0)).max(0.0);
+            let is_large = new * 2.0 < recorded.min(scaled) || recorded.max(scaled).max(POISSON) * 2.0 < new;
             JudgedDispersion { window_us, recorded, new, is_large }
         });
         Judgement {
@@ -83,5 +85,7 @@ impl Judgement {
     }
 }
 
+/// The dispersion of independent arrivals.
+const POISSON: f64 = 1.0;
 /// A model is no copy: so much it may be off.
 const SLACK: f64 = 0.1;
