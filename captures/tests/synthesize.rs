@@ -418,7 +418,7 @@ fn every_trace_of_the_data_is_laid_over_sessions() {
         assert_eq!((trace.unreadable, trace.out_of_order), (0, out_of_order), "{name}");
         let span = trace.times.last().unwrap() - trace.times.first().unwrap();
         assert_eq!(span / SECOND, seconds, "{name}");
-        let out = format!("{}.zst", arrivals);
+        let out = format!("{arrivals}.zst");
         let laid =
             Plan { sessions: Some(400), arrivals: Some(trace), within_us: Some(60 * SECOND), ..plan(0) };
         let (_, sessions) = made(&input, &out, &laid);

@@ -22,7 +22,7 @@ impl Random {
 
     /// From 0 up to, not including, `end`; 0 where that is 0.
     pub(super) fn below(&mut self, end: u64) -> u64 {
-        (u128::from(self.next()) * u128::from(end) >> 64) as u64
+        ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
     }
 }
 

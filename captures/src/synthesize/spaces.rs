@@ -252,7 +252,7 @@ impl Group {
         let values = spaces.filter(|(_, of)| **of == group).flat_map(|(space, _)| space.seen.keys());
         let like = values.clone().min_by_key(|value| (value.len(), value.to_string()));
         Group {
-            like: like.map_or_else(String::new, |value| value.to_string()),
+            like: like.map_or_else(String::new, ToString::to_string),
             free: free(values.map(AsRef::as_ref)),
         }
     }

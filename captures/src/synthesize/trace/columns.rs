@@ -147,13 +147,11 @@ fn score(name: &str, values: &[Option<String>]) -> Option<u32> {
         return None;
     }
     let name = name.to_ascii_lowercase();
-    let is_named =
-        ["timestamp", "time", "ts", "t", "arrival", "arrived_at", "arrival_time", "start", "start_time"];
     let sounds = ["time", "arriv", "stamp", "date", "start"].iter().any(|word| name.contains(word));
     let falls = times.windows(2).filter(|pair| pair[1] < pair[0]).count();
     let differs = times.first() != times.last();
     Some(
-        3 * u32::from(NAMES.contains(&name.as_str()))
+        3 * u32::from(TIME_NAMES.contains(&name.as_str()))
             + 2 * u32::from(sounds)
             + 4 * u32::from(all < dates * 2)
             + 4 * u32::from(falls * 20 <= times.len() && differs),
@@ -198,6 +196,22 @@ fn bracketed(line: &str) -> Option<&str> {
     rest.split_once(']').map(|(inside, _)| inside)
 }
 
+/// What columns of times are called.
+const TIME_NAMES: [&str; 13] = [
+    "timestamp",
+    "time",
+    "ts",
+    "t",
+    "at",
+    "when",
+    "arrival",
+    "arrived_at",
+    "arrival_time",
+    "start",
+    "start_time",
+    "date",
+    "datetime",
+];
 /// Of a value that is no time, characters that are shown.
 const SHOWN: usize = 40;
 
