@@ -61,8 +61,8 @@ fn a_synthesized_capture_is_whole_and_replays() {
 #[test]
 fn a_trace_lays_the_sessions_and_says_what_is_wrong_with_it() {
     let folder = TempDir::new().unwrap();
-    let input = text(&recorded(folder.path()));
-    let output = text(&folder.path().join("new.zst"));
+    let input = text(recorded(folder.path()));
+    let output = text(folder.path().join("new.zst"));
     let trace = folder.path().join("trace.csv");
     fs::write(&trace, "at,tokens\n0.5,1\nsoon,2\n0.1,3\n3,4\n").unwrap();
     let trace = text(&trace);
@@ -94,7 +94,7 @@ fn a_trace_lays_the_sessions_and_says_what_is_wrong_with_it() {
 #[test]
 fn a_shape_fits_a_terminal() {
     let folder = TempDir::new().unwrap();
-    let shown = run_squall(&["captures", "inspect", &text(&recorded(folder.path()))]).expect(0);
+    let shown = run_squall(&["captures", "inspect", &text(recorded(folder.path()))]).expect(0);
     for line in shown.out.lines() {
         assert!(line.chars().count() <= 80, "{} columns: {line}", line.chars().count());
     }

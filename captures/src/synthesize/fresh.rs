@@ -5,6 +5,9 @@ use crate::redact::{is_text_pseudonym, resealed};
 
 /// Another identifier of the kind of `like`: letters for letters, digits for digits, as long as it.
 pub(super) fn another(like: &str, random: &mut Random) -> String {
+    if let Some((name, host)) = like.split_once('@') {
+        return format!("{}@{host}", another(name, random));
+    }
     let bytes = like.as_bytes();
     let is_hex = bytes.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
     let is_upper = bytes.iter().any(u8::is_ascii_uppercase);
@@ -34,7 +37,12 @@ pub(super) fn another(like: &str, random: &mut Random) -> String {
         // without a digit it would look like a word, and its path like another route
         text.replace_range(0..1, "7");
     }
-    if is_pseudonym { resealed(&text) } else { text }
+    match is_pseudonym {
+        true => resealed(&text),
+        // words alone: a number tells them apart
+        false if text == like => format!("{like}{:06}", random.below(1_000_000)),
+        false => text,
+    }
 }
 
 /// By character: whether it is of a word, letters alone between marks, as `sku` in `sku-0042`.
@@ -85,6 +93,8 @@ mod tests {
         }
         let sku = another("sku-0042", &mut random);
         assert!(sku.starts_with("sku-") && sku != "sku-0042", "{sku}");
+        let mail = another("ada@example.test", &mut random);
+        assert!(mail.starts_with("ada") && mail.ends_with("@example.test") && mail.len() == 22, "{mail}");
         let uuid = another("550e8400-e29b-41d4-a716-446655440000", &mut random);
         assert!(uuid.as_bytes()[14] == b'4' && uuid.as_bytes()[19] == b'a', "{uuid}");
     }

@@ -84,16 +84,15 @@ fn credentials(value: &str) -> &str {
     value.split_once(' ').filter(|(scheme, _)| scheme.len() <= LONGEST_SCHEME).map_or(value, |(_, rest)| rest)
 }
 
-/// A number, or a word with digits in it.
+/// A number, a word with digits in it, or an address.
 fn is_identifier(value: &str) -> bool {
     let digits = value.bytes().filter(u8::is_ascii_digit).count();
-    let is_word = value.bytes().all(|byte| {
-        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~' | b'=' | b'%' | b'+' | b'/')
-    });
-    digits != 0
-        && is_word
+    let is_word = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~=%+/@".contains(&byte));
+    let is_distinct = super::rewrite::DISTINCT <= value.len();
+    let is_address = value.split_once('@').is_some_and(|(name, host)| !name.is_empty() && host.contains('.'));
+    is_word
         && value.len() <= LONGEST
-        && (digits == value.len() || super::rewrite::DISTINCT <= value.len())
+        && (digits != 0 && digits == value.len() || is_distinct && (digits != 0 || is_address))
 }
 
 /// Headers that say what the client is or wants, not who it is.
@@ -162,6 +161,7 @@ mod tests {
                 "header:authorization squall_0123456789abcdef0",
                 "json:id 71",
                 "json:product_id sku-0042",
+                "json:mail ada@example.test",
             ]
         );
     }

@@ -111,16 +111,13 @@ fn facts(figures: &Inspection) -> Vec<(&'static str, String)> {
 /// What sessions, users and requests are like, a row each.
 fn sizes(figures: &Inspection) -> String {
     let shape = &figures.shape;
-    let count = |n: f64| if n.fract() == 0.0 { thousands(n as u64) } else { format!("{n:.1}") };
-    let time = |n: f64| span(n.round() as u64);
-    let bytes = |n: f64| size(n.round() as u64);
-    let rows: [(&str, Option<Percentiles>, &dyn Fn(f64) -> String); 6] = [
-        ("requests a session", shape.session_requests, &count),
-        ("session lasts", shape.session_duration_us, &time),
-        ("think time", shape.think_us, &time),
-        ("answer takes", figures.duration_us, &time),
-        ("bytes a request", shape.request_bytes, &bytes),
-        ("bytes an answer", shape.response_bytes, &bytes),
+    let rows = [
+        ("requests a session", shape.session_requests, plain as fn(f64) -> String),
+        ("session lasts", shape.session_duration_us, |us| span(us.round() as u64)),
+        ("think time", shape.think_us, |us| span(us.round() as u64)),
+        ("answer takes", figures.duration_us, |us| span(us.round() as u64)),
+        ("bytes a request", shape.request_bytes, |bytes| size(bytes.round() as u64)),
+        ("bytes an answer", shape.response_bytes, |bytes| size(bytes.round() as u64)),
     ];
     if rows.iter().all(|(_, found, _)| found.is_none()) {
         return String::new();
@@ -189,6 +186,11 @@ pub(super) fn span(us: u64) -> String {
             }
         }
     }
+}
+
+/// A number, with a digit of its fraction if it has one.
+fn plain(number: f64) -> String {
+    if number.fract() == 0.0 { thousands(number as u64) } else { format!("{number:.1}") }
 }
 
 /// A size a person can read.
