@@ -33,6 +33,8 @@ pub mod route;
 mod scan;
 pub mod seek;
 pub mod session_key;
+pub mod shape;
+pub mod synthesize;
 pub mod verify;
 mod wire;
 pub mod writer;

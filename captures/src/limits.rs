@@ -54,3 +54,21 @@ pub const MAX_LINK_PLACES: usize = 100_000;
 pub const MAX_LINK_HELD: usize = 4 << 20;
 /// Pairs of places that were looked at and rejected, and are named.
 pub const MAX_NEAR_MISSES: usize = 50;
+/// Different routes that a shape tells apart; those beyond count as one.
+pub const MAX_ROUTES: usize = 1 << 16;
+/// Different pairs of routes that a shape tells apart for certain; rarer ones count together.
+pub const MAX_TRANSITIONS: usize = 100_000;
+/// Bins of a curve over time; when there are more they become wider.
+pub const MAX_CURVE_BINS: usize = 1 << 16;
+/// Sessions that a shape holds open, at about 80 bytes each.
+pub const MAX_OPEN_SESSIONS: usize = 1_000_000;
+/// Key spaces that a synthesis tells apart.
+pub const MAX_KEY_SPACES: usize = 4096;
+/// Values of one key space that a synthesis remembers.
+pub const MAX_KEYS_EACH: usize = 1 << 16;
+/// Values of all key spaces together that a synthesis remembers.
+pub const MAX_KEYS: usize = 1_000_000;
+/// Bytes of recorded exchanges that a synthesis holds to make new ones of.
+pub const MAX_EXAMPLES: usize = 256 << 20;
+/// Arrivals that a trace may have.
+pub const MAX_ARRIVALS: usize = 16_000_000;

@@ -31,6 +31,7 @@ mod reload;
 mod retrying;
 mod safety;
 mod secrets;
+mod shapes;
 mod sharding;
 mod stopping;
 mod streams;

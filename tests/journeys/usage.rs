@@ -11,7 +11,7 @@ use crate::support::{Proxy, Shop, http, replay};
 
 #[test]
 fn every_command_helps() {
-    let commands: [&[&str]; 17] = [
+    let commands: [&[&str]; 22] = [
         &[],
         &["proxy"],
         &["replay"],
@@ -29,6 +29,11 @@ fn every_command_helps() {
         &["captures", "verify"],
         &["captures", "repair"],
         &["captures", "export"],
+        &["captures", "compact"],
+        &["captures", "slice"],
+        &["captures", "merge"],
+        &["captures", "rekey"],
+        &["captures", "synthesize"],
     ];
     for command in commands {
         let shown = run_squall(&[command, &["--help"]].concat()).expect(0);

@@ -34,6 +34,7 @@ use detect::Peeked;
 
 pub use by_time::ByTime;
 pub use source::open;
+pub(crate) use time::log_time;
 
 /// Where an importer puts exchanges. An error stops the import.
 pub type Sink<'a> = &'a mut dyn FnMut(Exchange) -> Result<(), Error>;

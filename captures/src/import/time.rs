@@ -6,13 +6,13 @@ use crate::wire::Malformed;
 
 /// A moment in microseconds since 1970-01-01 UTC, and whether it was more exact than a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Moment {
-    pub(super) us: u64,
-    pub(super) exact: bool,
+pub(crate) struct Moment {
+    pub(crate) us: u64,
+    pub(crate) exact: bool,
 }
 
 /// `17/May/2015:10:05:03 +0000`, with a fraction of the second if there is one, or ISO 8601.
-pub(super) fn log_time(text: &str) -> Result<Moment, Malformed> {
+pub(crate) fn log_time(text: &str) -> Result<Moment, Malformed> {
     let text = text.trim();
     let Some((date, time)) = text.split_once(':').filter(|(date, _)| date.matches('/').count() == 2) else {
         return iso_time(text);

@@ -34,7 +34,7 @@ pub(crate) use forms::percent_encode;
 pub(crate) use forms::{form_decode, percent_decode};
 pub use policy::{Policy, PolicyError};
 use pseudonym::Key;
-pub(crate) use pseudonym::is_text_pseudonym;
+pub(crate) use pseudonym::{is_text_pseudonym, resealed};
 use secrets::{Known, Secrets};
 
 /// Replaces secrets by pseudonyms under one key. Remembers a bounded number of secrets, as hashes, to find them again

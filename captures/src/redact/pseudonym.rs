@@ -119,6 +119,12 @@ pub(crate) fn is_text_pseudonym(value: &[u8]) -> bool {
     check_digits(body).as_bytes() == check
 }
 
+/// Text of the form of a pseudonym, made one by the check at its end.
+pub(crate) fn resealed(text: &str) -> String {
+    let body = text.get(..text.len().saturating_sub(CHECK)).unwrap_or_default();
+    format!("{body}{}", check_digits(body.as_bytes()))
+}
+
 /// Whether the whole value is a pseudonym for a number, under any key.
 pub(super) fn is_number_pseudonym(value: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(value) else { return false };

@@ -2,28 +2,32 @@
 
 mod compact;
 mod import;
+mod inspect;
 mod links;
 mod mend;
 mod reshape;
 mod show;
+mod synthesize;
 
 use std::fmt::Display;
 use std::process::ExitCode;
 
 pub(crate) use compact::CompactArgs;
 pub(crate) use import::ImportArgs;
+pub(crate) use inspect::InspectArgs;
 pub(crate) use mend::{RepairArgs, VerifyArgs};
 pub(crate) use reshape::{MergeArgs, RekeyArgs, SliceArgs};
-pub(crate) use show::{CatArgs, ExportArgs, InspectArgs};
+pub(crate) use show::{CatArgs, ExportArgs};
+pub(crate) use synthesize::SynthesizeArgs;
 
-/// Import, inspect, check, repair, compact and export captures.
+/// Import, inspect, check, repair, reshape, synthesize and export captures.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum CapturesCommand {
     /// Make a capture from access logs, HAR, mitmproxy flows, GoReplay files or packets.
     #[command(after_help = import::EXAMPLES)]
     Import(ImportArgs),
-    /// Say what a capture holds: sessions, requests, span, routes, statuses, hosts.
-    #[command(after_help = show::INSPECT_EXAMPLES)]
+    /// Say what a capture holds: sessions, think times, arrivals, routes and which follows which, errors, sizes.
+    #[command(after_help = inspect::EXAMPLES)]
     Inspect(InspectArgs),
     /// Print one line of JSON for each exchange.
     #[command(after_help = show::CAT_EXAMPLES)]
@@ -49,13 +53,16 @@ pub(crate) enum CapturesCommand {
     /// Write a capture whose sessions go by another key.
     #[command(after_help = reshape::REKEY_EXAMPLES)]
     Rekey(RekeyArgs),
+    /// Write new sessions of the shape of recorded ones, as many as wanted.
+    #[command(after_help = synthesize::EXAMPLES)]
+    Synthesize(SynthesizeArgs),
 }
 
 /// Runs the command. An error is for the caller to print, with exit code 104.
 pub(crate) fn run(command: CapturesCommand) -> anyhow::Result<ExitCode> {
     let result = match command {
         CapturesCommand::Import(args) => import::run(&args),
-        CapturesCommand::Inspect(args) => show::inspect(&args),
+        CapturesCommand::Inspect(args) => inspect::run(&args),
         CapturesCommand::Cat(args) => show::cat(&args),
         CapturesCommand::Verify(args) => mend::verify(&args),
         CapturesCommand::Repair(args) => mend::repair(&args),
@@ -64,6 +71,7 @@ pub(crate) fn run(command: CapturesCommand) -> anyhow::Result<ExitCode> {
         CapturesCommand::Slice(args) => reshape::slice(&args),
         CapturesCommand::Merge(args) => reshape::merge(&args),
         CapturesCommand::Rekey(args) => reshape::rekey(&args),
+        CapturesCommand::Synthesize(args) => synthesize::run(&args),
     };
     match result {
         Err(err) if is_closed_pipe(&err) => Ok(ExitCode::SUCCESS),
