@@ -27,8 +27,11 @@ fn reads_what_it_is_given() {
     let Some(path) = std::env::var_os("SQUALL_HOSTILE_CAPTURE") else { return };
     let path = Path::new(&path);
     let found = verify(path).unwrap();
-    let sought = seek::session(path, SessionId(0)).unwrap();
-    assert!(sought.exchanges.len() as u64 <= found.exchanges);
+    // without an index it would read the same blocks once more
+    if path.extension().is_some_and(|kind| kind == "closed") {
+        let sought = seek::session(path, SessionId(0)).unwrap();
+        assert!(sought.exchanges.len() as u64 <= found.exchanges);
+    }
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let peak = peak.and_then(|told| told.split_ascii_whitespace().next()).unwrap_or("0");
@@ -38,7 +41,8 @@ fn reads_what_it_is_given() {
 /// Reads a file in a process of its own: exchanges, damaged places, and the most memory that it took, in bytes.
 fn read_apart(name: &str, content: &[u8]) -> (u64, u64, u64) {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("hostile.zst");
+    let path =
+        dir.path().join(if content.ends_with(&[0xb1, 0xea, 0x92, 0x8f]) { "a.closed" } else { "a.zst" });
     fs::write(&path, content).unwrap();
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "reads_what_it_is_given", "--nocapture", "--test-threads=1"])
