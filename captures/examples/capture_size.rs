@@ -15,18 +15,17 @@ use serde_json::{Value, json};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
-    let mut archives: Vec<Vec<Exchange>> = Vec::new();
-    for file in std::env::args_os().skip(1).map(PathBuf::from) {
-        let requests = requests_of(&file)?;
-        match file.extension().is_some_and(|kind| kind == "har") {
-            true => archives.push(requests),
-            false => measure("web log", requests, folder.path())?,
+    let mut archives: Vec<Exchange> = Vec::new();
+    for (session, file) in std::env::args_os().skip(1).map(PathBuf::from).enumerate() {
+        let mut requests = requests_of(&file)?;
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        measure(&name, requests.clone(), folder.path())?;
+        if file.extension().is_some_and(|kind| kind == "har") {
+            requests.iter_mut().for_each(|exchange| exchange.session.0 = session as u64);
+            archives.extend(requests);
         }
     }
-    for (session, archive) in archives.iter_mut().enumerate() {
-        archive.iter_mut().for_each(|exchange| exchange.session.0 = session as u64);
-    }
-    measure("archives", archives.concat(), folder.path())?;
+    measure("all archives", archives, folder.path())?;
     measure("synthetic API", traffic::api(2000, 1), folder.path())
 }
 

@@ -10,6 +10,10 @@ use captures::header::{FileHeader, Options};
 use captures::import::{self, ImportOptions, Numbering};
 use captures::verify::verify;
 use captures::{Exchange, Reader, Writer};
+use serde_json::json;
+
+/// How often each sample is written and read: the first time warms up.
+const ROUNDS: usize = 6;
 
 /// As in the program.
 #[global_allocator]
@@ -25,12 +29,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         })?;
         measure("web log", &all, folder.path())?;
     }
-    measure("api requests", &traffic::api(8000, 1), folder.path())?;
-    measure("api with answers", &traffic::answered(traffic::api(8000, 1)), folder.path())
+    measure("API, requests", &traffic::api(8000, 1), folder.path())?;
+    measure("API, with answers", &traffic::answered(traffic::api(8000, 1)), folder.path())
 }
 
+/// Prints lines of JSON: for each round, the seconds of this thread that writing, reading and verifying took.
 fn measure(name: &str, exchanges: &[Exchange], folder: &Path) -> Result<(), Box<dyn Error>> {
-    for _ in 0..3 {
+    for _ in 0..ROUNDS {
         let path = folder.join("capture.zst");
         let _ = std::fs::remove_file(&path);
         let began = cpu_seconds();
@@ -48,14 +53,17 @@ fn measure(name: &str, exchanges: &[Exchange], folder: &Path) -> Result<(), Box<
         let began = cpu_seconds();
         assert!(verify(&path)?.is_clean());
         let check = cpu_seconds() - began;
-        let n = exchanges.len() as f64;
         println!(
-            "{name}: {n} requests, {:.0} bytes each, {} blocks; encode {:.0}/s decode {:.0}/s verify {:.0}/s",
-            summary.bytes as f64 / n,
-            summary.blocks,
-            n / encode,
-            n / decode,
-            n / check
+            "{}",
+            json!({
+                "sample": name,
+                "requests": read,
+                "bytes": summary.bytes,
+                "blocks": summary.blocks,
+                "encode": encode,
+                "decode": decode,
+                "verify": check,
+            })
         );
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::damage::DamageKind;
+use crate::damage::{Damage, DamageKind};
 use crate::error::Error;
 use crate::frame::{Index, Kind, SeekEntry, SeekTable, Sessions, seal};
 use crate::header::FileHeader;
@@ -31,6 +31,8 @@ pub(crate) struct Found {
     pub(crate) header: Option<FileHeader>,
     /// Whether index and seek table stand behind the data.
     pub(crate) closed: bool,
+    /// An unfinished block at the end.
+    pub(crate) torn: Option<Damage>,
 }
 
 impl Layout {
@@ -75,6 +77,7 @@ impl Found {
             capture_id: scanner.capture_id(),
             header: None,
             closed: false,
+            torn: None,
         };
         let mut index = None;
         let mut damaged = false;
@@ -104,8 +107,12 @@ impl Found {
                 }
                 Piece::Damage(damage) => {
                     damaged = true;
-                    if matches!(damage.kind, DamageKind::Block | DamageKind::Foreign) {
-                        found.cover_gap(damage.offset + damage.bytes);
+                    match damage.kind {
+                        DamageKind::Block | DamageKind::Foreign => {
+                            found.cover_gap(damage.offset + damage.bytes);
+                        }
+                        DamageKind::TornTail => found.torn = Some(damage),
+                        _ => {}
                     }
                 }
                 Piece::SeekTable { .. } => {}

@@ -89,7 +89,8 @@ impl Writer {
     }
 
     /// Goes on after the last good block of an existing capture. Index and seek table, or a torn block, at the
-    /// end make room for new blocks when the first of them is written; good blocks are never touched.
+    /// end make room for new blocks when the first of them is written; good blocks are never touched. That the capture
+    /// had not been closed is counted as shed, reason `unclosed`, and a torn block as `damaged` or `damaged-block`.
     ///
     /// # Errors
     /// For any file that is not a capture, whose head is damaged, or that another process is writing.
@@ -112,6 +113,16 @@ impl Writer {
         writer.stale_tail = true;
         writer.closed = found.closed;
         writer.layout = found.layout;
+        if !found.closed {
+            // whoever wrote it was killed: what it had not written yet is missing, and nobody knows how much that was
+            writer.shed("unclosed", 1);
+        }
+        if let Some(torn) = found.torn {
+            match torn.exchanges {
+                Some(exchanges) => writer.shed("damaged", exchanges),
+                None => writer.shed("damaged-block", 1),
+            }
+        }
         Ok(writer)
     }
 

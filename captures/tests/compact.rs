@@ -180,3 +180,36 @@ fn made_up_identifiers_are_equal_where_the_recorded_ones_were() {
     let different: std::collections::HashSet<&String> = made_up.values().collect();
     assert_eq!((made_up.len(), different.len()), (630, 630));
 }
+
+/// As any reader of the seekable format would: by the table at the end of the file alone, each frame by itself.
+#[test]
+fn the_published_seek_table_leads_to_each_frame() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, output) = (dir.path().join("capture.zst"), dir.path().join("small.zst"));
+    interleaved(&path, 40, 25);
+    let blocks = compact(&path, &output, &options(), 5).unwrap().after.blocks as usize;
+    let file = fs::read(&output).unwrap();
+    let number = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap());
+    let footer = file.len() - 9;
+    assert_eq!((number(footer + 5), file[footer + 4]), (0x8f92_eab1, 0x80), "the footer, with checksums");
+    let frames = number(footer) as usize;
+    let table = footer - frames * 12 - 8;
+    assert_eq!((number(table), number(table + 4) as usize), (0x184d_2a5e, frames * 12 + 9));
+    let (mut at, mut all, mut whole) = (0, Vec::new(), 0);
+    for entry in (table + 8..footer).step_by(12) {
+        let (size, length, checksum) =
+            (number(entry) as usize, number(entry + 4) as usize, number(entry + 8));
+        let frame = &file[at..at + size];
+        let content = zstd::stream::decode_all(frame).unwrap();
+        assert_eq!(content.len(), length);
+        assert_eq!(xxhash_rust::xxh64::xxh64(&content, 0) as u32, checksum);
+        whole += usize::from(length != 0);
+        at += size;
+        all.extend(content);
+    }
+    assert_eq!((at, whole), (table, blocks), "the entries tile the file, and each block is one of them");
+    assert_eq!(zstd::stream::decode_all(&file[..]).unwrap(), all);
+    if let Ok(stock) = std::process::Command::new("zstd").args(["-dcq"]).arg(&output).output() {
+        assert!(stock.status.success() && stock.stdout == all, "zstd -dc gives the same");
+    }
+}

@@ -3,7 +3,9 @@
 mod common;
 
 use std::fs;
+use std::path::Path;
 
+use captures::compact::{CompactOptions, compact};
 use captures::damage::DamageKind;
 use captures::repair::repair;
 use captures::verify::verify;
@@ -18,14 +20,29 @@ fn every_flipped_byte_costs_at_most_one_block_and_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("capture.zst");
     capture(&path, EXCHANGES, PER_BLOCK);
-    let whole = fs::read(&path).unwrap();
+    flip_every_byte(&path);
+}
+
+#[test]
+fn every_flipped_byte_of_a_compacted_capture_costs_at_most_one_block_and_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, output) = (dir.path().join("capture.zst"), dir.path().join("compacted.zst"));
+    capture(&path, EXCHANGES, PER_BLOCK);
+    // a block for each session, of which none has more than three exchanges
+    let options = CompactOptions { block_bytes: 1, ..CompactOptions::default() };
+    assert_eq!(compact(&path, &output, &options, 1).unwrap().after.blocks, 5);
+    flip_every_byte(&output);
+}
+
+fn flip_every_byte(path: &Path) {
+    let whole = fs::read(path).unwrap();
     for index in 0..whole.len() {
         let mut damaged = whole.clone();
         damaged[index] ^= 1 << (index % 8);
-        fs::write(&path, &damaged).unwrap();
-        let found = numbers(&path);
+        fs::write(path, &damaged).unwrap();
+        let found = numbers(path);
         assert!(EXCHANGES - PER_BLOCK <= found.len() as u64, "byte {index}: only {found:?} are left");
-        let verification = verify(&path).unwrap();
+        let verification = verify(path).unwrap();
         assert!(!verification.is_clean(), "byte {index} changed and nothing is said");
         if found.len() as u64 != EXCHANGES {
             assert_eq!(verification.damaged_blocks(), 1, "byte {index}: {:?}", verification.damage);

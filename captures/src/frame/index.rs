@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::header::FileHeader;
-use crate::limits::{MAX_INDEX, MAX_INDEXED_SESSIONS};
+use crate::limits::{MAX_FILE_HEADER, MAX_INDEX, MAX_INDEXED_SESSIONS};
 use crate::wire::{Cursor, Malformed, put_bytes, put_varint};
 
 /// Where the exchanges of a session lie. Blocks are counted from 0 in the order of the file.
@@ -95,12 +95,20 @@ impl Index {
         if cursor.varint()? != INDEX_VERSION {
             return Err(Malformed("the index is of a later version"));
         }
-        let header = FileHeader::from_json(cursor.bytes()?)?;
+        let header = cursor.bytes()?;
+        if MAX_FILE_HEADER < header.len() {
+            return Err(Malformed("the copy of the file header is larger than that may be"));
+        }
+        let header = FileHeader::from_json(header)?;
         let mut index =
             Index { header, blocks: cursor.varint()?, exchanges: cursor.varint()?, ..Default::default() };
         index.sessions.beyond = cursor.varint()?;
+        let sessions = cursor.count()?;
+        if MAX_INDEXED_SESSIONS < sessions {
+            return Err(Malformed("the index names more sessions than it may"));
+        }
         let mut id = 0u64;
-        for _ in 0..cursor.count()? {
+        for _ in 0..sessions {
             id = id.checked_add(cursor.varint()?).ok_or(Malformed("a session id overflows"))?;
             let first_us = cursor.varint()?;
             let exchanges = cursor.varint()?;

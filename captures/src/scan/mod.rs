@@ -3,6 +3,8 @@
 //! Every piece that it returns was checked against its own CRC. Where something else stands it looks for the next
 //! frame of this capture (by mark, capture id and CRC) and reports what lies between as one [`Damage`].
 
+#[cfg(test)]
+mod flips;
 mod resync;
 
 use std::collections::VecDeque;

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "not every test file uses every helper")]
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a helper of tests")]
 
+pub(crate) mod handmade;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

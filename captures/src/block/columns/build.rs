@@ -60,6 +60,8 @@ pub(super) struct Value {
 #[derive(Clone, Copy, Default)]
 struct Recent {
     value: Option<u32>,
+    /// Where its text stands.
+    text: (u32, u32),
     /// How many values in a row were new: behind [`MANY`] of them, new ones are expected.
     all_new: u32,
 }
@@ -211,10 +213,14 @@ impl Builder {
         }
         let recent = self.recent[slot];
         let number = match recent.value {
-            Some(value_before) if self.texts.is(value_before, slot, value) => value_before,
-            _ => self.value(slot, value, style, start_us),
+            Some(value_before) if self.texts.at(recent.text) == value => value_before,
+            _ => {
+                let number = self.value(slot, value, style, start_us);
+                let recent = &mut self.recent[slot];
+                (recent.value, recent.text) = (Some(number), self.texts.place(number));
+                number
+            }
         };
-        self.recent[slot].value = Some(number);
         self.parts.push((slot as u32, number));
     }
 

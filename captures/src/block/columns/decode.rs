@@ -277,7 +277,9 @@ impl Decoder<'_> {
         while cursor.remaining() != 0 {
             let name = self.names.get(cursor.length()?);
             let (name, slot) = name.ok_or(Malformed("a header name that is not there"))?;
-            if self.budget.left() < shape.names.len() + name.len() {
+            // before it is built, not after: a name can be empty, and a list of them long
+            let price = shape.names.len() + name.len() + (shape.slots.len() + 1) * FIELD_OVERHEAD;
+            if self.budget.left() < price {
                 return Err(Malformed("it unfolds beyond the limits"));
             }
             shape.names.push_str(name);

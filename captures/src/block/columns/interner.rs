@@ -1,6 +1,6 @@
 //! Gives each different value of a slot a number, in the order they are first met.
 
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Values of all slots, each with its bytes. One buffer holds them all, so a new value costs no allocation of its own.
 #[derive(Default)]
@@ -49,10 +49,23 @@ impl Interner {
         self.ends.len() as u32 - 1
     }
 
+    /// Where a value stands, for [`Interner::at`].
+    pub(super) fn place(&self, number: u32) -> (u32, u32) {
+        let end = self.ends[number as usize];
+        (end - self.get(number).len() as u32, end)
+    }
+
+    /// The value that stands there.
+    pub(super) fn at(&self, (start, end): (u32, u32)) -> &[u8] {
+        &self.bytes[start as usize..end as usize]
+    }
+
     /// Whether `number` is that value of that slot.
-    pub(super) fn is(&self, number: u32, slot: usize, value: &[u8]) -> bool {
-        let (found, expected) = (self.with_slot(number), (slot as u32).to_le_bytes());
-        found.len() == SLOT + value.len() && &found[SLOT..] == value && found[..SLOT] == expected
+    fn is(&self, number: u32, slot: usize, value: &[u8]) -> bool {
+        let found = self.with_slot(number);
+        found.len() == SLOT + value.len()
+            && found[..SLOT] == (slot as u32).to_le_bytes()
+            && &found[SLOT..] == value
     }
 
     /// The bytes of a value.
@@ -94,7 +107,8 @@ impl Interner {
 }
 
 fn hash(slot: usize, value: &[u8]) -> u64 {
-    xxh3_64_with_seed(value, slot as u64)
+    // a seed would cost a secret of its own for each long value
+    xxh3_64(value) ^ (slot as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// What an entry of the table has of a hash.

@@ -13,6 +13,8 @@ use crate::wire::put_varint;
 pub(super) struct Shapes {
     shapes: Vec<Shape>,
     by_hash: HashMap<u64, u32>,
+    /// The shape that was met last, of answers and of requests: most often the next one too.
+    last: [Option<u32>; 2],
     names: Names,
 }
 
@@ -41,6 +43,16 @@ struct Names {
 impl Shapes {
     /// The shape of a list.
     pub(super) fn number(&mut self, headers: &Headers, of_request: bool) -> u32 {
+        let last = self.last[usize::from(of_request)];
+        if let Some(number) = last.filter(|number| self.shapes[*number as usize].is_of(headers)) {
+            return number;
+        }
+        let number = self.look_up(headers, of_request);
+        self.last[usize::from(of_request)] = Some(number);
+        number
+    }
+
+    fn look_up(&mut self, headers: &Headers, of_request: bool) -> u32 {
         let (names, ends) = (headers.names(), headers.name_ends());
         let mut hash = xxh3_64_with_seed(names.as_bytes(), of_request.into());
         for end in ends {
@@ -48,8 +60,7 @@ impl Shapes {
         }
         // two lists with one hash take turns with the entry: that costs a second definition, no more
         if let Some(number) = self.by_hash.get(&hash) {
-            let shape = &self.shapes[*number as usize];
-            if shape.names == names && shape.ends.iter().copied().eq(headers.name_ends()) {
+            if self.shapes[*number as usize].is_of(headers) {
                 return *number;
             }
         }
@@ -80,6 +91,14 @@ impl Shapes {
 
     pub(super) fn clear(&mut self) {
         *self = Shapes::default();
+    }
+}
+
+impl Shape {
+    fn is_of(&self, headers: &Headers) -> bool {
+        self.ends.len() == headers.len()
+            && self.names == headers.names()
+            && self.ends.iter().copied().eq(headers.name_ends())
     }
 }
 

@@ -36,11 +36,11 @@ struct Template<'a> {
 /// A hole of a template.
 #[derive(Clone, Copy)]
 struct Hole {
-    /// How much text stands between it and the one before.
-    before: usize,
-    kind: Kind,
     /// The number that it had last.
-    number: Option<u64>,
+    number: u64,
+    /// How much text stands between it and the one before.
+    before: u32,
+    kind: Kind,
 }
 
 /// What the values of a block are made of.
@@ -158,8 +158,9 @@ impl<'a> Decoder<'a> {
             let before = columns.definitions.length()?;
             let kind = Kind::from_number(columns.definitions.byte()?);
             let kind = kind.ok_or(Malformed("a hole of an unknown kind"))?;
-            self.texts.holes.push(Hole { before, kind, number: None });
             length = length.saturating_add(before);
+            let before = u32::try_from(before).map_err(|_| Malformed("a template is cut short"))?;
+            self.texts.holes.push(Hole { number: 0, before, kind });
         }
         let text = columns.text.take(length.saturating_add(columns.definitions.length()?))?;
         Ok(Template { first, holes, text, context: self.texts.next_context(slot) })
@@ -172,7 +173,7 @@ impl<'a> Decoder<'a> {
         let mut rest = template.text;
         for at in template.first..template.first + template.holes {
             let Hole { before, kind, .. } = self.texts.holes[at];
-            let (text, behind) = rest.split_at(before);
+            let (text, behind) = rest.split_at(before as usize);
             out.extend_from_slice(text);
             rest = behind;
             match kind {
@@ -202,12 +203,11 @@ impl<'a> Decoder<'a> {
     /// A number, or a step from the one before in the same hole.
     fn integer(&mut self, coded: u64, hole: usize) -> u64 {
         let last = &mut self.texts.holes[hole].number;
-        let number = match coded & 1 {
+        *last = match coded & 1 {
             0 => coded >> 1,
-            _ => last.unwrap_or(0).wrapping_add(unzigzag(coded >> 1)),
+            _ => last.wrapping_add(unzigzag(coded >> 1)),
         };
-        *last = Some(number);
-        number
+        *last
     }
 
     fn time(&mut self, slot: usize, kind: Kind, out: &mut Vec<u8>) -> Result<(), Malformed> {
