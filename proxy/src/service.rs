@@ -17,6 +17,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::conn::{BodyFraming, Conn, ConnCtl, last_chunk};
+use crate::downstream;
 use crate::exchange::{Arrival, ERROR, Exchange, FAULT, Open, SQUALL_HEADERS, bears_ours};
 use crate::faults::copies::Copies;
 use crate::faults::waiting::Woken;
@@ -91,12 +92,15 @@ impl ProxyHttp for Service {
 
     async fn upstream_request_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         ctx: &mut Exchange,
     ) -> Result<()> {
         if !self.shared.config.pass_squall_headers && bears_ours(&request.headers) {
             SQUALL_HEADERS.iter().for_each(|name| drop(request.remove_header(*name)));
+        }
+        if session.as_downstream().is_custom() {
+            downstream::restore(session.req_header(), request)?;
         }
         if let Some(open) = ctx.get() {
             if open.tries > 0 {
@@ -197,11 +201,15 @@ impl ProxyHttp for Service {
         &self,
         _: &mut Session,
         body: &mut Option<Bytes>,
-        _: bool,
+        end: bool,
         ctx: &mut Exchange,
     ) -> Result<Option<Duration>> {
-        if let (Some(open), Some(chunk)) = (ctx.get(), body) {
+        let Some(open) = ctx.get() else { return Ok(None) };
+        if let Some(chunk) = body {
             open.note_answer_body(chunk);
+        }
+        if end {
+            open.ctl.answer_over();
         }
         Ok(None)
     }
