@@ -1,5 +1,6 @@
 //! Before the upstream is connected to: who is refused, who is held, who is slow to connect.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fault_rules::Action;
@@ -14,18 +15,14 @@ use super::{shapes, wire};
 use crate::timer::sleep_until;
 
 /// What the rules in force say of a client that is not connected yet.
+#[derive(Default)]
 enum Before {
+    #[default]
     Go,
     /// Nothing happens until then; `endless`: by this part, until somebody lets go.
-    Wait {
-        until: Option<Instant>,
-        endless: Option<usize>,
-    },
+    Wait { until: Option<Instant>, endless: Option<usize> },
     /// It ends, by this part.
-    End {
-        tag: usize,
-        refused: bool,
-    },
+    End { tag: usize, refused: bool },
 }
 
 /// Why a wait is over.
@@ -44,7 +41,7 @@ impl Connection {
             }
             let now = Instant::now();
             self.review(now);
-            match self.before(now) {
+            match self.shielded(|this| this.before(now)) {
                 Before::Go => break,
                 Before::End { tag, refused } => {
                     self.refuse(client, tag, refused, now);
@@ -64,7 +61,7 @@ impl Connection {
                 }
             }
         }
-        self.tell_connects();
+        self.shielded(Connection::tell_connects);
         match self.dial(&client).await {
             Ok(upstream) if wire::prepare(&upstream).is_ok() => {
                 self.connected();
@@ -136,7 +133,8 @@ impl Connection {
             What::Fault(action) => shapes::end_of(action),
             _ => End::Reset,
         });
-        self.parts.tell(tag, self.age(tag, now));
+        let age = self.age(tag, now);
+        self.shielded(|this| this.parts.tell(tag, age));
         self.settle(&if refused { Ending::Refused(rule) } else { Ending::Dropped(rule) });
         match end {
             End::Reset => wire::reset(client),
@@ -189,7 +187,8 @@ impl Connection {
     }
 
     async fn dial(&self, client: &TcpStream) -> Result<TcpStream, Ending> {
-        let target = self.target();
+        let target =
+            self.shared.rules.shielded(|| self.target()).unwrap_or_else(|| self.door.upstream.clone());
         let dialled = tokio::time::timeout(self.shared.config.connect_timeout, TcpStream::connect(&*target));
         tokio::select! {
             biased;
@@ -206,8 +205,8 @@ impl Connection {
         }
     }
 
-    /// The edge's upstream, or where a failover leads.
-    fn target(&self) -> std::sync::Arc<str> {
+    /// Where a failover leads; `None`: to the edge's own upstream.
+    fn target(&self) -> Option<Arc<str>> {
         let live = self.shared.rules.live();
         for part in &self.parts.list {
             let What::Detour(failover) = &part.wish.what else { continue };
@@ -215,8 +214,8 @@ impl Connection {
                 continue;
             };
             let at = part.wish.key as usize % group.members.len();
-            return std::sync::Arc::from(group.members[at].as_str());
+            return Some(Arc::from(group.members[at].as_str()));
         }
-        self.door.upstream.clone()
+        None
     }
 }

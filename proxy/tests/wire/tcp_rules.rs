@@ -178,3 +178,41 @@ fn a_rate_that_changes_counts_those_that_are_there_anew() {
     drop(pairs);
     proxy.settled("db");
 }
+
+#[test]
+fn a_panic_in_the_fault_path_lets_the_bytes_pass_and_is_counted() {
+    let upstream = Upstream::echo();
+    let faults = [
+        (proxy::Stumble::Planning, "reset = \"before headers\""),
+        (proxy::Stumble::Shaping, "delay = \"1h\""),
+        (proxy::Stumble::Shaping, "delay = \"1h at response\""),
+        (proxy::Stumble::Shaping, "delay = \"1h at close\""),
+        (proxy::Stumble::Shaping, "throttle = \"1B/s\""),
+        (proxy::Stumble::Shaping, "stall = \"forever after 10 B\""),
+        (proxy::Stumble::Shaping, "reset = \"after 5000 B\""),
+    ];
+    for (stumble, fault) in faults {
+        let plan = Proxy::tcp_before(upstream.addr).rules("").with(|config| config.stumble = Some(stumble));
+        let proxy = plan.start();
+        let mut there = proxy.dial();
+        there.write_all(b"no rules yet").expect("taken");
+        assert_eq!(exactly(&mut there, 12), b"no rules yet");
+        proxy.reload(&rule(fault));
+        for mut client in [there, proxy.dial()] {
+            let mut writer = client.try_clone().expect("a handle");
+            let sent = std::thread::spawn(move || {
+                writer.write_all(&pattern(500_000)).expect("taken");
+                writer.shutdown(std::net::Shutdown::Write).expect("half closed");
+            });
+            assert!(rest(&mut client) == (pattern(500_000), End::Eof), "{fault}");
+            sent.join().expect("sent");
+        }
+        let rows = proxy.settled("db");
+        assert_eq!(rows["finished"], 2, "{fault}: {rows:#}");
+        let panics = proxy.status()["fault_panics"].as_u64().expect("a count");
+        assert!((2..=4).contains(&panics), "{fault}: once a connection, or once a direction: {panics}");
+        if stumble == proxy::Stumble::Shaping {
+            assert_eq!(proxy.rule("r")["suppressed"]["lifted"], 2, "{fault}");
+        }
+    }
+}
