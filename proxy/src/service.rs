@@ -86,6 +86,7 @@ impl ProxyHttp for Service {
         let Some(open) = ctx.get() else {
             return Error::e_explain(ErrorType::InternalError, "an exchange that never began");
         };
+        open.wait_for_room().await;
         open.restart();
         Ok(Box::new(open.peer(&shared)))
     }
@@ -241,7 +242,7 @@ impl ProxyHttp for Service {
         }
     }
 
-    /// Nothing of the request was sent: another member may take it.
+    /// Nothing of the request was sent: it may wait for a descriptor, or another member may take it.
     fn fail_to_connect(
         &self,
         _: &mut Session,
@@ -249,8 +250,11 @@ impl ProxyHttp for Service {
         ctx: &mut Exchange,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        let moves_on = ctx.get().is_some_and(|open| open.move_on(&self.shared));
-        if moves_on {
+        let Some(open) = ctx.get() else { return error };
+        if open.waits_for_room(&error) {
+            self.shared.meets.note(Met::OpenFiles);
+            error.set_retry(true);
+        } else if open.move_on(&self.shared) {
             error.set_retry(true);
         }
         error

@@ -29,6 +29,7 @@ mod retrying;
 mod safety;
 mod secrets;
 mod sharding;
+mod shortage;
 mod stopping;
 mod streams;
 #[path = "../support/mod.rs"]

@@ -44,6 +44,7 @@ pub(crate) use streams::{StreamBudget, StreamLog, is_event_stream, kind as strea
 use caps::ActiveGuard;
 use identity::Asked;
 use upstream::Way;
+pub(crate) use upstream::{MOST_WAITS, ROOM_PAUSE};
 
 /// The state of one exchange; pingora's per-request context.
 pub(crate) struct Exchange {

@@ -12,6 +12,8 @@ use super::asked::What;
 use super::books::Ending;
 use super::connection::Connection;
 use super::{shapes, wire};
+use crate::exchange::ROOM_PAUSE;
+use crate::limits::{Met, is_shortage};
 use crate::timer::sleep_until;
 
 /// What the rules in force say of a client that is not connected yet.
@@ -189,7 +191,18 @@ impl Connection {
     async fn dial(&self, client: &TcpStream) -> Result<TcpStream, Ending> {
         let target =
             self.shared.rules.shielded(|| self.target()).unwrap_or_else(|| self.door.upstream.clone());
-        let dialled = tokio::time::timeout(self.shared.config.connect_timeout, TcpStream::connect(&*target));
+        let connect = async {
+            loop {
+                match TcpStream::connect(&*target).await {
+                    Err(error) if is_shortage(&error) => {
+                        self.shared.meets.note(Met::OpenFiles);
+                        tokio::time::sleep(ROOM_PAUSE).await;
+                    }
+                    connected => return connected,
+                }
+            }
+        };
+        let dialled = tokio::time::timeout(self.shared.config.connect_timeout, connect);
         tokio::select! {
             biased;
             dialled = dialled => match dialled {
