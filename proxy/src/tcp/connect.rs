@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use fault_rules::Action;
 use fault_rules::action::{End, OutageMode, Point};
 use fault_rules::delay::At;
+use fault_rules::state::guard::Ending as Fared;
 use tokio::net::TcpStream;
 
 use super::asked::What;
@@ -64,7 +65,14 @@ impl Connection {
             }
         }
         self.shielded(Connection::tell_connects);
-        match self.dial(&client).await {
+        let begun = Instant::now();
+        let dialled = self.dial(&client).await;
+        match &dialled {
+            Ok(_) => self.tell_guards(Fared::Good, Some(begun.elapsed())),
+            Err(Ending::Unreachable) => self.tell_guards(Fared::Failed, Some(begun.elapsed())),
+            Err(_) => {}
+        }
+        match dialled {
             Ok(upstream) if wire::prepare(&upstream).is_ok() => {
                 self.connected();
                 Some((client, upstream))

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use fault_rules::action::Direction;
 use fault_rules::decide::Why;
+use fault_rules::state::guard::Ending as Fared;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -179,6 +180,16 @@ impl Connection {
         }
         self.phase = Phase::Over;
         self.shielded(Connection::tell_reached);
+        let fared = match ending {
+            Ending::Finished => Some(Fared::Good),
+            Ending::Unreachable | Ending::UpstreamFailed => Some(Fared::Failed),
+            Ending::Cut(_) | Ending::Refused(_) | Ending::Dropped(_) => Some(Fared::ByRule),
+            Ending::ClientGone | Ending::ClientGoneAfter => Some(Fared::ClientGone),
+            Ending::Aborted | Ending::Stopped => None,
+        };
+        if let Some(fared) = fared {
+            self.tell_guards(fared, None);
+        }
         let by = match ending {
             Ending::Cut(rule) => Some(&**rule),
             _ => None,
@@ -192,6 +203,12 @@ impl Connection {
         };
         self.shielded(|this| this.parts.finish(why));
         self.door.books.ended(ending);
+    }
+
+    /// Guards look whether or not rules have stumbled here.
+    pub(super) fn tell_guards(&self, fared: Fared, time: Option<Duration>) {
+        let rules = &self.shared.rules;
+        rules.shielded(|| rules.tell_of_connection(&self.parts.identity.facts(), fared, time));
     }
 
     fn tell_reached(&mut self) {

@@ -216,3 +216,55 @@ fn a_panic_in_the_fault_path_lets_the_bytes_pass_and_is_counted() {
         }
     }
 }
+
+#[test]
+fn guards_look_at_connections_of_the_edge_that_they_name() {
+    let upstream = Upstream::open();
+    let guard = |name: &str, on: &str, signal: &str, limit: &str| {
+        format!(
+            "[guard.{name}]\n{on}signal = \"{signal}\"\nlimit = \"{limit}\"\nwindow = \"60s\"\nmin_samples = 10\n\
+             [[rule]]\nid = \"under-{name}\"\non = \"edge db\"\ndelay = \"1ms\"\nguard = \"{name}\"\n"
+        )
+    };
+    let named = "on = \"edge db\"\n";
+    let rules = [
+        guard("breaks", named, "error_ratio", "20%"),
+        guard("slow", named, "p50", "30s"),
+        guard("web", "", "error_ratio", "1%"),
+    ];
+    let proxy = Proxy::tcp_before(upstream.addr).rules(&rules.concat()).start();
+    let guards = || proxy.status()["guards"].clone();
+    let of = |name: &str| {
+        let guards = guards();
+        let guards = guards.as_array().expect("guards");
+        guards.iter().find(|guard| guard["name"] == name).expect("the guard").clone()
+    };
+    for _ in 0..30 {
+        let (client, server) = pair(&proxy, &upstream);
+        drop((client, server));
+    }
+    proxy.settled("db");
+    eventually("they have looked", || [of("breaks"), of("slow")].iter().all(|guard| guard["samples"] == 30));
+    assert_eq!(of("breaks")["value"], 0.0);
+    assert_eq!(of("breaks")["tripped_at_us"], serde_json::Value::Null);
+    for _ in 0..60 {
+        let (mut client, server) = pair(&proxy, &upstream);
+        vanish(server);
+        assert_eq!(rest(&mut client).1, End::Reset);
+    }
+    eventually("it has tripped", || {
+        proxy.books()["guards"]
+            .as_array()
+            .expect("guards")
+            .iter()
+            .any(|guard| guard["name"] == "breaks" && !guard["tripped_at_us"].is_null())
+    });
+    let state = |id: &str| {
+        let status = proxy.status();
+        let rules = status["rules"]["list"].as_array().expect("rules").clone();
+        rules.into_iter().find(|rule| rule["id"] == id).expect("the rule")["state"].clone()
+    };
+    eventually("its rule is lifted", || state("under-breaks") == "lifted");
+    assert_eq!((state("under-slow"), state("under-web")), ("acting".into(), "acting".into()));
+    assert_eq!(of("web")["samples"], 0, "a guard that names no edge is about requests");
+}
