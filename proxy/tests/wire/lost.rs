@@ -296,7 +296,13 @@ fn an_abrupt_goaway_is_the_last_that_a_client_reads_which_still_sends() {
     let mut writer = client.stream.try_clone().expect("a handle");
     let over = AtomicBool::new(false);
     let (bytes, end) = std::thread::scope(|scope| {
-        scope.spawn(|| while !over.load(Ordering::SeqCst) && writer.write_all(&pings).is_ok() {});
+        scope.spawn(|| {
+            while !over.load(Ordering::SeqCst) {
+                if writer.write_all(&pings).is_err() {
+                    return;
+                }
+            }
+        });
         let rest = client.rest();
         over.store(true, Ordering::SeqCst);
         rest
