@@ -1,5 +1,6 @@
 //! What clients may take of the proxy: connections, streams, time and memory. And how often a bound was met.
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -63,6 +64,7 @@ pub(crate) enum Met {
     BodyTime,
     SendTime,
     Idle,
+    OpenFiles,
     Malformed,
     LostInterim,
     LostTrailers,
@@ -129,8 +131,13 @@ impl Meets {
     }
 }
 
+/// Has the process, or the system, no descriptor left? Others will give theirs back.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
 /// In the order of [`Met`].
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     "connections",
     "buffered",
     "header_timeout",
@@ -138,6 +145,7 @@ const NAMES: [&str; 10] = [
     "body_timeout",
     "send_timeout",
     "idle_timeout",
+    "open_files",
     "malformed",
     "lost_interim",
     "lost_trailers",

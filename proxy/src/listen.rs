@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::Error;
 use crate::gate::Place;
+use crate::limits::{Met, is_shortage};
 use crate::serve::Server;
 use crate::shared::Listening;
 
@@ -59,6 +60,9 @@ pub(crate) async fn accept(listener: TcpListener, edge: usize, server: Arc<Serve
             Ok((tcp, peer, place)) => begin(tcp, (peer, edge), place, &server),
             Err(error) => {
                 // out of descriptors, mostly: wait until some are given back instead of spinning
+                if is_shortage(&error) {
+                    server.shared.meets.note(Met::OpenFiles);
+                }
                 tracing::warn!(%error, "cannot accept");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }

@@ -17,6 +17,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::conn::{BodyFraming, Conn, ConnCtl, last_chunk};
+use crate::downstream;
 use crate::exchange::{Arrival, ERROR, Exchange, FAULT, Open, SQUALL_HEADERS, bears_ours};
 use crate::faults::copies::Copies;
 use crate::faults::waiting::Woken;
@@ -85,18 +86,22 @@ impl ProxyHttp for Service {
         let Some(open) = ctx.get() else {
             return Error::e_explain(ErrorType::InternalError, "an exchange that never began");
         };
+        open.wait_for_room().await;
         open.restart();
         Ok(Box::new(open.peer(&shared)))
     }
 
     async fn upstream_request_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         ctx: &mut Exchange,
     ) -> Result<()> {
         if !self.shared.config.pass_squall_headers && bears_ours(&request.headers) {
             SQUALL_HEADERS.iter().for_each(|name| drop(request.remove_header(*name)));
+        }
+        if session.as_downstream().is_custom() {
+            downstream::restore(session.req_header(), request)?;
         }
         if let Some(open) = ctx.get() {
             if open.tries > 0 {
@@ -206,6 +211,7 @@ impl ProxyHttp for Service {
         }
         if end {
             open.answer.end();
+            open.ctl.answer_over();
         }
         Ok(None)
     }
@@ -237,7 +243,7 @@ impl ProxyHttp for Service {
         }
     }
 
-    /// Nothing of the request was sent: another member may take it.
+    /// Nothing of the request was sent: it may wait for a descriptor, or another member may take it.
     fn fail_to_connect(
         &self,
         _: &mut Session,
@@ -245,8 +251,11 @@ impl ProxyHttp for Service {
         ctx: &mut Exchange,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        let moves_on = ctx.get().is_some_and(|open| open.move_on(&self.shared));
-        if moves_on {
+        let Some(open) = ctx.get() else { return error };
+        if open.waits_for_room(&error) {
+            self.shared.meets.note(Met::OpenFiles);
+            error.set_retry(true);
+        } else if open.move_on(&self.shared) {
             error.set_retry(true);
         }
         error

@@ -17,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::books::{Counts, EdgeBooks, RuleBooks, missed};
 use crate::config::{Config, Stumble};
+use crate::exchange::MOST_WAITS;
 use crate::faults::copies::Copies;
 use crate::hooks::{HookBooks, Hooks};
 use crate::ledger::{self, Ledger};
@@ -354,8 +355,9 @@ fn server_conf(config: &Config) -> Result<ServerConf, Error> {
         threads: 1,
         work_stealing: false,
         upstream_keepalive_pool_size: POOL,
-        // each member may refuse the connection once, and the request may be repeated once: `service.rs` decides which
-        max_retries: most_members + 1,
+        // each member may refuse the connection once, the request may wait for a descriptor, and be repeated once:
+        // `service.rs` decides which
+        max_retries: most_members + MOST_WAITS as usize + 1,
         ca_file,
         ..ServerConf::default()
     })

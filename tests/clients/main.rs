@@ -1,4 +1,4 @@
-//! Other people's clients and servers, through the real proxy: curl, h2load, gRPC, WebSocket, event streams, Toxiproxy's
+//! Other people's clients and servers, through the real proxy: curl, h2load, gRPC, WebSocket, event streams, Redis, Toxiproxy's
 //! client libraries. And a reader of captures in another language.
 //!
 //! A client that is not installed is skipped aloud; with `SQUALL_REQUIRE_CLIENTS=1`, as in CI, its absence fails.
@@ -11,6 +11,7 @@ mod events;
 mod grpc;
 mod h2load;
 mod inline;
+mod redis;
 #[path = "../support/mod.rs"]
 mod support;
 mod tools;

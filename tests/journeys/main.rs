@@ -33,6 +33,7 @@ mod safety;
 mod secrets;
 mod shapes;
 mod sharding;
+mod shortage;
 mod stopping;
 mod streams;
 #[path = "../support/mod.rs"]

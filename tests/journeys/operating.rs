@@ -28,6 +28,11 @@ fn arm_lift_and_status() {
     run_squall(&["arm", &admin]).expect_words(0, &["armed: 2 rules may fire"]);
     assert_eq!(http::get(door, "/bad").status, 500);
     run_squall(&["status", &admin]).expect_words(0, &["bad [acting]", "asked 100.000 %, got 100.000 % of 1"]);
+    let unmatched = |status: serde_json::Value| !status["rules"]["list"][1]["books"]["missed"].is_null();
+    eventually("nothing was slow", || unmatched(proxy.ask("/status")).then_some(()));
+    let said = run_squall(&["status", &admin]);
+    said.expect_words(0, &["slow [acting]", "not matched yet"]);
+    assert!(!run_squall(&["status", &admin]).expect(0).out.contains("MISSED"), "it has time left");
     let json = run_squall(&["status", &admin, "--json"]).expect(0).out;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&json["armed"], &json["rules"]["list"][0]["state"]), (&true.into(), &"acting".into()));

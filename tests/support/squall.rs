@@ -43,6 +43,11 @@ impl Proxy {
     pub(crate) fn start<S: AsRef<OsStr>>(args: &[S]) -> Proxy {
         let mut command = squall(&["proxy"]);
         command.args(args);
+        Proxy::run(command)
+    }
+
+    /// The same by a command that was put together elsewhere.
+    pub(crate) fn run(command: Command) -> Proxy {
         let process = Process::start("squall proxy", command);
         let admin =
             process.wait_for("its admin address", |line| address(line.strip_prefix("admin listening on ")?));

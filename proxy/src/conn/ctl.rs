@@ -27,6 +27,7 @@ pub(crate) struct ConnCtl {
     /// Exchanges that reached our hooks; the accept loop compares it to find requests that did not.
     hooked: AtomicU64,
     request_over: AtomicBool,
+    answer_over: AtomicBool,
     refused: AtomicU8,
     deaf: AtomicBool,
     framing: AtomicU64,
@@ -114,6 +115,7 @@ impl ConnCtl {
             client: peer.ip().to_string().into(),
             hooked: AtomicU64::new(0),
             request_over: AtomicBool::new(false),
+            answer_over: AtomicBool::new(false),
             refused: AtomicU8::new(0),
             deaf: AtomicBool::new(false),
             framing: AtomicU64::new(NO_FRAMING),
@@ -163,6 +165,7 @@ impl ConnCtl {
 
     pub(super) fn begin_request(&self) {
         self.request_over.store(false, Ordering::Release);
+        self.answer_over.store(false, Ordering::Release);
         self.framing.store(NO_FRAMING, Ordering::Release);
         if self.has_last_chunk() {
             self.take_last_chunk(); // of an answer that was not written to its end
@@ -219,6 +222,15 @@ impl ConnCtl {
 
     pub(super) fn is_request_over(&self) -> bool {
         self.request_over.load(Ordering::Acquire)
+    }
+
+    /// The upstream has said all that it will: what is held of that is waited for.
+    pub(crate) fn answer_over(&self) {
+        self.answer_over.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_answer_over(&self) -> bool {
+        self.answer_over.load(Ordering::Acquire)
     }
 
     /// Ends the chunked answer under way with these bytes.

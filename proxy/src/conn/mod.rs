@@ -363,8 +363,12 @@ impl AsyncWrite for Conn {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.poll_drain_and_flush(cx) {
-            Poll::Pending => self.poll_idle(cx),
+        let this = &mut *self;
+        if this.holds_the_end() && this.poll_idle(cx)?.is_pending() && this.holds_the_end() {
+            return Poll::Pending;
+        }
+        match this.poll_drain_and_flush(cx) {
+            Poll::Pending => this.poll_idle(cx),
             flushed => flushed,
         }
     }

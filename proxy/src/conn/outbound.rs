@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use bytes::{Buf, BytesMut};
+
 use super::pause::Pause;
 use super::payload::{Next, Payload};
 use crate::faults::{Cutoff, Move, SharedShaping};
@@ -12,6 +14,8 @@ pub(super) struct Outbound {
     payload: Payload,
     shaping: SharedShaping,
     pub(super) pause: Pause,
+    /// What was taken from the writer and may not go yet.
+    held: BytesMut,
 }
 
 /// Why no more goes now.
@@ -28,7 +32,7 @@ pub(super) enum Flow {
 impl Outbound {
     pub(super) fn new(shaping: SharedShaping) -> Self {
         let pause = Pause::new(lock(&shaping).changes());
-        Outbound { payload: Payload::answer(), shaping, pause }
+        Outbound { payload: Payload::answer(), shaping, pause, held: BytesMut::new() }
     }
 
     /// Appends to `out` what of `bytes` may go now; gives how many of them those were.
@@ -69,6 +73,34 @@ impl Outbound {
         (used, self.behind())
     }
 
+    /// Takes bytes that may not go yet, so that whoever writes goes on to read: behind an upgrade the two directions have
+    /// nothing to do with each other. 0: they stay with the writer.
+    pub(super) fn hold(&mut self, bytes: &[u8]) -> usize {
+        let room = if self.payload.is_switched() { MAX_HELD.saturating_sub(self.held.len()) } else { 0 };
+        let taken = room.min(bytes.len());
+        self.held.extend_from_slice(&bytes[..taken]);
+        taken
+    }
+
+    pub(super) fn holds(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Appends to `out` what is held and may go now.
+    pub(super) fn let_go(&mut self, out: &mut Vec<u8>) -> Flow {
+        if self.held.is_empty() {
+            return Flow::More;
+        }
+        let held = std::mem::take(&mut self.held);
+        let (used, flow) = self.push(&held, out);
+        self.held = held;
+        self.held.advance(used);
+        match flow {
+            Flow::Wait(_) if self.held.is_empty() => Flow::More,
+            flow => flow,
+        }
+    }
+
     /// Is what comes next no payload, though it might look like one?
     pub(super) fn is_between(&self) -> bool {
         self.payload.next() == Next::Frame
@@ -93,3 +125,6 @@ impl Outbound {
         lock(&self.shaping).release();
     }
 }
+
+/// As much as pingora writes at once.
+const MAX_HELD: usize = 64 * 1024;

@@ -10,6 +10,7 @@
 pub(super) struct Payload {
     state: State,
     head: Vec<u8>,
+    switched: bool,
 }
 
 /// What comes next.
@@ -42,12 +43,17 @@ enum State {
 impl Payload {
     /// An answer, from its header on.
     pub(super) fn answer() -> Self {
-        Payload { state: State::Head, head: Vec::new() }
+        Payload { state: State::Head, head: Vec::new(), switched: false }
     }
 
     /// A body whose header has gone by.
     pub(super) fn body(chunked: bool) -> Self {
-        Payload { state: if chunked { CHUNK_START } else { State::Plain }, head: Vec::new() }
+        Payload { state: if chunked { CHUNK_START } else { State::Plain }, head: Vec::new(), switched: false }
+    }
+
+    /// Is it another protocol that follows?
+    pub(super) fn is_switched(&self) -> bool {
+        self.switched
     }
 
     pub(super) fn next(&self) -> Next {
@@ -91,6 +97,7 @@ impl Payload {
             return bytes.len();
         };
         self.head.truncate(at);
+        self.switched = status(&self.head) == Some(b"101");
         self.state = if is_informational(&self.head) {
             State::Head
         } else if is_chunked(&self.head) {
@@ -122,8 +129,13 @@ fn find_blank_line(bytes: &[u8]) -> Option<usize> {
 }
 
 fn is_informational(head: &[u8]) -> bool {
-    // "HTTP/1.1 1xx"; 101 is final, since the bytes behind it belong to the new protocol
-    head.get(9) == Some(&b'1') && head.get(9..12) != Some(b"101".as_slice())
+    // 101 is final, since the bytes behind it belong to the new protocol
+    status(head).is_some_and(|status| status.starts_with(b"1") && status != b"101")
+}
+
+/// Of "HTTP/1.1 200 ...".
+fn status(head: &[u8]) -> Option<&[u8]> {
+    head.get(9..12)
 }
 
 fn is_chunked(head: &[u8]) -> bool {

@@ -9,9 +9,9 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::Conn;
 use super::ctl::Refusal;
 use super::framing::Framing;
+use super::{Conn, Filter};
 
 /// Bytes that were read from the socket and not handed over: the next request, or the byte that ended a wait.
 #[derive(Debug, Default)]
@@ -141,7 +141,8 @@ impl Conn {
     /// Tells the proxy's total what this connection holds, where that has changed.
     pub(super) fn account(&mut self) {
         let behind = if self.stall.is_some() { STALLED * self.ctl.answers() } else { 0 };
-        self.held.set(self.out.capacity() + self.ahead.capacity() + behind);
+        let shaped = if let Filter::Http1(outbound) = &self.filter { outbound.holds() } else { 0 };
+        self.held.set(self.out.capacity() + self.ahead.capacity() + shaped + behind);
     }
 
     /// What came of a write: a client that takes nothing for its time is given up.

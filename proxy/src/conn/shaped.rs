@@ -22,7 +22,10 @@ impl Conn {
             let Filter::Http1(outbound) = &mut self.filter else { return Poll::Ready(Ok(0)) };
             let ends = self.ctl.has_last_chunk() && buf == LAST_CHUNK && outbound.is_between();
             let with_trailers = ends.then(|| self.ctl.last_chunk()).flatten();
-            let (used, flow) = outbound.push(with_trailers.as_deref().unwrap_or(buf), &mut self.out);
+            let (used, flow) = match outbound.let_go(&mut self.out) {
+                Flow::More => outbound.push(with_trailers.as_deref().unwrap_or(buf), &mut self.out),
+                held => (0, held),
+            };
             let used = if ends && 0 < used { buf.len() } else { used };
             match flow {
                 Flow::End(how) => {
@@ -32,7 +35,10 @@ impl Conn {
                     }
                     return Poll::Ready(Ok(used));
                 }
-                Flow::Wait(until) if used == 0 => ready!(self.poll_held(until, cx))?,
+                Flow::Wait(until) if used == 0 => match outbound.hold(buf) {
+                    0 => ready!(self.poll_held(until, cx))?,
+                    taken => return Poll::Ready(Ok(taken)),
+                },
                 Flow::More | Flow::Wait(_) => return Poll::Ready(Ok(used)),
             }
         }
@@ -62,23 +68,39 @@ impl Conn {
         };
     }
 
-    /// Ends that come by time alone, while pingora waits for the client or the upstream. Ready with an error only.
+    /// What happens while pingora waits for the client or the upstream: what is held goes on its way, and ends come by
+    /// time alone. Ready with an error only.
     pub(super) fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             if !self.ending.is_no() {
                 return self.poll_drain_and_flush(cx);
             }
             let Filter::Http1(outbound) = &mut self.filter else { return Poll::Pending };
-            match outbound.behind() {
-                Flow::More => return Poll::Pending,
-                Flow::Wait(until) => ready!(outbound.pause.poll(until, cx)),
-                Flow::End(how) => {
-                    self.begin_ending(how);
-                    continue;
-                }
+            match (outbound.let_go(&mut self.out), outbound.holds()) {
+                (Flow::End(how), _) => self.begin_ending(how),
+                (Flow::Wait(until), 1..) => ready!(self.poll_held(until, cx))?,
+                _ => match outbound.behind() {
+                    Flow::End(how) => self.begin_ending(how),
+                    flow => {
+                        if let Flow::Wait(until) = flow
+                            && outbound.pause.poll(until, cx).is_ready()
+                        {
+                            outbound.look_again();
+                            continue;
+                        }
+                        return match self.poll_drain_and_flush(cx) {
+                            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                            _ => Poll::Pending,
+                        };
+                    }
+                },
             }
-            outbound.look_again();
         }
+    }
+
+    /// Has the answer ended, with bytes of it held?
+    pub(super) fn holds_the_end(&self) -> bool {
+        matches!(&self.filter, Filter::Http1(outbound) if 0 < outbound.holds()) && self.ctl.is_answer_over()
     }
 
     /// Fills `buf` with what the client has sent of this request and may be read now.

@@ -1,16 +1,20 @@
 //! An HTTP/2 answer, written piece by piece as its shapes and the client's window allow.
+//!
+//! What may not go yet is held, up to [`MAX_HELD`], so that pingora goes on to read what the client sends meanwhile: the
+//! two directions of a call have nothing to do with each other. It goes on its way whenever pingora reads, writes or waits.
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
 use h2::{Reason, SendStream};
 use http::HeaderMap;
 use pingora_core::protocols::http::ServerSession;
-use pingora_error::{Error, ErrorType, OrErr, Result};
+use pingora_error::{Error, Result};
 use pingora_http::ResponseHeader;
 
+use super::outgoing::Outgoing;
 use super::{client_left, injected};
 use crate::conn::{ConnCtl, Cut, Ended, Pause};
 use crate::faults::{Cutoff, Move, SharedShaping};
@@ -22,13 +26,21 @@ pub(super) struct Answer {
     ctl: Arc<ConnCtl>,
     shared: Arc<Shared>,
     shaped: Option<Shaped>,
-    /// Once the header has been written and the stream has not ended.
-    stream: Option<SendStream<Bytes>>,
+    out: Outgoing,
+    /// What pingora has written and may not go yet.
+    held: BytesMut,
+    /// The header has been written.
     begun: bool,
-    /// Bytes of the body that are on their way.
-    sent: u64,
-    /// A fault has ended the answer: whatever else is written goes nowhere.
+    /// The answer has ended before its time: whatever else is written goes nowhere.
     torn: bool,
+    dying: Option<Dying>,
+}
+
+/// A stream that the frame layer is about to tear off. It is kept until then: dropped, it would take back what is still on
+/// its way.
+struct Dying {
+    _stream: SendStream<Bytes>,
+    until: tokio::time::Instant,
 }
 
 struct Shaped {
@@ -41,7 +53,8 @@ struct Shaped {
 
 impl Answer {
     pub(super) fn new(ctl: Arc<ConnCtl>, shared: Arc<Shared>) -> Self {
-        Answer { ctl, shared, shaped: None, stream: None, begun: false, sent: 0, torn: false }
+        let (out, held) = (Outgoing::default(), BytesMut::new());
+        Answer { ctl, shared, shaped: None, out, held, begun: false, torn: false, dying: None }
     }
 
     pub(super) fn ctl(&self) -> &Arc<ConnCtl> {
@@ -68,7 +81,7 @@ impl Answer {
         let ServerSession::H2(session) = inner else { return inner.write_response_header(header).await };
         let Some(shaped) = &self.shaped else {
             session.write_response_header(header, end)?;
-            self.stream = session.take_response_body_writer().filter(|_| !end);
+            self.out.open(session.take_response_body_writer().filter(|_| !end));
             return Ok(());
         };
         let tag = self.ctl.next_tag();
@@ -84,77 +97,74 @@ impl Answer {
             shaped.cut.cut_after(0, *code, *connection); // the frame layer makes it behind the header
         }
         session.write_response_header(header, false)?;
-        self.stream = session.take_response_body_writer();
+        self.out.open(session.take_response_body_writer());
         match first {
-            Move::End(how) => Err(self.end(how).await),
+            Move::End(how) => self.end(how).await,
             _ if end => self.finish().await,
             _ => Ok(()),
         }
     }
 
-    /// Writes a piece of the body.
-    pub(super) async fn body(&mut self, mut data: Bytes, end: bool) -> Result<()> {
-        self.check()?;
-        while !data.is_empty() {
-            let Some(shaped) = &mut self.shaped else {
-                self.send(std::mem::take(&mut data), end).await?;
-                break;
-            };
-            let step = {
-                let mut shaping = lock(&shaped.shaping);
-                match shaping.step(&data) {
-                    Move::Pass(n) => {
-                        let mut piece = BytesMut::from(&data.split_to(n)[..]);
-                        shaping.pass(&mut piece);
-                        Ok(piece.freeze())
-                    }
-                    other => Err(other),
-                }
-            };
-            match step {
-                Ok(piece) => self.send(piece, false).await?,
-                Err(Move::End(how)) => return Err(self.end(how).await),
-                Err(Move::Wait(until)) => self.wait(until).await?,
-                Err(Move::Pass(_)) => {}
-            }
+    /// Writes a piece of the body, or holds it.
+    pub(super) async fn body(&mut self, data: Bytes, end: bool) -> Result<()> {
+        self.check().await?;
+        if self.shaped.is_none() {
+            self.out.push(data);
+            self.out.flush().await?;
+            return if end { self.finish().await } else { Ok(()) };
         }
-        if end { self.finish().await } else { self.end_if_due().await }
+        self.held.extend_from_slice(&data);
+        if let Some(done) = self.let_go(0).now_or_never() {
+            done?; // what may go at once goes at once
+        }
+        if end {
+            return self.finish().await;
+        }
+        self.let_go(MAX_HELD).await
     }
 
     pub(super) async fn trailers(&mut self, trailers: HeaderMap) -> Result<()> {
-        self.check()?;
         self.wait_behind().await?;
-        let Some(mut stream) = self.stream.take() else { return Ok(()) };
-        stream
-            .send_trailers(trailers)
-            .or_err(ErrorType::WriteError, "while writing trailers")
-            .map_err(Error::into_down)
+        self.out.end_with(trailers)
     }
 
     /// Ends the stream, where nothing has ended it yet.
     pub(super) async fn finish(&mut self) -> Result<()> {
-        self.check()?;
-        if self.stream.is_none() {
+        self.check().await?;
+        if !self.out.is_open() {
             return Ok(());
         }
         self.wait_behind().await?;
-        self.send(Bytes::new(), true).await
+        self.out.end()
     }
 
-    /// Resolves when the client has closed its stream (before a header is written `inner` knows), and when the answer
-    /// has ended by time alone, with the end made.
+    /// The upstream has died: what it sent is with the client, at its pace, before the stream ends.
+    pub(super) async fn fail(&mut self) {
+        if self.let_go(0).await.is_ok() {
+            self.torn = true;
+            self.cut(Reason::CANCEL.into(), false);
+            let _ = self.check().await; // that it is torn is known here
+        }
+    }
+
+    /// Lets go of what is held. Resolves when the client has closed its stream (before a header is written `inner`
+    /// knows), and when the answer has ended by a fault.
     ///
     /// # Cancel safety
-    /// Safe: once the end is decided every later call says so.
+    /// Safe: what is held stays so, and once the end is decided every later call says so.
     pub(super) async fn idle(&mut self, mut inner: Option<&mut ServerSession>) -> Box<Error> {
         loop {
             self.release();
-            let deadline = match self.due() {
-                _ if self.torn => return injected(),
-                Move::End(how) => return self.end(how).await,
-                _ => self.shaped.as_ref().and_then(|shaped| lock(&shaped.shaping).deadline()),
-            };
-            let Answer { shaped, stream, begun, .. } = self;
+            if let Err(error) = self.let_go(0).await {
+                return error;
+            }
+            if let Move::End(how) = self.due()
+                && let Err(error) = self.end(how).await
+            {
+                return error;
+            }
+            let deadline = self.shaped.as_ref().and_then(|shaped| lock(&shaped.shaping).deadline());
+            let Answer { shaped, out, begun, .. } = self;
             let timed = async {
                 match (shaped, deadline) {
                     (Some(shaped), Some(deadline)) => shaped.pause.over(Some(deadline)).await,
@@ -164,17 +174,60 @@ impl Answer {
             tokio::select! {
                 biased;
                 () = timed => {}
-                () = closed(stream.as_mut(), inner.as_deref_mut().filter(|_| !*begun)) => return client_left(),
+                () = out.closed(inner.as_deref_mut().filter(|_| !*begun)) => return client_left(),
             }
         }
     }
 
-    /// Whoever writes on behind the end is to stop.
-    fn check(&self) -> Result<()> {
-        if self.torn { Err(injected()) } else { Ok(()) }
+    /// Whoever writes on behind the end is to stop, once that is made.
+    ///
+    /// # Cancel safety
+    /// Safe: the next call waits on.
+    async fn check(&mut self) -> Result<()> {
+        if !self.torn {
+            return Ok(());
+        }
+        if let (Some(dying), Some(shaped)) = (&self.dying, &self.shaped) {
+            let _ = tokio::time::timeout_at(dying.until, shaped.cut.made()).await;
+        }
+        self.dying = None;
+        Err(injected())
     }
 
-    /// What may happen with what lies behind the bytes written so far.
+    /// Sends what may go, until no more than so much is left.
+    ///
+    /// # Cancel safety
+    /// Safe: what was not sent is still held.
+    async fn let_go(&mut self, most: usize) -> Result<()> {
+        self.check().await?;
+        while most < self.held.len() + self.out.waiting() {
+            if 0 < self.out.waiting() {
+                self.flush().await?;
+                continue;
+            }
+            match self.step() {
+                Move::Pass(_) => {}
+                Move::Wait(until) => self.wait(until).await?,
+                Move::End(how) => return self.end(how).await,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the next piece of what is held.
+    fn step(&mut self) -> Move {
+        let Some(shaped) = &self.shaped else { return Move::Pass(0) };
+        let mut shaping = lock(&shaped.shaping);
+        let step = shaping.step(&self.held);
+        if let Move::Pass(n) = step {
+            let mut piece = self.held.split_to(n);
+            shaping.pass(&mut piece);
+            self.out.push(piece.freeze());
+        }
+        step
+    }
+
+    /// What may happen with what lies behind the bytes that have passed.
     fn due(&self) -> Move {
         match &self.shaped {
             Some(shaped) if self.begun => lock(&shaped.shaping).step(&[]),
@@ -188,95 +241,75 @@ impl Answer {
         }
     }
 
+    /// Waits until the end of the answer may go.
     async fn wait_behind(&mut self) -> Result<()> {
+        self.let_go(0).await?;
         loop {
             match self.due() {
                 Move::Pass(_) => return Ok(()),
-                Move::End(how) => return Err(self.end(how).await),
+                Move::End(how) => return self.end(how).await,
                 Move::Wait(until) => self.wait(until).await?,
             }
         }
     }
 
-    async fn end_if_due(&mut self) -> Result<()> {
-        if let Move::End(how) = self.due() { Err(self.end(how).await) } else { Ok(()) }
-    }
-
-    async fn wait(&mut self, until: Option<std::time::Instant>) -> Result<()> {
-        let (Some(shaped), Some(stream)) = (&mut self.shaped, &mut self.stream) else { return Ok(()) };
+    async fn wait(&mut self, until: Option<Instant>) -> Result<()> {
+        let Some(shaped) = &mut self.shaped else { return Ok(()) };
         tokio::select! {
             biased;
             () = shaped.pause.over(until) => {}
-            () = closed(Some(stream), None) => return Err(client_left()),
+            () = self.out.closed(None) => return Err(client_left()),
         }
         self.release();
         Ok(())
     }
 
-    /// Writes bytes as the client's window opens; ends that come by time do not wait for it.
-    async fn send(&mut self, data: Bytes, end: bool) -> Result<()> {
-        let Answer { stream: Some(stream), shaped, sent, .. } = self else { return Ok(()) };
-        let ended = {
-            let write = write(stream, sent, data, end);
-            tokio::pin!(write);
-            loop {
-                let Some(shaped) = shaped else { break Err(write.await) };
-                let deadline = lock(&shaped.shaping).deadline();
-                tokio::select! {
-                    biased;
-                    written = &mut write => break Err(written),
-                    () = shaped.pause.over(deadline) => {}
-                }
-                let mut shaping = lock(&shaped.shaping);
-                shaping.release();
-                if let Move::End(how) = shaping.step(&[]) {
-                    break Ok(how);
-                }
+    /// Sends what waits for the client's window; ends that come by time do not wait for it.
+    async fn flush(&mut self) -> Result<()> {
+        loop {
+            let Some(shaped) = &mut self.shaped else { return self.out.flush().await };
+            let deadline = lock(&shaped.shaping).deadline();
+            tokio::select! {
+                biased;
+                flushed = self.out.flush() => return flushed,
+                () = shaped.pause.over(deadline) => {}
             }
-        };
-        match ended {
-            Ok(how) => Err(self.end(how).await),
-            Err(written) => {
-                written?;
-                if end {
-                    self.stream = None;
-                }
-                Ok(())
+            self.release();
+            if let Move::End(how) = self.due() {
+                return self.end(how).await;
             }
         }
     }
 
-    /// Ends the answer here; gives the error that makes pingora let go of it.
-    async fn end(&mut self, how: Cutoff) -> Box<Error> {
+    /// Ends the answer here, and with an error that makes pingora let go of it.
+    ///
+    /// # Cancel safety
+    /// Safe: see [`Answer::check`].
+    async fn end(&mut self, how: Cutoff) -> Result<()> {
         self.torn = true;
         match how {
             Cutoff::Reset { code, connection } => {
                 if connection {
                     self.end_connection();
                 }
-                self.cut(code, connection).await;
+                self.cut(code, connection);
             }
             Cutoff::Close | Cutoff::WebsocketClose(_) => {
-                if let Some(mut stream) = self.stream.take() {
-                    let _ = stream.send_data(Bytes::new(), true);
+                if let Err(error) = self.out.end() {
+                    tracing::debug!(%error, "the client was gone before the end");
                 }
             }
         }
-        injected()
+        self.check().await
     }
 
-    /// The upstream has died: what it sent is with the client before the stream ends.
-    pub(super) async fn fail(&mut self) {
-        self.torn = true;
-        self.cut(Reason::CANCEL.into(), false).await;
-    }
-
-    async fn cut(&mut self, code: u32, connection: bool) {
-        let (Some(mut stream), Some(shaped)) = (self.stream.take(), &self.shaped) else { return };
-        shaped.cut.cut_after(self.sent, code, connection);
+    /// Has the stream torn off behind what was sent.
+    fn cut(&mut self, code: u32, connection: bool) {
+        let (Some(mut stream), Some(shaped)) = (self.out.take(), &self.shaped) else { return };
+        shaped.cut.cut_after(self.out.sent(), code, connection);
         // an empty frame, for the frame layer to make the cut at; an error is the client's doing
         let _ = stream.send_data(Bytes::new(), false);
-        let _ = tokio::time::timeout(CUT_LIMIT, shaped.cut.made()).await;
+        self.dying = Some(Dying { _stream: stream, until: tokio::time::Instant::now() + CUT_LIMIT });
     }
 
     fn end_connection(&self) {
@@ -287,45 +320,7 @@ impl Answer {
     }
 }
 
-/// Resolves when the client has closed its stream; never where nobody knows.
-async fn closed(stream: Option<&mut SendStream<Bytes>>, inner: Option<&mut ServerSession>) {
-    // an error says that it is closed, too
-    if let Some(stream) = stream {
-        let _ = poll_fn(|cx| stream.poll_reset(cx)).await;
-    } else if let Some(closed) = inner.and_then(ServerSession::watch_h2_stream_close) {
-        let _ = closed.await;
-    } else {
-        std::future::pending::<()>().await;
-    }
-}
-
-/// Writes bytes as the client's window opens; `sent` counts them.
-async fn write(stream: &mut SendStream<Bytes>, sent: &mut u64, mut data: Bytes, end: bool) -> Result<()> {
-    while !data.is_empty() {
-        stream.reserve_capacity(data.len());
-        let Some(room) = poll_fn(|cx| stream.poll_capacity(cx)).await else { return Err(client_left()) };
-        let room = room
-            .or_err(ErrorType::H2Error, "while waiting for the client's window")
-            .map_err(Error::into_down)?;
-        let piece = data.split_to(room.min(data.len()));
-        *sent += piece.len() as u64;
-        let last = end && data.is_empty();
-        stream
-            .send_data(piece, last)
-            .or_err(ErrorType::WriteError, "while writing a body")
-            .map_err(Error::into_down)?;
-        if last {
-            return Ok(());
-        }
-    }
-    if !end {
-        return Ok(());
-    }
-    stream
-        .send_data(data, true)
-        .or_err(ErrorType::WriteError, "while ending a body")
-        .map_err(Error::into_down)
-}
-
+/// As much as pingora writes at once.
+const MAX_HELD: usize = 64 * 1024;
 /// How long a cut waits for a client that does not read.
 const CUT_LIMIT: Duration = Duration::from_secs(1);

@@ -10,14 +10,18 @@
 //! stream, byte for byte (`conn/`).
 
 mod answer;
+mod outgoing;
 mod request;
 mod session;
 mod swallow;
 
 use std::sync::{Arc, Mutex};
 
+use http::Version;
+use http::header::{PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER};
 use pingora_core::protocols::http::ServerSession;
-use pingora_error::{Error, ErrorType};
+use pingora_error::{Error, ErrorType, Result};
+use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use crate::conn::ConnCtl;
@@ -88,6 +92,22 @@ impl Downstream {
             None => {}
         }
     }
+}
+
+/// Puts back what pingora takes out of a request from HTTP/2 to HTTP/2 because it does not know that ours is one.
+///
+/// # Errors
+/// A field that came in and cannot go out: a bug.
+pub(crate) fn restore(asked: &RequestHeader, request: &mut RequestHeader) -> Result<()> {
+    if (asked.version, request.version) != (Version::HTTP_2, Version::HTTP_2) {
+        return Ok(());
+    }
+    for name in [TE, TRAILER, PROXY_AUTHORIZATION, PROXY_AUTHENTICATE] {
+        for value in asked.headers.get_all(&name) {
+            request.append_header(name.clone(), value.clone())?;
+        }
+    }
+    Ok(())
 }
 
 /// An end that a rule wanted.

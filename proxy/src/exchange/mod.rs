@@ -47,6 +47,7 @@ pub(crate) use streams::{StreamLog, is_event_stream, kind as stream_kind};
 use caps::ActiveGuard;
 use identity::Asked;
 use upstream::Way;
+pub(crate) use upstream::{MOST_WAITS, ROOM_PAUSE};
 
 /// The state of one exchange; pingora's per-request context.
 pub(crate) struct Exchange {

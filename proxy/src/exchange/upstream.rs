@@ -1,11 +1,15 @@
 //! Where an exchange goes: a member of its edge, or one of a group that has taken over.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use pingora_core::upstreams::peer::HttpPeer;
+use pingora_error::Error;
 
 use super::{Identity, Open};
+use crate::limits::is_shortage;
 use crate::shared::Shared;
 use crate::upstream::{Member, Standin, choose};
 
@@ -17,6 +21,9 @@ pub(super) struct Way {
     /// How many places further it has moved since.
     moved: usize,
     failed_over: Option<Arc<Standin>>,
+    /// How often it has waited for a descriptor to be free.
+    waited: u32,
+    is_waiting: bool,
 }
 
 impl Way {
@@ -54,6 +61,23 @@ impl Open {
         self.way.failed_over = Some(to);
     }
 
+    /// The process has no descriptor left for a connection to the upstream: others will give theirs back. True: it will wait,
+    /// and try again; nothing was sent.
+    pub(crate) fn waits_for_room(&mut self, error: &Error) -> bool {
+        let cause = error.root_cause().downcast_ref::<io::Error>();
+        let waits = cause.is_some_and(is_shortage) && self.way.waited < MOST_WAITS;
+        self.way.waited += u32::from(waits);
+        self.way.is_waiting = waits;
+        waits
+    }
+
+    /// Waits for a descriptor, if there was none.
+    pub(crate) async fn wait_for_room(&mut self) {
+        if std::mem::take(&mut self.way.is_waiting) {
+            tokio::time::sleep(ROOM_PAUSE).await;
+        }
+    }
+
     /// A member takes no connections, so nothing was sent: goes on to the next, as long as each was asked once. Not where a
     /// rule has touched the exchange, since that might hide a fault; and not to another group, since other rules would
     /// be about it then.
@@ -74,3 +98,7 @@ impl Open {
         false
     }
 }
+
+/// How often a request waits for a descriptor, and how long each time: 5 s in all.
+pub(crate) const MOST_WAITS: u32 = 250;
+pub(crate) const ROOM_PAUSE: Duration = Duration::from_millis(20);

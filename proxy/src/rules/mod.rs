@@ -17,6 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use fault_rules::action::Direction;
 use fault_rules::report::Diagnostic;
+use fault_rules::state::guard::{Ending as Fared, Observed};
 use fault_rules::{Decision, Facts, Rule, RuleSet};
 use smallvec::SmallVec;
 use tokio::sync::watch as channel;
@@ -290,6 +291,23 @@ impl Rules {
             let guards = live.guards.iter().enumerate();
             guards.filter_map(|(place, guard)| guard.mark((place, live.seed), facts, at)).collect()
         })
+    }
+
+    /// Tells the guards that name a TCP edge how a connection of it fared: that it was connected (or was not), in this time,
+    /// or how it ended.
+    pub(crate) fn tell_of_connection(&self, facts: &Facts<'_>, ending: Fared, time: Option<Duration>) {
+        let live = self.live();
+        let is_of = |guard: &Arc<Sentinel>| guard.is_about(facts.edge, time.is_some());
+        if !live.guards.iter().any(is_of) || live.set.safety.protect.iter().any(|on| on.matches(facts)) {
+            return;
+        }
+        for mark in self.marks(&live, facts) {
+            let guard = &live.guards[mark.guard];
+            if is_of(guard) {
+                let Mark { side: lot, cluster, .. } = mark;
+                guard.note(&mark, &Observed { lot, cluster, ending, time, attempt: 1 }, self.now());
+            }
+        }
     }
 
     /// A receiver that turns whenever a sleeper should ask whether its rule still holds.

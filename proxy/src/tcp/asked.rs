@@ -134,7 +134,7 @@ impl Identity {
         Identity { key: xxhash_rust::xxh3::xxh3_64(name.as_bytes()), edge, name, client, upstream }
     }
 
-    fn facts(&self) -> Facts<'_> {
+    pub(super) fn facts(&self) -> Facts<'_> {
         Facts {
             edge: &self.edge,
             method: "",

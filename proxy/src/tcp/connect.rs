@@ -1,31 +1,31 @@
 //! Before the upstream is connected to: who is refused, who is held, who is slow to connect.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fault_rules::Action;
 use fault_rules::action::{End, OutageMode, Point};
 use fault_rules::delay::At;
+use fault_rules::state::guard::Ending as Fared;
 use tokio::net::TcpStream;
 
 use super::asked::What;
 use super::books::Ending;
 use super::connection::Connection;
 use super::{shapes, wire};
+use crate::exchange::ROOM_PAUSE;
+use crate::limits::{Met, is_shortage};
 use crate::timer::sleep_until;
 
 /// What the rules in force say of a client that is not connected yet.
+#[derive(Default)]
 enum Before {
+    #[default]
     Go,
     /// Nothing happens until then; `endless`: by this part, until somebody lets go.
-    Wait {
-        until: Option<Instant>,
-        endless: Option<usize>,
-    },
+    Wait { until: Option<Instant>, endless: Option<usize> },
     /// It ends, by this part.
-    End {
-        tag: usize,
-        refused: bool,
-    },
+    End { tag: usize, refused: bool },
 }
 
 /// Why a wait is over.
@@ -44,7 +44,7 @@ impl Connection {
             }
             let now = Instant::now();
             self.review(now);
-            match self.before(now) {
+            match self.shielded(|this| this.before(now)) {
                 Before::Go => break,
                 Before::End { tag, refused } => {
                     self.refuse(client, tag, refused, now);
@@ -64,8 +64,15 @@ impl Connection {
                 }
             }
         }
-        self.tell_connects();
-        match self.dial(&client).await {
+        self.shielded(Connection::tell_connects);
+        let begun = Instant::now();
+        let dialled = self.dial(&client).await;
+        match &dialled {
+            Ok(_) => self.tell_guards(Fared::Good, Some(begun.elapsed())),
+            Err(Ending::Unreachable) => self.tell_guards(Fared::Failed, Some(begun.elapsed())),
+            Err(_) => {}
+        }
+        match dialled {
             Ok(upstream) if wire::prepare(&upstream).is_ok() => {
                 self.connected();
                 Some((client, upstream))
@@ -136,7 +143,8 @@ impl Connection {
             What::Fault(action) => shapes::end_of(action),
             _ => End::Reset,
         });
-        self.parts.tell(tag, self.age(tag, now));
+        let age = self.age(tag, now);
+        self.shielded(|this| this.parts.tell(tag, age));
         self.settle(&if refused { Ending::Refused(rule) } else { Ending::Dropped(rule) });
         match end {
             End::Reset => wire::reset(client),
@@ -189,8 +197,20 @@ impl Connection {
     }
 
     async fn dial(&self, client: &TcpStream) -> Result<TcpStream, Ending> {
-        let target = self.target();
-        let dialled = tokio::time::timeout(self.shared.config.connect_timeout, TcpStream::connect(&*target));
+        let target =
+            self.shared.rules.shielded(|| self.target()).unwrap_or_else(|| self.door.upstream.clone());
+        let connect = async {
+            loop {
+                match TcpStream::connect(&*target).await {
+                    Err(error) if is_shortage(&error) => {
+                        self.shared.meets.note(Met::OpenFiles);
+                        tokio::time::sleep(ROOM_PAUSE).await;
+                    }
+                    connected => return connected,
+                }
+            }
+        };
+        let dialled = tokio::time::timeout(self.shared.config.connect_timeout, connect);
         tokio::select! {
             biased;
             dialled = dialled => match dialled {
@@ -206,8 +226,8 @@ impl Connection {
         }
     }
 
-    /// The edge's upstream, or where a failover leads.
-    fn target(&self) -> std::sync::Arc<str> {
+    /// Where a failover leads; `None`: to the edge's own upstream.
+    fn target(&self) -> Option<Arc<str>> {
         let live = self.shared.rules.live();
         for part in &self.parts.list {
             let What::Detour(failover) = &part.wish.what else { continue };
@@ -215,8 +235,8 @@ impl Connection {
                 continue;
             };
             let at = part.wish.key as usize % group.members.len();
-            return std::sync::Arc::from(group.members[at].as_str());
+            return Some(Arc::from(group.members[at].as_str()));
         }
-        self.door.upstream.clone()
+        None
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use fault_rules::action::Direction;
 use fault_rules::decide::Why;
+use fault_rules::state::guard::Ending as Fared;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -20,6 +21,7 @@ use super::edge::Door;
 use super::flow::{Flow, Turn};
 use super::parts::Parts;
 use super::{shapes, wire};
+use crate::config::Stumble;
 use crate::gate::Place;
 use crate::shared::{Alive, Shared};
 
@@ -38,6 +40,8 @@ pub(super) struct Connection {
     pub(super) turn: Option<Instant>,
     /// Since when one flow is over.
     pub(super) over_since: Option<Instant>,
+    /// A rule panicked: none is about this connection any more.
+    stumbled: bool,
     phase: Phase,
 }
 
@@ -80,6 +84,7 @@ impl Connection {
             down: Flow::new(Direction::Response, gate),
             turn: None,
             over_since: None,
+            stumbled: false,
             phase: Phase::Connecting,
         }
     }
@@ -96,9 +101,44 @@ impl Connection {
         self.changes.has_changed().unwrap_or(false) || self.turn.is_some_and(|turn| turn <= now)
     }
 
+    /// Runs what rules have a part in. A panic in it is counted, and takes all rules off this connection: its bytes go on.
+    pub(super) fn shielded<T: Default>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        if self.stumbled {
+            return T::default();
+        }
+        let rules = self.shared.rules.clone();
+        let done = rules.shielded(|| Some(work(self)));
+        if done.is_none() {
+            self.let_go();
+        }
+        done.unwrap_or_default()
+    }
+
+    fn let_go(&mut self) {
+        self.stumbled = true;
+        self.turn = None;
+        self.up.let_go();
+        self.down.let_go();
+        let rules = self.shared.rules.clone();
+        rules.shielded(|| self.parts.finish(Why::Lifted));
+    }
+
+    /// Where a flow has stumbled, so has the connection.
+    pub(super) fn follow_flows(&mut self) {
+        if !self.stumbled && (self.up.stumbled || self.down.stumbled) {
+            self.let_go();
+        }
+    }
+
     /// Asks the rules what holds now, and has the flows follow.
     pub(super) fn review(&mut self, now: Instant) {
         self.changes.mark_unchanged();
+        self.turn = None;
+        self.shielded(|this| this.ask(now));
+    }
+
+    fn ask(&mut self, now: Instant) {
+        self.shared.config.may_stumble(Stumble::Planning);
         let (change, turn) = self.parts.review(now);
         self.turn = turn;
         let run_now = self.shared.rules.run_now();
@@ -139,6 +179,39 @@ impl Connection {
             return;
         }
         self.phase = Phase::Over;
+        self.shielded(Connection::tell_reached);
+        let fared = match ending {
+            Ending::Finished => Some(Fared::Good),
+            Ending::Unreachable | Ending::UpstreamFailed => Some(Fared::Failed),
+            Ending::Cut(_) | Ending::Refused(_) | Ending::Dropped(_) => Some(Fared::ByRule),
+            Ending::ClientGone | Ending::ClientGoneAfter => Some(Fared::ClientGone),
+            Ending::Aborted | Ending::Stopped => None,
+        };
+        if let Some(fared) = fared {
+            self.tell_guards(fared, None);
+        }
+        let by = match ending {
+            Ending::Cut(rule) => Some(&**rule),
+            _ => None,
+        };
+        self.up.give_up(&self.door.books, by);
+        self.down.give_up(&self.door.books, by);
+        let why = match ending {
+            Ending::ClientGone | Ending::ClientGoneAfter => Why::ClientGone,
+            Ending::Cut(_) | Ending::Refused(_) | Ending::Dropped(_) => Why::EarlierTerminal,
+            _ => Why::NoSuchPoint,
+        };
+        self.shielded(|this| this.parts.finish(why));
+        self.door.books.ended(ending);
+    }
+
+    /// Guards look whether or not rules have stumbled here.
+    pub(super) fn tell_guards(&self, fared: Fared, time: Option<Duration>) {
+        let rules = &self.shared.rules;
+        rules.shielded(|| rules.tell_of_connection(&self.parts.identity.facts(), fared, time));
+    }
+
+    fn tell_reached(&mut self) {
         self.note_reached();
         for at in 0..self.parts.list.len() {
             let tag = self.parts.list[at].tag;
@@ -147,18 +220,6 @@ impl Connection {
                 self.parts.tell(tag, waits.into_iter().flatten().sum());
             }
         }
-        let by = match ending {
-            Ending::Cut(rule) => Some(&**rule),
-            _ => None,
-        };
-        self.up.give_up(&self.door.books, by);
-        self.down.give_up(&self.door.books, by);
-        self.parts.finish(match ending {
-            Ending::ClientGone | Ending::ClientGoneAfter => Why::ClientGone,
-            Ending::Cut(_) | Ending::Refused(_) | Ending::Dropped(_) => Why::EarlierTerminal,
-            _ => Why::NoSuchPoint,
-        });
-        self.door.books.ended(ending);
     }
 
     /// How long a part has been in force.

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::books::TcpBooks;
 use super::connection;
 use crate::gate::Place;
+use crate::limits::{Met, is_shortage};
 use crate::shared::{Listening, Shared};
 use crate::sync::lock;
 
@@ -129,6 +130,9 @@ async fn accept(listener: TcpListener, door: Arc<Door>, shared: Arc<Shared>, _li
             Ok((tcp, peer, place)) => begin((tcp, peer, place), &door, &shared),
             Err(error) => {
                 // out of descriptors, mostly: wait until some are given back instead of spinning
+                if is_shortage(&error) {
+                    shared.meets.note(Met::OpenFiles);
+                }
                 tracing::warn!(%error, "cannot accept");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }

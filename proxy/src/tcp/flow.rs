@@ -7,7 +7,7 @@
 //!
 //! Nothing is buffered that the receiver takes at once. What it does not take waits here, at most [`BOUND`] bytes; under a
 //! delay at most [`DELAYED_BOUND`], as in a network of that delay. Then the sender is no longer read from, and its own
-//! socket fills up: a slow receiver slows its sender.
+//! socket fills up: a slow receiver slows its sender. A panic of a rule takes all rules off, and the bytes go on.
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
@@ -26,6 +26,7 @@ use super::asked::Lag;
 use super::books::TcpBooks;
 use super::line::{Content, Line, Piece};
 use super::parts::Parts;
+use crate::config::Stumble;
 use crate::gate::Gate;
 
 /// One direction.
@@ -46,6 +47,8 @@ pub(super) struct Flow {
     wake: Option<Instant>,
     pub(super) last_read: Option<Instant>,
     held: Held,
+    /// A rule panicked: none is about this flow any more.
+    pub(super) stumbled: bool,
 }
 
 /// What a flow holds, counted among what all connections hold.
@@ -104,6 +107,7 @@ impl Flow {
             wake: None,
             last_read: None,
             held: Held { gate, bytes: 0 },
+            stumbled: false,
         }
     }
 
@@ -123,6 +127,40 @@ impl Flow {
 
     /// Clears what is due and what the rules let pass.
     fn release(&mut self, turn: &mut Turn<'_>) -> bool {
+        self.shielded(turn, Flow::clear).unwrap_or(true)
+    }
+
+    /// Runs what rules have a part in. `None`: that panicked, so they are off this flow, and all that they held may go.
+    fn shielded<T>(
+        &mut self,
+        turn: &mut Turn<'_>,
+        work: impl FnOnce(&mut Self, &mut Turn<'_>) -> T,
+    ) -> Option<T> {
+        if self.lags.is_empty() && self.shaper.is_empty() {
+            return Some(work(self, turn));
+        }
+        let shared = turn.parts.shared.clone();
+        let done = shared.rules.shielded(|| {
+            shared.config.may_stumble(Stumble::Shaping);
+            Some(work(self, turn))
+        });
+        if done.is_none() {
+            self.let_go();
+        }
+        done
+    }
+
+    /// No rule is about this flow any more, and nothing is held. An end that the sender made stays.
+    pub(super) fn let_go(&mut self) {
+        self.stumbled = true;
+        self.lags.clear();
+        self.shaper = Shaper::default();
+        self.line.let_go();
+        (self.wake, self.endless) = (None, false);
+        self.over = self.over.filter(|over| *over == Over::Reset);
+    }
+
+    fn clear(&mut self, turn: &mut Turn<'_>) -> bool {
         let mut moved = false;
         (self.wake, self.endless) = (None, false);
         while self.line.cleared().len() < BOUND {
@@ -167,12 +205,12 @@ impl Flow {
 
     fn end(&mut self, turn: &mut Turn<'_>) {
         let Some(end) = self.line.take_end(turn.now) else { return };
-        for late in self.lags.iter().filter(|late| late.delays(&end)) {
-            late.tell(&end, turn.now, !self.shaper.is_empty(), turn.parts);
-        }
         match end.what {
             Content::Reset => self.over = Some(Over::Reset),
             _ => self.fin_next = true,
+        }
+        for late in self.lags.iter().filter(|late| late.delays(&end)) {
+            late.tell(&end, turn.now, !self.shaper.is_empty(), turn.parts);
         }
     }
 
@@ -246,6 +284,12 @@ impl Flow {
 
     fn push(&mut self, bytes: &[u8], what: Content, turn: &mut Turn<'_>) {
         self.ended |= what != Content::Bytes;
+        let delay = self.shielded(turn, |flow, turn| flow.draw(what, turn)).unwrap_or_default();
+        self.line.push(bytes, what, turn.now, delay);
+    }
+
+    /// How long the next piece is to wait.
+    fn draw(&self, what: Content, turn: &mut Turn<'_>) -> Duration {
         let nth = self.line.next();
         let mut sum = Duration::ZERO;
         for Late { tag, lag, .. } in self.lags.iter().filter(|late| late.lag.is_about(what)) {
@@ -253,7 +297,7 @@ impl Flow {
             turn.parts.drew(*tag, time);
             sum += time;
         }
-        self.line.push(bytes, what, turn.now, sum);
+        sum
     }
 
     /// The receiver takes nothing any more.

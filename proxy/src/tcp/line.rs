@@ -86,6 +86,13 @@ impl Line {
         }
     }
 
+    /// No rule holds anything any more, in whatever state one has left this.
+    pub(super) fn let_go(&mut self) {
+        self.cleared = self.bytes.len();
+        self.pieces.retain(|piece| piece.what != Content::Bytes);
+        self.pieces.iter_mut().for_each(|piece| piece.due = piece.arrived);
+    }
+
     /// Bytes that are due, up to the end of the direction.
     pub(super) fn due(&self, now: Instant) -> usize {
         self.pieces
@@ -200,5 +207,21 @@ mod tests {
         line.reckon(|piece| ms(if piece.nth == 0 { 50 } else { 0 }));
         assert_eq!((line.due(start + ms(49)), line.due(start + ms(50))), (0, 1_000));
         assert_eq!(line.give_up(), 1_000);
+    }
+
+    #[test]
+    fn what_a_bug_has_left_half_done_goes_on_whole() {
+        let start = Instant::now();
+        let mut line = Line::default();
+        line.push(b"aa", Content::Bytes, start, ms(100));
+        line.push(b"bb", Content::Bytes, start, ms(100));
+        line.push(b"", Content::Fin, start, ms(100));
+        let told = std::panic::AssertUnwindSafe(|| line.clear(3, |_| panic!("in the fault path")));
+        assert!(std::panic::catch_unwind(told).is_err());
+        line.let_go();
+        assert_eq!(line.cleared(), b"aabb");
+        line.sent(4);
+        assert_eq!(line.take_end(start).map(|end| end.what), Some(Content::Fin));
+        assert!(line.is_empty());
     }
 }

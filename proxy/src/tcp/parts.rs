@@ -39,7 +39,7 @@ pub(super) struct Change {
 
 /// All of one connection.
 pub(super) struct Parts {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     pub(super) identity: Identity,
     began_wall_us: u64,
     pub(super) list: Vec<Part>,

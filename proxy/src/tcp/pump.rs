@@ -62,7 +62,8 @@ impl Connection {
             Turn { now, start: self.start, run_now, parts: &mut self.parts, books: &self.door.books };
         let up = self.up.step((client, upstream), &mut turn);
         let down = self.down.step((upstream, client), &mut turn);
-        self.note_reached();
+        self.follow_flows();
+        self.shielded(Connection::note_reached);
         up | down
     }
 
@@ -177,9 +178,9 @@ impl Connection {
             Some(What::Fault(action)) => (shapes::end_of(action), shapes::is_abrupt(action)),
             _ => (End::Reset, true),
         };
-        let now = Instant::now();
-        self.parts.tell(tag, self.age(tag, now));
-        self.settle(&Ending::Cut(self.rule(tag)));
+        let (rule, age) = (self.rule(tag), self.age(tag, Instant::now()));
+        self.shielded(|this| this.parts.tell(tag, age));
+        self.settle(&Ending::Cut(rule));
         match end {
             End::Reset if is_abrupt => {
                 wire::reset(client);

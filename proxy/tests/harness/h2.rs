@@ -112,6 +112,16 @@ impl H2Client {
         }
     }
 
+    /// Waits for the end of the connection: what the server said of it, if it did.
+    pub(crate) async fn why_closed(&self) -> h2::Error {
+        loop {
+            match self.send.clone().ready().await {
+                Ok(_) => tokio::time::sleep(std::time::Duration::from_millis(2)).await,
+                Err(error) => return error,
+            }
+        }
+    }
+
     /// Waits until the server's settings are known, which limit what comes after.
     pub(crate) async fn settled(&self) {
         assert_eq!(self.get("/status/204").await.status, 204);

@@ -42,12 +42,17 @@ impl Identity {
 
     /// An HTTP/1.1 connection under TLS, handshake done.
     pub(crate) fn client(&self, addr: SocketAddr) -> TlsClient {
+        self.client_of(addr, b"http/1.1")
+    }
+
+    /// A connection of this protocol, byte for byte the test's to speak.
+    pub(crate) fn client_of(&self, addr: SocketAddr, protocol: &[u8]) -> TlsClient {
         let mut tcp = connect(addr);
-        let mut session = ClientConnection::new(self.config(&[b"http/1.1"]), name()).expect("a session");
+        let mut session = ClientConnection::new(self.config(&[protocol]), name()).expect("a session");
         while session.is_handshaking() {
             session.complete_io(&mut tcp).expect("a handshake");
         }
-        assert_eq!(session.alpn_protocol(), Some(b"http/1.1".as_slice()));
+        assert_eq!(session.alpn_protocol(), Some(protocol));
         Client { stream: StreamOwned::new(session, tcp), buffer: Vec::new() }
     }
 }

@@ -158,6 +158,8 @@ fn whole_stream() -> String {
 fn grpc() -> H2Origin {
     H2Origin::start(|request, mut respond| async move {
         let target = request.uri().path().to_owned();
+        let te = request.headers().get("te").is_some_and(|te| te == "trailers");
+        assert!(te || !target.contains("stream"), "a proxy on the way may not forward trailers");
         let mut body = request.into_body();
         if target.contains("unary") {
             let body = whole(body).await;
@@ -341,4 +343,32 @@ fn a_client_that_leaves_before_the_end_comes_is_not_cut() {
         assert_eq!(books["rules"][0]["suppressed"]["client_gone"], 2, "{fault}");
         (0..2).for_each(|_| gate.open());
     }
+}
+
+#[test]
+fn calls_reach_the_server_while_its_answers_are_held() {
+    let origin = grpc();
+    let url = format!("h2c://{}", origin.addr);
+    let rules = rule("stall = \"forever after 1 events\"");
+    let proxy = Proxy::before_url(&url).rules(&rules).recorded().start();
+    block_on(async {
+        let client = Way::Http2.h2(&proxy).await;
+        let request = client.request("POST", "/f/stream").header("content-type", "application/grpc");
+        let request = request.header("te", "trailers");
+        let (response, mut stream) = client.start(request, false).await;
+        stream.send_data(message(b"one").into(), false).expect("taken");
+        let mut body = response.await.expect("a header").into_body();
+        assert_eq!(piece(&mut body).await, message(b"one"));
+        // more than a stream's window each way would hold, if nobody read
+        for _ in 0..40 {
+            stream.send_data(message(&[b'x'; 1_000]).into(), false).expect("taken");
+            stream.reserve_capacity(2_000);
+            std::future::poll_fn(|cx| stream.poll_capacity(cx)).await.expect("open").expect("room");
+        }
+        stream.send_data(message(b"last").into(), true).expect("taken");
+        proxy.reload("");
+        assert_eq!(collect(&mut body, 40 * 1_005 + 9).await[40 * 1_005..], message(b"last"));
+        assert_eq!(body.trailers().await.expect("no error").expect("trailers")["grpc-status"], "0");
+    });
+    assert_eq!(proxy.books()["edges"][0]["delivered"], 1);
 }

@@ -12,6 +12,7 @@ mod chaos;
 mod copies;
 mod counted;
 mod drain;
+mod early;
 mod ends;
 mod faults;
 mod limits;

@@ -178,3 +178,93 @@ fn a_rate_that_changes_counts_those_that_are_there_anew() {
     drop(pairs);
     proxy.settled("db");
 }
+
+#[test]
+fn a_panic_in_the_fault_path_lets_the_bytes_pass_and_is_counted() {
+    let upstream = Upstream::echo();
+    let faults = [
+        (proxy::Stumble::Planning, "reset = \"before headers\""),
+        (proxy::Stumble::Shaping, "delay = \"1h\""),
+        (proxy::Stumble::Shaping, "delay = \"1h at response\""),
+        (proxy::Stumble::Shaping, "delay = \"1h at close\""),
+        (proxy::Stumble::Shaping, "throttle = \"1B/s\""),
+        (proxy::Stumble::Shaping, "stall = \"forever after 10 B\""),
+        (proxy::Stumble::Shaping, "reset = \"after 5000 B\""),
+    ];
+    for (stumble, fault) in faults {
+        let plan = Proxy::tcp_before(upstream.addr).rules("").with(|config| config.stumble = Some(stumble));
+        let proxy = plan.start();
+        let mut there = proxy.dial();
+        there.write_all(b"no rules yet").expect("taken");
+        assert_eq!(exactly(&mut there, 12), b"no rules yet");
+        proxy.reload(&rule(fault));
+        for mut client in [there, proxy.dial()] {
+            let mut writer = client.try_clone().expect("a handle");
+            let sent = std::thread::spawn(move || {
+                writer.write_all(&pattern(500_000)).expect("taken");
+                writer.shutdown(std::net::Shutdown::Write).expect("half closed");
+            });
+            assert!(rest(&mut client) == (pattern(500_000), End::Eof), "{fault}");
+            sent.join().expect("sent");
+        }
+        let rows = proxy.settled("db");
+        assert_eq!(rows["finished"], 2, "{fault}: {rows:#}");
+        let panics = proxy.status()["fault_panics"].as_u64().expect("a count");
+        assert!((2..=4).contains(&panics), "{fault}: once a connection, or once a direction: {panics}");
+        if stumble == proxy::Stumble::Shaping {
+            assert_eq!(proxy.rule("r")["suppressed"]["lifted"], 2, "{fault}");
+        }
+    }
+}
+
+#[test]
+fn guards_look_at_connections_of_the_edge_that_they_name() {
+    let upstream = Upstream::open();
+    let guard = |name: &str, on: &str, signal: &str, limit: &str| {
+        format!(
+            "[guard.{name}]\n{on}signal = \"{signal}\"\nlimit = \"{limit}\"\nwindow = \"60s\"\nmin_samples = 10\n\
+             [[rule]]\nid = \"under-{name}\"\non = \"edge db\"\ndelay = \"1ms\"\nguard = \"{name}\"\n"
+        )
+    };
+    let named = "on = \"edge db\"\n";
+    let rules = [
+        guard("breaks", named, "error_ratio", "20%"),
+        guard("slow", named, "p50", "30s"),
+        guard("web", "", "error_ratio", "1%"),
+    ];
+    let proxy = Proxy::tcp_before(upstream.addr).rules(&rules.concat()).start();
+    let guards = || proxy.status()["guards"].clone();
+    let of = |name: &str| {
+        let guards = guards();
+        let guards = guards.as_array().expect("guards");
+        guards.iter().find(|guard| guard["name"] == name).expect("the guard").clone()
+    };
+    for _ in 0..30 {
+        let (client, server) = pair(&proxy, &upstream);
+        drop((client, server));
+    }
+    proxy.settled("db");
+    eventually("they have looked", || [of("breaks"), of("slow")].iter().all(|guard| guard["samples"] == 30));
+    assert_eq!(of("breaks")["value"], 0.0);
+    assert_eq!(of("breaks")["tripped_at_us"], serde_json::Value::Null);
+    for _ in 0..60 {
+        let (mut client, server) = pair(&proxy, &upstream);
+        vanish(server);
+        assert_eq!(rest(&mut client).1, End::Reset);
+    }
+    eventually("it has tripped", || {
+        proxy.books()["guards"]
+            .as_array()
+            .expect("guards")
+            .iter()
+            .any(|guard| guard["name"] == "breaks" && !guard["tripped_at_us"].is_null())
+    });
+    let state = |id: &str| {
+        let status = proxy.status();
+        let rules = status["rules"]["list"].as_array().expect("rules").clone();
+        rules.into_iter().find(|rule| rule["id"] == id).expect("the rule")["state"].clone()
+    };
+    eventually("its rule is lifted", || state("under-breaks") == "lifted");
+    assert_eq!((state("under-slow"), state("under-web")), ("acting".into(), "acting".into()));
+    assert_eq!(of("web")["samples"], 0, "a guard that names no edge is about requests");
+}

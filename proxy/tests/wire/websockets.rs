@@ -238,3 +238,44 @@ fn in_order(bytes: &[u8]) -> bool {
     let numbers = bytes.chunks(2).map(|two| usize::from(u16::from_be_bytes([two[0], two[1]])));
     numbers.eq(0..bytes.len() / 2)
 }
+
+#[test]
+fn what_a_client_says_passes_while_the_answer_is_held() {
+    let heard = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let hearing = heard.clone();
+    let origin = Origin::start(move |_, tcp| {
+        tcp.write_all(SWITCHED.as_bytes()).expect("taken");
+        while let Some((first, payload)) = read_frame(tcp) {
+            hearing.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let _ = tcp.write_all(&frame(first, &payload, None));
+        }
+        Then::Close
+    });
+    let proxy = Proxy::before(origin.addr).rules(&rule("stall = \"forever after 1 events\"")).start();
+    let mut client = upgrade(proxy.client());
+    turn(&mut client, "one");
+    for n in 1..100 {
+        client.send(masked(TEXT, &[b'x'; 100]));
+        eventually("the origin hears it", || heard.load(std::sync::atomic::Ordering::SeqCst) == n + 1);
+    }
+    proxy.reload("");
+    assert_eq!(client.exactly(99 * 102), frame(TEXT, &[b'x'; 100], None).repeat(99), "and nothing is lost");
+    client.send(masked(0x80 | CLOSE, &1000_u16.to_be_bytes()));
+    drop(client);
+    proxy.books();
+}
+
+#[test]
+fn what_is_held_when_the_origin_leaves_goes_out_at_its_pace() {
+    let origin = Origin::start(|_, tcp| {
+        tcp.write_all(SWITCHED.as_bytes()).expect("taken");
+        tcp.write_all(&[b'x'; 40_000]).expect("taken");
+        Then::Close
+    });
+    let fault = "throttle = { response = \"200KB/s\" }";
+    both(&origin, fault, |_, client| {
+        let begun = std::time::Instant::now();
+        assert_eq!(client.rest(), (vec![b'x'; 40_000], End::Eof));
+        assert!(ms(130) < begun.elapsed(), "{:?}", begun.elapsed());
+    });
+}

@@ -130,8 +130,13 @@ fn rules(out: &mut String, status: &Value) -> std::fmt::Result {
             let report = text(&rule["report"]);
             writeln!(out, "      {}", report.split_once(": ").map_or(report, |(_, figures)| figures))?;
         }
-        if let Some(missed) = rule["books"]["missed"].as_str() {
-            writeln!(out, "      MISSED: {missed}")?;
+        match rule["books"]["missed"].as_str() {
+            // it has time left; only the end of a run can say that it never did
+            Some(_) if count(&rule["books"]["eligible"]) == 0 && rule["state"] != "over" => {
+                writeln!(out, "      not matched yet")?;
+            }
+            Some(missed) => writeln!(out, "      MISSED: {missed}")?,
+            None => {}
         }
     }
     Ok(())

@@ -176,6 +176,13 @@ impl Sentinel {
         Some(Mark { guard, side, cluster: cluster.unwrap_or(facts.connection), epoch })
     }
 
+    /// Whether it looks at this of a connection of a TCP edge: only where it names the edge, since connections say other
+    /// things than requests. A latency is there how long the upstream took to be connected to.
+    pub(super) fn is_about(&self, edge: &str, connects: bool) -> bool {
+        let is_latency = matches!(self.spec.signal, Signal::Latency(_));
+        self.spec.on.edge() == Some(edge) && is_latency == connects
+    }
+
     /// How an exchange ended.
     pub(crate) fn note(&self, mark: &Mark, observed: &Observed, now: Duration) {
         if mark.epoch == self.epoch.load(Ordering::Acquire) {
