@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::kit::{Replayed, Server, capture, inspect, run_squall, text};
+use crate::kit::{Replayed, Server, Shopper, VISIT, capture, inspect, run_squall, text};
+use crate::support::{Proxy, Shop, http};
 
 /// Sessions that read, search and order, one every 50 ms.
 fn recorded(folder: &Path) -> PathBuf {
@@ -56,6 +57,26 @@ fn a_synthesized_capture_is_whole_and_replays() {
     let replayed = Replayed::of(&output, &["--target", &server.url(), "--speed", "max", "--no-rehearsal"])
         .expect_passed();
     assert_eq!(replayed.n("/requests/answered"), figures["requests"].as_u64().unwrap());
+}
+
+#[test]
+fn new_shoppers_have_accounts_of_their_own() {
+    let (shop, folder) = (Shop::open(&[]), TempDir::new().unwrap());
+    let (input, output) = (folder.path().join("capture.zst"), folder.path().join("new.zst"));
+    let proxy = Proxy::before(&shop.url(), &["--record", &text(&input)]);
+    for n in 0..12 {
+        Shopper::at(proxy.addr()).visit(&format!("ada{n:02}"));
+    }
+    proxy.expect_delivered(12 * VISIT);
+    http::post(proxy.admin(), "/recording/stop", b"");
+    let made = ["captures", "synthesize", &text(&input), "--sessions", "30", "-o", &text(&output)];
+    run_squall(&made).expect(0);
+    // an address or a token of somebody else would be refused: two accounts of one address, another's cart
+    let fresh = Shop::open(&[]);
+    let run = Replayed::of(&output, &["--target", &fresh.url(), "--speed", "4x"]).expect_passed();
+    let statuses = inspect(&output)["statuses"].clone();
+    assert_eq!(run.json["requests"]["status"], statuses);
+    assert!(statuses["201"].as_u64().unwrap() >= 10, "people sign up: {statuses}");
 }
 
 #[test]

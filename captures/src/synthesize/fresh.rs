@@ -9,7 +9,7 @@ pub(super) fn another(like: &str, random: &mut Random) -> String {
         return format!("{}@{host}", another(name, random));
     }
     let bytes = like.as_bytes();
-    let is_hex = bytes.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
+    let is_hex = HEX <= bytes.len() && bytes.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
     let is_upper = bytes.iter().any(u8::is_ascii_uppercase);
     let is_uuid = is_hex && bytes.len() == 36 && [8, 13, 18, 23].iter().all(|place| bytes[*place] == b'-');
     let is_pseudonym = is_text_pseudonym(bytes);
@@ -21,7 +21,7 @@ pub(super) fn another(like: &str, random: &mut Random) -> String {
             || !is_hex && words[place];
         text.push(match character {
             _ if kept => character,
-            '0'..='9' | 'a'..='f' | 'A'..='F' if is_hex && HEX <= bytes.len() => hex(is_upper, random),
+            '0'..='9' | 'a'..='f' | 'A'..='F' if is_hex => hex(is_upper, random),
             // a leading zero stays one, and a number gets none
             '0' if place == 0 => '0',
             '1'..='9' if place == 0 => char::from(b'1' + random.below(9) as u8),

@@ -143,7 +143,7 @@ mod tests {
             target: "/users/7/carts/550e8400-e29b-41d4-a716-446655440000/x?page=2&q=red".to_owned(),
             headers,
             body: Body::whole(
-                r#"{"cart":{"id":71},"lines":[{"product_id":"sku-0042"}],"note":"two words 2"}"#,
+                r#"{"cart":{"id":71},"lines":[{"product_id":"sku-0042"}],"note":"two words 2","mail":"ada@example.test"}"#,
             ),
             ..Request::default()
         };

@@ -14,7 +14,7 @@ pub(crate) struct CompactArgs {
     /// The capture.
     capture: PathBuf,
     /// The capture to make; an existing file is refused.
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "CAPTURE")]
     output: PathBuf,
     /// Level of zstd: 3 is fast, 19 small.
     #[arg(long, value_name = "N", default_value_t = CompactOptions::default().level,
@@ -28,9 +28,9 @@ pub(crate) struct CompactArgs {
 
 pub(super) const EXAMPLES: &str = "Examples:
   squall captures compact capture.zst -o small.zst
-  squall captures compact capture.zst -o smallest.zst --generators    random identifiers become other ones
-The exchanges stay what they are, without --generators to the last byte. Sessions are put together: one is read from
-one block of the file, or two.";
+  squall captures compact capture.zst -o smallest.zst --generators    random ids become other ones
+The exchanges stay what they are, without --generators to the last byte. Sessions are put
+together: one is read from one block of the file, or two.";
 
 /// Compacts, and says what came of it.
 pub(super) fn run(args: &CompactArgs) -> anyhow::Result<ExitCode> {

@@ -30,7 +30,7 @@ pub(crate) struct RepairArgs {
     /// The capture. Repaired in place, unless an output is named; a crash leaves the old file or the new one.
     capture: PathBuf,
     /// Write the repaired capture here and leave the first one alone; an existing file is refused.
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "CAPTURE")]
     output: Option<PathBuf>,
 }
 

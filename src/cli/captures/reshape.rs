@@ -143,12 +143,18 @@ fn share(text: &str) -> Result<f64, String> {
 pub(super) const SLICE_EXAMPLES: &str = "Examples:
   squall captures slice capture.zst -o lunch.zst --from 10m --to 25m
   squall captures slice capture.zst -o one.zst --session 3f2a
-  squall captures slice capture.zst -o small.zst --sample 5%";
+  squall captures slice capture.zst -o small.zst --sample 5%
+The exchanges stay what they are; several conditions must all hold. What is damaged is passed
+over and named.";
 
 pub(super) const MERGE_EXAMPLES: &str = "Examples:
   squall captures merge monday.zst tuesday.zst -o both.zst
-  squall captures merge proxy-1.zst proxy-2.zst -o all.zst --same-sessions";
+  squall captures merge proxy-1.zst proxy-2.zst -o all.zst --same-sessions
+The exchanges stay what they are. Sessions and connections of different captures stay apart,
+unless --same-sessions says otherwise. What is damaged is passed over and named.";
 
 pub(super) const REKEY_EXAMPLES: &str = "Examples:
   squall captures rekey capture.zst --by cookie:sid --by connection -o by-user.zst
-  squall captures rekey api.zst --by jwt:sub --by header:x-api-key -o by-user.zst";
+  squall captures rekey api.zst --by jwt:sub --by header:x-api-key -o by-user.zst
+Only the sessions change; says how many requests each key named. Requests with none of the keys
+stay in the session they were recorded in. What is damaged is passed over and named.";

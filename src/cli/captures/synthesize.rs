@@ -53,13 +53,15 @@ pub(crate) struct SynthesizeArgs {
 pub(super) const EXAMPLES: &str = "Examples:
   squall captures synthesize monday.zst --sessions 10k --seed 1 -o larger.zst
   squall captures synthesize monday.zst --sessions 3000 --widen '/products/{id}=10x' -o wide.zst
-  squall captures synthesize monday.zst --arrivals AzureLLMInferenceTrace_code.csv --within 10m -o bursty.zst
-  squall captures synthesize monday.zst --arrivals trace.csv --arrivals-column started_ms --sessions 500 -o out.zst
-Learns which route follows which (by two routes where enough was seen), how long users think in between, how long sessions
-are and when they begin; new sessions are drawn from that and made of recorded requests. Values that belong to one session
-(carts, users, tokens) become new ones in each; the others are drawn by their popularity. Prints how far the new sessions
-are from the recorded ones. What a fault touched is left out.
-Exit code 0: made; 1: made, and with --strict unlike the recording; 104: not made.";
+  squall captures synthesize monday.zst --arrivals llm.csv --within 10m -o bursty.zst
+  squall captures synthesize monday.zst --arrivals t.csv --arrivals-column start_ms -o out.zst
+Learns which route follows which (by two routes where enough was seen), how long users think in
+between, how long sessions are and when they begin; new sessions are drawn from that and made of
+recorded requests. Values that belong to one session (carts, users, tokens) become new ones in
+each; identifiers in paths that are everybody's are drawn by their popularity. Prints how far the
+new sessions are from the recorded ones. What a fault touched is left out. Memory holds the model
+and the sessions under way, however many are written.
+Exit code 0: made; 1: made, but unlike the recording (--strict only); 104: not made.";
 
 /// Learns, writes, and says how alike both are.
 pub(super) fn run(args: &SynthesizeArgs) -> anyhow::Result<ExitCode> {

@@ -151,7 +151,7 @@ fn score(name: &str, values: &[Option<String>]) -> Option<u32> {
     let falls = times.windows(2).filter(|pair| pair[1] < pair[0]).count();
     let differs = times.first() != times.last();
     Some(
-        3 * u32::from(TIME_NAMES.contains(&name.as_str()))
+        6 * u32::from(TIME_NAMES.contains(&name.as_str()))
             + 2 * u32::from(sounds)
             + 4 * u32::from(all < dates * 2)
             + 4 * u32::from(falls * 20 <= times.len() && differs),
@@ -232,7 +232,7 @@ mod tests {
         check(&["user\tstart_time\tsize", "7\t0.5\t99", "3\t1.5\t12", "5\t1.6\t98"], "start_time");
         check(&["0.5", "0.7", "1.1"], "column 1");
         check(&["12,0.5", "3,0.7", "7,1.1"], "column 2");
-        check(&["id,at", "1,10", "2,10.5"], "at");
+        check(&["id,at", "1,10", "2,10.5", "3,9"], "at");
         check(&["\"a,b\",\"ts\"", "x,1", "y,2"], "ts");
         check(
             &[r#"{"id":5,"load_timestamp":9,"timestamp":3}"#, r#"{"id":5,"load_timestamp":9,"timestamp":4}"#],

@@ -37,16 +37,18 @@ pub(super) const EXAMPLES: &str = "Examples:
   squall captures inspect --json capture.zst | jq -r '.transitions[] | [.from, .to, .probability] | @tsv'
 A capture that is still being written can be read.
 
-Names in the JSON; times are in microseconds, sizes in bytes, percentiles {count, mean, p50, p90, p99, max}:
-  sessions requests span_us first last blocks damaged_blocks shed bytes bytes_per_request faulted unanswered
-  routes[]       name requests share statuses unanswered mean_request_bytes mean_response_bytes
-  session_requests, session_duration_us, think_us, request_bytes, response_bytes, duration_us: percentiles
+Names in the JSON; times are in microseconds, sizes in bytes:
+  sessions requests span_us first last blocks damaged_blocks shed bytes bytes_per_request
+  faulted unanswered statuses hosts protocols streams closed damage header split_sessions
+  session_requests session_duration_us think_us request_bytes response_bytes duration_us
+                 count mean p50 p90 p99 max each; percentiles are exact to 3 %
+  routes[]       name requests share statuses unanswered
+                 mean_request_bytes mean_response_bytes
   overlapping    requests that began before an earlier answer of their session had ended
   rate           mean_per_s peak_per_s peak_window_us peak_at_us
   arrivals       from mark_us requests[] sessions[]: counts in each mark
-  dispersion[]   window_us requests sessions: variance of the counts by their mean; 1 is Poisson, more is bursty
+  dispersion[]   window_us requests sessions: variance of counts by their mean; 1 is Poisson
   transitions[]  from to count probability: (start) and (end) are the ends of a session
-  split_sessions statuses hosts protocols streams closed damage header
 Lists end at 1,000 entries; what is beyond is their last one, other.";
 
 /// Says what a capture holds.

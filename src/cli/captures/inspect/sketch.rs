@@ -36,7 +36,7 @@ fn dispersion(windows: &[Dispersion]) -> String {
     };
     let known = |value: Option<f64>| value.map_or("-".to_owned(), short);
     format!(
-        "{}{}{}{:<12}variance by mean of the counts in windows so long: 1 is Poisson, more is bursts\n",
+        "{}{}{}{:<12}variance by mean of the counts: 1 is Poisson, more is bursts\n",
         row("dispersion", &|at| unit(at.window_us)),
         row("  requests", &|at| known(at.requests)),
         row("  sessions", &|at| known(at.sessions)),
