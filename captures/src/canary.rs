@@ -193,7 +193,12 @@ impl Search<'_> {
 
 /// Tells of each secret in a text, and in what it becomes when encodings are undone.
 fn look<'t>(any: &Regex, text: &[u8], undone: &mut Vec<&'t str>, met: &mut dyn FnMut(&[u8], &[&'t str])) {
-    any.find_iter(text).for_each(|found| met(found.as_bytes(), undone));
+    let mut from = 0;
+    // one may begin inside of another
+    while let Some(found) = any.find_at(text, from) {
+        met(found.as_bytes(), undone);
+        from = found.start() + 1;
+    }
     if MAX_DEPTH <= undone.len() {
         return;
     }

@@ -208,17 +208,19 @@ fn packed(coding: &str, plain: &[u8]) -> Vec<u8> {
     match coding {
         "gzip" => {
             let mut encoder = flate2::write::GzEncoder::new(Vec::new(), fast);
-            encoder.write_all(plain).unwrap();
-            encoder.finish().unwrap()
+            encoder.write_all(plain).expect("memory takes it");
+            encoder.finish().expect("memory takes it")
         }
         "deflate" => {
             let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), fast);
-            encoder.write_all(plain).unwrap();
-            encoder.finish().unwrap()
+            encoder.write_all(plain).expect("memory takes it");
+            encoder.finish().expect("memory takes it")
         }
         _ => {
             let mut packed = Vec::new();
-            brotli::CompressorWriter::new(&mut packed, 4096, 5, 20).write_all(plain).unwrap();
+            brotli::CompressorWriter::new(&mut packed, 4096, 5, 20)
+                .write_all(plain)
+                .expect("memory takes it");
             packed
         }
     }
@@ -231,8 +233,8 @@ fn unpacked(coding: &str, data: &[u8]) -> String {
         "deflate" => &mut flate2::read::ZlibDecoder::new(data),
         _ => &mut brotli::Decompressor::new(data, 4096),
     };
-    std::io::copy(reader, &mut text).unwrap();
-    String::from_utf8(text).unwrap()
+    std::io::copy(reader, &mut text).expect("memory takes it");
+    String::from_utf8(text).expect("memory takes it")
 }
 
 #[test]

@@ -151,10 +151,10 @@ fn a_capture_with_secrets_is_found_out_without_showing_them() {
     found.expect_words(
         1,
         &[
-            "target, percent-decoded",
+            ": target",
             "request header",
             "(from)",
-            "request body",
+            "request body, percent-decoded",
             "from base64",
             "in exchange 1 of session",
         ],

@@ -20,8 +20,10 @@ fn arm_lift_and_status() {
     let mut proxy = Proxy::start(&edge);
     let admin = format!("http://{}", proxy.admin());
     let type_this = format!("squall arm {admin}");
-    assert!(proxy.process().log().contains("NOT ARMED"), "{}", proxy.process().log());
-    assert!(proxy.process().log().contains(&type_this));
+    eventually("it says that it is not armed", || {
+        let log = proxy.process().log();
+        (log.contains("NOT ARMED") && log.contains(&type_this)).then_some(())
+    });
     run_squall(&["status", &admin]).expect_words(0, &["NOT ARMED: 2 rules", &type_this, "bad [not armed]"]);
     let door = std::net::SocketAddr::from(([127, 0, 0, 1], proxy.addr().port()));
     assert_eq!(http::get(door, "/bad").status, 200);

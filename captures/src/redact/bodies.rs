@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use super::echo::Echo;
 use super::secrets::Secrets;
 use super::{forms, html, json, shapes, streams, text, urls};
+use crate::messages::is_grpc;
 use crate::{Body, Headers};
 
 /// Replaces the secrets of a body; `false` when it could not be looked into and was withheld.
@@ -62,21 +63,32 @@ pub(super) fn rewrite_plain(plain: &[u8], content_type: &str, secrets: &mut Secr
         let boundary = boundary(content_type)?;
         return forms::rewrite_multipart(plain, boundary, secrets);
     }
-    if content_type.contains("json") || json::looks_like_json(plain) {
+    if content_type.contains("json") {
         return json::rewrite(plain, secrets);
     }
     if content_type.starts_with("application/x-www-form-urlencoded")
-        || content_type.is_empty() && is_form(plain)
+        || content_type.is_empty() && is_form(plain) && !json::looks_like_json(plain)
     {
         return forms::rewrite(plain, secrets);
     }
     if content_type.starts_with("text/event-stream") {
         return rewrite_events(plain, secrets);
     }
-    let urls = urls::rewrite_bytes(plain, secrets);
+    // what only begins as JSON does may be any text
+    let json = json::rewrite_embedded(plain, secrets);
+    let urls = urls::rewrite_bytes(json.as_deref().unwrap_or(plain), secrets).or(json);
     let fields = html::rewrite(urls.as_deref().unwrap_or(plain), secrets).or(urls);
     let named = text::rewrite(fields.as_deref().unwrap_or(plain), secrets).or(fields);
+    if is_binary(plain, content_type) {
+        return named;
+    }
     shapes::rewrite(named.as_deref().unwrap_or(plain), secrets).or(named)
+}
+
+/// In bytes that are no text, what looks like an address is one by chance; those of gRPC are texts between a few others.
+fn is_binary(plain: &[u8], content_type: &str) -> bool {
+    let is_text = content_type.starts_with("text/") || is_grpc(content_type);
+    !is_text && std::str::from_utf8(plain).is_err()
 }
 
 /// Line by line: what is said to be data is read as a document of its own.

@@ -51,6 +51,9 @@ pub(super) fn pseudonym(card: &[u8], hash: u64) -> String {
 
 /// Whether it is such a number, under any key. No issuer has the range in which they lie.
 pub(super) fn is_pseudonym(card: &[u8]) -> bool {
+    if !card.first().is_some_and(u8::is_ascii_digit) || 2 * LONGEST < card.len() {
+        return false;
+    }
     let digits: Vec<u8> = card.iter().filter(|byte| byte.is_ascii_digit()).copied().collect();
     if digits.len() < SHORTEST || !digits[1..].starts_with(MARK.as_bytes()) {
         return false;

@@ -18,7 +18,9 @@ pub(super) fn rewrite(text: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>>
 }
 
 fn pair(field: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
-    let (name, Some(value)) = split_pair(field) else { return None };
+    let (name, Some(value)) = split_pair(field) else {
+        return unnamed(&form_decode(field), secrets).map(|new| percent_encode(&new));
+    };
     let plain = form_decode(value);
     let new = match secrets.is_secret_field(&form_decode(name)) {
         true => secrets.hide(&plain)?.into_bytes(),

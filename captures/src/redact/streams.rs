@@ -11,7 +11,9 @@ use crate::{Body, Headers};
 
 /// Replaces the secrets in the messages; `false` when bytes were withheld.
 pub(super) fn rewrite(stream: &mut Stream, headers: &Headers, secrets: &mut Secrets<'_>) -> bool {
-    change(stream, headers, &mut |plain| rewrite_plain(plain, "", secrets))
+    // what is no text is only looked into, and that thoroughly
+    let kind = |plain: &[u8]| if std::str::from_utf8(plain).is_ok() { "" } else { "text/plain" };
+    change(stream, headers, &mut |plain| rewrite_plain(plain, kind(plain), secrets))
 }
 
 /// Replaces what is echoed in the messages; `false` when bytes were withheld.

@@ -84,9 +84,7 @@ fn is_kept(name: &str) -> bool {
     let is = |known: &&str| name.eq_ignore_ascii_case(known);
     let has =
         |part: &&str| name.as_bytes().windows(part.len()).any(|at| at.eq_ignore_ascii_case(part.as_bytes()));
-    KEPT.iter().any(|known| is(&known))
-        || KEPT_PARTS.iter().any(|part| has(&part))
-        || ends_in_id(name) && !TRACES.iter().any(|part| has(&part))
+    KEPT.iter().any(is) || KEPT_PARTS.iter().any(has) || ends_in_id(name) && !TRACES.iter().any(has)
 }
 
 fn ends_in_id(name: &str) -> bool {
