@@ -156,7 +156,7 @@ impl<'a> Session<'a> {
     /// The link, the answer and the leaf that a value of a request comes from: the nearest that held it, else the
     /// nearest that a user insists on.
     fn origin(&self, step: usize, slot: &Slot, value: &[u8]) -> Option<(u16, usize, Leaf)> {
-        let links = self.links.into_slot(&self.at[step], slot);
+        let links = self.links.ending_in(&self.at[step], slot);
         if links.is_empty() {
             return None;
         }
