@@ -6,6 +6,7 @@
 
 mod block;
 pub mod body;
+pub mod canary;
 pub mod compact;
 mod compress;
 pub mod damage;
@@ -31,6 +32,7 @@ pub mod reshape;
 pub mod route;
 mod scan;
 pub mod seek;
+pub mod session_key;
 pub mod verify;
 mod wire;
 pub mod writer;

@@ -161,7 +161,7 @@ impl ProxyArgs {
         config.threads = self.threads.unwrap_or(config.threads);
         config.tls = tls;
         config.admin = self.admin;
-        self.recording.apply(&mut config);
+        self.recording.apply(&mut config)?;
         config.rules = self.rules;
         config.ledger = self.ledger;
         config.upstream_insecure = self.upstream_insecure;
@@ -243,6 +243,9 @@ fn announce(running: &Running, config: &Config) {
     println!("admin listening on http://{}", running.admin());
     if let Some(path) = &config.record {
         println!("recording to {}", path.display());
+        if config.redaction.is_none() {
+            println!("  secrets are recorded as they are: whoever reads the file can use them");
+        }
         if config.rotation.is_on() {
             println!("  next files beside it, numbered; SIGUSR2 begins the next at once");
         }

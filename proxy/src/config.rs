@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use captures::header::Options;
+use captures::redact::Policy;
+use captures::session_key::Key;
 use fault_rules::Rule;
 use url::{Host, Url};
 
 use crate::limits::Limits;
-use crate::recorder::Rotation;
+use crate::recorder::{RecordBodies, Rotation};
 use crate::{Error, TcpEdgeConfig, Token};
 
 /// Everything `squall proxy` needs to know. Build one with [`Config::new`] and fill in the rest.
@@ -31,9 +33,16 @@ pub struct Config {
     pub blocks: Options,
     /// Record replayed traffic too.
     pub record_replays: bool,
-    /// Request bodies are kept, for the recording and for storms, up to this many bytes; WebSocket messages of a client are
+    /// What is recorded of bodies.
+    pub record_bodies: RecordBodies,
+    /// Where [`Config::record_bodies`] leaves a size open it is this, in bytes. Request bodies are kept for storms up to it; WebSocket messages of a client are
     /// kept whole up to this size, of one socket eight times as much and at most 16 MiB.
     pub body_limit: usize,
+    /// What tells users apart, best first; what has none of it goes by its connection. Empty: cookies that answers set, cookies
+    /// named like a session's, the connection.
+    pub session_keys: Vec<Key>,
+    /// What is redacted; `None` records secrets as they are.
+    pub redaction: Option<Policy>,
     /// Key of the pseudonyms that secrets become; never written anywhere. Random unless two captures must share them.
     pub redaction_key: [u8; 32],
     /// Rule file.
@@ -81,6 +90,8 @@ pub enum Stumble {
     Planning,
     /// While bytes flow under a shape.
     Shaping,
+    /// Not a panic: the recorder takes this long for each exchange, as over a slow disk.
+    Recording(Duration),
 }
 
 /// One edge: where clients come in, and where their requests go.
@@ -147,7 +158,10 @@ impl Config {
             rotation: Rotation::default(),
             blocks: Options::default(),
             record_replays: false,
+            record_bodies: RecordBodies::default(),
             body_limit: 1 << 20,
+            session_keys: Vec::new(),
+            redaction: Some(Policy::default()),
             redaction_key: random_key(),
             rules: None,
             inline_rules: Vec::new(),

@@ -54,7 +54,7 @@ pub use config::{Config, EdgeConfig, TlsFiles, Upstream};
 pub use error::Error;
 pub use hooks::HookBooks;
 pub use limits::{HalfClose, Limits};
-pub use recorder::Rotation;
+pub use recorder::{BodyPolicy, RecordBodies, Rotation};
 pub use rules::{GuardBooks, latencies};
 pub use start::{FinalBooks, Running, start};
 pub use tcp::{TcpBytes, TcpEdgeBooks, TcpEdgeConfig};

@@ -80,6 +80,7 @@ pub(crate) fn scrape(shared: &Shared) -> prometheus::Result<String> {
         let open = edge.connections.load(std::sync::atomic::Ordering::Acquire);
         connections.with_label_values(&[name]).set(i64::try_from(open).unwrap_or(i64::MAX));
     }
+    bodies(&registry, shared)?;
     tcp(&registry, shared)?;
     rules(&registry, shared)?;
     limits(&registry, shared)?;
@@ -94,6 +95,28 @@ pub(crate) fn scrape(shared: &Shared) -> prometheus::Result<String> {
         encoder.encode(&labelled.gather(), &mut text)?;
     }
     Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Bodies that the recording has not in full.
+fn bodies(registry: &Registry, shared: &Shared) -> prometheus::Result<()> {
+    let Some(bodies) = shared.recorder.as_ref().map(|recorder| recorder.status().bodies) else {
+        return Ok(());
+    };
+    let lacking = counter(
+        registry,
+        "squall_proxy_recording_bodies_total",
+        "Bodies that are not in the capture in full, by reason.",
+        &["reason"],
+    )?;
+    for (reason, count) in [
+        ("request_over_limit", bodies.request_over_limit),
+        ("response_over_limit", bodies.response_over_limit),
+        ("no_memory", bodies.no_memory),
+        ("withheld", bodies.withheld),
+    ] {
+        lacking.with_label_values(&[reason]).inc_by(count);
+    }
+    Ok(())
 }
 
 /// Plain-TCP edges: connections by what became of them, bytes by way.

@@ -155,8 +155,8 @@ impl ProxyHttp for Service {
             if open.is_recorded(&self.shared) {
                 open.keep_answer(answer, &self.shared);
             }
-            if let Some(identity) = &open.identity {
-                self.shared.sessions.learn(identity.session_id, &answer.headers);
+            if let Some(identity) = &mut open.identity {
+                identity.session_id = self.shared.sessions.learn(identity, &answer.headers);
             }
         }
         if !self.shared.config.trust_upstream_squall && bears_ours(&answer.headers) {
@@ -197,11 +197,15 @@ impl ProxyHttp for Service {
         &self,
         _: &mut Session,
         body: &mut Option<Bytes>,
-        _: bool,
+        end: bool,
         ctx: &mut Exchange,
     ) -> Result<Option<Duration>> {
-        if let (Some(open), Some(chunk)) = (ctx.get(), body) {
+        let Some(open) = ctx.get() else { return Ok(None) };
+        if let Some(chunk) = body {
             open.note_answer_body(chunk);
+        }
+        if end {
+            open.answer.end();
         }
         Ok(None)
     }

@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use captures::Redactor;
 use captures::header::{EdgeInfo, FileHeader};
 use pingora_core::connectors::ConnectorOptions;
 use pingora_core::connectors::http::Connector;
@@ -15,11 +16,11 @@ use serde::Serialize;
 use tokio_rustls::TlsAcceptor;
 
 use crate::books::{Counts, EdgeBooks, RuleBooks, missed};
-use crate::config::Config;
+use crate::config::{Config, Stumble};
 use crate::faults::copies::Copies;
 use crate::hooks::{HookBooks, Hooks};
 use crate::ledger::{self, Ledger};
-use crate::recorder::{self, EdgeName, Recorder, Setup};
+use crate::recorder::{self, EdgeName, Kept, Recorder, Setup};
 use crate::rules::{GuardBooks, Policy, RuleFile, Rules, Source, Watching, join};
 use crate::serve::Server;
 use crate::service::Service;
@@ -378,16 +379,23 @@ fn capture_setup(config: &Config, edges: &[Edge], admin: SocketAddr) -> Option<S
         admin_url: Some(format!("http://{}", reachable(admin))),
     };
     let mut header = FileHeader::new("proxy", crate::time::wall_us());
-    header.redaction = captures::redact::POLICY.to_owned();
+    if let Some(policy) = &config.redaction {
+        policy.name().clone_into(&mut header.redaction);
+    }
     header.edges = edges.iter().map(info).collect();
     let names = edges.iter().map(|edge| EdgeName { name: edge.name.to_string(), scheme: scheme(edge) });
     Some(Setup {
         path,
         header,
-        key: config.redaction_key,
+        redactor: config.redaction.clone().map(|policy| Redactor::with(config.redaction_key, policy)),
         edges: names.collect(),
         options: config.blocks.clone(),
         rotation: config.rotation,
+        bodies: Kept::of(config),
+        pause: match config.stumble {
+            Some(Stumble::Recording(pause)) => pause,
+            _ => Duration::ZERO,
+        },
     })
 }
 

@@ -13,7 +13,9 @@ use crate::admin::Admin;
 use crate::admin::types::{EdgeBooks, Ended, ProxyBooks, Status};
 use crate::books::Joined;
 use crate::error::Error;
+use crate::faults;
 use crate::limits;
+use crate::report::Faults;
 use crate::stop::Stop;
 use crate::tally::Tally;
 
@@ -37,14 +39,16 @@ pub(crate) struct Findings {
     pub(crate) ended: BTreeMap<(u64, u32), String>,
     /// How many of those did not fit into the proxy's list.
     pub(crate) ended_lost: u64,
+    /// What its rules could do, and when; `None`: not known.
+    pub(crate) faults: Option<Faults>,
     pub(crate) notes: Vec<String>,
 }
 
-/// Watches for a lifted cap until it is dropped.
+/// Watches for a lifted cap, and what the rules may do, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Watch {
     over: Arc<(Mutex<bool>, Condvar)>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<faults::Seen>>,
 }
 
 impl Proxy {
@@ -89,20 +93,28 @@ impl Proxy {
         let over = Arc::new((Mutex::new(false), Condvar::new()));
         let shared = Arc::clone(&over);
         let thread = std::thread::Builder::new().name("replay-watch".to_owned()).spawn(move || {
-            while !wait(&shared, WATCH_EVERY) {
-                // Rules that want a sign of life from whoever drives the load get it here.
-                let _ = admin.send(Method::POST, "/heartbeat", None);
+            let mut seen = faults::Seen::default();
+            let mut is_over = false;
+            while !is_over {
+                is_over = wait(&shared, if seen.is_empty() { Duration::ZERO } else { WATCH_EVERY });
+                if !is_over {
+                    // Rules that want a sign of life from whoever drives the load get it here.
+                    let _ = admin.send(Method::POST, "/heartbeat", None);
+                }
                 let body = admin.get("/status", limits::ADMIN_JSON_BYTES, 2 * WATCH_EVERY);
                 let Some(status) = body.ok().and_then(|body| serde_json::from_slice::<Status>(&body).ok())
                 else {
+                    seen.miss();
                     continue;
                 };
+                seen.look(&admin, &status, Instant::now());
                 if let Some(reason) = status.lifted.filter(|now| Some(now) != before.as_ref())
                     && status.breach != Some(false)
                 {
                     stop.guard(format!("the proxy lifted its rules: {reason}"));
                 }
             }
+            seen
         })?;
         Ok(Watch { over, thread: Some(thread) })
     }
@@ -189,14 +201,24 @@ impl Proxy {
     }
 }
 
-impl Drop for Watch {
-    fn drop(&mut self) {
+impl Watch {
+    /// Ends it: what it has seen.
+    pub(crate) fn end(mut self) -> faults::Seen {
+        self.stop()
+    }
+
+    fn stop(&mut self) -> faults::Seen {
         let (over, bell) = &*self.over;
         *over.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = true;
         bell.notify_all();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join(); // a watch that panicked has nothing to tell
-        }
+        // A watch that panicked has nothing to tell.
+        self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or_default()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

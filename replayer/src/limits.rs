@@ -27,7 +27,18 @@ pub(crate) const RULES: usize = 1000;
 /// Attempts that ended without an answer and are remembered for the join with the proxy's ledger.
 pub(crate) const UNANSWERED: usize = 1_000_000;
 /// Entries of `series`; a longer run halves its resolution.
-pub(crate) const SERIES: usize = 3600;
+pub(crate) const SERIES: usize = 1800;
+/// Seconds for which a request that was due then may still be counted as due; older ones count with the last.
+pub(crate) const DUE_AGES: usize = 64;
+/// Steps of the heat map, and its rows of latency.
+pub(crate) const HEAT_STEPS: usize = 240;
+pub(crate) const HEAT_BOUNDS: usize = 48;
+/// Steps of a session that the funnel tells apart; the last stands for all further ones.
+pub(crate) const FUNNEL_STEPS: usize = 64;
+/// Windows of the proxy's rules in a report, and changes of its rules that are remembered on the way there.
+pub(crate) const FAULT_WINDOWS: usize = 1000;
+/// Largest rule file that goes into a report.
+pub(crate) const RULES_TEXT_BYTES: usize = 256 * 1024;
 /// How often a thread looks at timeouts and at the wish to stop: half of what a stop may take at most.
 pub(crate) const SWEEP: Duration = Duration::from_millis(50);
 /// How long requests in flight may still take after Ctrl-C.

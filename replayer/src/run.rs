@@ -1,63 +1,25 @@
 //! One replay from its options to its report.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::admin::Admin;
 use crate::books::{Books, Facts};
 use crate::engine::{self, Job, Target};
 use crate::error::Error;
 use crate::guard::Guard;
-use crate::join::{self, Findings, Proxy};
+use crate::join::{self, Findings, Proxy, Watch};
 use crate::options::{self, AbortOn, Options, Speed};
 
-use crate::plan::Summary;
 use crate::population::shape::{Bins, Shape};
 use crate::prepare::Prepared;
+use crate::progress::{Kinds, Outline, Progress};
 use crate::rehearsal::Advice;
+use crate::report::heat::HeatMap;
 use crate::report::series::Series;
 use crate::report::{Generator, PlanPart, Report, Rule, Second, Source, build};
 use crate::tally::{Interval, Tally};
-use crate::{rehearse, sys, verdict};
-
-/// What a replay tells while it goes on.
-#[derive(Clone, Debug)]
-pub enum Progress {
-    /// The plan stands and nothing has been sent.
-    Planned(Box<Outline>),
-    /// A second is over.
-    Second {
-        /// What happened in it.
-        second: Second,
-        /// Requests sent so far.
-        sent: u64,
-        /// Requests planned.
-        planned: u64,
-    },
-    /// Something the user should know.
-    Note(String),
-}
-
-/// A plan, as it is shown before the first packet.
-#[derive(Clone, Debug)]
-pub struct Outline {
-    /// Its figures.
-    pub plan: Summary,
-    /// URL of the target.
-    pub target: String,
-    /// Engine threads.
-    pub threads: usize,
-    /// Most connections at once.
-    pub connections: usize,
-    /// Requests go over HTTP/2.
-    pub http2: bool,
-    /// Links from answers to later requests.
-    pub links: usize,
-    /// What the plan needs and what this machine has, a line each.
-    pub preflight: String,
-    /// What the user should know.
-    pub warnings: Vec<String>,
-}
+use crate::{limits, rehearse, sys, verdict};
 
 /// What goes into a report.
 struct Pieces<'a> {
@@ -69,6 +31,7 @@ struct Pieces<'a> {
     elapsed: Duration,
     tally: Tally,
     series: Series,
+    heat: HeatMap,
     bins: Bins,
     findings: Findings,
     origin: Option<u64>,
@@ -86,7 +49,7 @@ struct Pieces<'a> {
 pub fn preview(options: &Options) -> Result<Outline, Error> {
     let prepared = Prepared::new(options)?;
     judged_by(options, &prepared)?;
-    Ok(outline(&prepared))
+    Ok(outline(options, &prepared))
 }
 
 /// Replays. Blocks until the run is over; [`Options::stop`] ends it earlier. Installs no signal handler.
@@ -96,7 +59,7 @@ pub fn preview(options: &Options) -> Result<Outline, Error> {
 pub fn replay(options: &Options, events: &mut dyn FnMut(Progress)) -> Result<Report, Error> {
     let prepared = Prepared::new(options)?;
     let baseline = judged_by(options, &prepared)?;
-    events(Progress::Planned(Box::new(outline(&prepared))));
+    events(Progress::Planned(Box::new(outline(options, &prepared))));
     let target = prepared.target(options)?;
     let rehearsed = rehearsed(options, &prepared, &target, events)?;
     let run = run_tag();
@@ -124,9 +87,11 @@ pub fn replay(options: &Options, events: &mut dyn FnMut(Progress)) -> Result<Rep
         }
     };
     let cpu = sys::cpu_time().saturating_sub(cpu_before);
-    drop(watch);
+    let origin_of_time = Instant::now().checked_sub(outcome.elapsed).unwrap_or_else(Instant::now);
+    let seen = watch.map(Watch::end);
     let announced = proxy.is_some();
-    let findings = proxy.map_or_else(Findings::default, |proxy| proxy.find(&outcome.tally));
+    let mut findings = proxy.map_or_else(Findings::default, |proxy| proxy.find(&outcome.tally));
+    findings.faults = seen.and_then(|seen| seen.faults(origin_of_time, outcome.elapsed));
     let origin = match (&counter, before) {
         (Some(counter), Some(before)) => match count(counter) {
             Ok(after) => Some(after.saturating_sub(before)),
@@ -146,6 +111,7 @@ pub fn replay(options: &Options, events: &mut dyn FnMut(Progress)) -> Result<Rep
         elapsed: outcome.elapsed,
         tally: outcome.tally,
         series: seconds.series,
+        heat: seconds.heat,
         bins: seconds.bins,
         findings,
         origin,
@@ -161,6 +127,7 @@ pub fn replay(options: &Options, events: &mut dyn FnMut(Progress)) -> Result<Rep
 struct Seconds {
     guards: Vec<Guard>,
     series: Series,
+    heat: HeatMap,
     /// Requests sent in each 10 ms.
     bins: Bins,
     sent: u64,
@@ -171,19 +138,24 @@ impl Seconds {
     fn new(options: &Options, baseline: Option<&Report>, planned: u64) -> Seconds {
         let guard = |abort_on: &AbortOn| Guard::new(abort_on.clone(), baseline);
         let guards = options.abort_on.iter().map(guard).collect();
-        Seconds { guards, series: Series::new(), bins: Bins::default(), sent: 0, planned }
+        let (series, heat) = (Series::new(), HeatMap::new());
+        Seconds { guards, series, heat, bins: Bins::default(), sent: 0, planned }
     }
 
     fn push(&mut self, interval: &Interval, options: &Options, events: &mut dyn FnMut(Progress)) {
         self.sent += interval.sent;
         self.bins.add_second(interval.second, &interval.bins);
+        self.heat.push(interval);
         for guard in &mut self.guards {
             if let Some(reason) = guard.push(interval) {
                 options.stop.guard(reason);
             }
         }
         let (sent, planned) = (self.sent, self.planned);
-        events(Progress::Second { second: self.series.push(interval), sent, planned });
+        let kinds = Kinds::of(interval);
+        let due = interval.due.iter().map(|count| u64::from(*count)).sum();
+        let second = Second { planned: due, ..self.series.push(interval) };
+        events(Progress::Second { second, kinds, sent, planned });
     }
 }
 
@@ -230,8 +202,9 @@ fn rehearsed(
     })
 }
 
-fn outline(prepared: &Prepared) -> Outline {
+fn outline(options: &Options, prepared: &Prepared) -> Outline {
     Outline {
+        capture: options.capture_names(),
         plan: prepared.summary.clone(),
         target: prepared.target_url.clone(),
         threads: prepared.threads,
@@ -318,6 +291,10 @@ impl Pieces<'_> {
             rules: self.rules(),
             guards: self.findings.books.guards.clone(),
             series: Vec::new(),
+            series_step_us: 0,
+            heat: std::mem::replace(&mut self.heat, HeatMap::new()).into_heat(),
+            funnel: build::funnel(&self.prepared.plan.routes, &self.tally),
+            faults: self.findings.faults.take(),
             books,
             thresholds: Vec::new(),
             generator,
@@ -325,7 +302,7 @@ impl Pieces<'_> {
         report.thresholds = build::thresholds(&self.options.thresholds, &report, self.baseline.as_ref());
         let missed = verdict::missed_targets(&report.rules);
         let found = verdict::judge(&report, &missed, self.options.stop.cause().as_ref());
-        report.series = self.series.into_entries();
+        (report.series, report.series_step_us) = self.series.into_entries();
         report.verdict = found.word.to_owned();
         report.exit_code = found.code;
         report.reason = found.reason;
@@ -334,7 +311,7 @@ impl Pieces<'_> {
 
     /// How close the load came to the capture, where it was paced.
     fn shape(&mut self) -> Option<Shape> {
-        if self.prepared.plan.speed == Speed::Max {
+        if self.prepared.plan.speed == Speed::Max || self.tally.paused_us > 0 {
             return None;
         }
         let mut replay = std::mem::take(&mut self.tally.starts);
@@ -416,18 +393,22 @@ impl Pieces<'_> {
 
     fn generator(&mut self, latency: &crate::report::LatencyPart) -> Generator {
         let tally = &self.tally;
+        let paced = self.prepared.plan.speed != Speed::Max;
         let available = self.elapsed.as_micros() as f64 * self.prepared.threads as f64;
         let mut generator = Generator {
             rss_peak: sys::peak_memory(),
             cpu_us: self.cpu.as_micros() as u64,
             cpu_share: if available > 0.0 { tally.cpu_us as f64 / available } else { 0.0 },
+            cores: std::thread::available_parallelism().map_or(0, std::num::NonZero::get) as u64,
+            late: build::later_than(&tally.latencies.lateness, limits::LATENESS_FLOOR),
+            late_us: limits::LATENESS_FLOOR.as_micros() as u64,
+            drift_us_per_s: if paced { self.series.drift() } else { None },
             sockets_peak: tally.conns_peak,
             threads: self.prepared.threads as u64,
             held_back: tally.held_back,
             degraded: Vec::new(),
             notes: std::mem::take(&mut self.notes),
         };
-        let paced = self.prepared.plan.speed != Speed::Max;
         if paced {
             generator.degraded.extend(verdict::late(&latency.lateness, &latency.response));
             generator.degraded.extend(verdict::saturated(generator.cpu_share, &latency.lateness));
@@ -442,6 +423,11 @@ impl Pieces<'_> {
                 generator.notes.push(format!("{count} {words}"));
             }
         };
+        let paused_ms = tally.paused_us / 1000;
+        note(
+            paused_ms,
+            "ms the run was paused: the rest of it lies later by as long, the windows of the rules do not",
+        );
         note(tally.held_back, "requests were held back by --max-rate");
         note(tally.no_http2, "connections failed because the target does not speak HTTP/2: use --http1");
         note(tally.cookies_refused, "cookies found no room in their clone's jar");

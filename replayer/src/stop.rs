@@ -1,10 +1,10 @@
-//! The wish to stop, shared by everybody who may have it: the user, a guard, the clock.
+//! The wish to stop or to pause, shared by everybody who may have it: the user, a guard, the clock.
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-/// A handle that stops a replay from another thread. Clones share one wish.
+/// A handle that stops or pauses a replay from another thread. Clones share one wish.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
     inner: Arc<Inner>,
@@ -33,6 +33,7 @@ pub(crate) enum Cause {
 #[derive(Debug, Default)]
 struct Inner {
     wish: AtomicU8,
+    is_paused: AtomicBool,
     cause: Mutex<Option<Cause>>,
 }
 
@@ -52,6 +53,17 @@ impl Stop {
         if self.wish() == Wish::Run {
             self.ask(Cause::Guard(reason));
         }
+    }
+
+    /// While `paused` nothing new is sent (within 50 ms); what is in flight goes on, and streams that are open speak on.
+    /// Afterwards the rest of the plan lies later by as long as the pause took. A stop ends a pause.
+    pub fn pause(&self, paused: bool) {
+        self.inner.is_paused.store(paused, Ordering::Relaxed);
+    }
+
+    /// Whether the user wants a pause.
+    pub fn is_paused(&self) -> bool {
+        self.inner.is_paused.load(Ordering::Relaxed) && self.wish() == Wish::Run
     }
 
     pub(crate) fn wish(&self) -> Wish {

@@ -6,7 +6,9 @@ mod support;
 use base64::Engine;
 use hdrhistogram::serialization::Deserializer;
 use replayer::options::{Arrivals, Speed};
-use replayer::report::{Cohort, Guard, Rule, RuleAudit, RuleDelay, StreamsPart, WarmupPart};
+use replayer::report::{
+    Cohort, FaultWindow, Faults, Guard, Rule, RuleAudit, RuleDelay, StreamsPart, WarmupPart,
+};
 use serde_json::Value;
 use support::{Server, Then, answer, replay_on, step};
 
@@ -119,6 +121,10 @@ fn the_rare_parts_follow_the_schema_too() {
         },
     }];
     report.guards = vec![Guard { tripped_at_us: Some(1), limit: Some(0.1), ..Guard::default() }];
+    let window =
+        FaultWindow { rule: "payday".to_owned(), from_us: 1, until_us: None, what: "503".to_owned() };
+    report.faults = Some(Faults { rules_file: None, windows: vec![window], windows_lost: 1 });
+    report.series[0].status.switched = 1;
     let mut wrong = Vec::new();
     check(&schema, &schema, &serde_json::to_value(report).unwrap(), "run", &mut wrong);
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -128,14 +134,15 @@ fn the_rare_parts_follow_the_schema_too() {
 fn a_run_of_an_earlier_version_still_reads() {
     let mut json = serde_json::to_value(report()).unwrap();
     for (part, names) in [
-        ("", &["cohorts", "guards"][..]),
+        ("", &["cohorts", "guards", "series_step_us", "heat", "funnel"][..]),
+        ("/series/0", &["planned", "status", "p90", "lateness_p99"]),
         ("/plan", &["exact", "captures", "arrivals", "profile"]),
         ("/sessions", &["abandoned"]),
         ("/requests", &["doubles", "retries_denied"]),
         ("/latency", &["wait", "gap_error", "start_spread"]),
         ("/connections", &["h2_streams_peak", "goaways", "refused_streams"]),
         ("/thresholds/0", &["bound"]),
-        ("/generator", &["cpu_share"]),
+        ("/generator", &["cpu_share", "cores", "late", "late_us", "drift_us_per_s"]),
     ] {
         let object = json.pointer_mut(part).unwrap().as_object_mut().unwrap();
         names.iter().for_each(|name| assert!(object.remove(*name).is_some(), "{part}/{name}"));

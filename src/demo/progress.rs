@@ -25,7 +25,7 @@ impl Telling {
     pub(super) fn tell(&mut self, progress: Progress) {
         match progress {
             Progress::Planned(outline) => self.planned(&outline),
-            Progress::Second { second, sent, planned } => self.second(&second, sent, planned),
+            Progress::Second { second, sent, planned, .. } => self.second(&second, sent, planned),
             Progress::Note(note) => self.narrator.more(format!("note: {note}")),
         }
     }

@@ -35,7 +35,7 @@ fn headers(n: u64) -> Headers {
         1_700_000_000 + session
     ));
     headers.push("Authorization", format!("Bearer eyJhbGciOiJIUzI1NiJ9.{claims}.aB3dE5gH7jK9mN1pQ3sT5uV7"));
-    if n % 4 == 0 {
+    if n.is_multiple_of(4) {
         headers.push("X-Bytes", [0xff, n as u8, b'a']);
         headers.push("", "");
     }
@@ -80,12 +80,12 @@ fn exchange(n: u64) -> Exchange {
     };
     Exchange {
         session: SessionId((n % 7).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
-        connection: (n % 3 != 0).then_some(n / 3),
+        connection: (!n.is_multiple_of(3)).then_some(n / 3),
         edge: "default".to_owned(),
         start_us: 1_700_000_000_000_000 + n * 1_234,
         protocol: [Protocol::Http10, Protocol::Http11, Protocol::Http2, Protocol::Http3][n as usize % 4],
         request: Request {
-            method: if n % 5 == 0 { "GET" } else { "POST" }.to_owned(),
+            method: if n.is_multiple_of(5) { "GET" } else { "POST" }.to_owned(),
             scheme: "http".to_owned(),
             authority: "shop.test".to_owned(),
             target,
@@ -95,8 +95,8 @@ fn exchange(n: u64) -> Exchange {
         response: (n % 9 != 8).then_some(response),
         ttfb_us: (n % 4 != 1).then_some(n * 10),
         duration_us: (n % 5 != 1).then_some(n * 9 + 40),
-        faults: if n % 13 == 0 { vec!["slow".to_owned(), "reset".to_owned()] } else { Vec::new() },
-        notes: if n % 8 == 0 { Notes::COARSE_TIME.with(Notes::LOSSY) } else { Notes::NONE },
+        faults: if n.is_multiple_of(13) { vec!["slow".to_owned(), "reset".to_owned()] } else { Vec::new() },
+        notes: if n.is_multiple_of(8) { Notes::COARSE_TIME.with(Notes::LOSSY) } else { Notes::NONE },
         stream: (n % 10 == 7).then(|| stream(n, StreamKind::WebSocket)),
     }
 }

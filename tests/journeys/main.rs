@@ -8,7 +8,9 @@
 mod auditing;
 mod bad_inputs;
 mod calling_off;
+mod canary;
 mod company;
+mod course;
 mod demo;
 mod edges;
 mod faults;
@@ -35,6 +37,7 @@ mod streams;
 #[path = "../support/mod.rs"]
 mod support;
 mod tcp;
+mod terminal;
 mod timing;
 mod usage;
 mod variety;

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use super::echo::Echo;
 use super::secrets::Secrets;
-use super::{forms, html, json, streams, text, urls};
+use super::{forms, html, json, shapes, streams, text, urls};
 use crate::{Body, Headers};
 
 /// Replaces the secrets of a body; `false` when it could not be looked into and was withheld.
@@ -32,8 +32,8 @@ fn change(body: &mut Body, headers: &mut Headers, mut rewrite: impl FnMut(&[u8])
     let whole = body.is_whole();
     let new = match coding.as_str() {
         "" | "identity" => rewrite(data),
-        _ => match decode(&coding, data).filter(|_| whole) {
-            Some(plain) => rewrite(&plain).map(|new| encode(&coding, &new)),
+        _ => match decode_all(&coding, data).filter(|_| whole) {
+            Some(plain) => rewrite(&plain).map(|new| encode_all(&coding, new)),
             // nobody can say what is in it
             None => {
                 body.data = None;
@@ -70,9 +70,27 @@ pub(super) fn rewrite_plain(plain: &[u8], content_type: &str, secrets: &mut Secr
     {
         return forms::rewrite(plain, secrets);
     }
-    let page = if content_type.contains("html") { html::rewrite(plain, secrets) } else { None };
-    let urls = urls::rewrite_bytes(page.as_deref().unwrap_or(plain), secrets).or(page);
-    text::rewrite(urls.as_deref().unwrap_or(plain), secrets).or(urls)
+    if content_type.starts_with("text/event-stream") {
+        return rewrite_events(plain, secrets);
+    }
+    let urls = urls::rewrite_bytes(plain, secrets);
+    let fields = html::rewrite(urls.as_deref().unwrap_or(plain), secrets).or(urls);
+    let named = text::rewrite(fields.as_deref().unwrap_or(plain), secrets).or(fields);
+    shapes::rewrite(named.as_deref().unwrap_or(plain), secrets).or(named)
+}
+
+/// Line by line: what is said to be data is read as a document of its own.
+fn rewrite_events(plain: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
+    let mut changed = false;
+    let mut line = |line: &[u8]| {
+        let data = line.strip_prefix(b"data:").unwrap_or(line);
+        let (field, data) = line.split_at(line.len() - data.len());
+        let new = rewrite_plain(data, "text/plain", secrets);
+        changed |= new.is_some();
+        [field, new.as_deref().unwrap_or(data)].concat()
+    };
+    let lines: Vec<Vec<u8>> = plain.split(|byte| *byte == b'\n').map(&mut line).collect();
+    changed.then(|| lines.join(&b'\n'))
 }
 
 /// The first `content-type` keeps its case in the boundary, which matters.
@@ -101,11 +119,30 @@ pub(super) fn header(headers: &Headers, name: &str) -> String {
     if name.ends_with("-encoding") { value.to_ascii_lowercase() } else { value }
 }
 
+/// Undoes content codings, which stand in the order in which they were applied; `None` as [`decode`].
+pub(crate) fn decode_all(codings: &str, data: &[u8]) -> Option<Vec<u8>> {
+    codings.rsplit(',').try_fold(data.to_vec(), |data, coding| match coding.trim() {
+        "identity" | "" => Some(data),
+        coding => decode(coding, &data),
+    })
+}
+
+fn encode_all(codings: &str, plain: Vec<u8>) -> Vec<u8> {
+    codings.split(',').fold(plain, |data, coding| match coding.trim() {
+        "identity" | "" => data,
+        coding => encode(coding, &data),
+    })
+}
+
 /// Undoes a content coding; `None` when it is unknown, broken, or unfolds beyond the limit.
-pub(crate) fn decode(coding: &str, data: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn decode(coding: &str, data: &[u8]) -> Option<Vec<u8>> {
+    let is_zlib = matches!(data, [a, b, ..] if a & 0x0f == 8 && u16::from_be_bytes([*a, *b]) % 31 == 0);
     let reader: Box<dyn Read + '_> = match coding {
         "gzip" | "x-gzip" => Box::new(flate2::read::MultiGzDecoder::new(data)),
-        "deflate" => Box::new(flate2::read::ZlibDecoder::new(data)),
+        "deflate" if is_zlib => Box::new(flate2::read::ZlibDecoder::new(data)),
+        // some servers leave the wrapping out, and all clients take it
+        "deflate" => Box::new(flate2::read::DeflateDecoder::new(data)),
+        "br" => Box::new(brotli::Decompressor::new(data, BUFFER)),
         "zstd" => Box::new(zstd::stream::read::Decoder::new(data).ok()?),
         _ => return None,
     };
@@ -123,6 +160,14 @@ fn encode(coding: &str, plain: &[u8]) -> Vec<u8> {
             encoder.finish().expect(IN_MEMORY)
         }
         "zstd" => zstd::stream::encode_all(plain, 3).expect(IN_MEMORY),
+        "br" => {
+            let mut packed = Vec::new();
+            let mut encoder =
+                brotli::CompressorWriter::new(&mut packed, BUFFER, BROTLI_QUALITY, BROTLI_WINDOW);
+            encoder.write_all(plain).expect(IN_MEMORY);
+            drop(encoder);
+            packed
+        }
         _ => {
             let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
             encoder.write_all(plain).expect(IN_MEMORY);
@@ -131,5 +176,9 @@ fn encode(coding: &str, plain: &[u8]) -> Vec<u8> {
     }
 }
 
+const BUFFER: usize = 4096;
+/// Fast, and with a window that every decoder takes.
+const BROTLI_QUALITY: u32 = 3;
+const BROTLI_WINDOW: u32 = 22;
 /// Larger bodies are withheld when they are compressed.
 const MAX_DECODED: u64 = 32 << 20;

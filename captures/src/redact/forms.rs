@@ -1,7 +1,7 @@
 //! Secrets in `name=value&…`, percent-encoded or not, and in multipart forms.
 
 use super::secrets::Secrets;
-use super::{json, names};
+use super::{bodies, json, shapes};
 
 /// Rewrites form fields or query parameters; `None` when nothing is to be hidden.
 pub(super) fn rewrite(text: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
@@ -20,17 +20,23 @@ pub(super) fn rewrite(text: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>>
 fn pair(field: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
     let (name, Some(value)) = split_pair(field) else { return None };
     let plain = form_decode(value);
-    let new = match names::is_secret_field(&form_decode(name)) {
+    let new = match secrets.is_secret_field(&form_decode(name)) {
         true => secrets.hide(&plain)?.into_bytes(),
         false => match secrets.hide_if_known(&plain) {
             Some(pseudonym) => pseudonym.into_bytes(),
-            None => percent_encode(&json::rewrite_embedded(&plain, secrets)?),
+            None => unnamed(&plain, secrets)?,
         },
     };
-    Some([name, b"=", &new].concat())
+    Some([name, b"=", &percent_encode(&new)].concat())
 }
 
-/// Rewrites the simple fields of a multipart form; files are left alone.
+/// The value of a field whose name says nothing.
+fn unnamed(plain: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
+    let json = json::rewrite_embedded(plain, secrets);
+    shapes::rewrite(json.as_deref().unwrap_or(plain), secrets).or(json)
+}
+
+/// Rewrites the fields of a multipart form, and files that are text.
 pub(super) fn rewrite_multipart(body: &[u8], boundary: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
     let delimiter = [b"--", boundary].concat();
     let mut out = Vec::with_capacity(body.len());
@@ -62,17 +68,21 @@ fn multipart_field(part: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
     };
     let (head, content) = part.split_at(gap + blank);
     let lower = head.to_ascii_lowercase();
+    let end = content.len() - trailing_newline(content);
+    let (content, newline) = content.split_at(end);
     if find(&lower, b"filename").is_some() {
-        return None;
+        let kind = parameter(&lower, b"content-type:").unwrap_or_default();
+        let kind = String::from_utf8_lossy(kind.trim_ascii()).into_owned();
+        let is_text = !kind.starts_with("multipart/") && std::str::from_utf8(content).is_ok();
+        let new = if is_text { bodies::rewrite_plain(content, &kind, secrets)? } else { return None };
+        return Some([head, &new, newline].concat());
     }
     let name = parameter(&lower, b"name=")?;
-    let end = content.len() - trailing_newline(content);
-    let (value, newline) = content.split_at(end);
-    let new = match names::is_secret_field(name) {
-        true => secrets.hide(value)?.into_bytes(),
-        false => match secrets.hide_if_known(value) {
+    let new = match secrets.is_secret_field(name) {
+        true => secrets.hide(content)?.into_bytes(),
+        false => match secrets.hide_if_known(content) {
             Some(pseudonym) => pseudonym.into_bytes(),
-            None => json::rewrite_embedded(value, secrets)?,
+            None => unnamed(content, secrets)?,
         },
     };
     Some([head, &new, newline].concat())
@@ -80,7 +90,7 @@ fn multipart_field(part: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
 
 /// The value of a header parameter, without quotes.
 pub(super) fn parameter<'a>(head: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let rest = &head[find(head, name)? + name.len()..];
+    let rest = head[find(head, name)? + name.len()..].trim_ascii_start();
     match rest.strip_prefix(b"\"") {
         Some(quoted) => quoted.split(|byte| *byte == b'"').next(),
         None => rest.split(|byte| matches!(byte, b';' | b'\r' | b'\n' | b' ')).next(),
@@ -117,7 +127,7 @@ pub(crate) fn form_decode(text: &[u8]) -> Vec<u8> {
 }
 
 /// Encodes all but the unreserved characters.
-pub(super) fn percent_encode(text: &[u8]) -> Vec<u8> {
+pub(crate) fn percent_encode(text: &[u8]) -> Vec<u8> {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let mut out = Vec::with_capacity(text.len() * 2);
     for byte in text {

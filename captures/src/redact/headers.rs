@@ -1,8 +1,11 @@
 //! Secrets in header fields.
 
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+
 use super::forms::split_pair;
 use super::secrets::Secrets;
-use super::{names, urls};
+use super::{names, shapes, urls};
 use crate::Headers;
 
 /// Replaces the secrets of all fields.
@@ -14,14 +17,19 @@ fn field(name: &str, value: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>>
     let is = |known: &str| name.eq_ignore_ascii_case(known);
     let tail = name.len().saturating_sub(AUTHORIZATION.len());
     match () {
+        () if secrets.policy().said(name.as_bytes()) == Some(false) => None,
         () if is("cookie") || is("cookie2") => cookies(value, secrets),
         () if is("set-cookie") || is("set-cookie2") => set_cookie(value, secrets),
         () if name.as_bytes()[tail..].eq_ignore_ascii_case(AUTHORIZATION) => authorization(value, secrets),
+        () if is("user-agent") => shapes::rewrite(value, secrets),
         () if names::is_structural(name) => None,
-        () if names::is_secret_header(name) => authorization(value, secrets),
+        () if secrets.policy().is_secret_header(name) => authorization(value, secrets),
         () => match secrets.hide_if_known(value.trim_ascii()) {
             Some(pseudonym) => Some(pseudonym.into_bytes()),
-            None => urls::rewrite_bytes(value, secrets),
+            None => {
+                let urls = urls::rewrite_bytes(value, secrets);
+                shapes::rewrite(urls.as_deref().unwrap_or(value), secrets).or(urls)
+            }
         },
     }
 }
@@ -34,8 +42,31 @@ fn authorization(value: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
     let known = SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known.as_bytes()));
     let (kept, secret) = if known { value.split_at(word) } else { value.split_at(0) };
     let spaces = secret.len() - secret.trim_ascii_start().len();
-    let pseudonym = secrets.hide(&secret[spaces..])?;
+    let pseudonym =
+        match scheme.eq_ignore_ascii_case(b"Basic").then(|| basic(&secret[spaces..], secrets)).flatten() {
+            Some(pair) => pair?,
+            None => secrets.hide(&secret[spaces..])?,
+        };
     Some([kept, &secret[..spaces], pseudonym.as_bytes()].concat())
+}
+
+/// The name and password of `Basic`, as such again; `None` where it is no such pair, inside of it where nothing is to be hidden.
+#[allow(clippy::option_option, reason = "the two are different answers")]
+fn basic(pair: &[u8], secrets: &mut Secrets<'_>) -> Option<Option<String>> {
+    let plain = STANDARD_NO_PAD
+        .decode(pair.trim_ascii_end().strip_suffix(b"==").or(pair.strip_suffix(b"=")).unwrap_or(pair))
+        .ok()?;
+    let colon = plain.iter().position(|byte| *byte == b':')?;
+    let (user, password) = (&plain[..colon], &plain[colon + 1..]);
+    std::str::from_utf8(&plain).ok()?;
+    let (new_user, new_password) = (secrets.pseudonym(user), secrets.hide(password));
+    if new_user.is_none() && new_password.is_none() {
+        return Some(None);
+    }
+    secrets.found(pair);
+    let or =
+        |new: Option<String>, old: &[u8]| new.unwrap_or_else(|| String::from_utf8_lossy(old).into_owned());
+    Some(Some(STANDARD.encode(format!("{}:{}", or(new_user, user), or(new_password, password)))))
 }
 
 /// Names stay, values go; a part without a name is a value.
@@ -64,6 +95,10 @@ fn cookie(part: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
         (name, Some(value)) => (&part[..name.len() + 1], value),
         (value, None) => (&part[..0], value),
     };
+    let bare_name = name.strip_suffix(b"=").unwrap_or(name).trim_ascii();
+    if secrets.policy().said(bare_name) == Some(false) {
+        return None;
+    }
     let inner = value.trim_ascii();
     let inner = inner.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(inner);
     let start = inner.as_ptr() as usize - value.as_ptr() as usize;

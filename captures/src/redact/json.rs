@@ -2,7 +2,7 @@
 //! document that was cut short.
 
 use super::secrets::Secrets;
-use super::{names, text, urls};
+use super::{shapes, text, urls};
 
 /// Rewrites a JSON document, or several one after the other; `None` when nothing is to be hidden.
 pub(super) fn rewrite(document: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
@@ -48,6 +48,8 @@ struct Level {
     secret: bool,
     /// The next string is a key.
     key_next: bool,
+    /// The last key, where paths of the user's want to know it.
+    key: Vec<u8>,
     /// The last key says that its value is secret.
     key_secret: bool,
     /// The last key is one of those that name another field: `{"name": "password", "value": …}`.
@@ -86,10 +88,28 @@ impl Walk<'_, '_, '_> {
             object,
             secret,
             key_next: object,
+            key: Vec::new(),
             key_secret: false,
             key_names: false,
             named_secret: false,
         });
+    }
+
+    /// A path of the user's may lead to this key.
+    fn follow_paths(&mut self, name: &[u8]) {
+        let policy = self.secrets.policy();
+        if policy.paths.is_empty() {
+            return;
+        }
+        if let Some(level) = self.stack.last_mut() {
+            level.key = name.to_vec();
+        }
+        let keys = || self.stack.iter().filter(|level| level.object).map(|level| &level.key[..]);
+        if policy.paths.iter().any(|path| path.leads_along(keys()))
+            && let Some(level) = self.stack.last_mut()
+        {
+            level.key_secret = true;
+        }
     }
 
     fn next_item(&mut self) {
@@ -108,13 +128,16 @@ impl Walk<'_, '_, '_> {
         let content = &self.document[start..end];
         let plain = unescape(content);
         match self.stack.last_mut() {
-            Some(level) if level.key_next => level.key(&plain),
+            Some(level) if level.key_next => {
+                level.key(&plain, self.secrets);
+                self.follow_paths(&plain);
+            }
             _ => {
                 if let Some(new) = self.value(&plain) {
                     self.replace(start..end, &new);
                 }
                 if let Some(level) = self.stack.last_mut() {
-                    level.named_secret |= level.key_names && names::is_secret_field(&plain);
+                    level.named_secret |= level.key_names && self.secrets.is_secret_field(&plain);
                 }
             }
         }
@@ -137,7 +160,8 @@ impl Walk<'_, '_, '_> {
             false => None,
         };
         let urls = urls::rewrite_bytes(new.as_deref().unwrap_or(plain), self.secrets).or(new);
-        let all = text::rewrite(urls.as_deref().unwrap_or(plain), self.secrets).or(urls)?;
+        let named = text::rewrite(urls.as_deref().unwrap_or(plain), self.secrets).or(urls);
+        let all = shapes::rewrite(named.as_deref().unwrap_or(plain), self.secrets).or(named)?;
         Some(escape(&all))
     }
 
@@ -155,6 +179,10 @@ impl Walk<'_, '_, '_> {
             if let Some(new) = new {
                 self.replace(start..end, new.as_bytes());
             }
+        } else if shapes::is_card(&self.document[start..end], self.secrets)
+            && let Some(new) = self.secrets.pseudonym(&self.document[start..end])
+        {
+            self.replace(start..end, new.as_bytes());
         }
         end
     }
@@ -167,12 +195,12 @@ impl Walk<'_, '_, '_> {
 }
 
 impl Level {
-    fn key(&mut self, name: &[u8]) {
+    fn key(&mut self, name: &[u8], secrets: &Secrets<'_>) {
         let is = |words: &[&str]| words.iter().any(|word| name.eq_ignore_ascii_case(word.as_bytes()));
         self.key_next = false;
         self.key_names = is(&["name", "key", "field"]);
         self.key_secret =
-            names::is_secret_field(name) || self.named_secret && is(&["value", "val", "values"]);
+            secrets.is_secret_field(name) || self.named_secret && is(&["value", "val", "values"]);
     }
 }
 
@@ -210,4 +238,4 @@ pub(super) fn escape(plain: &[u8]) -> Vec<u8> {
 /// JSON in strings in JSON, at most so deep.
 const MAX_DEPTH: usize = 4;
 /// Shorter strings hold no document, URL or assignment.
-const SHORTEST_DOCUMENT: usize = 6;
+const SHORTEST_DOCUMENT: usize = 5;

@@ -3,27 +3,36 @@
 //! What is replaced, in requests and answers alike (`FORMAT.md` has the whole list):
 //! credentials in `Authorization` (the scheme stays), every cookie value (names and attributes stay), headers,
 //! JSON fields, form fields, query parameters and multipart fields whose name says that they are secret, passwords in
-//! URLs, values that look like well-known tokens, and whatever equals a secret met before.
+//! URLs, values that look like well-known tokens, card numbers, e-mail addresses, what a [`Policy`] names, and whatever
+//! equals a secret met before.
 //!
 //! A pseudonym is the same wherever the same secret stands, so a capture still shows what belongs together;
 //! it is recognised and left alone when met again. A body that cannot be looked into is withheld.
 
 mod bodies;
+mod cards;
 mod echo;
+mod emails;
 mod forms;
 mod headers;
 mod html;
 mod json;
+mod jwt;
 mod names;
+mod policy;
 mod pseudonym;
 mod secrets;
+mod shapes;
 mod streams;
 mod text;
 mod urls;
 
 use crate::{Exchange, Headers};
-pub(crate) use bodies::decode;
+pub(crate) use bodies::decode_all;
+#[cfg(test)]
+pub(crate) use forms::percent_encode;
 pub(crate) use forms::{form_decode, percent_decode};
+pub use policy::{Policy, PolicyError};
 use pseudonym::Key;
 pub(crate) use pseudonym::is_text_pseudonym;
 use secrets::{Known, Secrets};
@@ -33,12 +42,18 @@ use secrets::{Known, Secrets};
 pub struct Redactor {
     key: Key,
     known: Known,
+    policy: Policy,
 }
 
 impl Redactor {
     /// A redactor with that key, which must be random and is never written anywhere.
     pub fn new(key: [u8; 32]) -> Redactor {
-        Redactor { key: Key::new(key), known: Known::default() }
+        Redactor::with(key, Policy::default())
+    }
+
+    /// The same under a policy of the user's.
+    pub fn with(key: [u8; 32], policy: Policy) -> Redactor {
+        Redactor { key: Key::new(key), known: Known::default(), policy }
     }
 
     /// A short hash of the key, for the file header: captures with the same one share pseudonyms.
@@ -48,9 +63,9 @@ impl Redactor {
 
     /// Replaces every secret of the exchange. What is redacted already stays as it is.
     pub fn exchange(&mut self, exchange: &mut Exchange) {
-        let mut secrets = Secrets::new(&self.key, &self.known);
+        let mut secrets = Secrets::new(&self.key, &self.known, &self.policy);
         let request = &mut exchange.request;
-        urls::rewrite_text(&mut request.authority, &mut secrets);
+        urls::rewrite_authority(&mut request.authority, &mut secrets);
         urls::rewrite_target(&mut request.target, &mut secrets);
         headers::rewrite(&mut request.headers, &mut secrets);
         let request_done = bodies::rewrite(&mut request.body, &mut request.headers, &mut secrets);
@@ -105,7 +120,7 @@ fn echo_headers(echo: &echo::Echo, headers: &mut Headers) {
 }
 
 /// The name of this policy in the file header.
-pub const POLICY: &str = "pseudonyms-1";
+pub const POLICY: &str = "pseudonyms-2";
 
 #[cfg(test)]
 mod tests;

@@ -4,15 +4,23 @@
 /// `client_secret`, `csrf-token`, `apiKey`, …
 pub(super) fn is_secret_field(name: &[u8]) -> bool {
     let mut buffer = [0; LONGEST_NAME];
-    let mut len = 0;
-    for byte in name.iter().filter(|byte| byte.is_ascii_alphanumeric()) {
-        let Some(slot) = buffer.get_mut(len) else { return false };
-        *slot = byte.to_ascii_lowercase();
-        len += 1;
-    }
-    let plain = std::str::from_utf8(&buffer[..len]).unwrap_or_default();
+    let Some(plain) = plain_in(name, &mut buffer) else { return false };
     let is_token = plain.ends_with("token") && !PAGING.iter().any(|word| plain.contains(word));
     is_token || WHOLE.contains(&plain) || PARTS.iter().any(|part| plain.contains(part))
+}
+
+/// A name without punctuation and case; `None` where it is too long for one.
+pub(super) fn plain(name: &[u8]) -> Option<String> {
+    plain_in(name, &mut [0; LONGEST_NAME]).map(str::to_owned)
+}
+
+fn plain_in<'a>(name: &[u8], buffer: &'a mut [u8; LONGEST_NAME]) -> Option<&'a str> {
+    let mut len = 0;
+    for byte in name.iter().filter(|byte| byte.is_ascii_alphanumeric()) {
+        *buffer.get_mut(len)? = byte.to_ascii_lowercase();
+        len += 1;
+    }
+    Some(std::str::from_utf8(&buffer[..len]).unwrap_or_default())
 }
 
 /// Whether the whole value of such a header is secret; `Authorization` and cookies are treated apart.

@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
+use super::{cards, emails, jwt};
+
 /// The key, and what is derived from it.
 pub(super) struct Key {
     key: [u8; 32],
@@ -25,9 +27,36 @@ impl Key {
         })
     }
 
+    /// What stands in place of a secret, of its type: a token for a token, an address for an address, a card number for a
+    /// card number, else text. `None` where there is nothing to hide.
+    pub(super) fn value(&self, secret: &[u8]) -> Option<String> {
+        if secret.is_empty() || is_pseudonym(secret) {
+            return None;
+        }
+        let is_card = || cards::at(secret, 0).is_some_and(|range| range.len() == secret.len());
+        Some(match () {
+            () if secret.starts_with(b"eyJ") => {
+                jwt::pseudonym(secret, self).unwrap_or_else(|| self.text(secret))
+            }
+            () if emails::is_address(secret) => emails::pseudonym(secret, self),
+            () if is_card() => cards::pseudonym(secret, self.draw(&digits_of(secret))),
+            () => self.text(secret),
+        })
+    }
+
     /// A pseudonym for text.
     pub(super) fn text(&self, secret: &[u8]) -> String {
-        let len = LENGTHS.into_iter().find(|len| secret.len() <= *len).unwrap_or(LONGEST);
+        self.of_length(secret, secret.len())
+    }
+
+    /// The shortest pseudonym for text.
+    pub(super) fn short(&self, secret: &[u8]) -> String {
+        self.of_length(secret, 0)
+    }
+
+    /// A pseudonym for text, of the length class of `len`.
+    pub(super) fn of_length(&self, secret: &[u8], len: usize) -> String {
+        let len = LENGTHS.into_iter().find(|class| len <= *class).unwrap_or(LONGEST);
         let mut digits = vec![0; (len - PREFIX.len() - CHECK).div_ceil(2)];
         self.hash(secret).fill(&mut digits);
         let mut pseudonym = String::from(PREFIX);
@@ -42,10 +71,15 @@ impl Key {
 
     /// A pseudonym for a number: fifteen digits, so that it is exact in every JSON reader.
     pub(super) fn number(&self, secret: &[u8]) -> String {
+        let number = format!("{NUMBER_PREFIX}{:08}", self.draw(secret) % 100_000_000);
+        format!("{number}{:03}", crc32c::crc32c(number.as_bytes()) % 1000)
+    }
+
+    /// 64 bits that only who has the key can tell from the secret.
+    pub(super) fn draw(&self, secret: &[u8]) -> u64 {
         let mut hash = [0; 8];
         self.hash(secret).fill(&mut hash);
-        let number = format!("{NUMBER_PREFIX}{:08}", u64::from_le_bytes(hash) % 100_000_000);
-        format!("{number}{:03}", crc32c::crc32c(number.as_bytes()) % 1000)
+        u64::from_le_bytes(hash)
     }
 
     /// A hash of a secret for tables in memory, which it never leaves: fast rather than one-way.
@@ -60,6 +94,20 @@ impl Key {
     fn hash(&self, secret: &[u8]) -> blake3::OutputReader {
         blake3::Hasher::new_keyed(&self.key).update(&super::forms::percent_decode(secret)).finalize_xof()
     }
+}
+
+/// Whether the whole value is a pseudonym of any type, under any key.
+pub(super) fn is_pseudonym(value: &[u8]) -> bool {
+    is_text_pseudonym(value)
+        || is_number_pseudonym(value)
+        || emails::is_pseudonym(value)
+        || cards::is_pseudonym(value)
+        || value.starts_with(b"eyJ") && jwt::is_pseudonym(value)
+}
+
+/// The digits of a card number, whose spaces and dashes do not matter.
+fn digits_of(card: &[u8]) -> Vec<u8> {
+    card.iter().filter(|byte| byte.is_ascii_digit()).copied().collect()
 }
 
 /// Whether the whole value is a pseudonym for text, under any key.

@@ -4,12 +4,14 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
 use super::names;
-use super::pseudonym::{Key, is_number_pseudonym, is_text_pseudonym};
+use super::policy::Policy;
+use super::pseudonym::{Key, is_number_pseudonym, is_pseudonym};
 
 /// Replaces values and remembers which.
 pub(super) struct Secrets<'a> {
     key: &'a Key,
     known: &'a Known,
+    policy: &'a Policy,
     found: Vec<Vec<u8>>,
 }
 
@@ -23,25 +25,42 @@ pub(super) struct Known {
 }
 
 impl<'a> Secrets<'a> {
-    pub(super) fn new(key: &'a Key, known: &'a Known) -> Secrets<'a> {
-        Secrets { key, known, found: Vec::new() }
+    pub(super) fn new(key: &'a Key, known: &'a Known, policy: &'a Policy) -> Secrets<'a> {
+        Secrets { key, known, policy, found: Vec::new() }
+    }
+
+    pub(super) fn policy(&self) -> &'a Policy {
+        self.policy
+    }
+
+    /// Whether the value of a field of that name is secret.
+    pub(super) fn is_secret_field(&self, name: &[u8]) -> bool {
+        self.policy.is_secret_field(name)
     }
 
     /// What stands in place of a secret; `None` when there is nothing to hide.
     pub(super) fn hide(&mut self, secret: &[u8]) -> Option<String> {
-        if secret.is_empty() || is_text_pseudonym(secret) || is_number_pseudonym(secret) {
-            return None;
-        }
+        let pseudonym = self.pseudonym(secret)?;
         self.note(secret);
-        Some(self.known.pseudonym(secret, self.key))
+        Some(pseudonym)
+    }
+
+    /// The same, and the secret is not looked for elsewhere.
+    pub(super) fn pseudonym(&self, secret: &[u8]) -> Option<String> {
+        let is_done = secret.is_empty() || is_pseudonym(secret);
+        (!is_done).then(|| self.known.pseudonym(secret, self.key))
+    }
+
+    /// The same for what is secret on the whole and made of others.
+    pub(super) fn found(&mut self, secret: &[u8]) {
+        self.note(secret);
     }
 
     /// The same for the value of a cookie. Those that are just words (`dark`, `en-GB`) are not looked for elsewhere.
     pub(super) fn hide_cookie(&mut self, value: &[u8]) -> Option<String> {
         match is_unguessable(value) {
             true => self.hide(value),
-            false if value.is_empty() || is_text_pseudonym(value) => None,
-            false => Some(self.known.pseudonym(value, self.key)),
+            false => self.pseudonym(value),
         }
     }
 
@@ -93,7 +112,7 @@ impl Known {
         }
         // secrets of different lengths in percent-encoding share a fingerprint, not a length
         let place = key.fingerprint(secret) ^ secret.len() as u128;
-        pseudonyms.entry(place).or_insert_with(|| key.text(secret)).clone()
+        pseudonyms.entry(place).or_insert_with(|| key.value(secret).unwrap_or_default()).clone()
     }
 
     fn contains(&self, value: &[u8], key: &Key) -> bool {

@@ -64,7 +64,12 @@ fn pages_hide_what_their_forms_send_back() {
 #[test]
 fn credentials_keep_their_scheme() {
     check_header("Authorization", "Bearer abc", &format!("Bearer {}", pseudonym("abc")));
-    check_header("Proxy-Authorization", "Basic  dTpw", &format!("Basic  {}", pseudonym("dTpw")));
+    let pair = base64::Engine::encode(
+        &base64::engine::general_purpose::STANDARD,
+        format!("{}:{}", pseudonym("u"), pseudonym("p")),
+    );
+    check_header("Proxy-Authorization", "Basic  dTpw", &format!("Basic  {pair}"));
+    check_header("Authorization", "Basic no/pair", &format!("Basic {}", pseudonym("no/pair")));
     check_header("authorization", "my own words", &pseudonym("my own words"));
     check_header("Authorization", "Bearer", &pseudonym("Bearer"));
     check_header("X-API-Key", "k1", &pseudonym("k1"));

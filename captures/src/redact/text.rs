@@ -1,7 +1,6 @@
 //! Secrets in free text: `password: "…"`, `token=…`, `<Password>…</Password>`. Used where no format is known, and
 //! for texts inside of JSON (GraphQL among them).
 
-use super::names;
 use super::secrets::Secrets;
 
 /// Rewrites what is assigned to names that say secret; `None` when there is none.
@@ -17,7 +16,7 @@ pub(super) fn rewrite(text: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>>
         }
         let name = at..at + len;
         at += len;
-        if len < 3 || !names::is_secret_field(&text[name.clone()]) {
+        if len < 3 || !secrets.is_secret_field(&text[name.clone()]) {
             continue;
         }
         let Some(value) = assigned(text, &name) else { continue };

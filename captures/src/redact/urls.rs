@@ -1,8 +1,8 @@
 //! Secrets in URLs: query parameters, passwords before the host, session ids in the path.
 
-use super::forms;
 use super::pseudonym::is_text_pseudonym;
 use super::secrets::Secrets;
+use super::{forms, shapes};
 
 /// Rewrites a request target.
 pub(super) fn rewrite_target(target: &mut String, secrets: &mut Secrets<'_>) {
@@ -23,7 +23,7 @@ pub(super) fn rewrite_text(text: &mut String, secrets: &mut Secrets<'_>) {
 
 /// Rewrites every URL in a header value or document; `None` when nothing is to be hidden.
 pub(super) fn rewrite_bytes(text: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
-    let with_user = text.contains(&b'@').then(|| userinfo(text, secrets)).flatten();
+    let with_user = text.contains(&b'@').then(|| userinfos(text, secrets)).flatten();
     let text = with_user.as_deref().unwrap_or(text);
     queries(text, secrets).or(with_user)
 }
@@ -53,9 +53,27 @@ fn queries(text: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// `user:password@` after `://`, or at the start of an authority: the password goes. Without a colon all of it goes.
-fn userinfo(text: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
-    let start = text.windows(3).position(|bytes| bytes == b"://").map_or(0, |n| n + 3);
+/// Rewrites the authority of a request.
+pub(super) fn rewrite_authority(authority: &mut String, secrets: &mut Secrets<'_>) {
+    if let Some(new) = userinfo(authority.as_bytes(), 0, secrets) {
+        *authority = String::from_utf8_lossy(&new).into_owned();
+    }
+}
+
+/// Every `user:password@` behind `://`.
+fn userinfos(text: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
+    let mut out: Option<Vec<u8>> = None;
+    let mut from = 0;
+    while let Some(start) = forms::find(&out.as_deref().unwrap_or(text)[from..], b"://").map(|n| from + n + 3)
+    {
+        out = userinfo(out.as_deref().unwrap_or(text), start, secrets).or(out);
+        from = start;
+    }
+    out
+}
+
+/// `user:password@` at `start`: the password goes. Without a colon all of it goes.
+fn userinfo(text: &[u8], start: usize, secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
     let is_end = |byte: &u8| is_url_end(*byte) || matches!(byte, b'/' | b'?' | b'#');
     let end = text[start..].iter().position(is_end).map_or(text.len(), |n| start + n);
     let at = start + text[start..end].iter().rposition(|byte| *byte == b'@')?;
@@ -66,8 +84,11 @@ fn userinfo(text: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
 
 /// `;jsessionid=…`, and segments that are secrets known from elsewhere.
 fn path_segments(path: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
-    let is_long = |part: &[u8]| LONG_SEGMENT <= part.len() || part.contains(&b'=');
-    if !path.split(|byte| matches!(byte, b'/' | b';')).any(is_long) {
+    let is_long = |part: &[u8]| {
+        LONG_SEGMENT <= part.len() || part.iter().any(|byte| matches!(byte, b'=' | b'@' | b'%'))
+    };
+    let may_match = !secrets.policy().patterns.is_empty();
+    if !may_match && !path.split(|byte| matches!(byte, b'/' | b';')).any(is_long) {
         return None;
     }
     let mut changed = false;
@@ -78,16 +99,25 @@ fn path_segments(path: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
             let (value, mark) = part.split_at(end);
             let new = match forms::split_pair(value) {
                 (_, Some(_)) => forms::rewrite(value, secrets),
-                _ if LONG_SEGMENT <= value.len() && !is_text_pseudonym(value) => {
-                    secrets.hide_if_known(value).map(String::into_bytes)
-                }
-                _ => None,
+                _ if is_text_pseudonym(value) => None,
+                _ => match secrets.hide_if_known(value).filter(|_| LONG_SEGMENT <= value.len()) {
+                    Some(pseudonym) => Some(pseudonym.into_bytes()),
+                    None => segment(value, secrets),
+                },
             };
             changed |= new.is_some();
             [new.as_deref().unwrap_or(value), mark].concat()
         })
         .collect();
     changed.then(|| parts.concat())
+}
+
+/// A segment that holds an address, a card number or what a pattern describes.
+fn segment(value: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
+    let plain = forms::percent_decode(value);
+    let new = shapes::rewrite(&plain, secrets)?;
+    // what may stand in a segment as it is stays as it is
+    Some(String::from_utf8_lossy(&forms::percent_encode(&new)).replace("%40", "@").into_bytes())
 }
 
 fn is_url_end(byte: u8) -> bool {

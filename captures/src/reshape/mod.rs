@@ -17,7 +17,8 @@ use crate::header::{FileHeader, Options};
 use crate::writer::Summary;
 use crate::{Exchange, Reader, SessionId, Writer};
 
-pub use rekey::{Key, Rekeying, UnknownKey};
+pub use crate::session_key::{Key, UnknownKey};
+pub use rekey::Rekeying;
 pub use slice::Slice;
 
 /// What came of it.

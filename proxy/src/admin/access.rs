@@ -1,7 +1,7 @@
 //! Who may speak to the admin API.
 //!
-//! On loopback: whoever is on this machine, but no web page (DNS rebinding, cross-site posts). With a token: whoever brings it, in
-//! every request, from anywhere.
+//! On loopback: whoever is on this machine, but no web page other than ours (DNS rebinding, cross-site posts). With a token:
+//! whoever brings it, in every request, from anywhere.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -49,16 +49,21 @@ impl std::fmt::Debug for Token {
     }
 }
 
-/// Refuses whoever may not speak here.
-pub(super) fn refusal(headers: &HeaderMap, token: Option<&Token>, listen: IpAddr) -> Option<Answer> {
+/// Refuses what another web page makes a browser send.
+pub(super) fn not_here(headers: &HeaderMap, listen: IpAddr) -> Option<Answer> {
     // Beyond loopback a host has names that are not known here; there the token alone decides.
     let rebound = listen.is_loopback() && !is_local_host(headers);
-    if rebound || headers.contains_key(header::ORIGIN) {
-        return Some(problem(
+    let refused = rebound || !is_same_origin(headers);
+    refused.then(|| {
+        problem(
             StatusCode::FORBIDDEN,
-            "the admin API answers only to loopback names, and not to web pages",
-        ));
-    }
+            "the admin API answers only to loopback names, and to no web page but its own",
+        )
+    })
+}
+
+/// Refuses whoever does not bring the token.
+pub(super) fn without_token(headers: &HeaderMap, token: Option<&Token>) -> Option<Answer> {
     let token = token?;
     let brought = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let brought = brought.and_then(|value| {
@@ -75,6 +80,13 @@ pub(super) fn refusal(headers: &HeaderMap, token: Option<&Token>, listen: IpAddr
     );
     answer.headers_mut().insert(header::WWW_AUTHENTICATE, http::HeaderValue::from_static("Bearer"));
     Some(answer)
+}
+
+/// Is it sent by no page, or by one that came from here?
+fn is_same_origin(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return true };
+    let host = headers.get(header::HOST).map(http::HeaderValue::as_bytes);
+    host.is_some() && origin.as_bytes().strip_prefix(b"http://") == host
 }
 
 /// Is the request addressed to this machine by a name that only this machine means?
@@ -116,7 +128,10 @@ mod tests {
         let token = Token::new(" s3cret-of-ours\n").expect("a token");
         let local = IpAddr::from([127, 0, 0, 1]);
         let status = |fields: &[(&'static str, &str)], token: Option<&Token>, listen: IpAddr| {
-            refusal(&headers(fields), token, listen).map(|answer| answer.status().as_u16())
+            let headers = headers(fields);
+            not_here(&headers, listen)
+                .or_else(|| without_token(&headers, token))
+                .map(|answer| answer.status().as_u16())
         };
         let with = |value: &'static str| [("host", "localhost"), ("authorization", value)];
         assert_eq!(status(&with("Bearer s3cret-of-ours"), Some(&token), local), None);
@@ -134,6 +149,11 @@ mod tests {
         assert_eq!(status(&there, Some(&token), local), Some(403), "a rebound name");
         let page = [("origin", "http://evil.example"), ("authorization", "Bearer s3cret-of-ours")];
         assert_eq!(status(&page, Some(&token), away), Some(403));
+        let ours = |origin| [("host", "127.0.0.1:9900"), ("origin", origin)];
+        assert_eq!(status(&ours("http://127.0.0.1:9900"), None, local), None, "our own page");
+        for other in ["http://127.0.0.1:9901", "https://127.0.0.1:9900", "null", "http://localhost:9900"] {
+            assert_eq!(status(&ours(other), None, local), Some(403), "{other}");
+        }
         assert_eq!(format!("{token:?}"), "Token(..)");
         assert!(Token::new(" \n").is_err() && Token::new("two words").is_err());
     }

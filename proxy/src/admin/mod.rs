@@ -1,6 +1,8 @@
-//! The admin API: books, ledger, status, metrics, rules, arming. HTTP/1.1 on loopback or with a token, on a thread of its own.
+//! The admin API: books, ledger, status, metrics, rules, arming, and a page for people. HTTP/1.1 on loopback or with a token, on
+//! a thread of its own.
 
 mod access;
+mod page;
 mod replies;
 mod rules;
 mod status;
@@ -87,7 +89,13 @@ async fn serve(
 
 async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Answer, Infallible> {
     let (token, listen) = (shared.config.admin_token.as_ref(), shared.config.admin.ip());
-    if let Some(refusal) = access::refusal(request.headers(), token, listen) {
+    if let Some(refusal) = access::not_here(request.headers(), listen) {
+        return Ok(refusal);
+    }
+    if let Some(part) = page::part(&request) {
+        return Ok(part);
+    }
+    if let Some(refusal) = access::without_token(request.headers(), token) {
         return Ok(refusal);
     }
     let (parts, body) = request.into_parts();

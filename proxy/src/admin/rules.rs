@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fault_rules::Loader;
 use fault_rules::report::Diagnostic;
+use fault_rules::{Loader, Rule};
 use http::StatusCode;
 use serde_json::json as value;
 
@@ -12,6 +12,7 @@ use super::replies::{json, plain, problem};
 use super::{Answer, Asked};
 use crate::rules::{Source, join};
 use crate::shared::Shared;
+use crate::time::micros;
 
 /// The set in force: as it was written where the client asks for text, else that and more as JSON.
 pub(super) fn show(asked: &Asked, shared: &Shared) -> Answer {
@@ -22,7 +23,9 @@ pub(super) fn show(asked: &Asked, shared: &Shared) -> Answer {
         return answer;
     }
     let rules = live.set.rules().iter();
-    let rules = rules.map(|rule| value!({ "id": rule.id, "line": rule.line, "words": rule.explain() }));
+    let rules = rules.map(
+        |rule| value!({ "id": rule.id, "line": rule.line, "words": rule.explain(), "window": window(rule) }),
+    );
     json(
         StatusCode::OK,
         &value!({
@@ -32,6 +35,17 @@ pub(super) fn show(asked: &Asked, shared: &Shared) -> Answer {
             "rules": rules.collect::<Vec<_>>(),
         }),
     )
+}
+
+/// When a rule may act, from the start of the run.
+fn window(rule: &Rule) -> serde_json::Value {
+    let window = &rule.window;
+    value!({
+        "from_us": micros(window.from),
+        "to_us": window.to.map(micros),
+        "every_us": window.every.map(micros),
+        "times": window.times,
+    })
 }
 
 /// Parses, checks and swaps the whole set; with a mistake anywhere nothing changes. The rule file is not written: its next

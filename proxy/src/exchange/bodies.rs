@@ -1,45 +1,67 @@
-//! What is kept of bodies while they pass: a bounded copy of the request's, a digest of the answer's.
+//! What is kept of bodies while they pass: a copy up to a limit, and a digest of all of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
+use captures::Headers;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-/// A copy of a request body up to a limit. Chunks are shared with the data path, not copied again.
-#[derive(Debug, Clone)]
+use super::budget::{Budget, Held};
+use crate::recorder::Keep;
+
+/// A body while it passes. Large pieces are shared with the data path, small ones are put together, so that what is
+/// held is what was counted.
+#[derive(Default)]
 pub(crate) struct BodyCopy {
+    keep: Keep,
     chunks: Vec<Bytes>,
+    small: BytesMut,
     kept: usize,
     len: u64,
-    limit: usize,
+    /// Of what passed so far, once it is not all kept.
+    hash: BodyHash,
     ended: bool,
+    starved: bool,
+    held: Held,
 }
 
 impl BodyCopy {
-    /// Keeps at most `limit` bytes; 0 keeps none and only counts.
-    pub(crate) fn new(limit: usize) -> Self {
-        BodyCopy { chunks: Vec::new(), kept: 0, len: 0, limit, ended: false }
+    /// Keeps what `keep` says, and holds it in `budget` where there is one.
+    pub(crate) fn new(keep: Keep, budget: Option<&Arc<Budget>>) -> Self {
+        BodyCopy { keep, held: budget.map(Held::of).unwrap_or_default(), ..BodyCopy::default() }
     }
 
     pub(crate) fn push(&mut self, chunk: &Bytes) {
+        let all_kept = self.kept as u64 == self.len;
         self.len += chunk.len() as u64;
-        let room = (self.limit - self.kept).min(chunk.len());
-        if room > 0 {
-            self.chunks.push(chunk.slice(..room));
-            self.kept += room;
+        let room = if all_kept { (self.keep.limit - self.kept).min(chunk.len()) } else { 0 };
+        if room == chunk.len() && self.hold(room) {
+            return self.store(chunk.clone());
+        }
+        if self.keep.hash {
+            if all_kept {
+                self.hash = BodyHash::of(self.pieces());
+            }
+            self.hash.update(chunk);
+        }
+        if all_kept && self.keep.whole_only {
+            self.forget();
+        } else if 0 < room && room < chunk.len() && self.hold(room) {
+            self.store(chunk.slice(..room));
         }
     }
 
-    /// The client has sent all of it.
+    /// The body's end has passed.
     pub(crate) fn end(&mut self) {
         self.ended = true;
     }
 
-    /// The request is sent again from its start.
+    /// The message is sent again from its start.
     pub(crate) fn restart(&mut self) {
         let bodyless = self.ended && self.len == 0;
-        *self = BodyCopy { ended: bodyless, ..BodyCopy::new(self.limit) };
+        self.forget();
+        (self.len, self.hash, self.ended, self.starved) = (0, BodyHash::default(), bodyless, false);
     }
 
     /// Bytes seen.
@@ -52,28 +74,126 @@ impl BodyCopy {
         self.kept
     }
 
-    /// Whether the client has sent all of it.
+    /// Whether its end has passed.
     pub(crate) fn is_over(&self) -> bool {
         self.ended
     }
 
-    /// Whether the client has sent all of it, and all was kept.
+    /// Whether its end has passed, and all was kept.
     pub(crate) fn is_whole(&self) -> bool {
         self.ended && self.kept as u64 == self.len
     }
 
+    /// Whether something was let go because others held the memory for it.
+    pub(crate) fn is_starved(&self) -> bool {
+        self.starved
+    }
+
+    /// XXH3-64 of a body whose end has passed; `None` where nobody asked for it.
+    pub(crate) fn hash(&self) -> Option<u64> {
+        if !self.ended || !self.keep.hash {
+            return None;
+        }
+        Some(match self.is_whole() {
+            true => xxh3_64(&self.bytes()),
+            false => self.hash.digest(),
+        })
+    }
+
     /// What was kept, as one piece.
     pub(crate) fn bytes(&self) -> Bytes {
-        match self.chunks.as_slice() {
-            [] => Bytes::new(),
-            [one] => one.clone(),
-            many => {
+        match (self.chunks.as_slice(), self.small.is_empty()) {
+            ([one], true) => one.clone(),
+            _ => {
                 let mut all = BytesMut::with_capacity(self.kept);
-                many.iter().for_each(|chunk| all.extend_from_slice(chunk));
+                self.pieces().for_each(|piece| all.extend_from_slice(piece));
                 all.freeze()
             }
         }
     }
+
+    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        self.chunks.iter().map(|chunk| &chunk[..]).chain(std::iter::once(&self.small[..]))
+    }
+
+    fn hold(&mut self, bytes: usize) -> bool {
+        let fits = self.held.take(bytes);
+        self.starved |= !fits;
+        fits
+    }
+
+    fn store(&mut self, piece: Bytes) {
+        self.kept += piece.len();
+        if piece.len() < SMALL {
+            return self.small.extend_from_slice(&piece);
+        }
+        if !self.small.is_empty() {
+            self.chunks.push(self.small.split().freeze());
+        }
+        self.chunks.push(piece);
+    }
+
+    fn forget(&mut self) {
+        (self.chunks, self.small, self.kept) = (Vec::new(), BytesMut::new(), 0);
+        self.held.release();
+    }
+}
+
+/// XXH3-64 of a body while it passes. Most are one small piece, and the state for several costs more than they do.
+#[derive(Default)]
+enum BodyHash {
+    #[default]
+    Empty,
+    One(Bytes),
+    Many(Box<Xxh3>),
+}
+
+impl BodyHash {
+    fn of<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> BodyHash {
+        let mut pieces = pieces.filter(|piece| !piece.is_empty()).peekable();
+        if pieces.peek().is_none() {
+            return BodyHash::Empty;
+        }
+        let mut hash = Box::new(Xxh3::new());
+        pieces.for_each(|piece| hash.update(piece));
+        BodyHash::Many(hash)
+    }
+
+    fn update(&mut self, chunk: &Bytes) {
+        match self {
+            BodyHash::Empty if chunk.len() <= SMALL => *self = BodyHash::One(chunk.clone()),
+            BodyHash::Empty => *self = BodyHash::of(std::iter::once(&chunk[..])),
+            BodyHash::One(first) => *self = BodyHash::of([&first[..], &chunk[..]].into_iter()),
+            BodyHash::Many(hash) => hash.update(chunk),
+        }
+    }
+
+    fn digest(&self) -> u64 {
+        match self {
+            BodyHash::Empty => xxh3_64(&[]),
+            BodyHash::One(chunk) => xxh3_64(chunk),
+            BodyHash::Many(hash) => hash.digest(),
+        }
+    }
+}
+
+/// A smaller piece is copied: it may be a slice of a buffer that is much larger. It may be kept until its hash is wanted.
+const SMALL: usize = 4096;
+
+/// What is known of an answer beside its body.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Answer {
+    /// 0: no answer header was seen.
+    pub(crate) status: u16,
+    pub(crate) ttfb: Option<Duration>,
+    /// Those that are recorded.
+    pub(crate) headers: Headers,
+    /// The proxy made it itself.
+    pub(crate) own: bool,
+    /// It was 101: what follows is not HTTP.
+    pub(crate) upgraded: bool,
+    /// It had trailers, or announced them, that the way to the client cannot carry.
+    pub(crate) lossy: bool,
 }
 
 /// What is known of an answer while it passes.
@@ -82,66 +202,7 @@ pub(crate) struct AnswerDigest {
     known: Answer,
     /// An HTTP/2 answer that says its length: on HTTP/1 nothing can follow its body.
     pub(crate) sized: bool,
-    hash: BodyHash,
-}
-
-/// XXH3-64 of a body while it passes. Most answers are one small piece, and the state for several costs more than they do.
-#[derive(Default)]
-enum BodyHash {
-    #[default]
-    Off,
-    Empty,
-    One(Bytes),
-    Many(Box<Xxh3>),
-}
-
-impl BodyHash {
-    fn update(&mut self, chunk: &Bytes) {
-        match self {
-            BodyHash::Off => {}
-            BodyHash::Empty if chunk.len() <= SMALL => *self = BodyHash::One(chunk.clone()),
-            BodyHash::Empty => *self = BodyHash::several(&[chunk]),
-            BodyHash::One(first) => *self = BodyHash::several(&[first, chunk]),
-            BodyHash::Many(hash) => hash.update(chunk),
-        }
-    }
-
-    fn several(chunks: &[&Bytes]) -> BodyHash {
-        let mut hash = Box::new(Xxh3::new());
-        chunks.iter().for_each(|chunk| hash.update(chunk));
-        BodyHash::Many(hash)
-    }
-
-    fn digest(&self) -> Option<u64> {
-        match self {
-            BodyHash::Off => None,
-            BodyHash::Empty => Some(xxh3_64(&[])),
-            BodyHash::One(chunk) => Some(xxh3_64(chunk)),
-            BodyHash::Many(hash) => Some(hash.digest()),
-        }
-    }
-}
-
-/// A piece that may be kept until its hash is wanted.
-const SMALL: usize = 4096;
-
-/// What is known of an answer.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Answer {
-    /// 0: no answer header was seen.
-    pub(crate) status: u16,
-    pub(crate) ttfb: Option<Duration>,
-    /// Body bytes, as the upstream sent them.
-    pub(crate) len: u64,
-    /// XXH3-64 of the body; `None` where nobody asked for one.
-    pub(crate) hash: Option<u64>,
-    pub(crate) content_type: Option<Bytes>,
-    /// The proxy made it itself.
-    pub(crate) own: bool,
-    /// It was 101: what follows is not HTTP.
-    pub(crate) upgraded: bool,
-    /// It had trailers, or announced them, that the way to the client cannot carry.
-    pub(crate) lossy: bool,
+    body: BodyCopy,
 }
 
 impl AnswerDigest {
@@ -157,11 +218,10 @@ impl AnswerDigest {
         self.known.lossy = true;
     }
 
-    /// Somebody will want the body's hash and type.
-    pub(crate) fn keep(&mut self, headers: &HeaderMap) {
-        self.hash = BodyHash::Empty;
-        self.known.content_type =
-            headers.get(http::header::CONTENT_TYPE).map(|value| Bytes::copy_from_slice(value.as_bytes()));
+    /// It is recorded: with these headers, and this of its body.
+    pub(crate) fn keep(&mut self, headers: Headers, body: BodyCopy) {
+        self.known.headers = headers;
+        self.body = body;
     }
 
     /// The proxy answered by itself.
@@ -173,8 +233,12 @@ impl AnswerDigest {
 
     /// A piece of its body, as the upstream sent it.
     pub(crate) fn body(&mut self, chunk: &Bytes) {
-        self.known.len += chunk.len() as u64;
-        self.hash.update(chunk);
+        self.body.push(chunk);
+    }
+
+    /// All of its body has passed.
+    pub(crate) fn end(&mut self) {
+        self.body.end();
     }
 
     /// Is what follows no HTTP?
@@ -187,8 +251,79 @@ impl AnswerDigest {
         (self.known.status != 0 && !self.known.own).then_some(self.known.status)
     }
 
-    /// All of it, with the hash so far.
-    pub(crate) fn summary(&self) -> Answer {
-        Answer { hash: self.hash.digest(), ..self.known.clone() }
+    /// All of it, for the recording.
+    pub(crate) fn take(&mut self) -> (Answer, BodyCopy) {
+        (std::mem::take(&mut self.known), std::mem::take(&mut self.body))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passed(keep: Keep, pieces: &[usize]) -> BodyCopy {
+        let mut copy = BodyCopy::new(keep, None);
+        let mut byte = 0u8;
+        for len in pieces {
+            byte += 1;
+            copy.push(&Bytes::from(vec![byte; *len]));
+        }
+        copy.end();
+        copy
+    }
+
+    fn all(pieces: &[usize]) -> Vec<u8> {
+        pieces.iter().zip(1u8..).flat_map(|(len, byte)| vec![byte; *len]).collect()
+    }
+
+    #[test]
+    fn what_is_kept_and_hashed_does_not_depend_on_the_pieces() {
+        for pieces in
+            [&[][..], &[0], &[10], &[5_000], &[10, 5_000, 10, 10, 9_000], &[4_096, 4_095], &[1; 200]]
+        {
+            let all = all(pieces);
+            for limit in [0, 1, 10, 11, 5_015, 100_000] {
+                for whole_only in [false, true] {
+                    let copy = passed(Keep { limit, whole_only, hash: true }, pieces);
+                    let fits = all.len() <= limit;
+                    let kept = if fits {
+                        all.len()
+                    } else if whole_only {
+                        0
+                    } else {
+                        limit
+                    };
+                    assert_eq!(copy.bytes(), all[..kept], "{pieces:?} {limit}");
+                    assert_eq!((copy.kept(), copy.len()), (kept, all.len() as u64));
+                    assert_eq!(
+                        (copy.is_whole(), copy.hash()),
+                        (fits, Some(xxh3_64(&all))),
+                        "{pieces:?} {limit}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded_for_all_of_them_together() {
+        let budget = Budget::new(10_000);
+        let keep = Keep { limit: 8_000, whole_only: false, hash: true };
+        let mut first = BodyCopy::new(keep, Some(&budget));
+        let mut second = BodyCopy::new(keep, Some(&budget));
+        first.push(&Bytes::from(vec![1; 8_000]));
+        second.push(&Bytes::from(vec![2; 1_000]));
+        second.push(&Bytes::from(vec![3; 5_000]));
+        second.push(&Bytes::from(vec![4; 10]));
+        second.end();
+        assert_eq!(
+            (second.kept(), second.len(), second.is_starved(), budget.held()),
+            (1_000, 6_010, true, 9_000)
+        );
+        let all = [vec![2; 1_000], vec![3; 5_000], vec![4; 10]].concat();
+        assert_eq!(second.hash(), Some(xxh3_64(&all)), "its digest is still that of all of it");
+        drop(first);
+        second.restart();
+        assert_eq!((budget.held(), second.is_starved()), (0, false));
     }
 }

@@ -5,10 +5,12 @@
 //! ever lost from the books.
 
 mod bodies;
+mod budget;
 mod caps;
 mod counting;
 mod identity;
 mod plan;
+mod sessions;
 mod settle;
 mod streams;
 mod upstream;
@@ -28,18 +30,19 @@ use crate::config::Stumble;
 use crate::conn::ConnCtl;
 use crate::faults::shape::Shapes;
 use crate::faults::stale::{self, Keeping};
+use crate::recorder::{BodyPolicy, Keep, Recorder};
 use crate::rules::{Live, Mark};
 use crate::runs::Run;
 use crate::shared::Shared;
 use crate::time::wall_us;
 
 pub(crate) use bodies::{Answer, AnswerDigest, BodyCopy};
-pub(crate) use identity::{
-    ERROR, FAULT, Identity, OP, SQUALL_HEADERS, Sessions, bears_ours, is_squall_header,
-};
+pub(crate) use budget::{Budget, MAX_HELD};
+pub(crate) use identity::{ERROR, FAULT, Identity, OP, SQUALL_HEADERS, bears_ours, is_squall_header};
 pub(crate) use plan::{Became, Part, Plan, Wish};
+pub(crate) use sessions::Sessions;
 pub(crate) use settle::{Ending, Recorded};
-pub(crate) use streams::{StreamBudget, StreamLog, is_event_stream, kind as stream_kind};
+pub(crate) use streams::{StreamLog, is_event_stream, kind as stream_kind};
 
 use caps::ActiveGuard;
 use identity::Asked;
@@ -159,7 +162,7 @@ impl Exchange {
             grpc: http2 && is_grpc(&request.headers),
             tries: 0,
             unanswered: 0,
-            request_body: BodyCopy::new(0),
+            request_body: BodyCopy::default(),
             answer: AnswerDigest::default(),
             stream: None,
             stale_key: None,
@@ -170,10 +173,10 @@ impl Exchange {
             ctl,
         });
         open.consult(request, &shared);
-        open.request_body =
-            BodyCopy::new(if open.wants_body(&shared) { shared.config.body_limit } else { 0 });
-        if let Some(recorder) = shared.recorder.as_ref().filter(|_| open.is_recorded(&shared)) {
-            open.stream = StreamLog::of_request(&request.headers, recorder.stream_budget());
+        let recorder = shared.recorder.as_ref().filter(|_| open.is_recorded(&shared));
+        open.request_body = BodyCopy::new(open.keep(&shared), recorder.map(Recorder::budget));
+        if let Some(recorder) = recorder {
+            open.stream = StreamLog::of_request(&request.headers, recorder.budget());
         }
         if bodyless {
             open.ctl.request_over();
@@ -206,6 +209,8 @@ impl Open {
             headers: &request.headers,
             method: request.method.as_str(),
             path,
+            query: request.uri.query(),
+            client: &self.ctl.client,
             connection: self.ctl.id,
             names_operation: ruled,
         };
@@ -270,19 +275,20 @@ impl Open {
 
     /// The upstream's answer has begun, and is to be recorded: what will be wanted of it?
     pub(crate) fn keep_answer(&mut self, answer: &ResponseHeader, shared: &Shared) {
-        self.answer.keep(&answer.headers);
+        let Some(recorder) = &shared.recorder else { return };
+        let (policy, limit) = (shared.config.record_bodies.response, shared.config.body_limit);
+        let mut keep = policy.keep(limit);
         if self.answer.is_upgraded() {
-            // what follows is no request body: it must not end up in the capture as one
+            // what follows is no body, neither of the request nor of the answer: it must not end up in the capture as one
             self.request_body.end();
+            keep = BodyPolicy::None.keep(limit);
         }
-        match (&mut self.stream, &shared.recorder) {
-            (Some(stream), _) => stream.answered(answer.status, &answer.headers),
-            (None, Some(recorder)) => {
-                let limit = shared.config.body_limit;
-                self.stream =
-                    StreamLog::of_answer(answer.status, &answer.headers, limit, recorder.stream_budget());
+        self.answer.keep(policy.headers(answer), BodyCopy::new(keep, Some(recorder.budget())));
+        match &mut self.stream {
+            Some(stream) => stream.answered(answer.status, &answer.headers),
+            None => {
+                self.stream = StreamLog::of_answer(answer.status, &answer.headers, limit, recorder.budget());
             }
-            (None, None) => {}
         }
     }
 
@@ -315,11 +321,19 @@ impl Open {
         }
     }
 
-    /// Will somebody ask for the request's body? The recording, or a rule that copies the request.
-    fn wants_body(&self, shared: &Shared) -> bool {
+    /// What will be asked for of the request's body, by the recording or by a rule that copies the request?
+    fn keep(&self, shared: &Shared) -> Keep {
         let copies =
             |part: &Part| matches!(part.action(&self.live), Some(Action::Storm(_) | Action::Duplicate(_)));
-        self.is_recorded(shared) || self.plan.parts.iter().any(copies)
+        let limit = shared.config.body_limit;
+        let recorded = match self.is_recorded(shared) {
+            true => shared.config.record_bodies.request.keep(limit),
+            false => Keep::default(),
+        };
+        match self.plan.parts.iter().any(copies) {
+            true => Keep { limit: recorded.limit.max(limit), whole_only: false, ..recorded },
+            false => recorded,
+        }
     }
 
     /// Will the request be copied?

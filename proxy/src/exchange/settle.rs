@@ -313,6 +313,10 @@ impl Open {
         let touched = self.plan.touched(&self.live).into_iter().map(|rule| self.live.ids[rule].clone());
         let collateral = self.ctl.ended_by().filter(|_| ending == Ending::Collateral);
         let faults = touched.chain(collateral.map(|ended| ended.rule.clone())).collect();
+        if ending == Ending::Delivered {
+            self.answer.end();
+        }
+        let (answer, answer_body) = self.answer.take();
         recorder.offer(Item {
             session: identity.session_id,
             replayed: identity.op_number.is_some(),
@@ -322,8 +326,9 @@ impl Open {
             duration: self.elapsed(),
             head,
             http2: self.http2,
-            request_body: self.request_body.clone(),
-            answer: self.answer.summary(),
+            request_body: std::mem::take(&mut self.request_body),
+            answer,
+            answer_body,
             stream: self.stream.take(),
             ending,
             faults,

@@ -4,13 +4,13 @@
 //! one back. What it may keep is bounded for each exchange and for all of them together; what does not fit is counted.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use captures::limits::MAX_MESSAGES;
 use captures::messages::{GrpcScanner, Message, Scanned, SseScanner, Stream, StreamKind, WsScanner, is_grpc};
 use http::{HeaderMap, StatusCode, header};
 
+use super::budget::{Budget, Held};
 use super::text;
 use crate::time::micros;
 
@@ -21,17 +21,12 @@ pub(crate) struct StreamLog {
     noted: Noted,
 }
 
-/// Bytes that all logs of a recording hold together.
-#[derive(Debug, Default)]
-pub(crate) struct StreamBudget(AtomicUsize);
-
 /// What is kept, and what it holds of the budget.
 struct Noted {
     stream: Stream,
     /// Bytes of messages that may still be kept.
     data_left: usize,
-    held: usize,
-    budget: Arc<StreamBudget>,
+    held: Held,
 }
 
 /// Finds messages in one direction.
@@ -44,7 +39,7 @@ enum Scanner {
 
 impl StreamLog {
     /// The log of a request that is gRPC; of others only the answer says that they are a stream.
-    pub(crate) fn of_request(request: &HeaderMap, budget: &Arc<StreamBudget>) -> Option<Box<StreamLog>> {
+    pub(crate) fn of_request(request: &HeaderMap, budget: &Arc<Budget>) -> Option<Box<StreamLog>> {
         let is_grpc = text(request, header::CONTENT_TYPE.as_str()).is_some_and(is_grpc);
         is_grpc.then(|| {
             // the bytes of its messages are those of the request body
@@ -61,7 +56,7 @@ impl StreamLog {
         status: StatusCode,
         answer: &HeaderMap,
         limit: usize,
-        budget: &Arc<StreamBudget>,
+        budget: &Arc<Budget>,
     ) -> Option<Box<StreamLog>> {
         let kind = kind(status, answer)?;
         let (request, scanner) = match kind {
@@ -111,7 +106,7 @@ impl StreamLog {
 
     /// Bytes it holds.
     pub(crate) fn held(&self) -> usize {
-        self.noted.held
+        self.noted.held.bytes()
     }
 }
 
@@ -127,8 +122,8 @@ impl Scanner {
 }
 
 impl Noted {
-    fn new(kind: StreamKind, data_left: usize, budget: &Arc<StreamBudget>) -> Noted {
-        Noted { stream: Stream::new(kind), data_left, held: 0, budget: budget.clone() }
+    fn new(kind: StreamKind, data_left: usize, budget: &Arc<Budget>) -> Noted {
+        Noted { stream: Stream::new(kind), data_left, held: Held::of(budget) }
     }
 
     /// Keeps a message, or counts it. Once one was only counted all later ones are: what is kept has no holes.
@@ -138,7 +133,7 @@ impl Noted {
             return;
         }
         let size = found.data.as_ref().map_or(0, bytes::Bytes::len);
-        if self.data_left < size || !self.take(size) {
+        if self.data_left < size || !self.held.take(size) {
             found.data = None;
         } else {
             self.data_left -= size;
@@ -152,31 +147,9 @@ impl Noted {
             return len < MAX_MESSAGES;
         }
         let more = capacity.clamp(FIRST_MESSAGES, MAX_MESSAGES);
-        let fits = len < MAX_MESSAGES && self.take(more * size_of::<Message>());
+        let fits = len < MAX_MESSAGES && self.held.take(more * size_of::<Message>());
         if fits {
             self.stream.messages.reserve_exact(more);
-        }
-        fits
-    }
-
-    fn take(&mut self, bytes: usize) -> bool {
-        let fits = self.budget.take(bytes);
-        self.held += if fits { bytes } else { 0 };
-        fits
-    }
-}
-
-impl Drop for Noted {
-    fn drop(&mut self) {
-        self.budget.0.fetch_sub(self.held, Ordering::Relaxed);
-    }
-}
-
-impl StreamBudget {
-    fn take(&self, bytes: usize) -> bool {
-        let fits = self.0.fetch_add(bytes, Ordering::Relaxed) + bytes <= MAX_ALL;
-        if !fits {
-            self.0.fetch_sub(bytes, Ordering::Relaxed);
         }
         fits
     }
@@ -206,8 +179,6 @@ pub(crate) fn is_event_stream(content_type: &[u8]) -> bool {
 /// A stream may keep as many bytes of messages as this many request bodies, and never more than [`MAX_DATA`].
 const BODIES: usize = 8;
 const MAX_DATA: usize = 16 << 20;
-/// What all streams together may keep.
-const MAX_ALL: usize = 256 << 20;
 /// Messages that the first allocation of a log has room for.
 const FIRST_MESSAGES: usize = 8;
 
@@ -215,6 +186,7 @@ const FIRST_MESSAGES: usize = 8;
 mod tests {
     use captures::messages::MessageKind;
 
+    use super::super::budget::MAX_HELD;
     use super::*;
 
     fn found(len: usize) -> Scanned {
@@ -222,8 +194,8 @@ mod tests {
         Scanned { kind: MessageKind::Text, compressed: false, len: len as u64, data }
     }
 
-    fn noted(data_left: usize) -> (Noted, Arc<StreamBudget>) {
-        let budget = Arc::new(StreamBudget::default());
+    fn noted(data_left: usize) -> (Noted, Arc<Budget>) {
+        let budget = Budget::new(MAX_HELD);
         (Noted::new(StreamKind::WebSocket, data_left, &budget), budget)
     }
 
@@ -234,9 +206,9 @@ mod tests {
             noted.push(found(0), Duration::ZERO, true);
         }
         assert_eq!((noted.stream.messages.len(), noted.stream.truncated), (MAX_MESSAGES, 5));
-        assert!(noted.held <= 2 * MAX_MESSAGES * size_of::<Message>());
+        assert!(noted.held.bytes() <= 2 * MAX_MESSAGES * size_of::<Message>());
         drop(noted);
-        assert_eq!(budget.0.load(Ordering::Relaxed), 0);
+        assert_eq!(budget.held(), 0);
     }
 
     #[test]
@@ -252,9 +224,10 @@ mod tests {
     fn what_is_kept_has_no_holes() {
         let (mut noted, budget) = noted(0);
         (0..FIRST_MESSAGES).for_each(|_| noted.push(found(0), Duration::ZERO, false));
-        budget.0.fetch_add(MAX_ALL, Ordering::Relaxed);
+        let mut others = Held::of(&budget);
+        assert!(others.take(MAX_HELD - budget.held()));
         noted.push(found(0), Duration::ZERO, false);
-        budget.0.fetch_sub(MAX_ALL, Ordering::Relaxed);
+        drop(others);
         noted.push(found(0), Duration::ZERO, false);
         assert_eq!((noted.stream.messages.len(), noted.stream.truncated), (FIRST_MESSAGES, 2));
     }

@@ -1,11 +1,15 @@
 //! The flags of `squall proxy` that are about recording.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::bail;
 use captures::header::Options;
+use captures::redact::Policy;
+use captures::session_key::Key;
 
 use super::Rotation;
+use super::policy::{RecordBodies, body_limit};
 use crate::Config;
 use crate::cli::{bytes, duration};
 
@@ -19,9 +23,32 @@ pub(crate) struct RecordingArgs {
     /// Record replayed traffic as well.
     #[arg(long, requires = "record")]
     record_replays: bool,
-    /// Request bodies and WebSocket messages are recorded up to this size.
+    /// Bodies of requests and of answers: none (their length), digest (length and hash), head:SIZE (the first bytes),
+    /// full:SIZE (all of it; of a larger one length and hash). With full all headers of answers are recorded, else those
+    /// that a replay may need. Links from answers to later requests are found in what is recorded.
+    #[arg(long, value_name = "[request=POLICY,][response=POLICY]", default_value_t, requires = "record")]
+    record_bodies: RecordBodies,
+    /// The size where --record-bodies leaves it open. WebSocket messages of clients are recorded, and requests kept for
+    /// rules that send them again, up to this size too.
     #[arg(long, value_name = "SIZE", default_value = "1MB", value_parser = body_limit)]
     body_limit: usize,
+    /// What tells one user from another, best first: cookie:NAME, header:NAME, jwt:CLAIM (of a bearer token), query:NAME,
+    /// client (address and agent), connection. The first that a request has names its session, else its connection does; who
+    /// was given the cookie is who brings it back. [default: any cookie that an answer set, else one named like a session's
+    /// (...sid, ...sess...), else the connection]
+    #[arg(long, value_name = "KEY[,KEY...]", value_delimiter = ',', value_parser = session_key)]
+    session_key: Vec<Key>,
+    /// Redact what this TOML file names beside what always is: names, patterns, json; and not what it names as allow
+    /// (captures/FORMAT.md has the keys).
+    #[arg(long, value_name = "FILE", requires = "record", value_parser = policy)]
+    redact: Option<Policy>,
+    /// Write passwords, tokens, cookies, cards and addresses as they are. Without it they are replaced by pseudonyms under a
+    /// key that is never written (SQUALL_REDACTION_KEY, else random).
+    #[arg(long, requires = "record", conflicts_with = "redact")]
+    record_secrets: bool,
+    /// Refused: what it would do is spelled out.
+    #[arg(long, hide = true)]
+    no_redaction: bool,
     /// Begin the next file (capture-0001.zst, …) when one is this large. SIGUSR2 begins it at once.
     #[arg(long, value_name = "SIZE", requires = "record", value_parser = file_size)]
     rotate_size: Option<u64>,
@@ -45,9 +72,20 @@ pub(crate) struct RecordingArgs {
 
 impl RecordingArgs {
     /// Fills in what the flags say.
-    pub(crate) fn apply(self, config: &mut Config) {
+    ///
+    /// # Errors
+    /// `--no-redaction`, which does not say what it does.
+    pub(crate) fn apply(self, config: &mut Config) -> anyhow::Result<()> {
+        if self.no_redaction {
+            bail!(
+                "--no-redaction would write passwords, tokens and cookies to the disk as they are: if you want that, type --record-secrets"
+            );
+        }
+        config.session_keys = self.session_key;
+        config.redaction = (!self.record_secrets).then(|| self.redact.unwrap_or_default());
         config.record = self.record;
         config.record_replays = self.record_replays;
+        config.record_bodies = self.record_bodies;
         config.body_limit = self.body_limit;
         config.rotation = Rotation { size: self.rotate_size, age: self.rotate_time, ring: self.ring };
         config.blocks = Options {
@@ -56,7 +94,20 @@ impl RecordingArgs {
             sync_blocks: self.sync_blocks,
             ..Options::default()
         };
+        Ok(())
     }
+}
+
+fn session_key(text: &str) -> Result<Key, String> {
+    match text.trim().parse() {
+        Ok(Key::Session) => Err("`session` is for captures rekey: a recording has none yet".to_owned()),
+        Ok(key) => Ok(key),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn policy(path: &str) -> Result<Policy, String> {
+    Policy::read(Path::new(path)).map_err(|error| error.to_string())
 }
 
 /// A size above zero.
@@ -66,14 +117,6 @@ fn file_size(text: &str) -> Result<u64, String> {
         size => Ok(size as u64),
     }
 }
-
-fn body_limit(text: &str) -> Result<usize, String> {
-    let size = bytes(text)?;
-    if size <= MAX_BODY_LIMIT { Ok(size) } else { Err("at most 16MB".to_owned()) }
-}
-
-/// Bodies wait in memory until they are written.
-const MAX_BODY_LIMIT: usize = 16_000_000;
 
 #[cfg(test)]
 mod tests {

@@ -4,10 +4,9 @@ use captures::exchange::{Protocol, Request, Response};
 use captures::messages::StreamKind;
 use captures::notes::Notes;
 use captures::{Body, Exchange, Headers};
-use xxhash_rust::xxh3::xxh3_64;
 
-use super::Item;
-use crate::exchange::{Ending, is_event_stream, is_squall_header};
+use super::{Item, Keep, Kept};
+use crate::exchange::{BodyCopy, Ending, is_event_stream, is_squall_header};
 use crate::time::micros;
 
 /// An edge as the capture names it.
@@ -19,7 +18,7 @@ pub(crate) struct EdgeName {
 }
 
 /// `None` where the header is no HTTP (the parser above would have refused it).
-pub(super) fn exchange(item: &Item, edges: &[EdgeName]) -> Option<Exchange> {
+pub(super) fn exchange(item: &Item, edges: &[EdgeName], kept: Kept) -> Option<Exchange> {
     let edge = edges.get(item.edge)?;
     let mut fields = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut fields);
@@ -30,7 +29,7 @@ pub(super) fn exchange(item: &Item, edges: &[EdgeName]) -> Option<Exchange> {
         authority: String::new(),
         target: parsed.path?.to_owned(),
         headers: Headers::with_capacity(parsed.headers.len()),
-        body: body_of(item),
+        body: body_of(&item.request_body, kept.request),
     };
     for field in parsed.headers.iter() {
         let is_host = field.name.eq_ignore_ascii_case("host");
@@ -55,35 +54,33 @@ pub(super) fn exchange(item: &Item, edges: &[EdgeName]) -> Option<Exchange> {
         start_us: item.start_us,
         protocol,
         request,
-        response: answer_of(item),
+        response: answer_of(item, kept.response),
         ttfb_us: item.answer.ttfb.map(micros),
         duration_us: Some(micros(item.duration)),
         faults: item.faults.iter().map(ToString::to_string).collect(),
-        notes: notes_of(item),
+        notes: notes_of(item, kept),
         stream: item.stream.as_ref().map(|log| log.stream().clone()),
     })
 }
 
-fn body_of(item: &Item) -> Body {
-    let data = item.request_body.bytes();
-    let hash = item.request_body.is_whole().then(|| xxh3_64(&data));
-    Body { len: item.request_body.len(), hash, data: (item.request_body.len() > 0).then_some(data) }
+/// What the recording wants of a body; a rule may have had more of it kept.
+fn body_of(copy: &BodyCopy, keep: Keep) -> Body {
+    let (len, hash) = (copy.len(), copy.hash().filter(|_| keep.hash));
+    let kept = copy.kept().min(keep.limit);
+    let is_kept = 0 < kept && (!keep.whole_only || copy.is_whole() && kept as u64 == len);
+    Body { len, hash, data: is_kept.then(|| copy.bytes().slice(..kept)) }
 }
 
-fn answer_of(item: &Item) -> Option<Response> {
+fn answer_of(item: &Item, keep: Keep) -> Option<Response> {
     let answer = &item.answer;
-    if answer.status == 0 {
-        return None;
-    }
-    let mut headers = Headers::new();
-    if let Some(content_type) = &answer.content_type {
-        headers.push("content-type", content_type);
-    }
-    let body = Body { len: answer.len, hash: answer.hash, data: None };
-    Some(Response { status: answer.status, headers, body })
+    (answer.status != 0).then(|| Response {
+        status: answer.status,
+        headers: answer.headers.clone(),
+        body: body_of(&item.answer_body, keep),
+    })
 }
 
-fn notes_of(item: &Item) -> Notes {
+fn notes_of(item: &Item, kept: Kept) -> Notes {
     let mut notes = Notes::NONE;
     let mut note = |on: bool, flag: Notes| {
         if on {
@@ -95,16 +92,23 @@ fn notes_of(item: &Item) -> Notes {
     note(answer.upgraded, Notes::UPGRADED);
     note(answer.own, Notes::PROXY_ANSWER);
     note(item.replayed, Notes::REPLAYED);
-    note(!item.request_body.is_whole(), Notes::REQUEST_TRUNCATED);
+    note(!is_there(&item.request_body, kept.request), Notes::REQUEST_TRUNCATED);
+    let wants_answers = 0 < kept.response.limit && answer.status != 0 && !answer.own && !answer.upgraded;
+    note(wants_answers && !is_there(&item.answer_body, kept.response), Notes::RESPONSE_TRUNCATED);
     note(matches!(item.ending, Ending::ClientGone | Ending::ClientGoneAfter), Notes::CLIENT_GONE);
     note(matches!(item.ending, Ending::UpstreamUnreachable | Ending::UpstreamFailed), Notes::UPSTREAM_FAILED);
-    note(answer.content_type.as_ref().is_some_and(|kind| is_event_stream(kind)), Notes::STREAM);
+    note(answer.headers.get("content-type").is_some_and(is_event_stream), Notes::STREAM);
     if let Some(stream) = item.stream.as_ref().map(|log| log.stream()) {
         let is_call = stream.count(true) <= 1 && stream.count(false) <= 1;
         note(stream.kind == StreamKind::WebSocket, Notes::WEBSOCKET);
         note(stream.kind == StreamKind::Grpc && !is_call, Notes::STREAM);
     }
     notes
+}
+
+/// Whether all of a body is recorded.
+fn is_there(copy: &BodyCopy, keep: Keep) -> bool {
+    copy.is_whole() && copy.kept() <= keep.limit
 }
 
 /// `GET http://host/path` (what a forward proxy is sent) becomes `GET /path` with its authority.

@@ -5,9 +5,11 @@
 //! capture is never one with holes, and counted. A write error sheds what it hit and recording goes on; so it does when
 //! the file or its folder vanishes and comes back (`files`).
 
+mod bodies;
 pub(crate) mod cli;
 mod convert;
 mod files;
+mod policy;
 mod queued;
 mod shedding;
 mod work;
@@ -28,7 +30,7 @@ use smallvec::SmallVec;
 use crate::Error;
 use crate::books::Scope;
 use crate::conn::ConnCtl;
-use crate::exchange::{Answer, BodyCopy, Ending, Recorded, StreamBudget, StreamLog};
+use crate::exchange::{Answer, BodyCopy, Budget, Ending, MAX_HELD, Recorded, StreamLog};
 use crate::sync::lock;
 
 /// An exchange on its way to the capture.
@@ -44,6 +46,7 @@ pub(crate) struct Item {
     pub(crate) http2: bool,
     pub(crate) request_body: BodyCopy,
     pub(crate) answer: Answer,
+    pub(crate) answer_body: BodyCopy,
     pub(crate) stream: Option<Box<StreamLog>>,
     pub(crate) ending: Ending,
     pub(crate) faults: SmallVec<[Arc<str>; 2]>,
@@ -56,7 +59,7 @@ pub(crate) struct Recorder {
     queue: SyncSender<Message>,
     state: Arc<State>,
     options: Options,
-    streams: Arc<StreamBudget>,
+    budget: Arc<Budget>,
 }
 
 #[derive(Debug, Default)]
@@ -68,6 +71,7 @@ struct State {
     /// Of those shed, the ones that never reached the writer.
     turned_away: AtomicU64,
     shedding: Shedding,
+    bodies: Bodies,
     error: Mutex<Option<String>>,
     /// The file that is written now.
     file: Mutex<PathBuf>,
@@ -108,24 +112,34 @@ pub(crate) struct RecordingStatus {
     pub(crate) loss_window_bytes: usize,
     pub(crate) loss_window_us: u64,
     pub(crate) queued_bytes: usize,
+    /// Bodies of recorded exchanges that are not there in full, by reason.
+    pub(crate) bodies: BodiesStatus,
     pub(crate) error: Option<String>,
 }
 
 /// How a capture is written.
-#[derive(Debug, Clone)]
 pub(crate) struct Setup {
     pub(crate) path: PathBuf,
     pub(crate) header: FileHeader,
-    pub(crate) key: [u8; 32],
+    /// `None` writes secrets as they are.
+    pub(crate) redactor: Option<Redactor>,
     pub(crate) edges: Vec<convert::EdgeName>,
     /// How blocks are closed, and how often the disk is waited for.
     pub(crate) options: Options,
     pub(crate) rotation: Rotation,
+    /// What is kept of bodies.
+    pub(crate) bodies: Kept,
+    /// For tests: how long each exchange takes.
+    pub(crate) pause: Duration,
 }
 
+pub(crate) use bodies::{BodiesStatus, Kept};
 pub(crate) use convert::EdgeName;
 pub use files::Rotation;
+pub(crate) use policy::Keep;
+pub use policy::{BodyPolicy, RecordBodies};
 
+use bodies::Bodies;
 use files::Files;
 use queued::Queued;
 use shedding::Shedding;
@@ -137,21 +151,22 @@ impl Recorder {
     /// # Errors
     /// The file is something else, or cannot be written.
     pub(crate) fn start(setup: Setup) -> Result<(Recorder, Writing), Error> {
-        let redactor = Redactor::new(setup.key);
-        let header = FileHeader { key_id: Some(redactor.key_id()), ..setup.header };
+        let redactor = setup.redactor;
+        let header = FileHeader { key_id: redactor.as_ref().map(Redactor::key_id), ..setup.header };
         let options = setup.options.clone();
         let (files, writer) =
             Files::open(setup.path, header, (options.clone(), setup.rotation), crate::time::wall_us())?;
         let (queue, items) = mpsc::sync_channel(QUEUE);
         let state = Arc::<State>::default();
         *lock(&state.file) = files.path();
-        let work = Work::new((files, writer), redactor, state.clone(), setup.edges);
+        let work =
+            Work::new((files, writer), redactor, state.clone(), (setup.edges, setup.bodies), setup.pause);
         let thread = std::thread::Builder::new()
             .name("squall-recorder".into())
             .spawn(move || work.run(&items))
             .map_err(Error::Thread)?;
         let writing = Writing { queue: queue.clone(), thread: Some(thread) };
-        Ok((Recorder { queue, state, options, streams: Arc::default() }, writing))
+        Ok((Recorder { queue, state, options, budget: Budget::new(MAX_HELD) }, writing))
     }
 
     /// Offers an exchange; never waits.
@@ -185,9 +200,9 @@ impl Recorder {
         !self.state.stopped.load(Ordering::Acquire) && self.queue.try_send(Message::Rotate).is_ok()
     }
 
-    /// What the messages of streams may take, all together.
-    pub(crate) fn stream_budget(&self) -> &Arc<StreamBudget> {
-        &self.streams
+    /// What bodies and messages may take, all together.
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
     }
 
     pub(crate) fn status(&self) -> RecordingStatus {
@@ -208,6 +223,7 @@ impl Recorder {
             loss_window_bytes: self.options.block_bytes,
             loss_window_us: self.options.block_age_us,
             queued_bytes: self.state.queued_bytes.load(Ordering::Relaxed),
+            bodies: self.state.bodies.status(),
             error,
         }
     }
@@ -236,7 +252,8 @@ impl Item {
     /// Bytes it holds, roughly.
     fn weight(&self) -> usize {
         let messages = self.stream.as_ref().map_or(0, |stream| stream.held());
-        self.head.len() + self.request_body.kept() + messages + ITEM_BYTES
+        let bodies = self.request_body.kept() + self.answer_body.kept();
+        self.head.len() + self.answer.headers.byte_len() + bodies + messages + ITEM_BYTES
     }
 }
 

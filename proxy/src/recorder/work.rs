@@ -11,7 +11,7 @@ use captures::{Redactor, Writer};
 use super::convert::{self, EdgeName};
 use super::files::Files;
 use super::queued::Queued;
-use super::{Message, State};
+use super::{Kept, Message, State};
 use crate::books::{Scope, bump};
 use crate::sync::lock;
 use crate::time::wall_us;
@@ -23,9 +23,12 @@ pub(super) struct Work {
     looked: Instant,
     /// The file is gone, and no other could be begun yet: nothing is written.
     adrift: bool,
-    redactor: Redactor,
+    redactor: Option<Redactor>,
     state: Arc<State>,
     edges: Vec<EdgeName>,
+    kept: Kept,
+    /// Zero outside of tests.
+    pause: Duration,
     /// Exchanges in the writer's open block, which a failed write takes with it: by scope and edge.
     open: Vec<(Arc<Scope>, usize, u64)>,
     turned_away_noted: u64,
@@ -34,12 +37,26 @@ pub(super) struct Work {
 impl Work {
     pub(super) fn new(
         (files, writer): (Files, Writer),
-        redactor: Redactor,
+        redactor: Option<Redactor>,
         state: Arc<State>,
-        edges: Vec<EdgeName>,
+        (edges, kept): (Vec<EdgeName>, Kept),
+        pause: Duration,
     ) -> Work {
         let (looked, adrift) = (Instant::now(), false);
-        Work { files, writer, looked, adrift, redactor, state, edges, open: Vec::new(), turned_away_noted: 0 }
+        let open = Vec::new();
+        Work {
+            files,
+            writer,
+            looked,
+            adrift,
+            redactor,
+            state,
+            edges,
+            kept,
+            pause,
+            open,
+            turned_away_noted: 0,
+        }
     }
 
     /// Writes until told to stop, then closes the capture.
@@ -141,10 +158,15 @@ impl Work {
         if self.adrift {
             return queued.shed("io");
         }
-        let Some(mut exchange) = convert::exchange(&queued.item, &self.edges) else {
+        if !self.pause.is_zero() {
+            std::thread::sleep(self.pause);
+        }
+        let Some(mut exchange) = convert::exchange(&queued.item, &self.edges, self.kept) else {
             return queued.shed("header");
         };
-        self.redactor.exchange(&mut exchange);
+        if let Some(redactor) = &mut self.redactor {
+            redactor.exchange(&mut exchange);
+        }
         if let Some(stream) = &mut exchange.stream {
             stream.fill_from_body(&exchange.request.body);
         }
@@ -156,6 +178,7 @@ impl Work {
             queued.shed("too_large");
         } else {
             scopes.iter().for_each(|scope| self.opened(scope, edge));
+            self.state.bodies.note(&queued.item, &exchange, self.kept);
             queued.recorded();
         }
         self.settle(before, pushed);

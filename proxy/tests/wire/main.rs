@@ -6,6 +6,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod bodies;
 mod books;
 mod chaos;
 mod copies;
@@ -17,6 +18,7 @@ mod limits;
 mod lost;
 mod members;
 mod outage;
+mod overrun;
 mod pass;
 mod pipelining;
 mod places;

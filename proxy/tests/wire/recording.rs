@@ -95,6 +95,46 @@ fn sessions_follow_cookies_and_connections() {
     assert!(!decoded(&bytes).contains("0123456789abcdef"), "the cookie is a secret");
 }
 
+#[test]
+fn sessions_go_by_the_keys_that_were_asked_for() {
+    let origin = Origin::start(|request, tcp| {
+        let user = request.target().trim_start_matches("/login/");
+        let cookie = match user.starts_with('/') {
+            true => String::new(),
+            false => format!("Set-Cookie: sid=secret-of-{user}; Path=/\r\n"),
+        };
+        write!(tcp, "HTTP/1.1 200 OK\r\n{cookie}Content-Length: 0\r\n\r\n")
+            .map_or(Then::Close, |()| Then::Keep)
+    });
+    let keys = ["cookie:sid", "header:x-user", "connection"].map(|key| key.parse().expect("a key"));
+    let plan = Proxy::before(origin.addr).recorded().with(|config| config.session_keys = keys.into());
+    let mut proxy = plan.start();
+    // two users share a connection, as behind a load balancer
+    let mut shared = proxy.client();
+    for (user, target) in [("ann", "/a"), ("bob", "/b")] {
+        shared.ask(&format!("GET /login/{user} HTTP/1.1\r\nHost: t\r\n\r\n"));
+        shared.ask(&format!("GET {target} HTTP/1.1\r\nHost: t\r\nCookie: sid=secret-of-{user}\r\n\r\n"));
+    }
+    Client::once(
+        proxy.addr,
+        "GET /c HTTP/1.1\r\nHost: t\r\nCookie: sid=secret-of-ann\r\nX-User: eve\r\n\r\n",
+    );
+    Client::once(proxy.addr, "GET /d HTTP/1.1\r\nHost: t\r\nX-User: eve\r\n\r\n");
+    Client::once(proxy.addr, "GET /e HTTP/1.1\r\nHost: t\r\nX-User: eve\r\n\r\n");
+    proxy.stop();
+    let all = exchanges(&proxy.capture());
+    let of = |target: &str| {
+        all.iter().find(|exchange| exchange.request.target == target).expect("recorded").session
+    };
+    assert_eq!(of("/login/ann"), of("/a"), "who was given the cookie is who brings it back");
+    assert_eq!(of("/login/bob"), of("/b"));
+    assert_ne!(of("/a"), of("/b"));
+    assert_eq!((of("/c"), of("/d")), (of("/a"), of("/e")));
+    assert_ne!(of("/c"), of("/d"));
+    let bytes = std::fs::read(proxy.capture()).expect("readable");
+    assert!(!decoded(&bytes).contains("secret-of-"), "a key that is a secret is not in the file");
+}
+
 /// All blocks, decompressed, with everything between them.
 fn decoded(capture: &[u8]) -> String {
     let mut text = String::from_utf8_lossy(capture).into_owned();
@@ -124,6 +164,30 @@ fn secrets_do_not_reach_the_disk() {
         assert!(!text.contains(secret), "{secret}");
     }
     assert!(text.contains("user=ann"), "what is no secret stays");
+    assert!(!text.contains("a@b.c"), "an address is one");
+}
+
+#[test]
+fn secrets_are_recorded_where_that_is_asked_for_and_what_a_policy_names_is_not() {
+    let record = |change: &dyn Fn(&mut proxy::Config)| {
+        let origin = Origin::plain();
+        let mut proxy = Proxy::before(origin.addr).recorded().with(|config| change(config)).start();
+        Client::once(
+            proxy.addr,
+            "GET /x?password=hunter2-secret&customer=c-17-secret HTTP/1.1\r\nHost: t\r\n\r\n",
+        );
+        proxy.stop();
+        let header = Reader::open(proxy.capture()).expect("a capture").header().clone();
+        (exchanges(&proxy.capture()).remove(0).request.target, header)
+    };
+    let (target, header) = record(&|config| config.redaction = None);
+    assert_eq!(target, "/x?password=hunter2-secret&customer=c-17-secret");
+    assert_eq!((header.redaction.as_str(), header.key_id), ("none", None));
+    let policy =
+        captures::redact::Policy::parse("names = ['customer']\nallow = ['password']").expect("a policy");
+    let (target, header) = record(&|config| config.redaction = Some(policy.clone()));
+    assert!(target.starts_with("/x?password=hunter2-secret&customer=squall_"), "{target}");
+    assert!(header.redaction.starts_with("pseudonyms-2+") && header.key_id.is_some());
 }
 
 #[test]
@@ -204,7 +268,9 @@ fn large_bodies_are_kept_in_part_and_say_so() {
     proxy.stop();
     let all = exchanges(&proxy.capture());
     let body = &all[0].request.body;
-    assert_eq!((body.len, body.data.as_deref().map(<[u8]>::len), body.hash), (100_000, Some(1_000), None));
+    let whole = captures::Body::whole(pattern(100_000));
+    assert_eq!((body.len, body.hash), (whole.len, whole.hash));
+    assert_eq!(body.data.as_deref(), Some(&pattern(100_000)[..1_000]));
     assert!(all[0].notes.contains(Notes::REQUEST_TRUNCATED));
 }
 

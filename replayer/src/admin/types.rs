@@ -14,6 +14,10 @@ pub(crate) struct Status {
     pub(crate) lifted: Option<String>,
     /// Whether a cap or a guard lifted them; false when somebody asked for it.
     pub(crate) breach: Option<bool>,
+    /// Which rule set is in force.
+    pub(crate) generation: u64,
+    /// The clock of the windows.
+    pub(crate) run_now_us: u64,
     pub(crate) rules: RulesStatus,
     pub(crate) edges: Vec<EdgeStatus>,
 }
@@ -23,6 +27,7 @@ pub(crate) struct Status {
 #[serde(default)]
 pub(crate) struct RulesStatus {
     pub(crate) count: u64,
+    pub(crate) list: Vec<RuleStatus>,
 }
 
 /// One edge.
@@ -96,4 +101,44 @@ pub(crate) struct Ended {
     pub(crate) op: String,
     pub(crate) attempt: u32,
     pub(crate) rule: String,
+}
+
+/// One rule in `GET /status`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct RuleStatus {
+    pub(crate) id: String,
+    /// `acting`, `waiting`, `over`, `lifted`, `not_armed`.
+    pub(crate) state: String,
+}
+
+/// `GET /rules`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct RulesInForce {
+    /// The rule file as it was written.
+    pub(crate) source: String,
+    pub(crate) rules: Vec<RuleInForce>,
+}
+
+/// One rule of the set in force.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct RuleInForce {
+    pub(crate) id: String,
+    pub(crate) words: String,
+    pub(crate) window: WindowInForce,
+}
+
+/// When a rule may act, from the start of the proxy's run. The default is always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct WindowInForce {
+    pub(crate) from_us: u64,
+    /// `None`: to the end.
+    pub(crate) to_us: Option<u64>,
+    /// It opens again each time this much has passed.
+    pub(crate) every_us: Option<u64>,
+    /// How often it opens; `None`: for ever.
+    pub(crate) times: Option<u64>,
 }

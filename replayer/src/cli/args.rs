@@ -183,6 +183,9 @@ pub struct Args {
     /// Print the plan and stop; no packet is sent
     #[arg(long, help_heading = "What comes out")]
     pub dry_run: bool,
+    /// One line a second instead of the live screen
+    #[arg(long, help_heading = "What comes out")]
+    pub plain: bool,
     /// Print nothing but errors
     #[arg(long, short = 'q', help_heading = "What comes out")]
     pub quiet: bool,

@@ -2,18 +2,18 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // the one place where this crate speaks to a person
 
 mod args;
+mod live;
 mod show;
 mod signals;
 
-use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
 
 pub use args::Args;
+use live::Live;
 
-use crate::run::Progress;
 use crate::{Error, Options, Report};
 
 /// Exit code for bad usage or configuration.
@@ -22,7 +22,7 @@ const USAGE: u8 = 104;
 /// Runs a replay as the command line says; the code is that of DESIGN section 5.
 pub fn main(args: Args) -> ExitCode {
     let dry_run = args.dry_run;
-    let show = Show { quiet: args.quiet, live: std::io::stderr().is_terminal() };
+    let show = Show { quiet: args.quiet, plain: args.plain };
     let json = args.json.clone();
     let outcome = match args.into_options() {
         Ok(options) if dry_run => preview(&options, show),
@@ -53,8 +53,8 @@ pub fn usage_exit(err: &clap::Error) -> ExitCode {
 #[derive(Clone, Copy, Debug)]
 struct Show {
     quiet: bool,
-    /// The error stream is a terminal: one line that changes.
-    live: bool,
+    /// One line a second, never a screen.
+    plain: bool,
 }
 
 fn preview(options: &Options, show: Show) -> anyhow::Result<ExitCode> {
@@ -67,14 +67,16 @@ fn preview(options: &Options, show: Show) -> anyhow::Result<ExitCode> {
 
 fn run(options: &Options, json: Option<&Path>, show: Show) -> anyhow::Result<ExitCode> {
     let made = json.map(make_sure).transpose()?;
-    signals::stop_on(&options.stop)?;
-    let report = crate::replay(options, &mut |progress| show.progress(&progress)).inspect_err(|_| {
+    let mut live = Live::new(show.quiet, show.plain, options);
+    signals::stop_on(&options.stop, live.is_screen())?;
+    let report = crate::replay(options, &mut |progress| live.progress(progress));
+    live.end();
+    let report = report.inspect_err(|_| {
         if let (Some(path), Some(true)) = (json, made) {
             // Without a run it stays empty; one that cannot be removed is no worse than that.
             let _ = std::fs::remove_file(path);
         }
     })?;
-    show.end_line();
     if let Some(path) = json {
         write_json(path, &report)?;
     }
@@ -98,30 +100,4 @@ fn write_json(path: &Path, report: &Report) -> anyhow::Result<()> {
     let mut text = serde_json::to_string_pretty(report).context("cannot write the report as JSON")?;
     text.push('\n');
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
-}
-
-impl Show {
-    fn progress(self, progress: &Progress) {
-        if self.quiet {
-            return;
-        }
-        match progress {
-            Progress::Planned(outline) => print!("{}", show::outline(outline)),
-            Progress::Note(note) => eprintln!("note       {note}"),
-            Progress::Second { second, sent, planned } => {
-                let line = show::second(second, *sent, *planned);
-                if self.live {
-                    eprint!("\r\x1b[2K{line}");
-                } else {
-                    eprintln!("{line}");
-                }
-            }
-        }
-    }
-
-    fn end_line(self) {
-        if self.live && !self.quiet {
-            eprint!("\r\x1b[2K");
-        }
-    }
 }

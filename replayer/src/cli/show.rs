@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
+use crate::Outline;
 use crate::report::Second;
 use crate::report::text::{number, time};
-use crate::run::Outline;
 
 /// The plan, as it is printed before the first packet.
 pub(crate) fn outline(outline: &Outline) -> String {

@@ -3,9 +3,10 @@
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Stop;
+use crate::cli::live;
 
-/// Passes SIGINT and SIGTERM on to `stop`, from a thread that ends with the process.
-pub(crate) fn stop_on(stop: &Stop) -> std::io::Result<()> {
+/// Passes SIGINT and SIGTERM on to `stop`, from a thread that ends with the process. It says so, unless a screen does.
+pub(crate) fn stop_on(stop: &Stop, has_screen: bool) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut interrupt, mut terminate) = {
         let _inside = runtime.enter();
@@ -20,9 +21,13 @@ pub(crate) fn stop_on(stop: &Stop) -> std::io::Result<()> {
                     _ = terminate.recv() => {}
                 }
                 match count {
+                    1 | 2 if has_screen => {}
                     1 => eprintln!("\nstopping: what is in flight may finish; once more to stop at once"),
                     2 => eprintln!("\nstopping at once"),
-                    _ => std::process::exit(105),
+                    _ => {
+                        live::restore();
+                        std::process::exit(105)
+                    }
                 }
                 stop.interrupt();
             }

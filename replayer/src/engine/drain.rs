@@ -11,9 +11,7 @@ impl Engine {
     /// Looks for timeouts and wishes to stop, and tells finished seconds.
     pub(crate) fn sweep(&mut self, now: u64) {
         self.next_sweep_ns = now + limits::SWEEP.as_nanos() as u64;
-        while now / SECOND_NS > self.interval.second {
-            self.tell_second();
-        }
+        self.begin_second(now / SECOND_NS);
         self.obey(now);
         self.time_out(now);
         self.after_event();
@@ -34,7 +32,9 @@ impl Engine {
     }
 
     fn obey(&mut self, now: u64) {
-        if now >= self.duration_ns && !self.is_expired {
+        self.heed_pause(now);
+        let plan_now = self.plan_time(now);
+        if plan_now >= self.duration_ns && !self.is_expired {
             self.expire(now);
         }
         let timeout = self.job.timeout.as_nanos() as u64;
@@ -42,7 +42,7 @@ impl Engine {
             (Wish::Run, Phase::Running) => {
                 let paced = self.fully_paced();
                 let over = self.duration_ns.saturating_add(if paced { timeout } else { 0 });
-                if now >= over {
+                if plan_now >= over {
                     self.drain(if paced { Why::Late } else { Why::Duration }, now.saturating_add(timeout));
                 }
             }

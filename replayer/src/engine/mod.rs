@@ -7,6 +7,7 @@ mod connect;
 mod drain;
 mod flow;
 mod mux;
+mod pause;
 mod pool;
 mod records;
 mod schedule;

@@ -236,6 +236,10 @@ pub(crate) struct Engine {
     /// What is due before this is left out of the figures.
     pub(crate) warmup_ns: u64,
     pub(crate) phase: Phase,
+    /// Since when the user pauses the run.
+    pub(crate) paused_since: Option<u64>,
+    /// How much later than planned the rest of the plan lies, by pauses.
+    pub(crate) shift_ns: u64,
 
     /// Sessions to start, by time.
     pub(crate) starts: Starts,
@@ -339,6 +343,13 @@ impl Engine {
 
     pub(crate) fn never(&mut self, why: Why, count: u64) {
         self.tally.never_sent[why as usize] += count;
+    }
+
+    /// Tells what happened up to a second that has begun: the sweep that would tell it comes up to 50 ms after its end.
+    pub(crate) fn begin_second(&mut self, second: u64) {
+        while self.interval.second < second {
+            self.tell_second();
+        }
     }
 
     /// Tells the coordinator what happened in the second that ends.

@@ -76,25 +76,29 @@ impl Engine {
     }
 
     fn first_due(&mut self) -> Option<(u64, Due)> {
+        if self.paused_since.is_some() {
+            return self.later.peek().map(|Reverse(later)| (later.due_ns, Due::Later));
+        }
         let replacement = self.replacements.peek().map(|next| (next.0.at_ns, Due::Replacement));
         let held = self.held.front().map(|(due, ..)| (*due, Due::Held));
         let later = self.later.peek().map(|Reverse(later)| (later.due_ns, Due::Later));
         let timer = self.wheel.peek(&mut self.sessions).map(|due| (due, Due::Timer));
-        let start = if self.may_start() { self.starts.peek() } else { None };
-        let start = start.map(|start| (start.at_ns, Due::Start));
+        let start = if self.may_start() { self.next_start() } else { None };
+        let start = start.map(|at_ns| (at_ns, Due::Start));
         [replacement, held, later, timer, start].into_iter().flatten().min_by_key(|(due, _)| *due)
     }
 
     /// Starts are ordered: when the next is not due within the duration, none is.
     fn drop_late_starts(&mut self) {
-        if self.starts.peek().is_some_and(|start| self.duration_ns <= start.at_ns) {
+        if self.next_start().is_some_and(|at_ns| self.duration_ns <= at_ns) {
             self.drop_starts(Why::Duration);
         }
     }
 
     /// Paced sessions start when they are due; at full speed one starts when a connection is free for it.
     fn may_start(&self) -> bool {
-        self.phase == Phase::Running && (self.fully_paced() || self.sessions.len() < self.max_active)
+        let runs = self.phase == Phase::Running && self.paused_since.is_none();
+        runs && (self.fully_paced() || self.sessions.len() < self.max_active)
     }
 
     /// Starts sessions that are waiting for nothing but room; used when room was made.
@@ -110,7 +114,7 @@ impl Engine {
 
     fn start_next(&mut self, now: u64) {
         let Some(start) = self.starts.take() else { return };
-        let due_ns = if self.fully_paced() { start.at_ns } else { now };
+        let due_ns = if self.fully_paced() { start.at_ns.saturating_add(self.shift_ns) } else { now };
         self.start_session(&start, due_ns, now);
     }
 
@@ -165,7 +169,7 @@ impl Engine {
                 Speed::Max => now,
             };
             // Until the end it lives on, thinking of a step that will not come.
-            if due_ns >= self.duration_ns && now >= self.duration_ns {
+            if due_ns >= self.duration_ns && self.plan_time(now) >= self.duration_ns {
                 self.cut_session(session, Why::Duration);
                 continue;
             }
@@ -174,13 +178,16 @@ impl Engine {
                 return;
             }
             let record = &mut self.sessions[session];
-            if due_ns > now {
-                record.due_ns = due_ns;
+            let paused_since = self.paused_since.unwrap_or(0);
+            if due_ns > now || self.paused_since.is_some() {
+                record.due_ns = due_ns.max(paused_since);
                 record.thinks = true;
                 self.wheel.insert(session, &mut self.sessions);
                 self.wake_by(due_ns);
                 return;
             }
+            self.note_due(due_ns);
+            let record = &self.sessions[session];
             // What held it up may hold up the steps after it as well: that is nobody's lateness but the server's.
             let ready_ns = record.due_ns.max(due_ns);
             if ready_ns > due_ns {
@@ -286,6 +293,9 @@ impl Engine {
             return;
         }
         match what {
+            Act::Retry if self.paused_since.is_some() => {
+                self.later(op, now + limits::SWEEP.as_nanos() as u64, what);
+            }
             Act::Retry => {
                 self.ops[op].waiting_ns = due_ns;
                 self.dispatch(op, now);
@@ -347,9 +357,10 @@ impl Engine {
             self.tally.sessions_completed += 1;
         }
         if self.phase == Phase::Running
-            && now < self.duration_ns
-            && let Some(next) = self.starts.successor(record.user, record.clone, now)
+            && self.plan_time(now) < self.duration_ns
+            && let Some(mut next) = self.starts.successor(record.user, record.clone, now - self.shift_ns)
         {
+            next.at_ns = next.at_ns.saturating_add(self.shift_ns);
             let due_ns = next.at_ns;
             self.replacements.push(Reverse(next));
             self.wake_by(due_ns);
@@ -365,12 +376,36 @@ impl Engine {
 
     /// Gives up the steps of a session that were not released.
     pub(crate) fn cut_session(&mut self, session: u32, why: Why) {
+        self.note_overdue(session);
         let record = &mut self.sessions[session];
         let steps = self.job.plan.program(record.program).len();
         let left = steps - record.next;
         record.next = steps;
         record.cut |= left > 0;
         self.never(why, u64::from(left));
+    }
+
+    /// Counts a request whose time has come.
+    fn note_due(&mut self, due_ns: u64) {
+        self.begin_second(due_ns / SECOND_NS);
+        self.interval.note_due(due_ns / SECOND_NS);
+    }
+
+    /// Counts the steps of a session whose time came while they waited for one before them.
+    fn note_overdue(&mut self, session: u32) {
+        let (record, now) = (&self.sessions[session], self.now());
+        let (program, start_ns) = (self.job.plan.program(record.program), record.start_ns);
+        if !self.fully_paced() {
+            return;
+        }
+        let end_ns = self.duration_ns.min(now);
+        for step in record.next..program.len() {
+            let due_ns = start_ns.wrapping_add(self.job.plan.due_ns(program.step(step).offset_us()));
+            if end_ns <= due_ns {
+                return;
+            }
+            self.interval.note_due(due_ns / SECOND_NS);
+        }
     }
 
     /// Gives up all sessions that have not started.
@@ -401,3 +436,5 @@ impl Engine {
         record.next >= self.job.plan.program(record.program).len()
     }
 }
+
+const SECOND_NS: u64 = 1_000_000_000;

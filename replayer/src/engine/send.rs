@@ -197,9 +197,7 @@ impl Engine {
         let record = &mut self.ops[op];
         record.sent_ns = sent_ns.max(1);
         let bin = sent_ns / BIN_NS;
-        while bin / BINS > self.interval.second {
-            self.tell_second(); // the sweep that would tell it comes up to 50 ms after its end
-        }
+        self.begin_second(bin / BINS);
         let record = &self.ops[op];
         self.tally.sent += 1;
         self.interval.sent += 1;
@@ -227,6 +225,9 @@ impl Engine {
         if record.attempt > 1 {
             return;
         }
+        let route = self.step_of(op).route();
+        let record = &self.ops[op];
+        self.tally.funnel.reach(record.step, route);
         let session = &mut self.sessions[record.session];
         let before = std::mem::replace(&mut session.late_us, late_us);
         if before == NOT_SENT && matches!(self.job.speed, Speed::Times(_)) {
@@ -237,6 +238,7 @@ impl Engine {
             return;
         }
         self.tally.latencies.lateness.saturating_record(u64::from(late_us));
+        self.interval.lateness.saturating_record(u64::from(late_us));
         if record.conn_wait_ns > 0 {
             self.tally.latencies.wait.saturating_record(record.conn_wait_ns / 1000);
         }

@@ -100,6 +100,7 @@ pub(crate) fn failed(engine: &mut Engine, op: u32, failure: Failure, now: u64) {
     engine.tally.warmup.failed += u64::from(warms_up);
     engine.interval.failed += 1;
     engine.interval.unanswered += 1;
+    engine.interval.unanswered_by[failure as usize] += 1;
     if !warms_up {
         engine.tally.routes[usize::from(route)].fail();
         engine.tally.cohorts[cohort].fail();
@@ -107,6 +108,7 @@ pub(crate) fn failed(engine: &mut Engine, op: u32, failure: Failure, now: u64) {
     let room = limits::UNANSWERED / engine.job.threads;
     engine.tally.unanswered(unanswered, room);
     if !engine.reconnects(op, now) && !engine.try_again(op, Outcome::Failure(failure), now) {
+        engine.step_over(op, false);
         engine.op_ended(op, now);
     }
 }
@@ -124,6 +126,9 @@ pub(crate) fn answered(engine: &mut Engine, op: u32, now: u64) {
     }
     engine.finish_taking(op);
     measure(engine, op, now);
+    let record = &engine.ops[op];
+    let well = !record.grpc_failed && !tally::is_error(record.status);
+    engine.step_over(op, well);
     engine.op_ended(op, now);
 }
 
@@ -143,6 +148,7 @@ fn count_answer(engine: &mut Engine, op: u32, now: u64) {
     tally.status[usize::from(status).min(999)] += 1;
     let interval = &mut engine.interval;
     interval.answered += 1;
+    interval.note_status(status);
     let is_error = tally::is_error(status) || grpc_failed;
     if warms_up {
         tally.warmup.answered += 1;
@@ -154,6 +160,7 @@ fn count_answer(engine: &mut Engine, op: u32, now: u64) {
     }
     if is_error {
         interval.failed += 1;
+        interval.too_many += u64::from(status == 429);
         match (touched, by_proxy) {
             (true, _) => tally.injected_errors += 1,
             (false, true) => tally.proxy_failures += 1,
@@ -164,6 +171,7 @@ fn count_answer(engine: &mut Engine, op: u32, now: u64) {
         interval.injected += 1;
         if let Some(rules) = &engine.ops[op].fault {
             tally.inject(rules);
+            tally::inject(&mut interval.rules, rules);
         }
     } else if by_proxy {
         tally.proxy_errors += 1;
@@ -327,6 +335,14 @@ impl Engine {
             self.dispatch(op, now);
         } else {
             self.later(op, ready_ns, Act::Retry);
+        }
+    }
+
+    /// The last attempt of a step has ended. The second of a double submit is nobody's step.
+    fn step_over(&mut self, op: u32, well: bool) {
+        let record = &self.ops[op];
+        if !record.is_double {
+            self.tally.funnel.end(record.step, well);
         }
     }
 

@@ -56,6 +56,7 @@ pub(crate) fn main(
     drop(local); // its tasks hold the engine
     let mut engine = engine.borrow_mut();
     engine.tell_second();
+    engine.tally.paused_us = engine.paused_us();
     engine.tally.cpu_us = u64::try_from(crate::sys::thread_cpu_time().as_micros()).unwrap_or(u64::MAX);
     let tally = std::mem::replace(&mut engine.tally, Tally::new(0, false));
     let _ = messages.send(Message::Done(Box::new(tally)));
@@ -134,6 +135,8 @@ impl Engine {
             duration_ns: job.duration.map_or(u64::MAX, nanos),
             phase: Phase::Running,
             is_expired: false,
+            paused_since: None,
+            shift_ns: 0,
             warmup_ns: job.warmup.map_or(0, nanos),
             starts: match &job.rehearsal {
                 Some(list) => Starts::Listed(list.iter().copied().collect()),

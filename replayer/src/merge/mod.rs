@@ -6,6 +6,7 @@
 //! Peaks add up too: they bound the peak of the whole from above.
 
 mod books;
+mod course;
 mod figures;
 mod lines;
 mod series;
@@ -90,6 +91,7 @@ fn sums(all: &[Run], shards: &Shards) -> Result<Report, String> {
     let tags: BTreeSet<&str> = reports.iter().flat_map(|report| report.run.split(',')).collect();
     let latency = figures::latencies(&reports)?;
     let plan = plan(&reports);
+    let (series, series_step_us) = series::merged(&reports);
     Ok(Report {
         squall: first.squall.clone(),
         argv: first.argv.clone(),
@@ -115,7 +117,11 @@ fn sums(all: &[Run], shards: &Shards) -> Result<Report, String> {
         links: figures::links(&reports),
         rules: figures::rules(&reports),
         guards: figures::guards(&reports),
-        series: series::merged(&reports),
+        series,
+        series_step_us,
+        heat: course::heat(&reports),
+        funnel: course::funnel(&reports),
+        faults: course::faults(&reports),
         books: books::merged(all, shards, &plan),
         plan,
         thresholds: Vec::new(),
@@ -157,12 +163,22 @@ fn generator(all: &[Run], shards: &Shards) -> Generator {
         rss_peak: sum(|generator| generator.rss_peak),
         cpu_us: sum(|generator| generator.cpu_us),
         cpu_share: all.iter().map(|run| run.report.generator.cpu_share).fold(0.0, f64::max),
+        cores: sum(|generator| generator.cores),
+        late: sum(|generator| generator.late),
+        late_us: all.iter().map(|run| run.report.generator.late_us).max().unwrap_or(0),
+        drift_us_per_s: worst_drift(all),
         sockets_peak: sum(|generator| generator.sockets_peak),
         threads: sum(|generator| generator.threads),
         held_back: sum(|generator| generator.held_back),
         degraded,
         notes,
     }
+}
+
+/// The largest: the whole is no better than its worst generator. `None`: one of them does not know.
+fn worst_drift(all: &[Run]) -> Option<f64> {
+    let drifts = all.iter().map(|run| run.report.generator.drift_us_per_s).collect::<Option<Vec<f64>>>()?;
+    drifts.into_iter().reduce(f64::max)
 }
 
 /// Whether the runs were at work at other times: then their series do not belong to the same seconds.

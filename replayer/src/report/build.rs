@@ -1,14 +1,15 @@
 //! From what was counted to what is reported.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use base64::Engine as _;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 
 use crate::report::{
-    Cohort, ConnectionsPart, Failures, Latency, LatencyPart, LinkUse, Report, Requests, Route, Sessions,
-    StreamsPart, Threshold, WarmupPart,
+    Cohort, ConnectionsPart, Failures, FunnelStep, Latency, LatencyPart, LinkUse, Report, Requests, Route,
+    Sessions, StreamsPart, Threshold, WarmupPart,
 };
 use crate::tally::{Failure, RouteTally, Tally, Warmup, Why};
 
@@ -163,6 +164,24 @@ pub(crate) fn links(names: &[(String, String)], tally: &Tally) -> Vec<LinkUse> {
 /// Most used first.
 pub(crate) fn sort_links(links: &mut [LinkUse]) {
     links.sort_by(|a, b| b.used.cmp(&a.used).then_with(|| (&a.from, &a.to).cmp(&(&b.from, &b.to))));
+}
+
+/// How far sessions got.
+pub(crate) fn funnel(routes: &[String], tally: &Tally) -> Vec<FunnelStep> {
+    let steps = (0..).zip(tally.funnel.steps()).map(|(place, step)| FunnelStep {
+        step: place,
+        route: step.route().and_then(|route| routes.get(route)).cloned().unwrap_or_default(),
+        reached: step.reached,
+        completed: step.completed,
+        failed: step.failed,
+    });
+    steps.collect()
+}
+
+/// How many values lie above a time, to the precision of the histogram.
+pub(crate) fn later_than(all: &Histogram<u64>, time: Duration) -> u64 {
+    let bound = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    all.len() - all.count_between(0, bound.min(all.high()))
 }
 
 /// Most requests first.

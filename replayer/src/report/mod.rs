@@ -1,6 +1,8 @@
 //! What a replay found: the same facts as run.json and as text.
 
 pub(crate) mod build;
+mod course;
+pub(crate) mod heat;
 mod parts;
 mod read;
 #[cfg(test)]
@@ -13,9 +15,10 @@ use serde::{Deserialize, Serialize};
 use crate::books::Books;
 use crate::population::shape::Shape;
 
+pub use course::{FaultWindow, Faults, FunnelStep, Heat, Second, Statuses};
 pub use parts::{
     Cohort, ConnectionsPart, Failures, Generator, Guard, Latency, LatencyPart, LinkUse, PlanPart, Requests,
-    Route, Rule, RuleAudit, RuleDelay, Second, Sessions, Source, StreamsPart, Threshold, WarmupPart,
+    Route, Rule, RuleAudit, RuleDelay, Sessions, Source, StreamsPart, Threshold, WarmupPart,
 };
 
 /// A whole run. Serialises as `run.json`; times in microseconds, sizes in bytes. See `run.schema.json`.
@@ -80,6 +83,18 @@ pub struct Report {
     pub guards: Vec<Guard>,
     /// By second, or by wider steps in a long run.
     pub series: Vec<Second>,
+    /// How wide each step of the series is; 0: an older file, where it follows from the steps.
+    #[serde(default)]
+    pub series_step_us: u64,
+    /// Response latency over time; `None`: nothing was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heat: Option<Heat>,
+    /// How far sessions got, by step; the warm-up is in it.
+    #[serde(default)]
+    pub funnel: Vec<FunnelStep>,
+    /// What the proxy's rules could do, and when; `None`: there was no proxy, or it did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub faults: Option<Faults>,
     /// The rows that must hold.
     pub books: Books,
     /// What was demanded.

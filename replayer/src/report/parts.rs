@@ -330,20 +330,6 @@ impl Guard {
     }
 }
 
-/// A step of the series. `t_us` is its beginning.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct Second {
-    pub t_us: u64,
-    pub active: u64,
-    pub sent: u64,
-    pub answered: u64,
-    pub failed: u64,
-    pub injected: u64,
-    pub p50: u64,
-    pub p99: u64,
-}
-
 /// A threshold in a report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Threshold {
@@ -368,6 +354,19 @@ pub struct Generator {
     /// How busy the engine's threads were, as a part of 1; of merged runs the busiest. 0: not measured.
     #[serde(default)]
     pub cpu_share: f64,
+    /// Processors that this process may use; of merged runs the sum.
+    #[serde(default)]
+    pub cores: u64,
+    /// Requests that left more than [`late_us`](Generator::late_us) later than they could have.
+    #[serde(default)]
+    pub late: u64,
+    /// What counts as late.
+    #[serde(default)]
+    pub late_us: u64,
+    /// By how much the median lateness grew from one second to the next, as the median slope over the run: 0 where the
+    /// generator kept up; of merged runs the largest. `None`: at full speed, where nothing is due, or in too short a run.
+    #[serde(default)]
+    pub drift_us_per_s: Option<f64>,
     pub sockets_peak: u64,
     pub threads: u64,
     /// Requests that `--max-rate` held back.

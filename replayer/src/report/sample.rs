@@ -32,21 +32,7 @@ pub(crate) fn report(tally: &Tally, shard: &str) -> Report {
         verdict: "pass".to_owned(),
         exit_code: 0,
         reason: String::new(),
-        plan: PlanPart {
-            capture: "a.zst".to_owned(),
-            target: "http://127.0.0.1:1".to_owned(),
-            sessions: 1,
-            requests: planned,
-            amplify: 1.0,
-            speed: 1.0,
-            span_us: 1,
-            skipped: Default::default(),
-            body_filled: 0,
-            exact: true,
-            captures: vec![Source { capture: "a.zst".to_owned(), amplify: 1.0 }],
-            arrivals: "recorded".to_owned(),
-            profile: String::new(),
-        },
+        plan: plan(planned),
         sessions: build::sessions(tally),
         requests: build::requests(tally, planned),
         warmup: build::warmup(tally),
@@ -61,18 +47,48 @@ pub(crate) fn report(tally: &Tally, shard: &str) -> Report {
         rules: Vec::new(),
         guards: Vec::new(),
         series: Vec::new(),
+        series_step_us: 1_000_000,
+        heat: None,
+        funnel: build::funnel(&ROUTES.map(str::to_owned), tally),
+        faults: None,
         books: Books::new(&facts),
         thresholds: Vec::new(),
-        generator: Generator {
-            rss_peak: 1000,
-            cpu_us: 10,
-            cpu_share: 0.5,
-            sockets_peak: 1,
-            threads: 1,
-            held_back: 0,
-            degraded: Vec::new(),
-            notes: Vec::new(),
-        },
+        generator: generator(),
+    }
+}
+
+fn plan(requests: u64) -> PlanPart {
+    PlanPart {
+        capture: "a.zst".to_owned(),
+        target: "http://127.0.0.1:1".to_owned(),
+        sessions: 1,
+        requests,
+        amplify: 1.0,
+        speed: 1.0,
+        span_us: 1,
+        skipped: Default::default(),
+        body_filled: 0,
+        exact: true,
+        captures: vec![Source { capture: "a.zst".to_owned(), amplify: 1.0 }],
+        arrivals: "recorded".to_owned(),
+        profile: String::new(),
+    }
+}
+
+fn generator() -> Generator {
+    Generator {
+        rss_peak: 1000,
+        cpu_us: 10,
+        cpu_share: 0.5,
+        cores: 2,
+        late: 0,
+        late_us: 20_000,
+        drift_us_per_s: Some(0.0),
+        sockets_peak: 1,
+        threads: 1,
+        held_back: 0,
+        degraded: Vec::new(),
+        notes: Vec::new(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is measured: latencies, figures of a part of the traffic, of the streams, and of a second.
+//! What is measured: latencies, figures of a part of the traffic, and of the streams.
 
 use hdrhistogram::Histogram;
 
@@ -57,23 +57,6 @@ pub(crate) struct StreamTally {
     pub(crate) first_event: Histogram<u64>,
     /// Between two events of one stream.
     pub(crate) event_gap: Histogram<u64>,
-}
-
-/// One second of one thread, or of all.
-#[derive(Clone, Debug)]
-pub(crate) struct Interval {
-    pub(crate) second: u64,
-    pub(crate) active: u64,
-    pub(crate) sent: u64,
-    pub(crate) answered: u64,
-    /// Answered 429 or 5xx, or not answered.
-    pub(crate) failed: u64,
-    /// Those of `failed` that were not answered.
-    pub(crate) unanswered: u64,
-    pub(crate) injected: u64,
-    /// Requests sent in each 10 ms of the second.
-    pub(crate) bins: [u32; 100],
-    pub(crate) response: Histogram<u64>,
 }
 
 impl Latencies {
@@ -154,35 +137,6 @@ impl StreamTally {
         self.stalls += other.stalls;
         add(&mut self.first_event, &other.first_event);
         add(&mut self.event_gap, &other.event_gap);
-    }
-}
-
-impl Interval {
-    pub(crate) fn new(second: u64) -> Interval {
-        Interval {
-            second,
-            active: 0,
-            sent: 0,
-            answered: 0,
-            failed: 0,
-            unanswered: 0,
-            injected: 0,
-            bins: [0; 100],
-            response: histogram(),
-        }
-    }
-
-    pub(crate) fn merge(&mut self, other: &Interval) {
-        self.active += other.active;
-        self.sent += other.sent;
-        self.answered += other.answered;
-        self.failed += other.failed;
-        self.unanswered += other.unanswered;
-        self.injected += other.injected;
-        for (sum, more) in self.bins.iter_mut().zip(&other.bins) {
-            *sum += more;
-        }
-        add(&mut self.response, &other.response);
     }
 }
 

@@ -7,9 +7,13 @@ use captures::opset::OpSet;
 use crate::limits;
 use crate::population::shape::Sample;
 
+mod funnel;
+mod interval;
 mod measures;
 
-pub(crate) use measures::{Interval, Latencies, RouteTally, StreamTally, histogram};
+pub(crate) use funnel::FunnelTally;
+pub(crate) use interval::Interval;
+pub(crate) use measures::{Latencies, RouteTally, StreamTally, histogram};
 
 /// Why an attempt got no complete answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +127,8 @@ pub(crate) struct Tally {
     pub(crate) cookies_refused: u64,
     /// Requests that the cap on the rate held back.
     pub(crate) held_back: u64,
+    /// How long the user paused the run, in microseconds.
+    pub(crate) paused_us: u64,
     /// Processor time of the engine's threads ([`crate::sys::thread_cpu_time`]), in microseconds.
     pub(crate) cpu_us: u64,
     pub(crate) unanswered: Vec<Unanswered>,
@@ -137,6 +143,7 @@ pub(crate) struct Tally {
     pub(crate) streams: StreamTally,
     /// By link of the plan; see [`Tally::with_links`].
     pub(crate) links: Vec<LinkTally>,
+    pub(crate) funnel: FunnelTally,
     pub(crate) ops: Option<OpSet>,
     /// What came back in a rehearsal, in the order in which it came.
     pub(crate) heard: Vec<Heard>,
@@ -241,6 +248,7 @@ impl Tally {
             no_files: 0,
             cookies_refused: 0,
             held_back: 0,
+            paused_us: 0,
             cpu_us: 0,
             unanswered: Vec::new(),
             unanswered_lost: 0,
@@ -250,6 +258,7 @@ impl Tally {
             cohorts: Vec::new(),
             streams: StreamTally::new(),
             links: Vec::new(),
+            funnel: FunnelTally::new(routes),
             ops: count_ops.then(OpSet::new),
             heard: Vec::new(),
         }
@@ -273,14 +282,7 @@ impl Tally {
 
     /// Counts the rules named by a `squall-fault` value.
     pub(crate) fn inject(&mut self, rules: &str) {
-        for rule in rules.split(',').map(str::trim).filter(|rule| !rule.is_empty()) {
-            if let Some(count) = self.injected.get_mut(rule) {
-                *count += 1;
-            } else {
-                let known = self.injected.len() < limits::RULES;
-                *self.injected.entry(if known { rule } else { "(other)" }.to_owned()).or_default() += 1;
-            }
-        }
+        inject(&mut self.injected, rules);
     }
 
     /// Remembers an attempt without an answer, up to `room` of them.
@@ -297,6 +299,7 @@ impl Tally {
         for (sum, more) in self.sums_with(&other) {
             *sum += more;
         }
+        self.paused_us = self.paused_us.max(other.paused_us);
         add_all(&mut self.failed, &other.failed);
         add_all(&mut self.never_sent, &other.never_sent);
         add_all(&mut self.status, &other.status);
@@ -318,6 +321,7 @@ impl Tally {
             link.used += more.used;
             link.missed += more.missed;
         }
+        self.funnel.merge(&other.funnel);
         if let (Some(ops), Some(more)) = (&mut self.ops, &other.ops) {
             ops.merge(more);
         }
@@ -363,6 +367,18 @@ impl Tally {
             (&mut self.cpu_us, other.cpu_us),
             (&mut self.unanswered_lost, other.unanswered_lost),
         ]
+    }
+}
+
+/// Counts the rules named by a `squall-fault` value, of a bounded number of rules.
+pub(crate) fn inject(counts: &mut BTreeMap<String, u64>, rules: &str) {
+    for rule in rules.split(',').map(str::trim).filter(|rule| !rule.is_empty()) {
+        if let Some(count) = counts.get_mut(rule) {
+            *count += 1;
+        } else {
+            let known = counts.len() < limits::RULES;
+            *counts.entry(if known { rule } else { "(other)" }.to_owned()).or_default() += 1;
+        }
     }
 }
 

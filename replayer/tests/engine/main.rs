@@ -11,6 +11,7 @@ mod http2;
 mod http2_users;
 mod late;
 mod misbehave;
+mod pausing;
 mod rehearsal;
 mod retries;
 mod shapes;

@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::io::{IsTerminal, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use captures::header::{FileHeader, Options};
 use captures::import::{self, ByTime, Format, ImportOptions, Numbering, Tally};
-use captures::redact::POLICY;
+use captures::redact::Policy;
 use captures::{Redactor, Writer};
 
 use super::{complain, count, thousands};
@@ -33,6 +33,15 @@ pub(crate) struct ImportArgs {
     /// Keep the bodies of answers too, redacted; otherwise only their length and hash.
     #[arg(long)]
     response_bodies: bool,
+    /// Redact what this TOML file names beside what always is, and not what it names as allow (captures/FORMAT.md).
+    #[arg(long, value_name = "FILE", value_parser = parse_policy)]
+    redact: Option<Policy>,
+    /// Write passwords, tokens, cookies, cards and addresses as they are.
+    #[arg(long, conflicts_with = "redact")]
+    record_secrets: bool,
+    /// Refused: what it would do is spelled out.
+    #[arg(long, hide = true)]
+    no_redaction: bool,
 }
 
 /// `None`: look at the content.
@@ -54,16 +63,23 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     for file in &args.files {
         import::open(file)?;
     }
-    let mut redactor = Redactor::new(random_key()?);
+    if args.no_redaction {
+        bail!(
+            "--no-redaction would write passwords, tokens and cookies to the disk as they are: if you want that, type --record-secrets"
+        );
+    }
+    let policy = args.redact.clone().unwrap_or_default();
+    let mut header = FileHeader::new(&source_of(args), now_us());
+    let mut redactor = None;
+    if !args.record_secrets {
+        policy.name().clone_into(&mut header.redaction);
+        let with_key = Redactor::with(random_key()?, policy);
+        header.key_id = Some(with_key.key_id());
+        redactor = Some(with_key);
+    }
     let now_us = now_us();
-    let source = args.format.0.map_or("import".to_owned(), |format| format!("import {}", format.as_str()));
-    let header = FileHeader {
-        redaction: POLICY.to_owned(),
-        key_id: Some(redactor.key_id()),
-        ..FileHeader::new(&source, now_us)
-    };
     let writer = Writer::create(&args.output, header, Options::for_import())?;
-    let result = import_all(args, writer, &mut redactor, now_us);
+    let result = import_all(args, writer, redactor.as_mut(), now_us);
     if result.is_err() {
         // the file is ours and holds nothing of use
         let _ = fs::remove_file(&args.output);
@@ -71,10 +87,14 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     result.map(|()| ExitCode::SUCCESS)
 }
 
+fn source_of(args: &ImportArgs) -> String {
+    args.format.0.map_or("import".to_owned(), |format| format!("import {}", format.as_str()))
+}
+
 fn import_all(
     args: &ImportArgs,
     mut writer: Writer,
-    redactor: &mut Redactor,
+    mut redactor: Option<&mut Redactor>,
     now_us: u64,
 ) -> anyhow::Result<()> {
     let options = ImportOptions { edge: args.edge.clone(), response_bodies: args.response_bodies };
@@ -85,7 +105,9 @@ fn import_all(
     for file in &args.files {
         let (format, tally) =
             import::file(file, args.format.0, &options, &mut numbering, &mut |mut exchange| {
-                redactor.exchange(&mut exchange);
+                if let Some(redactor) = &mut redactor {
+                    redactor.exchange(&mut exchange);
+                }
                 progress.step();
                 order.push(exchange)
             })?;
@@ -183,6 +205,10 @@ fn parse_format(text: &str) -> Result<FormatArg, String> {
         "auto" => Ok(FormatArg(None)),
         other => other.parse().map(|format| FormatArg(Some(format))),
     }
+}
+
+fn parse_policy(path: &str) -> Result<Policy, String> {
+    Policy::read(Path::new(path)).map_err(|error| error.to_string())
 }
 
 /// Thrown away when the import ends: nobody can undo the pseudonyms.

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use captures::canary::{self, Canaries, Leaks};
 use captures::repair;
 use captures::verify::{self, Verification};
 
@@ -14,6 +15,10 @@ use super::{count, thousands};
 pub(crate) struct VerifyArgs {
     /// The capture.
     capture: PathBuf,
+    /// Look for the secrets in this file, one a line, in everything that the capture says, with percent-encoding, escapes,
+    /// base64 and compression undone too; exit 1 where one is found.
+    #[arg(long, value_name = "FILE")]
+    canary: Option<PathBuf>,
     /// Print JSON instead of text.
     #[arg(long)]
     json: bool,
@@ -31,20 +36,56 @@ pub(crate) struct RepairArgs {
 
 /// Checks all of a capture; exit 1 if anything is to be said against it.
 pub(super) fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
-    let found = verify::verify(&args.capture)?;
+    let (found, leaks) = match &args.canary {
+        Some(path) => {
+            let (found, leaks) = canary::verify(&args.capture, &Canaries::read(path)?)?;
+            (found, Some(leaks))
+        }
+        None => (verify::verify(&args.capture)?, None),
+    };
     let mut out = std::io::stdout().lock();
     match args.json {
-        true => writeln!(out, "{}", serde_json::to_string_pretty(&found)?)?,
+        true => {
+            let mut json = serde_json::to_value(&found)?;
+            if let Some(leaks) = &leaks {
+                json["leaks"] = serde_json::to_value(leaks)?;
+            }
+            writeln!(out, "{json:#}")?;
+        }
         false => {
             write!(out, "{}", in_words(&found))?;
             match found.is_clean() {
                 true => writeln!(out, "whole")?,
                 false => writeln!(out, "next: squall captures repair {}", args.capture.display())?,
             }
+            write!(out, "{}", leaks.as_ref().map(leaks_in_words).unwrap_or_default())?;
         }
     }
     out.flush()?;
-    Ok(if found.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(FINDINGS) })
+    let is_good = found.is_clean() && leaks.is_none_or(|leaks| leaks.count == 0);
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::from(FINDINGS) })
+}
+
+fn leaks_in_words(leaks: &Leaks) -> String {
+    let mut text = String::new();
+    for leak in &leaks.named {
+        text.push_str(&format!("{leak}\n"));
+    }
+    let more = leaks.count - leaks.named.len() as u64;
+    if more != 0 {
+        text.push_str(&format!("and {} more\n", thousands(more)));
+    }
+    if leaks.unreadable_bodies != 0 {
+        let bodies = leaks.unreadable_bodies;
+        text.push_str(&format!(
+            "not looked into: packed bodies that cannot be unpacked: {}\n",
+            thousands(bodies)
+        ));
+    }
+    if leaks.count == 0 {
+        text.push_str("none of the secrets was found\n");
+    }
+    text
 }
 
 /// Repairs, and says what was lost.
@@ -85,8 +126,9 @@ fn in_words(found: &Verification) -> String {
 }
 
 /// Something is to be said against the capture.
-pub(super) const VERIFY_EXAMPLES: &str = "Example:
+pub(super) const VERIFY_EXAMPLES: &str = "Examples:
   squall captures verify capture.zst || squall captures repair capture.zst
+  squall captures verify capture.zst --canary secrets.txt
 Exit code 0: whole; 1: there are findings; 104: it cannot be read.";
 
 pub(super) const REPAIR_EXAMPLES: &str = "Examples:

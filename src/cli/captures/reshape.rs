@@ -63,9 +63,9 @@ pub(crate) struct MergeArgs {
 pub(crate) struct RekeyArgs {
     /// The capture.
     capture: PathBuf,
-    /// What tells users apart, best first; may be repeated: cookie:NAME, header:NAME, jwt:CLAIM, query:NAME, client,
+    /// What tells users apart, best first, as for the proxy's --session-key; may be repeated: cookie:NAME, header:NAME, jwt:CLAIM, query:NAME, client,
     /// connection, session. Of several keys the first that a request has names its session.
-    #[arg(long = "by", value_name = "KEY", required = true)]
+    #[arg(long = "by", value_name = "KEY[,KEY...]", required = true, value_delimiter = ',')]
     keys: Vec<Key>,
     /// The capture to make; an existing file is refused.
     #[arg(short, long, value_name = "CAPTURE")]

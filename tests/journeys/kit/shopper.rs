@@ -27,7 +27,8 @@ impl Shopper {
         let key = format!("api-key-of-{name}-8d1f6c");
         let bearer = format!("{name}.bearer.token.0123456789");
         let authorization = format!("Bearer {bearer}");
-        self.secrets.extend([password.clone(), form.clone(), key.clone(), bearer]);
+        let email = format!("{name}@example.test");
+        self.secrets.extend([password.clone(), form.clone(), key.clone(), bearer, email]);
         let typed = [("content-type", "application/json")];
         let order = format!("order-of-{name}");
         self.send("GET /", &[], b"", 200);

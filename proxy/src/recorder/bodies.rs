@@ -1,0 +1,69 @@
+//! Which bodies of recorded exchanges are not in the capture in full, and why.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use captures::Exchange;
+use captures::notes::Notes;
+use serde::Serialize;
+
+use super::{Item, Keep};
+use crate::Config;
+use crate::exchange::BodyCopy;
+
+/// What is kept of the bodies of both directions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) request: Keep,
+    pub(crate) response: Keep,
+}
+
+/// Counts them.
+#[derive(Debug, Default)]
+pub(super) struct Bodies {
+    request_over: AtomicU64,
+    response_over: AtomicU64,
+    no_memory: AtomicU64,
+    withheld: AtomicU64,
+}
+
+/// Bodies that are not there in full, by reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct BodiesStatus {
+    /// Larger than the policy keeps.
+    pub(crate) request_over_limit: u64,
+    pub(crate) response_over_limit: u64,
+    /// All that may be held of bodies under way was held.
+    pub(crate) no_memory: u64,
+    /// Exchanges of which bytes were withheld, because redaction could not look into them.
+    pub(crate) withheld: u64,
+}
+
+impl Kept {
+    pub(crate) fn of(config: &Config) -> Kept {
+        let (bodies, limit) = (config.record_bodies, config.body_limit);
+        Kept { request: bodies.request.keep(limit), response: bodies.response.keep(limit) }
+    }
+}
+
+impl Bodies {
+    /// An exchange is recorded.
+    pub(super) fn note(&self, item: &Item, exchange: &Exchange, kept: Kept) {
+        let bump = |counter: &AtomicU64, on: bool| counter.fetch_add(u64::from(on), Ordering::Relaxed);
+        // a policy that keeps no bytes loses none
+        let is_over = |copy: &BodyCopy, keep: Keep| 0 < keep.limit && (keep.limit as u64) < copy.len();
+        bump(&self.request_over, is_over(&item.request_body, kept.request));
+        bump(&self.response_over, is_over(&item.answer_body, kept.response) && !item.answer.upgraded);
+        bump(&self.no_memory, item.request_body.is_starved() || item.answer_body.is_starved());
+        bump(&self.withheld, exchange.notes.contains(Notes::BODY_WITHHELD));
+    }
+
+    pub(super) fn status(&self) -> BodiesStatus {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        BodiesStatus {
+            request_over_limit: of(&self.request_over),
+            response_over_limit: of(&self.response_over),
+            no_memory: of(&self.no_memory),
+            withheld: of(&self.withheld),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! What a recording keeps of bodies, and of the headers of answers.
+
+use std::fmt;
+use std::str::FromStr;
+
+use captures::Headers;
+use pingora_http::ResponseHeader;
+
+use crate::cli::bytes;
+
+/// What is kept of the bodies of one direction. Where a size is left open it is [`crate::Config::body_limit`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyPolicy {
+    /// The length.
+    None,
+    /// Length and hash.
+    Digest,
+    /// The first bytes, at most so many, with length and hash of all of it.
+    Head(Option<usize>),
+    /// All of a body of at most so many bytes; of a larger one length and hash. Of answers, all header fields too.
+    Full(Option<usize>),
+}
+
+/// What is kept of bodies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordBodies {
+    /// Of requests.
+    pub request: BodyPolicy,
+    /// Of answers.
+    pub response: BodyPolicy,
+}
+
+/// What a copy of a body keeps while it passes.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Keep {
+    /// At most so many bytes.
+    pub(crate) limit: usize,
+    /// Nothing of a body that has more.
+    pub(crate) whole_only: bool,
+    /// A hash of what is not kept whole.
+    pub(crate) hash: bool,
+}
+
+impl Default for RecordBodies {
+    /// Requests can be sent again; answers can be compared.
+    fn default() -> RecordBodies {
+        RecordBodies { request: BodyPolicy::Head(None), response: BodyPolicy::Digest }
+    }
+}
+
+impl BodyPolicy {
+    pub(crate) fn keep(self, body_limit: usize) -> Keep {
+        let of = |limit: usize, whole_only: bool| Keep { limit, whole_only, hash: true };
+        match self {
+            BodyPolicy::None => Keep::default(),
+            BodyPolicy::Digest => of(0, false),
+            BodyPolicy::Head(limit) => of(limit.unwrap_or(body_limit), false),
+            BodyPolicy::Full(cap) => of(cap.unwrap_or(body_limit), true),
+        }
+    }
+
+    /// The header fields of an answer that are recorded, as they were written.
+    pub(crate) fn headers(self, answer: &ResponseHeader) -> Headers {
+        let mut kept = Headers::new();
+        let is_kept = |name: &str| matches!(self, BodyPolicy::Full(_)) || is_kept(name);
+        if answer.has_case() {
+            for (name, value) in answer.case_header_iter() {
+                let name = String::from_utf8_lossy(name.as_slice());
+                if is_kept(&name) {
+                    kept.push(&name, value.as_bytes());
+                }
+            }
+        } else {
+            for (name, value) in answer.headers.iter().filter(|(name, _)| is_kept(name.as_str())) {
+                kept.push(name.as_str(), value.as_bytes());
+            }
+        }
+        kept
+    }
+}
+
+/// Whether a replay, or a link from an answer to later requests, may need a field of that name, whatever its case.
+fn is_kept(name: &str) -> bool {
+    let is = |known: &&str| name.eq_ignore_ascii_case(known);
+    let has =
+        |part: &&str| name.as_bytes().windows(part.len()).any(|at| at.eq_ignore_ascii_case(part.as_bytes()));
+    KEPT.iter().any(|known| is(&known))
+        || KEPT_PARTS.iter().any(|part| has(&part))
+        || ends_in_id(name) && !TRACES.iter().any(|part| has(&part))
+}
+
+fn ends_in_id(name: &str) -> bool {
+    let tail = name.len().saturating_sub(3);
+    name.as_bytes()[tail..].eq_ignore_ascii_case(b"-id")
+}
+
+impl FromStr for RecordBodies {
+    type Err = String;
+
+    /// `full:64KB`, or `request=head:1MB,response=full:256KB`; what is not named stays as it is by default.
+    fn from_str(text: &str) -> Result<RecordBodies, String> {
+        let mut bodies = RecordBodies::default();
+        for part in text.split(',').map(str::trim) {
+            match part.split_once('=') {
+                None => (bodies.request, bodies.response) = (part.parse()?, part.parse()?),
+                Some(("request", policy)) => bodies.request = policy.parse()?,
+                Some(("response", policy)) => bodies.response = policy.parse()?,
+                Some((other, _)) => {
+                    return Err(format!("`{other}` is no direction: write request=POLICY,response=POLICY"));
+                }
+            }
+        }
+        Ok(bodies)
+    }
+}
+
+impl FromStr for BodyPolicy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<BodyPolicy, String> {
+        let (word, size) = match text.split_once([':', ' ']) {
+            Some((word, size)) => (word, Some(body_limit(size.trim())?)),
+            None => (text, None),
+        };
+        match (word, size) {
+            ("none", None) => Ok(BodyPolicy::None),
+            ("digest", None) => Ok(BodyPolicy::Digest),
+            ("head", size) => Ok(BodyPolicy::Head(size)),
+            ("full", size) => Ok(BodyPolicy::Full(size)),
+            _ => Err(format!("`{text}` is no policy: write none, digest, head:64KB or full:256KB")),
+        }
+    }
+}
+
+impl fmt::Display for RecordBodies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "request={},response={}", self.request, self.response)
+    }
+}
+
+impl fmt::Display for BodyPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (word, size) = match self {
+            BodyPolicy::None => ("none", None),
+            BodyPolicy::Digest => ("digest", None),
+            BodyPolicy::Head(size) => ("head", *size),
+            BodyPolicy::Full(size) => ("full", *size),
+        };
+        f.write_str(word)?;
+        size.map_or(Ok(()), |size| write!(f, ":{size}B"))
+    }
+}
+
+/// A size of bodies that may wait in memory until they are written.
+pub(crate) fn body_limit(text: &str) -> Result<usize, String> {
+    let size = bytes(text)?;
+    if size <= MAX_BODY_LIMIT { Ok(size) } else { Err("at most 16MB".to_owned()) }
+}
+
+/// Bodies wait in memory until they are written.
+const MAX_BODY_LIMIT: usize = 16_000_000;
+
+/// What says how to read the answer, where to go next, what to send back.
+const KEPT: [&str; 12] = [
+    "content-type",
+    "content-encoding",
+    "location",
+    "content-location",
+    "set-cookie",
+    "etag",
+    "last-modified",
+    "link",
+    "www-authenticate",
+    "grpc-encoding",
+    "refresh",
+    "retry-after",
+];
+/// Names that say that a client is to send the value back.
+const KEPT_PARTS: [&str; 7] = ["csrf", "xsrf", "token", "nonce", "session", "authorization", "ticket"];
+/// Ids that say which request it was, and are never sent back.
+const TRACES: [&str; 6] = ["request", "trace", "correlation", "span", "amz", "runtime"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policies_as_they_are_typed() {
+        let check = |text: &str, expect: &str| {
+            let parsed: RecordBodies = text.parse().expect(text);
+            assert_eq!((parsed.to_string().as_str(), expect.parse()), (expect, Ok(parsed)), "{text}");
+        };
+        check("full:64KB", "request=full:64000B,response=full:64000B");
+        check("response=full:256KB", "request=head,response=full:256000B");
+        check("request=none, response=digest", "request=none,response=digest");
+        check("request=head 1KB,response=full", "request=head:1000B,response=full");
+        for wrong in
+            ["", "all", "none:1KB", "head:1", "full:17MB", "answer=full", "request=", "response=full:"]
+        {
+            assert!(wrong.parse::<RecordBodies>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn headers_that_a_replay_may_need() {
+        for name in
+            ["Set-Cookie", "content-type", "X-CSRF-Token", "X-Order-Id", "ETag", "Location", "Replay-Nonce"]
+        {
+            assert!(is_kept(name), "{name}");
+        }
+        for name in
+            ["Date", "Server", "X-Request-Id", "x-amzn-trace-id", "Content-Length", "Cache-Control", "id"]
+        {
+            assert!(!is_kept(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What a person sees on a terminal while a replay runs, and what their keys do.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use tempfile::TempDir;
+
+use crate::kit::{Server, capture, eventually, text};
+use crate::support::{Process, replay};
+
+/// A replay on a terminal.
+struct Terminal {
+    screen: Arc<Mutex<vt100::Parser>>,
+    keys: Box<dyn Write + Send>,
+    child: Box<dyn Child + Send + Sync>,
+    master: Box<dyn MasterPty + Send>,
+}
+
+impl Terminal {
+    /// `replay CAPTURE ARGS` on a terminal of so many columns and rows.
+    fn run(capture: &Path, args: &[&str], (cols, rows): (u16, u16)) -> Terminal {
+        let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
+        let pty = native_pty_system().openpty(size).unwrap();
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_replay"));
+        command.arg(capture);
+        command.args(args);
+        command.env("TERM", "xterm-256color");
+        let child = pty.slave.spawn_command(command).unwrap();
+        drop(pty.slave);
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(rows, cols, 0)));
+        let (mut told, shown) = (pty.master.try_clone_reader().unwrap(), Arc::clone(&screen));
+        thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(read @ 1..) = told.read(&mut bytes) {
+                shown.lock().unwrap().process(&bytes[..read]);
+            }
+        });
+        Terminal { screen, keys: pty.master.take_writer().unwrap(), child, master: pty.master }
+    }
+
+    fn text(&self) -> String {
+        self.screen.lock().unwrap().screen().contents()
+    }
+
+    /// Waits until the screen shows all of these.
+    fn shows(&self, words: &[&str]) -> String {
+        eventually(&format!("the screen shows {words:?}; it shows:\n{}", self.text()), || {
+            let text = self.text();
+            words.iter().all(|word| text.contains(word)).then_some(text)
+        })
+    }
+
+    fn press(&mut self, key: &str) {
+        self.keys.write_all(key.as_bytes()).unwrap();
+        self.keys.flush().unwrap();
+    }
+
+    /// Its exit code, once the terminal is an ordinary one again.
+    fn ends(&mut self) -> u32 {
+        let code = self.child.wait().unwrap().exit_code();
+        eventually("the terminal is given back", || {
+            let screen = self.screen.lock().unwrap();
+            let screen = screen.screen();
+            (!screen.alternate_screen() && !screen.hide_cursor()).then_some(())
+        });
+        code
+    }
+}
+
+/// A minute of one request every 10 ms, by a hundred users.
+fn long(folder: &Path) -> std::path::PathBuf {
+    let steps: Vec<_> = (0..6000).map(|n| (n % 100, 10 * n, 2, "GET /a", "shop")).collect();
+    capture(folder, &steps)
+}
+
+#[test]
+fn a_screen_tells_of_the_run_and_its_keys_pause_and_stop_it() {
+    let (folder, server) = (TempDir::new().unwrap(), Server::plain());
+    let args = ["--target", &server.url(), "--no-rehearsal"];
+    let mut terminal = Terminal::run(&long(folder.path()), &args, (80, 24));
+    let all = [
+        "running", "sessions", "alive", "latency", "lateness", "errors", "injected", "p99", "left", "planned",
+    ];
+    let text = terminal.shows(&all);
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    terminal.shows(&["of 6,000", "last 2 s"]);
+
+    terminal.press("p");
+    terminal.shows(&["PAUSED", "go on"]);
+    terminal.press("p");
+    terminal.shows(&["running"]);
+    terminal.press("q");
+    assert_eq!(terminal.ends(), 105);
+    terminal.shows(&["books", "the run is not complete"]); // the report follows on the ordinary screen
+}
+
+#[test]
+fn control_c_stops_and_a_narrow_terminal_has_a_few_words() {
+    let (folder, server) = (TempDir::new().unwrap(), Server::plain());
+    let args = ["--target", &server.url(), "--no-rehearsal"];
+    let mut terminal = Terminal::run(&long(folder.path()), &args, (40, 10));
+    terminal.shows(&["running", "/s", "q stop"]);
+    let size = PtySize { rows: 24, cols: 120, pixel_width: 0, pixel_height: 0 };
+    terminal.master.resize(size).unwrap();
+    terminal.screen.lock().unwrap().set_size(24, 120);
+    terminal.shows(&["requests sent", "latency, p99 of each second"]);
+    terminal.press("\x03");
+    assert_eq!(terminal.ends(), 105);
+}
+
+#[test]
+fn a_pipe_gets_one_plain_line_a_second_and_quiet_nothing() {
+    let (folder, server) = (TempDir::new().unwrap(), Server::plain());
+    let steps: Vec<_> = (0..250).map(|n| (n % 10, 10 * n, 2, "GET /a", "shop")).collect();
+    let capture = text(capture(folder.path(), &steps));
+    let run = |more: &[&str]| {
+        let mut process = Process::start(
+            "replay",
+            replay(&[&[capture.as_str(), "--target", &server.url(), "--no-rehearsal"], more].concat()),
+        );
+        process.wait();
+        process.log()
+    };
+    let log = run(&[]);
+    let lines: Vec<_> = log.lines().filter(|line| line.contains(" s  ") && line.contains("p99")).collect();
+    assert_eq!(lines.len(), 3, "{log}");
+    assert!(!log.contains('\x1b'), "{log:?}");
+    assert_eq!(run(&["--quiet"]), "");
+}
