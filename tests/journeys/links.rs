@@ -11,7 +11,8 @@ use captures::header::{FileHeader, Options};
 use captures::{Body, Exchange, SessionId, Writer};
 use tempfile::TempDir;
 
-use crate::kit::{Met, Replayed, Server, Then, run_squall, text};
+use crate::kit::{Met, Replayed, Server, Shopper, Then, VISIT, run_squall, text};
+use crate::support::{Proxy, Shop, http};
 
 #[test]
 fn links_are_shown_and_used_and_forbidden() {
@@ -44,6 +45,68 @@ fn links_are_shown_and_used_and_forbidden() {
     }
     let run = Replayed::of(&capture, &[&common[..], &["--links", "none"]].concat());
     assert_eq!((run.n("/requests/status/200"), run.n("/requests/status/401")), (300, 300));
+}
+
+#[test]
+fn what_the_proxy_recorded_is_linked_and_replayed_a_hundredfold() {
+    let (folder, door) = (TempDir::new().unwrap(), door());
+    let capture = folder.path().join("capture.zst");
+    let record =
+        ["--record", &text(&capture), "--record-bodies", "response=full", "--session-key", "header:x-user"];
+    let proxy = Proxy::before(&door.url(), &record);
+    for user in ["ada", "grace", "barbara", "edsger"] {
+        let own = [("x-user", user)];
+        let token =
+            http::send(proxy.addr(), "POST /login", &own, b"").json()["token"].as_str().unwrap().to_owned();
+        let bearer = format!("Bearer {token}");
+        let headers = [own[0], ("authorization", bearer.as_str())];
+        assert_eq!(http::send(proxy.addr(), "GET /me", &headers, b"").status, 200);
+    }
+    proxy.expect_delivered(8);
+    http::post(proxy.admin(), "/recording/stop", b"");
+    let raw = std::fs::read(&capture).unwrap();
+    let decoded = zstd::stream::decode_all(&raw[..]).unwrap();
+    assert!(!decoded.windows(6).any(|window| window == b"fresh-"), "no token is in the capture");
+
+    let shown = run_squall(&["captures", "inspect", "--links", &text(&capture)]).expect(0);
+    let link = "POST /login json:$.token -> GET /me header:authorization bearer";
+    for words in ["1 link in 4 sessions", link] {
+        assert!(shown.out.contains(words), "`{words}` is not in:\n{}", shown.out);
+    }
+    let common = ["--amplify", "100x", "--speed", "max", "--no-rehearsal"];
+    let run = Replayed::of(&capture, &common).expect_passed();
+    assert_eq!((run.n("/requests/status/200"), run.n("/links/0/used")), (800, 400));
+    let run = Replayed::of(&capture, &[&common[..], &["--links", "none"]].concat());
+    assert_eq!((run.n("/requests/status/200"), run.n("/requests/status/401")), (400, 400));
+    proxy.settled(8 + 1600).expect_balanced();
+}
+
+#[test]
+fn what_cookies_carry_is_shown_too() {
+    let (shop, folder) = (Shop::open(&[]), TempDir::new().unwrap());
+    let capture = folder.path().join("capture.zst");
+    let proxy =
+        Proxy::before(&shop.url(), &["--record", &text(&capture), "--record-bodies", "response=full"]);
+    for name in ["ada", "grace", "barbara", "edsger", "alan", "donald"] {
+        Shopper::at(proxy.addr()).visit(name);
+    }
+    proxy.expect_delivered(6 * VISIT);
+    http::post(proxy.admin(), "/recording/stop", b"");
+    let shown = run_squall(&["captures", "inspect", "--links", "--json", &text(&capture)]).expect(0);
+    let json: serde_json::Value = serde_json::from_str(&shown.out).unwrap();
+    let links = json["links"].as_array().unwrap();
+    let sides = |link: &serde_json::Value| {
+        format!("{} -> {}", link["from"].as_str().unwrap(), link["to"].as_str().unwrap())
+    };
+    let found: Vec<String> = links.iter().map(sides).collect();
+    for link in [
+        "POST /api/login set-cookie:sid -> POST /api/checkout cookie:sid",
+        "POST /api/signup set-cookie:customer -> POST /api/login cookie:customer",
+    ] {
+        assert!(found.iter().any(|known| known == link), "{found:#?}");
+    }
+    let others = found.iter().filter(|link| !link.contains(" set-cookie:") || !link.contains(" cookie:"));
+    assert_eq!(others.count(), 0, "a shop of cookies has no other links: {found:#?}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The leaves that explain each slot best, and why others do not.
 //!
-//! For each slot the leaf that explains most of its values is looked at first; of equal ones the one that is named
-//! alike, then the nearest. If it is believed, what it explains is taken away, and the search goes on with the rest:
+//! For each slot the leaf that explains most of its values is looked at first; of equal ones the cookie that was set
+//! under the same name, then the one that is named alike, then the nearest. If it is believed, what it explains is taken away, and the search goes on with the rest:
 //! a token may come from the login in some sessions and from the refresh in others.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -119,7 +119,7 @@ impl Chooser<'_> {
             let (from, to) = (&self.sources[*source as usize], &self.sinks[sink as usize]);
             let alike = affinity(from, to);
             let near = std::cmp::Reverse(evidence.lag());
-            (evidence.met.count, alike, near, std::cmp::Reverse(from.to_string()))
+            (evidence.met.count, super::is_cookie(from, to), alike, near, std::cmp::Reverse(from.to_string()))
         };
         by_source.into_iter().max_by_key(order)
     }

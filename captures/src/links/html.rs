@@ -7,11 +7,6 @@ use super::place::LeafKind;
 
 /// Names each value in the order in which they stand in the page.
 pub(super) fn values(page: &str, found: &mut dyn FnMut(LeafKind, &str)) {
-    places(page, &mut |kind, raw| found(kind, &decoded(raw)));
-}
-
-/// The same with the values as they stand, parts of the page.
-pub(crate) fn places<'t>(page: &'t str, found: &mut dyn FnMut(LeafKind, &'t str)) {
     let mut rest = page;
     while let Some(at) = rest.find('<') {
         rest = &rest[at + 1..];
@@ -44,7 +39,7 @@ struct Tag<'t> {
 
 impl<'t> Tag<'t> {
     /// Reads up to the end of the tag and returns what follows.
-    fn read(&mut self, text: &'t str, found: &mut dyn FnMut(LeafKind, &'t str)) -> &'t str {
+    fn read(&mut self, text: &'t str, found: &mut dyn FnMut(LeafKind, &str)) -> &'t str {
         let mut rest = text;
         loop {
             rest = rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '/');
@@ -64,7 +59,7 @@ impl<'t> Tag<'t> {
         }
     }
 
-    fn note(&mut self, name: &str, value: &'t str, found: &mut dyn FnMut(LeafKind, &'t str)) {
+    fn note(&mut self, name: &str, value: &'t str, found: &mut dyn FnMut(LeafKind, &str)) {
         let lower = name.to_ascii_lowercase();
         match lower.as_str() {
             "name" => self.name = Some(value),
@@ -73,21 +68,21 @@ impl<'t> Tag<'t> {
             "content" => self.content = Some(value),
             _ => {
                 if let Some(data) = lower.strip_prefix("data-").filter(|data| !data.is_empty()) {
-                    found(LeafKind::Data(data.to_owned()), value);
+                    found(LeafKind::Data(data.to_owned()), &decoded(value));
                 }
             }
         }
     }
 
-    fn tell(self, tag: &str, found: &mut dyn FnMut(LeafKind, &'t str)) {
+    fn tell(self, tag: &str, found: &mut dyn FnMut(LeafKind, &str)) {
         let is = |known: &str| tag.eq_ignore_ascii_case(known);
         let Tag { name, property, value, content } = self;
         match (name.or(property), value, content) {
             (Some(name), Some(value), _) if is("input") || is("button") || is("option") => {
-                found(LeafKind::Field(decoded(name).into_owned()), value);
+                found(LeafKind::Field(decoded(name).into_owned()), &decoded(value));
             }
             (Some(name), _, Some(content)) if is("meta") => {
-                found(LeafKind::Meta(decoded(name).into_owned()), content);
+                found(LeafKind::Meta(decoded(name).into_owned()), &decoded(content));
             }
             _ => {}
         }

@@ -145,9 +145,12 @@ impl Endpoint {
 impl Link {
     /// Whether cookies do it: the cookie goes back under the name that it was set with.
     pub fn is_cookie(&self) -> bool {
-        matches!((&self.from.leaf.kind, &self.to.slot),
-            (LeafKind::SetCookie(set), Slot::Cookie(sent)) if set == sent)
+        is_cookie(&self.from, &self.to)
     }
+}
+
+fn is_cookie(from: &Source, to: &Sink) -> bool {
+    matches!((&from.leaf.kind, &to.slot), (LeafKind::SetCookie(set), Slot::Cookie(sent)) if set == sent)
 }
 
 /// Mines the links of one or more captures, over all their sessions; of more than fit in memory, over a share of them

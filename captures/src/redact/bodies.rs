@@ -147,7 +147,7 @@ fn encode_all(codings: &str, plain: Vec<u8>) -> Vec<u8> {
 }
 
 /// Undoes a content coding; `None` when it is unknown, broken, or unfolds beyond the limit.
-pub(crate) fn decode(coding: &str, data: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn decode(coding: &str, data: &[u8]) -> Option<Vec<u8>> {
     let is_zlib = matches!(data, [a, b, ..] if a & 0x0f == 8 && u16::from_be_bytes([*a, *b]) % 31 == 0);
     let reader: Box<dyn Read + '_> = match coding {
         "gzip" | "x-gzip" => Box::new(flate2::read::MultiGzDecoder::new(data)),

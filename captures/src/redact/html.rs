@@ -1,32 +1,86 @@
-//! Secrets in HTML: values of form fields, `meta` elements and `data-` attributes whose name says that they are secret.
+//! Secrets in the fields of HTML: `<input name="csrf" value="…">`, `<meta name="csrf-token" content="…">`.
+
+use std::ops::Range;
 
 use super::secrets::Secrets;
-use crate::links::{LeafKind, html};
+use crate::links::html::decoded;
 
-/// Rewrites a page; `None` when nothing is to be hidden. A page that is no UTF-8 is made so where something is.
-pub(super) fn rewrite(page: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
-    let text = String::from_utf8_lossy(page);
-    let mut places = Vec::new();
-    html::places(&text, &mut |kind, value| {
-        let (LeafKind::Field(name) | LeafKind::Meta(name) | LeafKind::Data(name)) = &kind else { return };
-        if secrets.is_secret_field(name.as_bytes())
-            && let Some(pseudonym) = secrets.hide(html::decoded(value).as_bytes())
-        {
-            let start = value.as_ptr() as usize - text.as_ptr() as usize;
-            places.push((start..start + value.len(), pseudonym));
+/// Rewrites the values of fields whose name says secret; `None` where there is none.
+pub(super) fn rewrite(text: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
+    let mut out: Option<Vec<u8>> = None;
+    let (mut done, mut at) = (0, 0);
+    while let Some(open) = text[at..].iter().position(|byte| *byte == b'<').map(|n| at + n) {
+        at = open + 1;
+        let is = |name: &[u8]| {
+            let end = at + name.len();
+            text.get(at..end).is_some_and(|word| word.eq_ignore_ascii_case(name))
+                && text.get(end).is_some_and(|byte| byte.is_ascii_whitespace() || *byte == b'/')
+        };
+        let Some(name) = FIELDS.iter().find(|name| is(name)) else { continue };
+        let (value, end) = field(text, at + name.len(), secrets);
+        at = end;
+        let Some(value) = value else { continue };
+        // it comes back in a form without the references
+        let plain = String::from_utf8_lossy(&text[value.clone()]);
+        if let Some(pseudonym) = secrets.hide(decoded(&plain).as_bytes()) {
+            let out = out.get_or_insert_default();
+            out.extend_from_slice(&text[done..value.start]);
+            out.extend_from_slice(pseudonym.as_bytes());
+            done = value.end;
         }
-    });
-    if places.is_empty() {
-        return None;
     }
-    places.sort_by_key(|(range, _)| range.start);
-    let mut out = Vec::with_capacity(text.len());
-    let mut done = 0;
-    for (range, pseudonym) in places {
-        out.extend_from_slice(&text.as_bytes()[done..range.start]);
-        out.extend_from_slice(pseudonym.as_bytes());
-        done = range.end;
-    }
-    out.extend_from_slice(&text.as_bytes()[done..]);
+    let mut out = out?;
+    out.extend_from_slice(&text[done..]);
     Some(out)
 }
+
+/// Where the value of a field stands if its name says that it is secret, and where its tag ends.
+fn field(text: &[u8], from: usize, secrets: &Secrets<'_>) -> (Option<Range<usize>>, usize) {
+    let (mut value, mut secret) = (None, false);
+    let mut at = from;
+    while let Some((name, range, end)) = attribute(text, at) {
+        let is = |names: &[&[u8]]| names.iter().any(|known| name.eq_ignore_ascii_case(known));
+        if is(&[b"name", b"id", b"property"]) {
+            secret |= secrets.is_secret_field(&text[range.clone()]);
+        } else if is(&[b"type"]) {
+            secret |= text[range.clone()].eq_ignore_ascii_case(b"password");
+        } else if is(&[b"value", b"content"]) && !range.is_empty() {
+            value = Some(range.clone());
+        }
+        at = end;
+    }
+    (value.filter(|_| secret), at)
+}
+
+/// The next attribute of a tag: name, where its value stands, and where it ends. `None` at the end of the tag.
+fn attribute(text: &[u8], from: usize) -> Option<(&[u8], Range<usize>, usize)> {
+    let count = |at: usize, is: fn(&u8) -> bool| text[at..].iter().take_while(|byte| is(byte)).count();
+    let start = from + count(from, |byte| byte.is_ascii_whitespace() || *byte == b'/');
+    let name_end = start
+        + count(start, |byte| !byte.is_ascii_whitespace() && !matches!(byte, b'=' | b'>' | b'/' | b'<'));
+    if name_end == start {
+        return None;
+    }
+    let name = &text[start..name_end];
+    let mut at = name_end + count(name_end, u8::is_ascii_whitespace);
+    if text.get(at) != Some(&b'=') {
+        return Some((name, name_end..name_end, name_end));
+    }
+    at += 1;
+    at += count(at, u8::is_ascii_whitespace);
+    let (range, end) = match text.get(at) {
+        Some(quote @ (b'"' | b'\'')) => {
+            let start = at + 1;
+            let len = text[start..].iter().position(|byte| byte == quote).unwrap_or(text.len() - start);
+            (start..start + len, (start + len + 1).min(text.len()))
+        }
+        _ => {
+            let len = count(at, |byte| !byte.is_ascii_whitespace() && *byte != b'>');
+            (at..at + len, at + len)
+        }
+    };
+    Some((name, range, end))
+}
+
+/// Tags that carry a name and a value.
+const FIELDS: [&[u8]; 3] = [b"input", b"meta", b"button"];

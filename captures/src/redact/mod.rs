@@ -28,7 +28,7 @@ mod text;
 mod urls;
 
 use crate::{Exchange, Headers};
-pub(crate) use bodies::{decode, decode_all};
+pub(crate) use bodies::decode_all;
 #[cfg(test)]
 pub(crate) use forms::percent_encode;
 pub(crate) use forms::{form_decode, percent_decode};

@@ -3,16 +3,19 @@
 
 use bytes::Bytes;
 
-use crate::engine::flow::{self, Seen, handshake};
-use crate::engine::records::{ConnId, Engine, Op, Speaks, Stage};
+use crate::cookies::Jar;
+use crate::engine::Job;
+use crate::engine::flow::{self, Flows, Seen, handshake};
+use crate::engine::records::{ConnId, Engine, Op, Session, Speaks, Stage};
 use crate::engine::settle::{self, Own, note_field, note_stream};
-use crate::engine::taking::note_taken;
+use crate::engine::taking::{Taker, note_taken};
 use crate::engine::wire::Written;
+use crate::h2::hpack::Fields;
 use crate::h2::{self, Config, Connection, Event, Piece, Why};
 use crate::limits;
-use crate::links::carried::Hand;
+use crate::links::carried::{Carried, Hand};
 use crate::slab::{NONE, Slab};
-use crate::tally::Failure;
+use crate::tally::{Failure, StreamTally};
 
 /// An HTTP/2 connection.
 #[derive(Debug)]
@@ -208,48 +211,18 @@ impl Engine {
         let is_ours = |ops: &Slab<Op>, tag: u32| {
             ops.get(tag).is_some_and(|record| record.conn == id.slot && record.stream != 0)
         };
+        let mut hearer = Hearer { sessions, jars, carried, takers, flows, job };
         let fed = codec.feed(bytes, out, &mut |event| match event {
             // Nothing is heard of a stream that we let go; should it be, it is nobody's.
             event if event.tag().is_some_and(|tag| !is_ours(ops, tag)) => {}
             Event::Head { tag, status, fields, end } => {
-                let record = &mut ops[tag];
-                if record.first_ns == 0 {
-                    record.first_ns = now;
-                }
-                record.status = status;
-                let session = &mut sessions[record.session];
-                let step = job.plan.step(session.program, record.step);
-                let path = step.path();
-                let mut seen = Seen::default();
-                for (name, value) in fields.iter() {
-                    note_field(record, &mut Own { jar: &mut session.jar, jars, path }, name, value);
-                    note_stream(&mut seen, name, value, || handshake(0, 0, 0)); // none is asked for here
-                    if step.has_links() {
-                        let hand = &mut Hand { number: &mut session.carried, all: &mut *carried };
-                        note_taken((&mut *takers, record), step, hand, (name, value));
-                    }
-                }
-                flows.on_head((tag, record), seen, &mut tally.streams);
+                hearer.on_head((tag, &mut ops[tag]), (status, fields), now, &mut tally.streams);
                 if end {
                     ended.push((tag, ops[tag].serial, End::Answered));
                 }
             }
             Event::Data { tag, end, bytes } => {
-                let record = &ops[tag];
-                if record.flow != NONE {
-                    let step = || job.plan.step(sessions[record.session].program, record.step);
-                    let expected = || flow::expected(step(), job.speed);
-                    flows.on_bytes((tag, record), bytes, expected, (now, &mut tally.streams));
-                }
-                if let Some(taker) = takers.get_mut(record.taker) {
-                    let session = &mut sessions[record.session];
-                    let step = job.plan.step(session.program, record.step);
-                    taker.collect(
-                        bytes,
-                        step,
-                        &mut Hand { number: &mut session.carried, all: &mut *carried },
-                    );
-                }
+                hearer.on_data((tag, &ops[tag]), bytes, now, &mut tally.streams);
                 if end {
                     ended.push((tag, ops[tag].serial, End::Answered));
                 }
@@ -411,6 +384,57 @@ impl Engine {
             mux.resume();
             self.soil(id.slot);
             self.flush_dirty();
+        }
+    }
+}
+
+/// What answers are noted in.
+struct Hearer<'e> {
+    sessions: &'e mut Slab<Session>,
+    jars: &'e mut Slab<Jar>,
+    carried: &'e mut Slab<Carried>,
+    takers: &'e mut Slab<Taker>,
+    flows: &'e mut Flows,
+    job: &'e Job,
+}
+
+impl Hearer<'_> {
+    fn on_head(
+        &mut self,
+        (tag, record): (u32, &mut Op),
+        (status, fields): (u16, &Fields),
+        now: u64,
+        streams: &mut StreamTally,
+    ) {
+        if record.first_ns == 0 {
+            record.first_ns = now;
+        }
+        record.status = status;
+        let session = &mut self.sessions[record.session];
+        let step = self.job.plan.step(session.program, record.step);
+        let mut seen = Seen::default();
+        for (name, value) in fields.iter() {
+            let mut own = Own { jar: &mut session.jar, jars: self.jars, path: step.path() };
+            note_field(record, &mut own, name, value);
+            note_stream(&mut seen, name, value, || handshake(0, 0, 0)); // none is asked for here
+            if step.has_links() {
+                let mut hand = Hand { number: &mut session.carried, all: self.carried };
+                note_taken((self.takers, record), step, &mut hand, (name, value));
+            }
+        }
+        self.flows.on_head((tag, record), seen, streams);
+    }
+
+    fn on_data(&mut self, (tag, record): (u32, &Op), bytes: &[u8], now: u64, streams: &mut StreamTally) {
+        if record.flow == NONE && record.taker == NONE {
+            return;
+        }
+        let session = &mut self.sessions[record.session];
+        let step = self.job.plan.step(session.program, record.step);
+        let expected = || flow::expected(step, self.job.speed);
+        self.flows.on_bytes((tag, record), bytes, expected, (now, streams));
+        if let Some(taker) = self.takers.get_mut(record.taker) {
+            taker.collect(bytes, step, &mut Hand { number: &mut session.carried, all: self.carried });
         }
     }
 }

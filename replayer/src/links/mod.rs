@@ -130,7 +130,7 @@ impl Links {
     }
 
     /// Numbers of the links that end in that slot, those of the user first.
-    pub(crate) fn into_slot(&self, at: &Endpoint, slot: &Slot) -> Vec<u16> {
+    pub(crate) fn ending_in(&self, at: &Endpoint, slot: &Slot) -> Vec<u16> {
         let by_hand =
             self.hand().filter(|(_, entry)| entry.to.at.covers(at) && is_slot(&entry.to.slot, slot));
         let mut numbers: Vec<u16> = by_hand.map(|(number, _)| number).collect();

@@ -97,6 +97,15 @@ fn a_rule_forbids_what_was_mined() {
 }
 
 #[test]
+fn what_the_user_sets_counts_before_a_link() {
+    let recording = Recording::of(Door::new("token"), 2, visit);
+    let report = recording.replay(|options| {
+        options.substitutions = vec!["header:authorization=Bearer none".parse().unwrap()];
+    });
+    assert_eq!((report.requests.status.get("401"), report.links.len()), (Some(&4), 0));
+}
+
+#[test]
 fn what_is_not_there_is_counted_and_the_recorded_value_sent() {
     let recording = Recording::of(Door::new("token"), 1, visit);
     let other = open(Door::new("jwt"));

@@ -13,6 +13,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::limits;
 use crate::links::Links;
 use crate::links::block::{self, Entry};
+use crate::plan::substitute::Rules;
 
 /// A value of an answer that goes into a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,15 +81,16 @@ fn take(bytes: &[u8]) -> Option<(Found, &[u8])> {
     Some((Found { leaf, hash: u64::from_le_bytes(*hash), at_us: u64::from_le_bytes(*at_us) }, rest))
 }
 
-/// What each of the exchanges, which are replayed in this order, has to do with links.
-pub(super) fn resolve(exchanges: &[&Exchange], links: &Links) -> Vec<Carry> {
+/// What each of the exchanges, which are replayed in this order, has to do with links. What the user sets counts before.
+pub(super) fn resolve(exchanges: &[&Exchange], links: &Links, rules: &Rules) -> Vec<Carry> {
     let mut all = vec![Carry::default(); exchanges.len()];
     if links.is_empty() {
         return all;
     }
     let mut session = Session::new(exchanges, links);
     for (step, exchange) in exchanges.iter().enumerate() {
-        for (slot, value) in sent(exchange, &session.at[step], links) {
+        let sent = sent(exchange, &session.at[step], links);
+        for (slot, value) in sent.into_iter().filter(|(slot, _)| !rules.sets(slot)) {
             let Some((link, answer, leaf)) = session.origin(step, &slot, &value) else { continue };
             let Some(number) = session.number(answer, &leaf, step) else { continue };
             block::push(&mut all[step].block, Entry::Use { link, value: number });
@@ -156,7 +158,7 @@ impl<'a> Session<'a> {
     /// The link, the answer and the leaf that a value of a request comes from: the nearest that held it, else the
     /// nearest that a user insists on.
     fn origin(&self, step: usize, slot: &Slot, value: &[u8]) -> Option<(u16, usize, Leaf)> {
-        let links = self.links.into_slot(&self.at[step], slot);
+        let links = self.links.ending_in(&self.at[step], slot);
         if links.is_empty() {
             return None;
         }

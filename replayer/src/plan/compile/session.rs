@@ -37,7 +37,7 @@ pub(super) fn draft(
     let ends = ends(&kept);
     let cuts = cuts(&kept, wanted.max_gap_us);
     let exchanges: Vec<&Exchange> = kept.iter().map(|(_, _, exchange)| *exchange).collect();
-    let mut carries = links::resolve(&exchanges, &wanted.links);
+    let mut carries = links::resolve(&exchanges, &wanted.links, style.rules);
     note_logins(&exchanges, style.rules, skipped);
     let mut issued: Vec<Vec<u8>> = Vec::new();
     let mut steps: Vec<StepDraft> = Vec::with_capacity(kept.len());

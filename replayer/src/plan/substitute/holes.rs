@@ -138,6 +138,7 @@ mod tests {
         check(2, Some("77"));
         check(3, Some("pay"));
         check(4, None);
-        assert_eq!(values_of(b"a=1&b=x+y&b=z", "b", b"x y", 10), [16..19]);
+        let found = values_of(b"a=1&b=x+y&b=z", "b", b"x y", 10);
+        assert_eq!((found.len(), found.first()), (1, Some(&(16..19))));
     }
 }

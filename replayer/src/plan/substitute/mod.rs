@@ -137,10 +137,13 @@ impl Rules {
         self.headers().any(|(known, _)| known.eq_ignore_ascii_case(name))
     }
 
-    /// Whether the value at that place of a body is set.
+    /// Whether the value at that place of requests is set.
     pub(crate) fn sets(&self, slot: &Slot) -> bool {
         self.rules.iter().any(|(place, _)| match (place, slot) {
-            (Place::Form(name), Slot::Form(known)) => name == known,
+            (Place::Form(name), Slot::Form(known)) | (Place::Query(name), Slot::Query(known)) => {
+                name == known
+            }
+            (Place::Header(name), Slot::Header(known, _)) => name.eq_ignore_ascii_case(known),
             (Place::Json(path), Slot::Json(known)) => *path == known.words(),
             _ => false,
         })
