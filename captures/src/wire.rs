@@ -6,6 +6,7 @@
 pub(crate) struct Malformed(pub(crate) &'static str);
 
 /// Appends `value` in seven bits a byte, lowest first.
+#[inline]
 pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while 0x7f < value {
         out.push(value as u8 | 0x80);

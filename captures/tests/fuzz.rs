@@ -136,7 +136,9 @@ fn run(name: &str, corpus: &[Vec<u8>], attempt: impl Fn(&[u8], &Path)) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let seconds = number("SQUALL_FUZZ_SECONDS").unwrap_or(1);
     let mut dice = Dice(number("SQUALL_FUZZ_SEED").unwrap_or(0x5eed_2026));
-    let dir = tempfile::tempdir().unwrap();
+    // in memory where there is such a place: a capture that is closed waits for the disk, thousands of times
+    let memory = Path::new("/dev/shm");
+    let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
     let hold = |input: &[u8], which: &str| {
         PEAK.set(HELD.get());
         let before = HELD.get();

@@ -7,6 +7,7 @@ use super::holes::{Hole, Style};
 use super::ids::Ids;
 use super::interner::Interner;
 use super::kinds::Kind;
+use super::layout::Columns;
 use super::shapes::Shapes;
 use super::streams::{self, StreamBytes};
 use super::templates::Templates;
@@ -33,6 +34,8 @@ pub(crate) struct Builder {
     pub(super) streams: StreamBytes,
     pub(super) records: Vec<Record>,
     pub(super) generators: Option<Generators>,
+    /// Those of the block before, for their memory.
+    pub(super) columns: Columns,
     /// What was pushed last, by slot.
     recent: Vec<Recent>,
     scratch: Vec<u8>,

@@ -3,13 +3,11 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// The JSON object in `text`, if there is one and [`put`] would spell it alike.
+/// The JSON object in `text`, if there is one. [`put`] spells it alike: what has bits left over does not decode.
 pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     let json = URL_SAFE_NO_PAD.decode(text).ok()?;
     let is_object = json.first() == Some(&b'{') && json.last() == Some(&b'}');
-    let mut again = Vec::with_capacity(text.len());
-    put(&json, &mut again);
-    (is_object && again == text && std::str::from_utf8(&json).is_ok()).then_some(json)
+    (is_object && std::str::from_utf8(&json).is_ok()).then_some(json)
 }
 
 /// Appends `json` in base64.
@@ -27,7 +25,8 @@ mod tests {
     #[test]
     fn objects_only_and_only_those_that_come_back() {
         assert_eq!(decode(b"eyJzdWIiOiJ1c2VyIDEyMyJ9").as_deref(), Some(&br#"{"sub":"user 123"}"#[..]));
-        for text in ["eyJzdWIiOiJ1c2VyIDEyMyJ", "eyJzdWIiOiJ1c2VyIDEyMyJ9=", "MTIz", "", "eyJ_"] {
+        // the last one has bits left over: it would not come back
+        for text in ["eyJzdWIiOiJ1c2VyIDEyMyJ", "eyJzdWIiOiJ1c2VyIDEyMyJ9=", "MTIz", "", "eyJ_", "e31"] {
             assert_eq!(decode(text.as_bytes()), None, "{text}");
         }
     }

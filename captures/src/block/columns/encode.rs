@@ -74,8 +74,10 @@ impl LayOut<'_> {
         templates: bool,
     ) -> (Vec<u8>, Vec<usize>) {
         let slots = of.shapes.slots();
+        let mut columns = std::mem::take(&mut of.columns);
+        columns.reset(slots);
         let mut lay_out = LayOut {
-            columns: Columns::new(slots),
+            columns,
             predictions: Predictions::new(slots),
             counts: vec![Counts::default(); slots],
             numbers: Vec::new(),
@@ -92,6 +94,7 @@ impl LayOut<'_> {
         put_varint(&mut raw, groups.len() as u64);
         of.shapes.put_names(&mut raw);
         let cuts = columns.put(&mut raw);
+        of.columns = columns;
         (raw, cuts)
     }
 

@@ -33,10 +33,7 @@ pub(super) fn find(text: &[u8], style: Style, start_us: u64, holes: &mut Vec<Hol
     while at < text.len() && holes.len() < most {
         let start = at;
         let mut classes = 0;
-        while at < text.len() && CLASS[text[at] as usize] != 0 {
-            classes |= CLASS[text[at] as usize];
-            at += 1;
-        }
+        at += length(&text[at..], &mut classes, |class| class != 0);
         if classes & DIGIT != 0 {
             let run = Run { text, range: start..at, classes, style, start_us };
             at = at.max(run.find(holes));
@@ -45,6 +42,19 @@ pub(super) fn find(text: &[u8], style: Style, start_us: u64, holes: &mut Vec<Hol
         at += usize::from(at < text.len() && CLASS[text[at] as usize] == 0);
     }
     holes.truncate(most);
+}
+
+/// How many bytes at the beginning of `text` are of the classes that `belongs` says; which classes they are.
+#[inline]
+fn length(text: &[u8], classes: &mut u8, belongs: impl Fn(u8) -> bool) -> usize {
+    for (at, byte) in text.iter().enumerate() {
+        let class = CLASS[usize::from(*byte)];
+        if !belongs(class) {
+            return at;
+        }
+        *classes |= class;
+    }
+    text.len()
 }
 
 /// Letters, digits, `-` and `_` that stand together, some of them digits.
@@ -66,13 +76,16 @@ impl Run<'_> {
             return self.range.end;
         }
         let mut at = self.range.start;
+        if self.classes & DASH == 0 {
+            let found = self.part(self.range.clone(), self.classes);
+            at = found.map_or(self.range.end, |found| found.end as usize);
+            holes.extend(found);
+            return at;
+        }
         while at < self.range.end {
             let start = at;
             let mut classes = 0;
-            while at < self.range.end && CLASS[self.text[at] as usize] & DASH == 0 {
-                classes |= CLASS[self.text[at] as usize];
-                at += 1;
-            }
+            at += length(&self.text[at..self.range.end], &mut classes, |class| class & DASH == 0);
             if classes & DIGIT != 0
                 && let Some(found) = self.part(start..at, classes)
             {
@@ -186,9 +199,11 @@ fn uuid(text: &[u8]) -> Option<Kind> {
     if [8, 13, 18, 23].iter().any(|at| text[*at] != b'-') {
         return None;
     }
-    let groups = [0..8, 9..13, 14..18, 19..23, 24..36];
-    let classes = groups.into_iter().flat_map(|group| &text[group]);
-    match classes.fold(0, |classes, byte| classes | CLASS[*byte as usize]) {
+    let mut classes = 0;
+    for group in [0..8, 9..13, 14..18, 19..23, 24..36] {
+        text[group].iter().for_each(|byte| classes |= CLASS[usize::from(*byte)]);
+    }
+    match classes {
         DIGIT | LOWER_HEX | LOWER_HEX_DIGITS => Some(Kind::Uuid),
         UPPER_HEX | UPPER_HEX_DIGITS => Some(Kind::UuidUpper),
         _ => None,

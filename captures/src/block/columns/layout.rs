@@ -20,6 +20,12 @@ pub(super) struct SlotColumns<T> {
     pub(super) text: T,
 }
 
+impl<T> SlotColumns<T> {
+    fn all(&mut self) -> [&mut T; 4] {
+        [&mut self.codes, &mut self.definitions, &mut self.holes, &mut self.text]
+    }
+}
+
 /// The columns of what has no slot.
 #[derive(Default)]
 pub(super) struct Numbers<T> {
@@ -38,6 +44,20 @@ pub(super) struct Numbers<T> {
 }
 
 impl<T> Numbers<T> {
+    fn all(&mut self) -> [&mut T; 9] {
+        [
+            &mut self.sessions,
+            &mut self.gaps,
+            &mut self.connections,
+            &mut self.ttfb,
+            &mut self.durations,
+            &mut self.streams,
+            &mut self.message_flags,
+            &mut self.message_times,
+            &mut self.message_lengths,
+        ]
+    }
+
     fn in_order(&self) -> [&T; 9] {
         [
             &self.sessions,
@@ -71,9 +91,17 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    pub(super) fn new(slots: usize) -> Columns {
-        let slots = std::iter::repeat_with(SlotColumns::default).take(slots).collect();
-        Columns { slots, ..Columns::default() }
+    /// Empties all columns, and keeps their memory for the next block of so many slots.
+    pub(super) fn reset(&mut self, slots: usize) {
+        self.slots.resize_with(slots, SlotColumns::default);
+        let of_slots = self.slots.iter_mut().flat_map(SlotColumns::all);
+        let random = [&mut self.random.tokens, &mut self.random.binary];
+        for column in of_slots.chain(self.numbers.all()).chain(random) {
+            match column.capacity() <= MOST_KEPT {
+                true => column.clear(),
+                false => *column = Vec::new(),
+            }
+        }
     }
 
     /// Appends the table of lengths, and the columns; returns where their content changes its nature.
@@ -110,6 +138,9 @@ impl Columns {
             + self.random.binary.len()
     }
 }
+
+/// What a column keeps of its memory from block to block, in bytes.
+const MOST_KEPT: usize = 1 << 20;
 
 /// All columns, to be read.
 pub(super) struct Cursors<'a> {

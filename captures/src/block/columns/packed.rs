@@ -10,9 +10,11 @@ pub(super) fn pack(kind: Kind, text: &[u8], out: &mut Vec<u8>) {
     match kind {
         Kind::Hex | Kind::HexUpper => pack_digits(text, out),
         Kind::Uuid | Kind::UuidUpper => {
-            for group in [0..8, 9..13, 14..18, 19..23, 24..36] {
-                pack_digits(&text[group], out);
+            let mut digits = [0; 32];
+            for (at, group) in [(0, 0..8), (8, 9..13), (12, 14..18), (16, 19..23), (20, 24..36)] {
+                digits[at..][..group.len()].copy_from_slice(&text[group]);
             }
+            pack_digits(&digits, out);
         }
         Kind::Pseudonym => pack_digits(&text[PREFIX.len()..text.len() - CHECK], out),
         _ => out.extend_from_slice(text),
@@ -25,10 +27,21 @@ pub(super) fn is_binary(kind: Kind) -> bool {
 }
 
 fn pack_digits(digits: &[u8], out: &mut Vec<u8>) {
-    let pairs = digits.chunks_exact(2);
-    let odd = pairs.remainder().first();
-    out.extend(pairs.map(|pair| half(pair[0]) << 4 | half(pair[1])));
-    out.extend(odd.map(|digit| half(*digit) << 4));
+    let (eights, rest) = digits.as_chunks::<8>();
+    for eight in eights {
+        out.extend_from_slice(&pack_eight(u64::from_le_bytes(*eight)).to_le_bytes());
+    }
+    let (pairs, odd) = rest.as_chunks::<2>();
+    out.extend(pairs.iter().map(|[high, low]| half(*high) << 4 | half(*low)));
+    out.extend(odd.first().map(|digit| half(*digit) << 4));
+}
+
+/// Eight digits at once, the first one in the lowest byte.
+fn pack_eight(digits: u64) -> u32 {
+    let halves = (digits & 0x0f0f_0f0f_0f0f_0f0f) + 9 * (digits >> 6 & 0x0101_0101_0101_0101);
+    let bytes = (halves << 4 | halves >> 8) & 0x00ff_00ff_00ff_00ff;
+    let pairs = (bytes | bytes >> 8) & 0x0000_ffff_0000_ffff;
+    (pairs | pairs >> 16) as u32
 }
 
 /// How many digits or characters an identifier is said to have whose text has this length; `None` for those that all

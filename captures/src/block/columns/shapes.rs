@@ -59,10 +59,10 @@ impl Shapes {
             hash = (hash ^ end as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
         }
         // two lists with one hash take turns with the entry: that costs a second definition, no more
-        if let Some(number) = self.by_hash.get(&hash) {
-            if self.shapes[*number as usize].is_of(headers) {
-                return *number;
-            }
+        if let Some(number) = self.by_hash.get(&hash)
+            && self.shapes[*number as usize].is_of(headers)
+        {
+            return *number;
         }
         let shape = self.names.shape(headers, of_request);
         self.shapes.push(shape);
