@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// A handle that stops a replay from another thread. Clones share one wish.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +33,8 @@ pub(crate) enum Cause {
 #[derive(Debug, Default)]
 struct Inner {
     wish: AtomicU8,
+    /// Somebody called [`Stop::interrupt`], whoever was first.
+    is_interrupted: AtomicBool,
     cause: Mutex<Option<Cause>>,
 }
 
@@ -54,6 +56,17 @@ impl Stop {
         }
     }
 
+    /// Makes ready for another run: what a guard stopped may begin anew. False: the user wants no further one.
+    pub(crate) fn renew(&self) -> bool {
+        let mut slot = self.inner.cause.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if self.inner.is_interrupted.load(Ordering::Relaxed) {
+            return false;
+        }
+        *slot = None;
+        self.inner.wish.store(0, Ordering::Relaxed);
+        true
+    }
+
     pub(crate) fn wish(&self) -> Wish {
         match self.inner.wish.load(Ordering::Relaxed) {
             0 => Wish::Run,
@@ -68,8 +81,31 @@ impl Stop {
 
     fn ask(&self, cause: Cause) {
         let mut slot = self.inner.cause.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if cause == Cause::Interrupted {
+            self.inner.is_interrupted.store(true, Ordering::Relaxed);
+        }
         slot.get_or_insert(cause);
         let now = self.inner.wish.load(Ordering::Relaxed);
         self.inner.wish.store(now.saturating_add(1).min(2), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guard_ends_one_run_and_the_user_all() {
+        let stop = Stop::new();
+        assert!(stop.renew());
+        stop.guard("errors".to_owned());
+        assert_eq!(stop.wish(), Wish::Drain);
+        assert!(stop.renew());
+        assert_eq!((stop.wish(), stop.cause()), (Wish::Run, None));
+        stop.guard("errors".to_owned());
+        stop.interrupt();
+        assert_eq!((stop.wish(), stop.cause()), (Wish::Abort, Some(Cause::Guard("errors".to_owned()))));
+        assert!(!stop.renew(), "the user asked as well");
+        assert_eq!(stop.wish(), Wish::Abort);
     }
 }

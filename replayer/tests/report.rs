@@ -125,6 +125,13 @@ fn the_rare_parts_follow_the_schema_too() {
         FaultWindow { rule: "payday".to_owned(), from_us: 1, until_us: None, what: "503".to_owned() };
     report.faults = Some(Faults { rules_file: None, windows: vec![window], windows_lost: 1 });
     report.series[0].status.switched = 1;
+    report.repeat = Some(Repeat {
+        asked: 2,
+        shown: 1,
+        runs: vec![RepeatRun { figures: [("errors".to_owned(), 0.1)].into(), ..RepeatRun::default() }],
+        spread: vec![Spread { interval: Some(Interval::default()), ..Spread::default() }, Spread::default()],
+        findings: vec![RepeatFinding { runs: vec![1], ..RepeatFinding::default() }],
+    });
     let mut wrong = Vec::new();
     check(&schema, &schema, &serde_json::to_value(report).unwrap(), "run", &mut wrong);
     assert!(wrong.is_empty(), "{wrong:#?}");
