@@ -7,7 +7,8 @@ use base64::Engine;
 use hdrhistogram::serialization::Deserializer;
 use replayer::options::{Arrivals, Speed};
 use replayer::report::{
-    Cohort, FaultWindow, Faults, Guard, Rule, RuleAudit, RuleDelay, StreamsPart, WarmupPart,
+    Cohort, FaultWindow, Faults, Guard, Interval, Repeat, RepeatFinding, RepeatRun, Rule, RuleAudit,
+    RuleDelay, Spread, StreamsPart, WarmupPart,
 };
 use serde_json::Value;
 use support::{Server, Then, answer, replay_on, step};
@@ -243,7 +244,7 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, wrong: &mut Vec<
         wrong.push(format!("{at}: {number} is below {least}"));
     }
     for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        if value.get(name).is_none() {
+        if value.is_object() && value.get(name).is_none() {
             wrong.push(format!("{at}: {name} is missing"));
         }
     }
