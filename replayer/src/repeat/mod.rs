@@ -43,7 +43,11 @@ pub fn repeat(
         }
         // What the first rehearsal has shown, the next would show again.
         let options = Options { rehearsal: options.rehearsal && run == 1, ..options.clone() };
-        match replay(&options, events) {
+        let mut tell = |progress| match progress {
+            Progress::Planned(_) if run > 1 => {} // it is the same plan
+            progress => events(progress),
+        };
+        match replay(&options, &mut tell) {
             Ok(report) => {
                 on_run(&report);
                 runs.push(report);
