@@ -35,6 +35,12 @@ pub(crate) const HEAT_STEPS: usize = 240;
 pub(crate) const HEAT_BOUNDS: usize = 48;
 /// Steps of a session that the funnel tells apart; the last stands for all further ones.
 pub(crate) const FUNNEL_STEPS: usize = 64;
+/// Most runs of one plan (`--repeat`): the reports of all are held.
+pub(crate) const REPEATS: u32 = 100;
+/// Runs that a history keeps; the oldest makes room.
+pub(crate) const HISTORY: usize = 1000;
+/// Largest entry of a history that is read.
+pub(crate) const HISTORY_BYTES: u64 = 256 * 1024;
 /// Windows of the proxy's rules in a report, and changes of its rules that are remembered on the way there.
 pub(crate) const FAULT_WINDOWS: usize = 1000;
 /// Largest rule file that goes into a report.

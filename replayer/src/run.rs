@@ -295,6 +295,7 @@ impl Pieces<'_> {
             heat: std::mem::replace(&mut self.heat, HeatMap::new()).into_heat(),
             funnel: build::funnel(&self.prepared.plan.routes, &self.tally),
             faults: self.findings.faults.take(),
+            repeat: None,
             books,
             thresholds: Vec::new(),
             generator,

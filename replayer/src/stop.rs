@@ -34,6 +34,8 @@ pub(crate) enum Cause {
 struct Inner {
     wish: AtomicU8,
     is_paused: AtomicBool,
+    /// Somebody called [`Stop::interrupt`], whoever was first.
+    is_interrupted: AtomicBool,
     cause: Mutex<Option<Cause>>,
 }
 
@@ -66,6 +68,17 @@ impl Stop {
         self.inner.is_paused.load(Ordering::Relaxed) && self.wish() == Wish::Run
     }
 
+    /// Makes ready for another run: what a guard stopped may begin anew. False: the user wants no further one.
+    pub(crate) fn renew(&self) -> bool {
+        let mut slot = self.inner.cause.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if self.inner.is_interrupted.load(Ordering::Relaxed) {
+            return false;
+        }
+        *slot = None;
+        self.inner.wish.store(0, Ordering::Relaxed);
+        true
+    }
+
     pub(crate) fn wish(&self) -> Wish {
         match self.inner.wish.load(Ordering::Relaxed) {
             0 => Wish::Run,
@@ -80,8 +93,31 @@ impl Stop {
 
     fn ask(&self, cause: Cause) {
         let mut slot = self.inner.cause.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if cause == Cause::Interrupted {
+            self.inner.is_interrupted.store(true, Ordering::Relaxed);
+        }
         slot.get_or_insert(cause);
         let now = self.inner.wish.load(Ordering::Relaxed);
         self.inner.wish.store(now.saturating_add(1).min(2), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guard_ends_one_run_and_the_user_all() {
+        let stop = Stop::new();
+        assert!(stop.renew());
+        stop.guard("errors".to_owned());
+        assert_eq!(stop.wish(), Wish::Drain);
+        assert!(stop.renew());
+        assert_eq!((stop.wish(), stop.cause()), (Wish::Run, None));
+        stop.guard("errors".to_owned());
+        stop.interrupt();
+        assert_eq!((stop.wish(), stop.cause()), (Wish::Abort, Some(Cause::Guard("errors".to_owned()))));
+        assert!(!stop.renew(), "the user asked as well");
+        assert_eq!(stop.wish(), Wish::Abort);
     }
 }

@@ -62,6 +62,12 @@ pub(crate) fn judge(report: &Report, missed: &[String], cause: Option<&Cause>) -
     verdict("pass", 0, reason)
 }
 
+/// How bad a verdict is: the order in which they are judged, the worst highest.
+pub(crate) fn severity(word: &str) -> usize {
+    let order = ["pass", "fail", "degraded", "stopped", "interrupted", "invalid"];
+    order.iter().position(|known| *known == word).unwrap_or(order.len())
+}
+
 /// The first reasons in one, and how many more there are.
 fn some(reasons: &[String]) -> String {
     let shown = reasons[..reasons.len().min(limits::REASONS)].join("; ");
@@ -76,7 +82,7 @@ fn some(reasons: &[String]) -> String {
 ///
 /// A rule's `units` is how many different keys it selected among: the exchanges themselves where it selects by
 /// request or operation, at least the sessions otherwise. Six standard deviations of the binomial distribution and
-/// one unit are granted; fewer than 30 units say nothing.
+/// one unit are granted; fewer than [`UNITS`] say nothing.
 pub(crate) fn missed_targets(rules: &[Rule]) -> Vec<String> {
     let missed = |rule: &Rule| {
         if let Some(why) = &rule.audit.missed {
@@ -85,7 +91,7 @@ pub(crate) fn missed_targets(rules: &[Rule]) -> Vec<String> {
         if rule.audit.rate_low.is_some() {
             return None; // judged by the proxy, which knows the keys
         }
-        let units = rule.units.filter(|units| *units >= 30)? as f64;
+        let units = rule.units.filter(|units| *units >= UNITS)? as f64;
         let asked = rule.asked_rate.clamp(0.0, 1.0);
         let spread = 6.0 * (asked * (1.0 - asked) / units).sqrt() + 1.0 / units;
         let far = (rule.realised_rate - asked).abs() > spread;
@@ -142,6 +148,9 @@ pub(crate) fn shortages(generator: &mut Generator, tally: &Tally, paced: bool) {
 fn above_floor(lateness: &Latency) -> bool {
     lateness.count > 0 && limits::LATENESS_FLOOR.as_micros() as u64 <= lateness.p99
 }
+
+/// Fewer different keys say nothing of a rate.
+pub(crate) const UNITS: u64 = 30;
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,8 @@ use base64::Engine;
 use hdrhistogram::serialization::Deserializer;
 use replayer::options::{Arrivals, Speed};
 use replayer::report::{
-    Cohort, FaultWindow, Faults, Guard, Rule, RuleAudit, RuleDelay, StreamsPart, WarmupPart,
+    Cohort, FaultWindow, Faults, Guard, Interval, Repeat, RepeatFinding, RepeatRun, Rule, RuleAudit,
+    RuleDelay, Spread, StreamsPart, WarmupPart,
 };
 use serde_json::Value;
 use support::{Server, Then, answer, replay_on, step};
@@ -125,6 +126,13 @@ fn the_rare_parts_follow_the_schema_too() {
         FaultWindow { rule: "payday".to_owned(), from_us: 1, until_us: None, what: "503".to_owned() };
     report.faults = Some(Faults { rules_file: None, windows: vec![window], windows_lost: 1 });
     report.series[0].status.switched = 1;
+    report.repeat = Some(Repeat {
+        asked: 2,
+        shown: 1,
+        runs: vec![RepeatRun { figures: [("errors".to_owned(), 0.1)].into(), ..RepeatRun::default() }],
+        spread: vec![Spread { interval: Some(Interval::default()), ..Spread::default() }, Spread::default()],
+        findings: vec![RepeatFinding { runs: vec![1], ..RepeatFinding::default() }],
+    });
     let mut wrong = Vec::new();
     check(&schema, &schema, &serde_json::to_value(report).unwrap(), "run", &mut wrong);
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -236,7 +244,7 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, wrong: &mut Vec<
         wrong.push(format!("{at}: {number} is below {least}"));
     }
     for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        if value.get(name).is_none() {
+        if value.is_object() && value.get(name).is_none() {
             wrong.push(format!("{at}: {name} is missing"));
         }
     }

@@ -31,6 +31,10 @@ impl Ending<'_> {
             let written = text.and_then(|text| std::fs::write(json, text));
             written.map_err(|source| Error::File { path: json.clone(), source })?;
         }
+        if let Some(junit) = &self.options.junit {
+            let written = std::fs::write(junit, replayer::junit(std::slice::from_ref(report)));
+            written.map_err(|source| Error::File { path: junit.clone(), source })?;
+        }
         self.narrator.more("");
         self.narrator.say(report.text());
         for complaint in complaints {

@@ -180,6 +180,15 @@ pub struct Args {
     /// Write the report as JSON
     #[arg(long, value_name = "FILE", help_heading = "What comes out")]
     pub json: Option<PathBuf>,
+    /// Write the judgement as JUnit XML, for CI systems
+    #[arg(long, value_name = "FILE", help_heading = "What comes out")]
+    pub junit: Option<PathBuf>,
+    /// Keep a small record of each run in this folder, for squall report --history [default: runs, where that is a folder]
+    #[arg(long, value_name = "DIR", help_heading = "What comes out")]
+    pub history: Option<PathBuf>,
+    /// Run the plan this many times, one after the other, and say how far apart the runs are
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100), help_heading = "What comes out")]
+    pub repeat: u32,
     /// Print the plan and stop; no packet is sent
     #[arg(long, help_heading = "What comes out")]
     pub dry_run: bool,
@@ -322,6 +331,7 @@ Examples:
   replay --http2 --retry backoff --misbehave 'abandon 3%' --amplify 10x capture.zst
   replay --within 10m day.zst --threshold 'response:p(95)<300ms' --threshold 'errors<1%'
   replay --target https://staging.example --allow-target staging.example --max-rate 500/s capture.zst
+  replay --repeat 10 --history runs --junit junit.xml --amplify 5x capture.zst
   replay --dry-run --amplify 1kx capture.zst           what would it take?
 
 The reference of all this is replayer/GUIDE.md.

@@ -3,18 +3,17 @@
 
 mod args;
 mod live;
+mod output;
 mod show;
 mod signals;
 
-use std::path::Path;
 use std::process::ExitCode;
-
-use anyhow::Context;
 
 pub use args::Args;
 use live::Live;
+use output::Output;
 
-use crate::{Error, Options, Report};
+use crate::{Error, Options};
 
 /// Exit code for bad usage or configuration.
 const USAGE: u8 = 104;
@@ -23,10 +22,10 @@ const USAGE: u8 = 104;
 pub fn main(args: Args) -> ExitCode {
     let dry_run = args.dry_run;
     let show = Show { quiet: args.quiet, plain: args.plain };
-    let json = args.json.clone();
+    let (output, count) = (Output::of(&args), args.repeat);
     let outcome = match args.into_options() {
         Ok(options) if dry_run => preview(&options, show),
-        Ok(options) => run(&options, json.as_deref(), show),
+        Ok(options) => run(&options, count, &output, show),
         Err(words) => Err(Error::Usage(words).into()),
     };
     outcome.unwrap_or_else(|err| {
@@ -65,39 +64,21 @@ fn preview(options: &Options, show: Show) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn run(options: &Options, json: Option<&Path>, show: Show) -> anyhow::Result<ExitCode> {
-    let made = json.map(make_sure).transpose()?;
+fn run(options: &Options, count: u32, output: &Output, show: Show) -> anyhow::Result<ExitCode> {
+    let made = output.make_sure()?;
     let mut live = Live::new(show.quiet, show.plain, options);
     signals::stop_on(&options.stop, live.is_screen())?;
-    let report = crate::replay(options, &mut |progress| live.progress(progress));
+    let mut notes = Vec::new();
+    let mut on_run = |run: &crate::Report| notes.extend(output.keep(run));
+    let repeated = crate::repeat(options, count, &mut |progress| live.progress(progress), &mut on_run);
     live.end();
-    let report = report.inspect_err(|_| {
-        if let (Some(path), Some(true)) = (json, made) {
-            // Without a run it stays empty; one that cannot be removed is no worse than that.
-            let _ = std::fs::remove_file(path);
-        }
-    })?;
-    if let Some(path) = json {
-        write_json(path, &report)?;
+    let repeated = repeated.inspect_err(|_| made.remove())?;
+    output.write(&repeated)?;
+    for note in notes {
+        eprintln!("note       {note}");
     }
     if !show.quiet {
-        print!("{}", report.text());
-        if let Some(path) = json {
-            println!("json       {}", path.display());
-        }
+        print!("{}{}", repeated.report.text(), output.lines());
     }
-    Ok(ExitCode::from(report.exit_code))
-}
-
-/// That a file can be written is known better now than after an hour of load. Whether it was made for that.
-fn make_sure(path: &Path) -> anyhow::Result<bool> {
-    let is_new = !path.exists();
-    let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
-    opened.map(|_| is_new).with_context(|| format!("cannot write {}", path.display()))
-}
-
-fn write_json(path: &Path, report: &Report) -> anyhow::Result<()> {
-    let mut text = serde_json::to_string_pretty(report).context("cannot write the report as JSON")?;
-    text.push('\n');
-    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    Ok(ExitCode::from(repeated.report.exit_code))
 }

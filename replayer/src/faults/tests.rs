@@ -89,6 +89,7 @@ fn what_changes_on_the_way_is_rather_too_long_than_too_short() {
     run.look(30, &two, None); // all were, between 20 and 30
     run.look(40, &two, None);
     assert_eq!(run.windows(), [window("a", 0.0, Some(30.0)), window("b", 10.0, Some(20.0))]);
+    run.look(50, &[], Some(&[])); // emptied
     let faults = run.seen.faults(run.zero + S, 60 * S).expect("there was a look");
     assert_eq!(faults.rules_file.as_deref(), Some("version = 2"));
 }

@@ -12,6 +12,9 @@ impl Seen {
     /// told nothing of its rules.
     pub(crate) fn faults(&self, origin: Instant, elapsed: Duration) -> Option<Faults> {
         let last = self.spells.last()?;
+        // A file that was emptied before the end tells nobody what made the run what it was.
+        let acting =
+            self.spells.iter().rev().find(|spell| !spell.state.rules.rules.is_empty()).unwrap_or(last);
         let clock = Clock { origin, elapsed };
         let mut windows: Vec<FaultWindow> = Vec::new();
         let mut lost = self.lost;
@@ -24,7 +27,7 @@ impl Seen {
             }
         }
         windows.sort_by(|one, two| (one.from_us, &one.rule).cmp(&(two.from_us, &two.rule)));
-        let text = &last.state.rules.source;
+        let text = &acting.state.rules.source;
         let fits = !text.is_empty() && text.len() <= limits::RULES_TEXT_BYTES;
         Some(Faults { rules_file: fits.then(|| text.clone()), windows, windows_lost: lost })
     }

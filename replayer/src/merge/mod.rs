@@ -122,6 +122,7 @@ fn sums(all: &[Run], shards: &Shards) -> Result<Report, String> {
         heat: course::heat(&reports),
         funnel: course::funnel(&reports),
         faults: course::faults(&reports),
+        repeat: None,
         books: books::merged(all, shards, &plan),
         plan,
         thresholds: Vec::new(),

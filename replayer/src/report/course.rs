@@ -79,7 +79,8 @@ pub struct FunnelStep {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Faults {
-    /// The rules in force at the end, as the proxy has them; `None`: not known, or too long.
+    /// The rules in force at the end, as the proxy has them, or where there were none then the last before; `None`: not
+    /// known, or too long.
     pub rules_file: Option<String>,
     /// When each rule could act, by their start. Of what changed during the run (a reload, a lift) the moment is known
     /// to a second: windows are rather too long than too short.

@@ -2,9 +2,11 @@
 
 pub(crate) mod build;
 mod course;
+pub(crate) mod headline;
 pub(crate) mod heat;
 mod parts;
 mod read;
+mod repeat;
 #[cfg(test)]
 pub(crate) mod sample;
 pub(crate) mod series;
@@ -20,6 +22,7 @@ pub use parts::{
     Cohort, ConnectionsPart, Failures, Generator, Guard, Latency, LatencyPart, LinkUse, PlanPart, Requests,
     Route, Rule, RuleAudit, RuleDelay, Sessions, Source, StreamsPart, Threshold, WarmupPart,
 };
+pub use repeat::{Interval, Repeat, RepeatFinding, RepeatRun, Spread};
 
 /// A whole run. Serialises as `run.json`; times in microseconds, sizes in bytes. See `run.schema.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,6 +98,9 @@ pub struct Report {
     /// What the proxy's rules could do, and when; `None`: there was no proxy, or it did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub faults: Option<Faults>,
+    /// The runs of one plan, one after the other; `None`: there was but one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<Repeat>,
     /// The rows that must hold.
     pub books: Books,
     /// What was demanded.

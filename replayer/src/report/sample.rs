@@ -51,6 +51,7 @@ pub(crate) fn report(tally: &Tally, shard: &str) -> Report {
         heat: None,
         funnel: build::funnel(&ROUTES.map(str::to_owned), tally),
         faults: None,
+        repeat: None,
         books: Books::new(&facts),
         thresholds: Vec::new(),
         generator: generator(),

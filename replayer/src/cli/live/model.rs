@@ -67,7 +67,8 @@ impl Model {
                 self.notes.push_back(note);
             }
             Progress::Second { second, kinds, sent, planned } => {
-                if self.seconds.is_empty() {
+                if self.seconds.back().is_none_or(|last| second.t_us < last.t_us) {
+                    self.seconds.clear(); // another run of `--repeat`
                     self.began = Instant::now().checked_sub(SECOND).unwrap_or_else(Instant::now);
                 }
                 (self.sent, self.planned) = (sent, planned);

@@ -1,5 +1,6 @@
 //! The report as a person reads it: the first line says whose failures these were.
 
+mod repeat;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ fn sections(report: &Report, out: &mut String) -> std::fmt::Result {
     tables::guards(report, out)?;
     tables::thresholds(report, out)?;
     tables::books(report, out)?;
+    repeat::repeat(report, out)?;
     next(report, out)
 }
 
