@@ -20,6 +20,7 @@ pub mod cli;
 mod cookies;
 mod engine;
 mod error;
+mod evidence;
 mod guard;
 mod h2;
 mod http;

@@ -26,6 +26,11 @@ pub(crate) const REASONS: usize = 5;
 pub(crate) const RULES: usize = 1000;
 /// Attempts that ended without an answer and are remembered for the join with the proxy's ledger.
 pub(crate) const UNANSWERED: usize = 1_000_000;
+/// Attempts that are kept one by one to tell why something broke, over all threads: 32 bytes each. Of a larger run a
+/// sample of whole sessions.
+pub(crate) const EVIDENCE: usize = 1 << 19;
+/// Bodies of errors that a thread reads at once for their fingerprints.
+pub(crate) const EVIDENCE_BODIES: usize = 1024;
 /// Entries of `series`; a longer run halves its resolution.
 pub(crate) const SERIES: usize = 3600;
 /// How often a thread looks at timeouts and at the wish to stop: half of what a stop may take at most.

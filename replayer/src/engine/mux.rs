@@ -222,6 +222,7 @@ impl Engine {
                     note_field(record, &mut Own { jar: &mut session.jar, jars, path }, name, value);
                     note_stream(&mut seen, name, value, || handshake(0, 0, 0)); // none is asked for here
                 }
+                tally.evidence.begin_body(tag, status, (session.program, session.clone));
                 flows.on_head((tag, record), seen, &mut tally.streams);
                 if end {
                     ended.push((tag, ops[tag].serial, End::Answered));
@@ -229,6 +230,7 @@ impl Engine {
             }
             Event::Data { tag, end, bytes } => {
                 let record = &ops[tag];
+                tally.evidence.body(tag, bytes);
                 if record.flow != NONE {
                     let step = || job.plan.step(sessions[record.session].program, record.step);
                     let expected = || flow::expected(step(), job.speed);
