@@ -13,6 +13,7 @@
 //! [`cli`] is the command line. `GUIDE.md` beside this crate is the reference of what can be asked for.
 
 mod admin;
+pub mod analysis;
 pub mod backoff;
 mod bind;
 mod books;
@@ -31,6 +32,7 @@ mod limits;
 pub mod merge;
 pub mod misbehave;
 pub mod options;
+mod origin_metrics;
 mod pacing;
 mod plan;
 pub mod population;
@@ -56,6 +58,7 @@ pub mod units;
 mod users;
 mod verdict;
 mod wheel;
+mod why;
 
 pub use error::Error;
 pub use guard::AbortOn;

@@ -31,6 +31,10 @@ pub(crate) const UNANSWERED: usize = 1_000_000;
 pub(crate) const EVIDENCE: usize = 1 << 19;
 /// Bodies of errors that a thread reads at once for their fingerprints.
 pub(crate) const EVIDENCE_BODIES: usize = 1024;
+/// How often the origin's metrics are asked for, at first.
+pub(crate) const ORIGIN_METRICS_EVERY: Duration = Duration::from_millis(500);
+/// Values of its memory that are kept.
+pub(crate) const ORIGIN_METRICS: usize = 512;
 /// Entries of `series`; a longer run halves its resolution.
 pub(crate) const SERIES: usize = 3600;
 /// How often a thread looks at timeouts and at the wish to stop: half of what a stop may take at most.

@@ -32,6 +32,9 @@ pub struct Args {
     /// URL of the origin's own count of requests: a number, or JSON with "requests"
     #[arg(long, value_name = "URL", help_heading = "Where to")]
     pub origin_counter: Option<String>,
+    /// URL of the origin's metrics in Prometheus' text format: process_resident_memory_bytes tells a leak
+    #[arg(long, value_name = "URL", help_heading = "Where to")]
+    pub origin_metrics: Option<String>,
     /// A host beyond loopback that may be loaded; needs --max-rate
     #[arg(
         long,
@@ -176,6 +179,9 @@ pub struct Args {
     /// Write the report as JSON
     #[arg(long, value_name = "FILE", help_heading = "What comes out")]
     pub json: Option<PathBuf>,
+    /// Write each failure with what explains it, as JSON Lines
+    #[arg(long, value_name = "FILE", help_heading = "What comes out")]
+    pub failures: Option<PathBuf>,
     /// Print the plan and stop; no packet is sent
     #[arg(long, help_heading = "What comes out")]
     pub dry_run: bool,
@@ -250,6 +256,8 @@ impl Args {
             seed: self.seed,
             allow_targets: self.allow_target,
             origin_counter: self.origin_counter,
+            origin_metrics: self.origin_metrics,
+            failures: self.failures,
             keep_host: self.keep_host,
             insecure: self.insecure,
             headers: self.header,

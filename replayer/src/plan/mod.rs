@@ -150,6 +150,11 @@ impl Plan {
         usize::from(self.store.rows[program as usize].source())
     }
 
+    /// The id in the path of a request, as its route leaves it out.
+    pub(crate) fn key_of<'p>(&self, path: &'p str) -> Option<&'p str> {
+        routes::key(path)
+    }
+
     /// What the programs take.
     pub(crate) fn footprint(&self) -> Footprint {
         self.store.footprint()

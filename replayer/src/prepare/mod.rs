@@ -40,6 +40,8 @@ pub(crate) struct Prepared {
     /// Admin URL of the proxy, and whether the user named it.
     pub(crate) proxy: Option<(Peer, bool)>,
     pub(crate) counter: Option<Peer>,
+    /// Where the origin's metrics are.
+    pub(crate) metrics: Option<Peer>,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -51,6 +53,8 @@ impl Prepared {
         let named = options.target.as_deref().map(|url| allowed.check(url, "target")).transpose()?;
         let counter =
             options.origin_counter.as_deref().map(|url| allowed.check(url, "origin counter")).transpose()?;
+        let metrics =
+            options.origin_metrics.as_deref().map(|url| allowed.check(url, "origin metrics")).transpose()?;
         let mut proxy = match options.proxy.as_deref() {
             Some(url) => Some((allowed.check(url, "proxy")?, true)),
             None => None,
@@ -112,6 +116,7 @@ impl Prepared {
             preflight,
             proxy,
             counter,
+            metrics,
             warnings,
         })
     }

@@ -72,6 +72,7 @@ pub(crate) fn report(tally: &Tally, shard: &str) -> Report {
             degraded: Vec::new(),
             notes: Vec::new(),
         },
+        analysis: None,
     }
 }
 

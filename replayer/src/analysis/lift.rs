@@ -1,0 +1,164 @@
+//! Did a rule make it likelier? Clones are the control group: a clone that the rule had touched is compared with clones of
+//! the same recorded step that nothing had touched, and moments in which the rule was at work with the others.
+
+use std::collections::HashMap;
+
+use crate::analysis::cluster::Unit;
+use crate::analysis::field::{Field, Rules};
+use crate::analysis::stats::{Ratio, Table, clustered_ratio, plain_ratio, poisson_tail, pooled_ratio};
+
+/// What a comparison came to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Lift {
+    pub(crate) table: Table,
+    pub(crate) ratio: Ratio,
+    /// The chance of as many hits among the exposed, had the exposure done nothing.
+    pub(crate) chance: f64,
+}
+
+/// The run in moments of equal length.
+#[derive(Debug)]
+pub(crate) struct Moments {
+    pub(crate) width_ms: u32,
+    /// Attempts sent.
+    pub(crate) load: Vec<u64>,
+    /// Whether each rule was at work then or just before, by its bit.
+    at_work: Vec<Vec<bool>>,
+}
+
+impl Moments {
+    pub(crate) fn new(field: &Field) -> Moments {
+        let end_ms = field.end_ms();
+        let width_ms = (end_ms / MOMENTS).max(SHORTEST_MS);
+        let count = (end_ms / width_ms) as usize + 1;
+        let mut moments =
+            Moments { width_ms, load: vec![0; count], at_work: vec![vec![false; count]; field.rules.len()] };
+        for attempt in &field.attempts {
+            let sent = moments.of(attempt.sent_ms());
+            moments.load[sent] += 1;
+            if attempt.by != 0 {
+                let until = moments.of(attempt.at_ms.saturating_add(LINGER_MS));
+                for (bit, at_work) in moments.at_work.iter_mut().enumerate() {
+                    if attempt.by >> bit & 1 == 1 {
+                        at_work[sent..=until].fill(true);
+                    }
+                }
+            }
+        }
+        moments
+    }
+
+    /// The moment of a time; the last for later ones.
+    pub(crate) fn of(&self, at_ms: u32) -> usize {
+        ((at_ms / self.width_ms) as usize).min(self.load.len() - 1)
+    }
+
+    /// Whether the rule of that bit was at work.
+    pub(crate) fn is_at_work(&self, bit: usize, at_ms: u32) -> bool {
+        self.at_work.get(bit).is_some_and(|at_work| at_work[self.of(at_ms)])
+    }
+
+    /// Hits and units in each moment.
+    pub(crate) fn counts(&self, field: &Field, units: &[Unit]) -> Vec<(u64, u64)> {
+        let mut counts = vec![(0, 0); self.load.len()];
+        for unit in units {
+            let (hits, all) = &mut counts[self.of(field.attempts[unit.at as usize].at_ms)];
+            *hits += u64::from(unit.hit);
+            *all += 1;
+        }
+        counts
+    }
+}
+
+/// Sessions that the rule had touched before, against those that none had: step by recorded step where there are enough
+/// clones, else over the whole route.
+pub(crate) fn by_session(field: &Field, units: &[Unit], bit: usize) -> Lift {
+    let fine = strata(field, units, bit, |unit| u64::from(field.attempts[unit.at as usize].fact));
+    let sum = |tables: &[Table]| tables.iter().fold(Table::default(), |sum, table| sum.plus(table));
+    let all = sum(&fine);
+    let telling: Vec<Table> = fine.into_iter().filter(Table::compares).collect();
+    if all.exposed_hits <= 2 * sum(&telling).exposed_hits {
+        return over(&telling);
+    }
+    over(&[all])
+}
+
+/// The same within the moments in which the rule was at work, moment by moment: what is left of the lift is the
+/// session's own.
+pub(crate) fn by_session_at_work(field: &Field, units: &[Unit], moments: &Moments, bit: usize) -> Lift {
+    let then: Vec<Unit> = units
+        .iter()
+        .filter(|unit| moments.is_at_work(bit, field.attempts[unit.at as usize].at_ms))
+        .copied()
+        .collect();
+    let moment = |unit: &Unit| moments.of(field.attempts[unit.at as usize].at_ms) as u64;
+    over(&strata(field, &then, bit, moment))
+}
+
+fn strata(field: &Field, units: &[Unit], bit: usize, of: impl Fn(&Unit) -> u64) -> Vec<Table> {
+    let rule: Rules = 1 << bit;
+    let mut tables: HashMap<u64, Table> = HashMap::new();
+    for unit in units {
+        let before = field.attempts[unit.at as usize].before;
+        let is_exposed = before & rule != 0;
+        if is_exposed || before == 0 {
+            tables.entry(of(unit)).or_default().add(is_exposed, unit.hit);
+        }
+    }
+    let mut tables: Vec<(u64, Table)> = tables.into_iter().collect();
+    tables.sort_unstable_by_key(|(stratum, _)| *stratum);
+    tables.into_iter().map(|(_, table)| table).collect()
+}
+
+fn over(tables: &[Table]) -> Lift {
+    let telling = || tables.iter().filter(|table| table.compares());
+    let table = telling().fold(Table::default(), |sum, table| sum.plus(table));
+    let expected = telling().map(Table::expected).sum();
+    Lift { table, ratio: pooled_ratio(tables), chance: poisson_tail(table.exposed_hits, expected) }
+}
+
+/// Moments in which the rule was at work, against the others; `None`: there are too few of either.
+pub(crate) fn by_moment(field: &Field, units: &[Unit], moments: &Moments, bit: usize) -> Option<Lift> {
+    let (mut exposed, mut control) = (Vec::new(), Vec::new());
+    let mut table = Table::default();
+    for (moment, (hits, all)) in moments.counts(field, units).into_iter().enumerate() {
+        if all == 0 {
+            continue;
+        }
+        if moments.at_work[bit][moment] {
+            exposed.push((hits, all));
+            table.exposed_hits += hits;
+            table.exposed += all;
+        } else {
+            control.push((hits, all));
+            table.control_hits += hits;
+            table.control += all;
+        }
+    }
+    if exposed.len() < MOMENTS_OF_EACH || control.len() < MOMENTS_OF_EACH {
+        return None;
+    }
+    let ratio = clustered_ratio(&exposed, &control);
+    // the interval is 2.58 standard errors wide on either side
+    let error = (ratio.high / ratio.ratio).ln() / 2.575_829_3;
+    let z = ratio.ratio.ln() / error.max(1e-9);
+    // an upper bound of the normal tail (Mills' ratio)
+    let chance = if z <= 1.0 { 1.0 } else { (-z * z / 2.0).exp() / z };
+    Some(Lift { table, ratio, chance })
+}
+
+/// Hits among touched and untouched sessions, whatever the rule, for the sentence that the rules make no difference.
+pub(crate) fn by_any(field: &Field, units: &[Unit]) -> (Table, Ratio) {
+    let mut table = Table::default();
+    for unit in units {
+        table.add(field.attempts[unit.at as usize].before != 0, unit.hit);
+    }
+    (table, plain_ratio(&table))
+}
+
+/// Moments that a long run is divided into.
+const MOMENTS: u32 = 240;
+const SHORTEST_MS: u32 = 250;
+/// How long after its last touch a rule still counts as at work: what it filled has to drain.
+const LINGER_MS: u32 = 1000;
+const MOMENTS_OF_EACH: usize = 4;
