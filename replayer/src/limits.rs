@@ -20,6 +20,8 @@ pub(crate) const ROUTES: usize = 256;
 pub(crate) const ROUTES_SHOWN: usize = 20;
 /// Notes, and reasons for a degraded run, shown in the text report.
 pub(crate) const LINES_SHOWN: usize = 20;
+/// Findings shown in the text report.
+pub(crate) const FINDINGS_SHOWN: usize = 5;
 /// Reasons that are joined in the one of the verdict.
 pub(crate) const REASONS: usize = 5;
 /// Rule ids that get a count of their own; further ones are summed as `(other)`.

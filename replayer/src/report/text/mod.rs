@@ -1,6 +1,7 @@
 //! The report as a person reads it: the first line says whose failures these were.
 
 mod tables;
+mod why;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -19,6 +20,7 @@ fn sections(report: &Report, out: &mut String) -> std::fmt::Result {
     failures(report, out)?;
     writeln!(out, "verdict: {} (exit code {}): {}", report.verdict, report.exit_code, report.reason)?;
     writeln!(out)?;
+    why::why(report, out)?;
     requests(report, out)?;
     tables::latency(report, out)?;
     tables::shape(report, out)?;
