@@ -12,6 +12,7 @@ mod company;
 mod demo;
 mod edges;
 mod faults;
+mod findings;
 mod formats;
 mod guarding;
 mod holding;
