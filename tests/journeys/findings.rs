@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use captures::exchange::{Protocol, Request, Response};
 use captures::header::{FileHeader, Options};
@@ -31,12 +32,20 @@ fn a_slow_shard_is_named() {
     let first = run.first("origin", "GET /api/products/{id}");
     assert_eq!((&first["where"]["key"], &first["where"]["class"]), (&"id % 4 = 3".into(), &"slow".into()));
     run.expect_few_wrong("slow-shard");
+
+    let example = &first["examples"][0];
+    let session = format!("session:{}", example["session"].as_str().unwrap());
+    assert!(example["replay"].as_str().unwrap().contains(&format!("--only {session} ")), "{example}");
+    let how = ["--target", &run.shop.url(), "--only", &session, "--speed", "max"];
+    let alone = Replayed::of(&run.capture, &how).expect_passed();
+    let shopper = u64::from_str_radix(&session["session:".len()..], 16).unwrap() - 1;
+    assert_eq!(alone.n("/requests/sent"), visit(shopper).len() as u64);
 }
 
 #[test]
 fn a_leak_is_named() {
     let run = Run::of(&["leak"], &["--origin-metrics", "/metrics"]);
-    let first = run.find("slow_drift", &["median of the answers", "resident memory"]);
+    let first = run.find("slow_drift", &["the origin's resident memory went from"]);
     assert_eq!(first["where"]["route"], Value::Null);
     let slopes = run.analysis()["slopes"].as_array().unwrap();
     let memory = slopes.iter().find(|slope| slope["figure"] == "origin_memory").unwrap();
@@ -74,18 +83,6 @@ fn a_fault_that_harms_large_carts_only_is_understood() {
     run.expect_few_wrong("many-items");
 }
 
-#[test]
-fn an_example_can_be_replayed_alone() {
-    let run = Run::of(&["slow-shard"], &[]);
-    let example = &run.findings()[0]["examples"][0];
-    let session = format!("session:{}", example["session"].as_str().unwrap());
-    assert!(example["replay"].as_str().unwrap().contains(&format!("--only {session} ")), "{example}");
-    let how = ["--target", &run.shop.url(), "--only", &session, "--speed", "max"];
-    let alone = Replayed::of(&run.capture, &how).expect_passed();
-    let (shopper, _) = u64::from_str_radix(&session[8..], 16).map(|number| (number - 1, ())).unwrap();
-    assert_eq!(alone.n("/requests/sent"), visit(shopper).len() as u64);
-}
-
 /// A replay of the crowd against a shop with defects.
 struct Run {
     shop: Shop,
@@ -98,6 +95,8 @@ struct Run {
 impl Run {
     #[track_caller]
     fn of(defects: &[&str], more: &[&str]) -> Run {
+        // one at a time: each other's load would be the noise in their latencies
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = TempDir::new().unwrap();
         let [rules, failures] = ["faults.toml", "failures.jsonl"].map(|name| folder.path().join(name));
         std::fs::write(&rules, RULES).unwrap();
@@ -114,13 +113,22 @@ impl Run {
                 },
             )
             .collect();
-        let mut how = vec!["--target", &target, "--proxy", &admin, "--no-rehearsal", "--amplify", "20x"];
+        let mut how = vec!["--target", &target, "--proxy", &admin, "--no-rehearsal", "--amplify", "12x"];
         let failures_path = text(&failures);
         how.extend(["--failures", &failures_path]);
         how.extend(more.iter().map(String::as_str));
         let replayed = Replayed::of(&capture, &how);
         let lines = std::fs::read_to_string(&failures).unwrap();
+        if let Ok(keep) = std::env::var("KEEP") {
+            let name = defects.join("");
+            std::fs::write(format!("{keep}/{name}.json"), replayed.json.to_string()).unwrap();
+            std::fs::write(format!("{keep}/{name}.jsonl"), &lines).unwrap();
+            let told = http::get(shop.addr(), "/_shop/harmed").text();
+            std::fs::write(format!("{keep}/{name}.harmed"), told).unwrap();
+            std::fs::write(format!("{keep}/{name}.txt"), &replayed.finished.out).unwrap();
+        }
         let failures = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        drop(turn);
         Run { shop, capture, replayed, failures, _folder: folder }
     }
 
@@ -157,32 +165,38 @@ impl Run {
         first
     }
 
-    /// Holds what failures were put down to against what the shop says of whom it harmed.
+    /// Holds what failures were put down to against what the shop says of whom it harmed: a session is put down wrongly
+    /// where it is harmed and nothing of it has the explanation of the first finding, or the other way round.
     #[track_caller]
     fn expect_few_wrong(&self, defect: &str) {
         let told = http::get(self.shop.addr(), "/_shop/harmed").json();
-        let harmed: BTreeSet<&str> =
-            told[defect].as_array().unwrap().iter().map(|op| op.as_str().unwrap()).collect();
+        let harmed = told[defect].as_array().unwrap().iter().map(|op| op.as_str().unwrap());
+        let mut missed: BTreeSet<&str> = harmed.clone().collect();
+        let harmed: BTreeSet<&str> = harmed.collect();
         assert_ne!(harmed.len(), 0, "the shop harmed nobody");
-        let mut wrong = BTreeSet::new();
-        let mut all = BTreeSet::new();
-        let mut put_down = BTreeMap::new();
-        for line in self.failures.iter().filter(|line| line["explanation"] != "injected") {
-            let session = format!("{}-{}", line["session"], line["clone"]);
-            let is_first = line["finding"] == 1 || line["explanation"] == self.findings()[0]["explanation"];
-            let is_harmed = harmed.contains(line["op"].as_str().unwrap());
-            put_down.insert(line["op"].as_str().unwrap(), is_first);
-            if is_first != is_harmed {
-                wrong.insert(session.clone());
+        // by session: whether it was harmed, and whether it is put down to that
+        let mut sessions: BTreeMap<String, (bool, bool)> = BTreeMap::new();
+        let mut touched_too = 0;
+        for line in &self.failures {
+            let is_harmed =
+                missed.remove(line["op"].as_str().unwrap()) || harmed.contains(line["op"].as_str().unwrap());
+            if line["explanation"] == "injected" {
+                // an error of the shop's that a rule delayed as well bears the rule's mark, and counts as injected
+                touched_too += u64::from(is_harmed);
+                continue;
             }
-            all.insert(session);
+            let session = format!("{}-{}", line["session"], line["clone"]);
+            let (was_harmed, is_blamed) = sessions.entry(session).or_default();
+            *was_harmed |= is_harmed;
+            *is_blamed |= line["explanation"] == self.findings()[0]["explanation"];
         }
-        let missed = harmed.iter().filter(|op| !put_down.contains_key(*op)).count();
-        let share = (wrong.len() + missed) as f64 / (all.len() + missed) as f64;
+        let wrong = sessions.values().filter(|(was_harmed, is_blamed)| was_harmed != is_blamed).count();
+        let share = (wrong + missed.len()) as f64 / (sessions.len() + missed.len()) as f64;
         println!(
-            "{defect}: {} of {} sessions put down wrongly, {missed} of {} harmed requests missed: {:.2} %",
-            wrong.len(),
-            all.len(),
+            "{defect}: {wrong} of {} sessions put down wrongly, {} of {} harmed requests not noticed ({touched_too} bear the \
+             mark of a rule): {:.2} %",
+            sessions.len(),
+            missed.len(),
             harmed.len(),
             share * 100.0
         );
@@ -263,6 +277,7 @@ fn exchange(shopper: u64, at_us: u64, (method, target): (&str, String), body: Ve
     }
 }
 
+static TURN: Mutex<()> = Mutex::new(());
 const SHOPPERS: u64 = 18;
 /// 2026-01-01 00:00:00 UTC.
 const START_US: u64 = 1_767_225_600_000_000;

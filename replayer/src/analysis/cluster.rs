@@ -128,6 +128,20 @@ impl Cluster {
         }
     }
 
+    /// Attempts on all routes that have this end, hits or not: one cause may show on many of them. `None`: slow answers
+    /// are told apart by route alone.
+    pub(crate) fn family(&self, field: &Field, clusters: &[Cluster]) -> Option<Vec<Unit>> {
+        let routes: Vec<u16> =
+            clusters.iter().filter(|other| other.what == self.what).map(|other| other.route).collect();
+        if self.is_slow() || routes.len() < 2 {
+            return None;
+        }
+        let on_routes = field.attempts.iter().enumerate();
+        let on_routes = on_routes.filter(|(_, attempt)| attempt.by == 0 && routes.contains(&attempt.route));
+        let hit = |attempt: &Attempt| Cluster { route: attempt.route, ..*self }.has(attempt);
+        Some(on_routes.map(|(at, attempt)| Unit { at: at as u32, hit: hit(attempt) }).collect())
+    }
+
     /// The units of the cluster; `taken` are hits of clusters before it.
     pub(crate) fn units(&self, field: &Field, taken: &[bool]) -> Vec<Unit> {
         let mut units = Vec::new();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::analysis::cluster::Unit;
 use crate::analysis::field::{Field, NO_KEY};
-use crate::analysis::stats::{poisson_tail, share};
+use crate::analysis::stats::{hypergeometric_tail, share};
 
 /// A part of the units that has nearly all of the hits.
 #[derive(Clone, Debug, PartialEq)]
@@ -180,13 +180,12 @@ impl Part {
 
     /// Whether chance, which had `tries`, would not do that.
     fn is_telling(&self, tries: usize) -> bool {
-        let (hits, units) = (self.hits + self.other_hits, self.units + self.other_units);
-        let expected = hits as f64 * share(self.units, units);
+        let all = (self.units, self.hits + self.other_hits, self.units + self.other_units);
         FEWEST_HITS <= self.hits
             && FEWEST_HITS <= self.other_units
             && SEPARATION <= self.separation()
             && 3.0 * share(self.other_hits, self.other_units) <= share(self.hits, self.units)
-            && poisson_tail(self.hits, expected) * (tries as f64) < 1e-4
+            && hypergeometric_tail(self.hits, all) * (tries as f64) < 1e-4
     }
 }
 

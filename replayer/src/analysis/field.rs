@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::evidence::{BY_PROXY, Ended, Fate, GRPC_FAILED, WARMS_UP};
 use crate::tally;
 
-/// A set of rules, a bit for each of the first 64.
+/// A set of rules, a bit for each of the most active ones, and [`OWN_FAILURE`].
 pub(crate) type Rules = u64;
 
 /// All attempts of the sample.
@@ -43,7 +43,7 @@ pub(crate) struct Attempt {
     pub(crate) warms_up: bool,
     /// Rules that touched it.
     pub(crate) by: Rules,
-    /// Rules that had touched its session before.
+    /// Rules that had touched its session before; and whether that had failed before, by no rule.
     pub(crate) before: Rules,
 }
 
@@ -152,6 +152,10 @@ impl Field {
                 before,
             });
             before |= by;
+            let made = field.attempts.last();
+            if by == 0 && made.is_some_and(|attempt| attempt.wrong.is_failure()) {
+                before |= 1 << OWN_FAILURE;
+            }
         }
         field.keys = vec![String::new(); keys.len()];
         keys.into_iter().for_each(|(key, number)| field.keys[number as usize] = key);
@@ -211,12 +215,14 @@ fn most_active(ended: &[(Ended, Vec<&str>)]) -> Vec<String> {
     }
     let mut all: Vec<(&str, u64)> = counts.into_iter().collect();
     all.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
-    all.truncate(64);
+    all.truncate(LAST_BIT as usize + 1);
     all.into_iter().map(|(name, _)| name.to_owned()).collect()
 }
 
+/// In [`Attempt::before`]: the session had a failure that no rule made.
+pub(crate) const OWN_FAILURE: usize = 63;
 /// Rules beyond the most active share this one.
-const LAST_BIT: u32 = Rules::BITS - 1;
+const LAST_BIT: u32 = 62;
 /// No id in the path, or none that is known.
 pub(crate) const NO_KEY: u32 = u32::MAX;
 /// Ids that are told apart: a shard or a hot row shows among far fewer.

@@ -4,8 +4,10 @@
 use std::collections::HashMap;
 
 use crate::analysis::cluster::Unit;
-use crate::analysis::field::{Field, Rules};
-use crate::analysis::stats::{Ratio, Table, clustered_ratio, plain_ratio, poisson_tail, pooled_ratio};
+use crate::analysis::field::{Field, OWN_FAILURE, Rules};
+use crate::analysis::stats::{
+    Ratio, Table, chance_of, clustered_ratio, normal_tail, plain_ratio, pooled_ratio, quantile_of, share,
+};
 
 /// What a comparison came to.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,9 +55,30 @@ impl Moments {
         ((at_ms / self.width_ms) as usize).min(self.load.len() - 1)
     }
 
+    /// Whether any rule was at work then that is not always so.
+    pub(crate) fn is_disturbed(&self, at_ms: u32) -> bool {
+        let moment = self.of(at_ms);
+        (0..self.at_work.len()).any(|bit| self.at_work[bit][moment] && !self.is_steady(bit))
+    }
+
+    /// Whether a rule was at work nearly all the time.
+    pub(crate) fn is_steady(&self, bit: usize) -> bool {
+        let at_work = self.at_work[bit].iter().filter(|at_work| **at_work).count();
+        3 * self.at_work[bit].len() <= 4 * at_work
+    }
+
     /// Whether the rule of that bit was at work.
     pub(crate) fn is_at_work(&self, bit: usize, at_ms: u32) -> bool {
         self.at_work.get(bit).is_some_and(|at_work| at_work[self.of(at_ms)])
+    }
+
+    /// Loads as they are while the rule is at work: a tenth to nine tenths of its moments, and half as much around.
+    fn loads_like(&self, bit: usize) -> std::ops::RangeInclusive<u64> {
+        let at_work = self.load.iter().zip(&self.at_work[bit]).filter(|(_, at_work)| **at_work);
+        let mut loads: Vec<f64> = at_work.map(|(load, _)| *load as f64).collect();
+        loads.sort_by(f64::total_cmp);
+        let (low, high) = (quantile_of(&loads, 0.1), quantile_of(&loads, 0.9));
+        (low / 1.5) as u64..=(high * 1.5).ceil() as u64
     }
 
     /// Hits and units in each moment.
@@ -83,7 +106,7 @@ pub(crate) fn by_session(field: &Field, units: &[Unit], bit: usize) -> Lift {
     over(&[all])
 }
 
-/// The same within the moments in which the rule was at work, moment by moment: what is left of the lift is the
+/// The same within the moments in which the rule was at work, second by second or so: what is left of the lift is the
 /// session's own.
 pub(crate) fn by_session_at_work(field: &Field, units: &[Unit], moments: &Moments, bit: usize) -> Lift {
     let then: Vec<Unit> = units
@@ -91,8 +114,9 @@ pub(crate) fn by_session_at_work(field: &Field, units: &[Unit], moments: &Moment
         .filter(|unit| moments.is_at_work(bit, field.attempts[unit.at as usize].at_ms))
         .copied()
         .collect();
-    let moment = |unit: &Unit| moments.of(field.attempts[unit.at as usize].at_ms) as u64;
-    over(&strata(field, &then, bit, moment))
+    let width_ms = moments.width_ms.max(LINGER_MS);
+    let then_ish = |unit: &Unit| u64::from(field.attempts[unit.at as usize].at_ms / width_ms);
+    over(&strata(field, &then, bit, then_ish))
 }
 
 fn strata(field: &Field, units: &[Unit], bit: usize, of: impl Fn(&Unit) -> u64) -> Vec<Table> {
@@ -101,7 +125,8 @@ fn strata(field: &Field, units: &[Unit], bit: usize, of: impl Fn(&Unit) -> u64) 
     for unit in units {
         let before = field.attempts[unit.at as usize].before;
         let is_exposed = before & rule != 0;
-        if is_exposed || before == 0 {
+        // whom rules had touched is no control of a rule, but a fair one of a failure
+        if is_exposed || before == 0 || bit == OWN_FAILURE {
             tables.entry(of(unit)).or_default().add(is_exposed, unit.hit);
         }
     }
@@ -113,16 +138,16 @@ fn strata(field: &Field, units: &[Unit], bit: usize, of: impl Fn(&Unit) -> u64) 
 fn over(tables: &[Table]) -> Lift {
     let telling = || tables.iter().filter(|table| table.compares());
     let table = telling().fold(Table::default(), |sum, table| sum.plus(table));
-    let expected = telling().map(Table::expected).sum();
-    Lift { table, ratio: pooled_ratio(tables), chance: poisson_tail(table.exposed_hits, expected) }
+    Lift { table, ratio: pooled_ratio(tables), chance: chance_of(tables) }
 }
 
-/// Moments in which the rule was at work, against the others; `None`: there are too few of either.
+/// Moments in which the rule was at work, against others with a load like that; `None`: there are too few of either.
 pub(crate) fn by_moment(field: &Field, units: &[Unit], moments: &Moments, bit: usize) -> Option<Lift> {
     let (mut exposed, mut control) = (Vec::new(), Vec::new());
     let mut table = Table::default();
+    let loads = moments.loads_like(bit);
     for (moment, (hits, all)) in moments.counts(field, units).into_iter().enumerate() {
-        if all == 0 {
+        if all == 0 || !loads.contains(&moments.load[moment]) {
             continue;
         }
         if moments.at_work[bit][moment] {
@@ -142,16 +167,52 @@ pub(crate) fn by_moment(field: &Field, units: &[Unit], moments: &Moments, bit: u
     // the interval is 2.58 standard errors wide on either side
     let error = (ratio.high / ratio.ratio).ln() / 2.575_829_3;
     let z = ratio.ratio.ln() / error.max(1e-9);
-    // an upper bound of the normal tail (Mills' ratio)
-    let chance = if z <= 1.0 { 1.0 } else { (-z * z / 2.0).exp() / z };
-    Some(Lift { table, ratio, chance })
+    Some(Lift { table, ratio, chance: normal_tail(z) })
+}
+
+/// Hits and units while the rule was at work, and at all other times.
+pub(crate) fn at_work(field: &Field, units: &[Unit], moments: &Moments, bit: usize) -> Table {
+    let mut table = Table::default();
+    for unit in units {
+        table.add(moments.is_at_work(bit, field.attempts[unit.at as usize].at_ms), unit.hit);
+    }
+    table
+}
+
+/// Whether hits set in when the rule goes to work, and leave off when it has done: most of its bouts have both edges. That
+/// tells what it does from whatever else happened to happen while it was at work.
+pub(crate) fn has_edges(field: &Field, units: &[Unit], moments: &Moments, bit: usize) -> bool {
+    let counts = moments.counts(field, units);
+    let at_work = &moments.at_work[bit];
+    let linger = (LINGER_MS / moments.width_ms) as usize;
+    let is_higher = |inside: std::ops::Range<usize>, outside: std::ops::Range<usize>| {
+        let sum = |range: std::ops::Range<usize>| {
+            counts[range].iter().fold((0, 0), |(hits, all), (x, n)| (hits + x, all + n))
+        };
+        let ((hits, all), (other_hits, others)) = (sum(inside), sum(outside));
+        EDGE_HITS <= hits && EDGE_HITS <= others && 3.0 * share(other_hits, others) <= share(hits, all)
+    };
+    let (mut bouts, mut sharp, mut from) = (0, 0, 0);
+    while let Some(start) = (from..at_work.len()).find(|moment| at_work[*moment]) {
+        let end = (start..at_work.len()).find(|moment| !at_work[*moment]).unwrap_or(at_work.len());
+        let reach = ((end - start) / 2).clamp(1, (EDGE_MS / moments.width_ms).max(1) as usize);
+        let last = end.saturating_sub(linger).max(start + 1);
+        let sets_in = reach <= start && is_higher(start..(start + reach).min(end), start - reach..start);
+        let leaves_off = end + reach <= counts.len()
+            && is_higher(last.saturating_sub(reach).max(start)..last, end..end + reach);
+        bouts += 1;
+        sharp += usize::from(sets_in && leaves_off);
+        from = end;
+    }
+    bouts < 2 * sharp
 }
 
 /// Hits among touched and untouched sessions, whatever the rule, for the sentence that the rules make no difference.
 pub(crate) fn by_any(field: &Field, units: &[Unit]) -> (Table, Ratio) {
     let mut table = Table::default();
     for unit in units {
-        table.add(field.attempts[unit.at as usize].before != 0, unit.hit);
+        let rules = field.attempts[unit.at as usize].before & !(1 << OWN_FAILURE);
+        table.add(rules != 0, unit.hit);
     }
     (table, plain_ratio(&table))
 }
@@ -162,3 +223,6 @@ const SHORTEST_MS: u32 = 250;
 /// How long after its last touch a rule still counts as at work: what it filled has to drain.
 const LINGER_MS: u32 = 1000;
 const MOMENTS_OF_EACH: usize = 4;
+/// How much before and after an edge is compared.
+const EDGE_MS: u32 = 3000;
+const EDGE_HITS: u64 = 5;

@@ -61,11 +61,13 @@ pub(crate) struct Verdict {
 /// Analyses a run; the verdicts are on all failures, refusals and slow answers that something explains, by session and
 /// time.
 pub(crate) fn analyse(field: &Field, known: &Known<'_>, names: &dyn Names) -> (Analysis, Vec<Verdict>) {
-    let slopes = slopes::of(field, known.memory);
+    let moments = Moments::new(field);
+    let slopes = slopes::of(field, &moments, known.memory);
     let clusters = cluster::find(field);
     let context = Context {
         field,
-        moments: Moments::new(field),
+        moments,
+        clusters: &clusters,
         tests: (clusters.len() * (2 * field.rules.len() + 2)).max(1) as f64,
         drifts: slopes.finding.is_some(),
         ran_short: known.ran_short,
@@ -73,11 +75,12 @@ pub(crate) fn analyse(field: &Field, known: &Known<'_>, names: &dyn Names) -> (A
     let mut pieces: Vec<Piece> = Vec::new();
     let mut labels: Vec<Option<u32>> = vec![None; field.attempts.len()];
     let mut taken = vec![false; field.attempts.len()];
-    for cluster in clusters {
-        let found = explain::explain(&context, cluster, cluster.units(field, &taken));
-        label(field, &cluster, (&found, pieces.len()), (&mut labels, &mut taken));
+    for cluster in &clusters {
+        let found = explain::explain(&context, *cluster, cluster.units(field, &taken));
+        label(field, cluster, (&found, pieces.len()), (&mut labels, &mut taken));
         pieces.extend(found);
     }
+    trace_back(field, &mut pieces, &labels);
     let mut found = findings::build(&context, &pieces, &labels, names);
     found.extend(slopes.finding.map(|finding| (finding, Vec::new())));
     findings::rank(&mut found);
@@ -120,6 +123,28 @@ fn label(
             labels[at] = of_session.get(&attempt.session).copied();
             taken[at] = !cluster.is_slow() && labels[at].is_some();
         }
+    }
+}
+
+/// Finds out what those pieces follow from that follow from earlier failures: it explains them as well.
+fn trace_back(field: &Field, pieces: &mut [Piece], labels: &[Option<u32>]) {
+    for number in 0..pieces.len() {
+        if pieces[number].follows.is_none() {
+            continue;
+        }
+        let mut causes: BTreeMap<u32, u64> = BTreeMap::new();
+        for at in &pieces[number].hits {
+            let session = field.attempts[*at as usize].session;
+            let earlier = (0..*at as usize).rev().take_while(|at| field.attempts[*at].session == session);
+            let cause = earlier.filter(|at| field.attempts[*at].wrong.is_failure()).find_map(|at| labels[at]);
+            if let Some(cause) = cause.filter(|cause| pieces[*cause as usize].follows.is_none()) {
+                *causes.entry(cause).or_default() += 1;
+            }
+        }
+        let Some((cause, _)) = causes.into_iter().max_by_key(|(_, count)| *count) else { continue };
+        let (explanation, rule) = (pieces[cause as usize].explanation, pieces[cause as usize].rule);
+        let piece = &mut pieces[number];
+        (piece.explanation, piece.rule, piece.follows) = (explanation, rule, Some(Some(cause)));
     }
 }
 

@@ -1,12 +1,13 @@
 //! What grew over the run: answers, errors, the origin's memory; as robust lines.
 //!
-//! Each answer counts by its ratio to the median of its route, so that sessions which get to slower routes later make no
-//! slope. A load that grows explains more than time does: what goes with the load is not called a drift.
+//! Each answer counts by its ratio to what its route usually takes, so that sessions which get to slower routes later make
+//! no slope; and what happened while a rule was at work that is not always so is left out. A load that grows explains more than time does: what goes with the load is not called a drift.
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::analysis::cluster::{is_timed, medians};
-use crate::analysis::field::Field;
+use crate::analysis::cluster::is_timed;
+use crate::analysis::field::{Attempt, Field};
+use crate::analysis::lift::Moments;
 use crate::analysis::stats::{self, kendall, median_of, quantile_of};
 use crate::analysis::{Explanation, Finding, Place, Slope};
 use crate::report::text::{bytes, time};
@@ -32,9 +33,9 @@ struct Figure {
 }
 
 /// Looks at the field, and at `memory`: microseconds of the run, bytes.
-pub(crate) fn of(field: &Field, memory: &[(u64, u64)]) -> Slopes {
-    let mut figures = latencies(field);
-    figures.push(errors(field));
+pub(crate) fn of(field: &Field, moments: &Moments, memory: &[(u64, u64)]) -> Slopes {
+    let mut figures = latencies(field, moments);
+    figures.push(errors(field, moments));
     figures.push(Figure {
         name: "origin_memory",
         unit: "bytes",
@@ -68,7 +69,8 @@ impl Figure {
     fn matters(&self, line: &stats::Slope) -> bool {
         let (first, last) = self.ends();
         let growth = last - first;
-        line.low > 0.0
+        let minutes = self.points.last().map_or(0.0, |last| last.0 - self.points[0].0);
+        self.floor / 2.0 <= line.low * minutes
             && TAU <= line.tau
             && self.floor <= growth
             && GROWTH * first.max(f64::MIN_POSITIVE) <= growth
@@ -102,23 +104,26 @@ impl Figure {
 }
 
 /// p50 and p99 of the answers that no rule touched.
-fn latencies(field: &Field) -> Vec<Figure> {
-    let medians: HashMap<u16, f64> = medians(field).into_iter().collect();
-    let timed: Vec<(u32, f64)> = field
+fn latencies(field: &Field, moments: &Moments) -> Vec<Figure> {
+    let timed: Vec<&Attempt> = field
         .attempts
         .iter()
-        .filter(|attempt| is_timed(attempt))
-        .filter_map(|attempt| {
-            let median = medians.get(&attempt.route)?;
-            Some((attempt.at_ms, f64::from(attempt.took_us) / median.max(1.0)))
-        })
+        .filter(|attempt| is_timed(attempt) && !moments.is_disturbed(attempt.at_ms))
         .collect();
-    let mut all: Vec<f64> = medians.values().copied().collect();
+    let of_route = polished(field, &timed);
+    let mut all: Vec<f64> = timed.iter().map(|attempt| f64::from(attempt.took_us)).collect();
     all.sort_by(f64::total_cmp);
     let typical = median_of(&all);
-    let steps = steps(field.end_ms(), &timed);
-    let figure = |name, q: f64, floor| {
-        let filled = || steps.iter().filter(|(_, values)| FEWEST <= values.len());
+    let ratios: Vec<(u32, f64)> = timed
+        .iter()
+        .filter_map(|attempt| {
+            let usual = of_route.get(&attempt.route)?;
+            Some((attempt.at_ms, f64::from(attempt.took_us.max(1)) / usual.exp()))
+        })
+        .collect();
+    let steps = steps(field.end_ms(), &ratios);
+    let figure = |name, q: f64, fewest, floor| {
+        let filled = || steps.iter().filter(move |(_, values)| fewest <= values.len());
         Figure {
             name,
             unit: "us",
@@ -127,11 +132,51 @@ fn latencies(field: &Field) -> Vec<Figure> {
             floor,
         }
     };
-    vec![figure("latency_p50", 0.5, LATENCY_FLOOR_US), figure("latency_p99", 0.99, 5.0 * LATENCY_FLOOR_US)]
+    vec![
+        figure("latency_p50", 0.5, FEWEST, LATENCY_FLOOR_US),
+        figure("latency_p99", 0.99, 10 * FEWEST, 5.0 * LATENCY_FLOOR_US),
+    ]
 }
 
-fn errors(field: &Field) -> Figure {
-    let organic = field.attempts.iter().filter(|attempt| attempt.by == 0);
+/// What each route usually takes, as a logarithm, apart from what the time of the run does to all of them: Tukey's
+/// median polish over routes and steps of the run. Plain medians would hide a growth where some routes are only visited
+/// late.
+fn polished(field: &Field, timed: &[&Attempt]) -> HashMap<u16, f64> {
+    let width = field.end_ms().max(1) / STEPS as u32 + 1;
+    let mut cells: HashMap<(u16, u32), Vec<f64>> = HashMap::new();
+    for attempt in timed {
+        let cell = cells.entry((attempt.route, attempt.at_ms / width)).or_default();
+        cell.push(f64::from(attempt.took_us.max(1)).ln());
+    }
+    let median = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        median_of(&values)
+    };
+    let mut cells: Vec<((u16, u32), f64)> = cells
+        .into_iter()
+        .filter(|(_, values)| CELL <= values.len())
+        .map(|(cell, values)| (cell, median(values)))
+        .collect();
+    cells.sort_by_key(|(cell, _)| *cell);
+    let (mut of_route, mut of_step): (HashMap<u16, f64>, HashMap<u32, f64>) = Default::default();
+    for _ in 0..POLISHES {
+        let mut by_route: HashMap<u16, Vec<f64>> = HashMap::new();
+        for ((route, step), value) in &cells {
+            by_route.entry(*route).or_default().push(value - of_step.get(step).unwrap_or(&0.0));
+        }
+        of_route = by_route.into_iter().map(|(route, values)| (route, median(values))).collect();
+        let mut by_step: HashMap<u32, Vec<f64>> = HashMap::new();
+        for ((route, step), value) in &cells {
+            by_step.entry(*step).or_default().push(value - of_route.get(route).unwrap_or(&0.0));
+        }
+        of_step = by_step.into_iter().map(|(step, values)| (step, median(values))).collect();
+    }
+    of_route
+}
+
+fn errors(field: &Field, moments: &Moments) -> Figure {
+    let is_organic = |attempt: &&Attempt| attempt.by == 0 && !moments.is_disturbed(attempt.at_ms);
+    let organic = field.attempts.iter().filter(is_organic);
     let wrong: Vec<(u32, f64)> =
         organic.map(|attempt| (attempt.at_ms, f64::from(u8::from(attempt.wrong.is_failure())))).collect();
     let steps = steps(field.end_ms(), &wrong);
@@ -221,6 +266,9 @@ fn late_sessions(field: &Field) -> BTreeSet<u32> {
 
 const MINUTE_US: f64 = 6e7;
 const STEPS: usize = 40;
+/// Answers in a cell of the median polish, and its rounds.
+const CELL: usize = 3;
+const POLISHES: usize = 5;
 /// Values in a step without which it says nothing.
 const FEWEST: usize = 10;
 /// Rank correlation with time that a drift has.

@@ -71,6 +71,13 @@ impl Table {
         }
     }
 
+    /// The variance of that.
+    fn variance(&self) -> f64 {
+        let (hits, units) = (self.hits() as f64, self.units() as f64);
+        let apart = (self.exposed as f64) * (self.control as f64) * hits * (units - hits);
+        if units < 2.0 { 0.0 } else { apart / (units * units * (units - 1.0)) }
+    }
+
     pub(crate) fn exposed_risk(&self) -> f64 {
         share(self.exposed_hits, self.exposed)
     }
@@ -135,27 +142,55 @@ fn around(ratio: f64, error: f64) -> Ratio {
     Ratio { ratio, low: ratio / width, high: ratio * width }
 }
 
-/// The chance of `count` or more where `mean` are expected.
-pub(crate) fn poisson_tail(count: u64, mean: f64) -> f64 {
-    if count == 0 {
-        return 1.0;
+/// The chance that the exposed have as many hits as they have, or more, if within each stratum the hits fell on whomever:
+/// exactly, where there are few enough hits, else by the normal distribution (from above).
+pub(crate) fn chance_of(strata: &[Table]) -> f64 {
+    let telling = || strata.iter().filter(|table| table.compares() && 0 < table.hits());
+    let found: u64 = telling().map(|table| table.exposed_hits).sum();
+    let all: u64 = telling().map(Table::hits).sum();
+    if all <= EXACT_HITS {
+        let counts = telling().fold(vec![1.0], |counts, table| convolved(&counts, &draws(table)));
+        return counts.iter().skip(found as usize).sum::<f64>().min(1.0);
     }
-    if mean <= 0.0 {
-        return 0.0;
-    }
-    if (count as f64) <= mean {
-        return 1.0; // nothing to wonder about; a bound is enough
-    }
-    let mut term = (count as f64 * mean.ln() - mean - ln_factorial(count)).exp();
-    let mut sum = 0.0;
-    for next in count + 1.. {
-        sum += term;
-        term *= mean / next as f64;
-        if term <= sum * 1e-9 || term == 0.0 {
-            break;
+    let expected: f64 = telling().map(Table::expected).sum();
+    let variance: f64 = telling().map(Table::variance).sum();
+    let z = (found as f64 - expected - 0.5) / variance.sqrt().max(1e-9);
+    normal_tail(z)
+}
+
+/// How likely it is that 0, 1, 2 … of a stratum's hits fall on the exposed.
+fn draws(table: &Table) -> Vec<f64> {
+    let (part, hits, units) = (table.exposed, table.hits(), table.units());
+    let ln_choose = |n: u64, k: u64| ln_factorial(n) - ln_factorial(k) - ln_factorial(n - k);
+    let all = ln_choose(units, hits);
+    let least = (part + hits).saturating_sub(units);
+    let chance = |inside: u64| match inside < least {
+        true => 0.0,
+        false => (ln_choose(part, inside) + ln_choose(units - part, hits - inside) - all).exp(),
+    };
+    (0..=part.min(hits)).map(chance).collect()
+}
+
+fn convolved(one: &[f64], other: &[f64]) -> Vec<f64> {
+    let mut sum = vec![0.0; one.len() + other.len() - 1];
+    for (i, a) in one.iter().enumerate() {
+        for (j, b) in other.iter().enumerate() {
+            sum[i + j] += a * b;
         }
     }
-    sum.min(1.0)
+    sum
+}
+
+/// An upper bound of the chance to be `z` standard deviations above the mean (Mills' ratio).
+pub(crate) fn normal_tail(z: f64) -> f64 {
+    if z <= 1.0 { 1.0 } else { (-z * z / 2.0).exp() / (z * std::f64::consts::TAU.sqrt()) }
+}
+
+/// The chance that `count` or more of `hits` fall on `part`, if all of the `units` are as likely to be hit.
+pub(crate) fn hypergeometric_tail(count: u64, (part, hits, units): (u64, u64, u64)) -> f64 {
+    let others = units.saturating_sub(part);
+    let table = Table { exposed_hits: hits, exposed: part, control_hits: 0, control: others };
+    draws(&table).iter().skip(count as usize).sum::<f64>().min(1.0)
 }
 
 fn ln_factorial(n: u64) -> f64 {
@@ -258,6 +293,8 @@ pub(crate) fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
+/// Hits up to which chances are exact; their sum takes the square of it.
+const EXACT_HITS: u64 = 500;
 /// Confidence of every interval.
 pub(crate) const CONFIDENCE: f64 = 0.99;
 /// Its quantile of the normal distribution.
@@ -308,11 +345,28 @@ mod tests {
     }
 
     #[test]
-    fn tails_of_poisson() {
-        close(poisson_tail(1, 0.1), 0.095_163);
-        close(poisson_tail(5, 0.5), 1.721_16e-4);
-        close(poisson_tail(60, 30.0), 9.252e-7);
-        assert_eq!((poisson_tail(0, 3.0), poisson_tail(3, 0.0)), (1.0, 0.0));
+    fn the_chance_over_strata_is_exact() {
+        let table = |a, n, c, m| Table { exposed_hits: a, exposed: n, control_hits: c, control: m };
+        // one stratum: the tea of Fisher's lady; two: the sum of two such cups
+        close(chance_of(&[table(4, 4, 0, 4)]), 1.0 / 70.0);
+        close(chance_of(&[table(4, 4, 0, 4), table(4, 4, 0, 4)]), 1.0 / 4900.0);
+        close(chance_of(&[table(3, 4, 1, 4), table(4, 4, 0, 4)]), (1.0 + 16.0 + 16.0) / 4900.0);
+        close(chance_of(&[]), 1.0);
+        assert_eq!(chance_of(&[table(2, 2, 0, 0)]), 1.0, "nobody to compare with");
+        // many hits: the normal distribution agrees with what is exact for few
+        let many: Vec<Table> = (0..300).map(|_| table(9, 10, 0, 10)).collect();
+        assert!(chance_of(&many) < 1e-100);
+        let even: Vec<Table> = (0..300).map(|_| table(5, 10, 5, 10)).collect();
+        assert_eq!(chance_of(&even), 1.0);
+    }
+
+    #[test]
+    fn tails_of_draws_without_return() {
+        close(hypergeometric_tail(4, (5, 4, 10)), 5.0 / 210.0);
+        close(hypergeometric_tail(0, (5, 4, 10)), 1.0);
+        close(hypergeometric_tail(3, (5, 4, 10)), (5.0 + 10.0 * 5.0) / 210.0);
+        assert!(hypergeometric_tail(44, (44, 44, 74)) < 1e-19);
+        close(hypergeometric_tail(4, (8, 6, 10)), 1.0); // there is no room outside for more than two
     }
 
     #[test]

@@ -41,6 +41,9 @@ pub(super) fn title(context: &Context<'_>, pieces: &[&Piece]) -> String {
     let route = format!("{}{more}", field.route(first.cluster.route));
     let what = what(&first.cluster);
     let risk = |lift: &Lift| (percent(lift.table.exposed_risk()), percent(lift.table.control_risk()));
+    if first.follows.is_some() {
+        return by_itself(field, first, &route, &what);
+    }
     match (first.explanation, first.rule, &first.lift) {
         (Explanation::Downstream, Some(rule), Some(lift)) => {
             let rule = field.rules.get(rule).map_or("?", String::as_str);
@@ -64,12 +67,23 @@ pub(super) fn title(context: &Context<'_>, pieces: &[&Piece]) -> String {
         (Explanation::ResponseDrift, ..) => {
             format!("{route} {what} where the recording was served, whether or not a rule is about")
         }
-        (Explanation::Unexplained, ..) => format!("{route} {what} in bursts that nothing known explains"),
+        (Explanation::Unexplained, ..) => {
+            format!(
+                "{route} {what} and nothing that is known explains it: not evenly over time, or in too few sessions to tell"
+            )
+        }
         _ => by_itself(field, first, &route, &what),
     }
 }
 
 fn by_itself(field: &Field, first: &Piece, route: &str, what: &str) -> String {
+    if let (Some(_), Some(lift)) = (&first.follows, &first.lift) {
+        let (exposed, control) = (percent(lift.table.exposed_risk()), percent(lift.table.control_risk()));
+        return format!(
+            "after a failure in a session that no rule made, {route} {what} in it: {exposed} of these, against {control} of \
+             the others"
+        );
+    }
     if let Some(part) = &first.on_keys {
         let (inside, outside) = (share(part.hits, part.units), share(part.other_hits, part.other_units));
         return format!(
@@ -92,9 +106,10 @@ pub(super) fn evidence(context: &Context<'_>, pieces: &[&Piece]) -> Vec<String> 
     let mut said = Vec::new();
     if let Some(lift) = &first.lift {
         let (table, ratio) = (&lift.table, &lift.ratio);
-        let whom = match first.by_moment {
-            true => ["attempts while the rule was at work", "attempts at other times"],
-            false => ["touched clones", "untouched clones of the same steps"],
+        let whom = match (first.by_moment, first.follows) {
+            (true, _) => ["attempts while the rule was at work", "attempts at other times"],
+            (_, Some(_)) => ["clones after such a failure", "clones of the same steps without one"],
+            _ => ["touched clones", "untouched clones of the same steps"],
         };
         said.push(format!(
             "{} of {} {} were hit, and {} of {} {}: {:.1} times as likely (99 % interval {:.1} to {:.1})",
@@ -129,7 +144,7 @@ pub(super) fn evidence(context: &Context<'_>, pieces: &[&Piece]) -> Vec<String> 
             "the share that is hit goes with the requests a moment: Spearman's rho {rho:.2}, at least {low:.2} (99 %)"
         ));
     }
-    if first.rule.is_none() && !field.rules.is_empty() {
+    if first.rule.is_none() && first.follows.is_none() && !field.rules.is_empty() {
         said.push(no_difference(field, first));
     }
     if pieces.len() > 1 {
@@ -148,9 +163,13 @@ fn no_difference(field: &Field, piece: &Piece) -> String {
         return "there is no group to compare with: either all sessions were touched by rules, or none"
             .to_owned();
     }
+    let so = match 1.0 < ratio.low {
+        true => "which may be chance, and is not put down to a rule",
+        false => "the rules make no difference that shows",
+    };
     format!(
-        "{} of {} were hit in sessions that a rule had touched, {} of {} in the others: the rules make no difference that \
-         shows ({:.1} times, 99 % interval {:.1} to {:.1})",
+        "{} of {} were hit in sessions that a rule had touched, {} of {} in the others: {so} ({:.1} times, 99 % interval \
+         {:.1} to {:.1})",
         number(table.exposed_hits),
         number(table.exposed),
         number(table.control_hits),
@@ -163,14 +182,13 @@ fn no_difference(field: &Field, piece: &Piece) -> String {
 
 fn medians_of_parts(field: &Field, piece: &Piece) -> Option<String> {
     let part = piece.on_keys.as_ref()?;
-    let (mut inside, mut outside) = (Vec::new(), Vec::new());
-    for unit in &piece.among {
-        let attempt = &field.attempts[unit.at as usize];
-        let side = if part.keys.contains(&field.fact(attempt).key) { &mut inside } else { &mut outside };
-        side.push(f64::from(attempt.took_us));
-    }
-    inside.sort_by(f64::total_cmp);
-    outside.sort_by(f64::total_cmp);
+    let times = |places: &mut dyn Iterator<Item = u32>| {
+        let mut times: Vec<f64> = places.map(|at| f64::from(field.attempts[at as usize].took_us)).collect();
+        times.sort_by(f64::total_cmp);
+        times
+    };
+    let inside = times(&mut piece.among.iter().map(|unit| unit.at));
+    let outside = times(&mut piece.others.iter().copied());
     let (slow, fast) = (median_of(&inside) as u64, median_of(&outside) as u64);
     Some(format!("the median is {} for {}, and {} for the others", time(slow), part.name, time(fast)))
 }
