@@ -53,7 +53,7 @@ pub(crate) fn find(field: &Field) -> Vec<Cluster> {
     all.truncate(CLUSTERS);
     let mut clusters: Vec<Cluster> = all.into_iter().map(|(cluster, _)| cluster).collect();
     // the largest first, but whoever is told by its body before the rest that is not
-    clusters.sort_by_key(|cluster| cluster.is_rest());
+    clusters.sort_by_key(Cluster::is_rest);
     clusters
 }
 

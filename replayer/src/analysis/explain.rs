@@ -27,8 +27,8 @@ pub(crate) struct Piece {
     pub(crate) lift: Option<Lift>,
     pub(crate) on_keys: Option<Part>,
     pub(crate) on_visits: Option<Visits>,
-    /// It follows from an earlier failure of the session, which no rule made; the piece that this failure is in.
-    pub(crate) follows: Option<Option<u32>>,
+    /// It follows from an earlier failure of the session, which no rule made; the route of that, once it is traced.
+    pub(crate) follows: Option<Option<u16>>,
     /// Spearman's correlation with the load, and the lower end of its interval.
     pub(crate) load: Option<(f64, f64)>,
     /// Places of the hits in the field.
@@ -112,11 +112,8 @@ fn after_failure(context: &Context<'_>, cluster: Cluster, units: &[Unit]) -> Opt
 /// The part that follows from a rule, and what is left.
 fn downstream(context: &Context<'_>, cluster: Cluster, units: &[Unit]) -> Option<(Piece, Vec<Unit>)> {
     let touched = hits(units).fold(0, |set, at| set | context.field.attempts[at as usize].before);
-    let own = best(
-        context,
-        |bit| (touched >> bit & 1 == 1).then(|| own_lift(context, units, bit)),
-        |lift, tests| is_own_lift(lift, tests),
-    );
+    let own =
+        best(context, |bit| (touched >> bit & 1 == 1).then(|| own_lift(context, units, bit)), is_own_lift);
     let common = best(
         context,
         |bit| common_lift(context, cluster, units, bit),

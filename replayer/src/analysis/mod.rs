@@ -142,9 +142,9 @@ fn trace_back(field: &Field, pieces: &mut [Piece], labels: &[Option<u32>]) {
             }
         }
         let Some((cause, _)) = causes.into_iter().max_by_key(|(_, count)| *count) else { continue };
-        let (explanation, rule) = (pieces[cause as usize].explanation, pieces[cause as usize].rule);
+        let Piece { explanation, rule, cluster, .. } = pieces[cause as usize];
         let piece = &mut pieces[number];
-        (piece.explanation, piece.rule, piece.follows) = (explanation, rule, Some(Some(cause)));
+        (piece.explanation, piece.rule, piece.follows) = (explanation, rule, Some(Some(cluster.route)));
     }
 }
 

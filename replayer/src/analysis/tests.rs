@@ -281,7 +281,7 @@ fn errors_that_grow_with_the_load() {
             ended.at_ms = 8_000 + ended.at_ms / 3;
         }
     }
-    let mut load = vec![0_u32; 40];
+    let mut load = [0_u32; 40];
     made.iter().for_each(|(ended, _)| load[(ended.at_ms / 1000) as usize] += 1);
     let most = f64::from(*load.iter().max().expect("there is load"));
     for (ended, _) in &mut made {

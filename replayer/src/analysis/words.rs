@@ -77,11 +77,14 @@ pub(super) fn title(context: &Context<'_>, pieces: &[&Piece]) -> String {
 }
 
 fn by_itself(field: &Field, first: &Piece, route: &str, what: &str) -> String {
-    if let (Some(_), Some(lift)) = (&first.follows, &first.lift) {
+    if let (Some(cause), Some(lift)) = (first.follows, &first.lift) {
         let (exposed, control) = (percent(lift.table.exposed_risk()), percent(lift.table.control_risk()));
+        let cause = cause.map_or("something", |cause| field.route(cause));
+        let rule = first.rule.and_then(|bit| field.rules.get(bit));
+        let back = rule.map(|rule| format!(" (see rule {rule})")).unwrap_or_default();
         return format!(
-            "after a failure in a session that no rule made, {route} {what} in it: {exposed} of these, against {control} of \
-             the others"
+            "after {cause} failed in a session{back}, {route} {what} in it: {exposed} of these, against {control} of the \
+             others"
         );
     }
     if let Some(part) = &first.on_keys {

@@ -231,11 +231,9 @@ impl Engine {
             Event::Data { tag, end, bytes } => {
                 let record = &ops[tag];
                 tally.evidence.body(tag, bytes);
-                if record.flow != NONE {
-                    let step = || job.plan.step(sessions[record.session].program, record.step);
-                    let expected = || flow::expected(step(), job.speed);
-                    flows.on_bytes((tag, record), bytes, expected, (now, &mut tally.streams));
-                }
+                let step = || job.plan.step(sessions[record.session].program, record.step);
+                let expected = || flow::expected(step(), job.speed);
+                flows.on_bytes((tag, record), bytes, expected, (now, &mut tally.streams));
                 if end {
                     ended.push((tag, ops[tag].serial, End::Answered));
                 }

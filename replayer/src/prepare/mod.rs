@@ -50,11 +50,10 @@ impl Prepared {
     pub(crate) fn new(options: &Options) -> Result<Prepared, Error> {
         check_values(options)?;
         let allowed = Allowed::new(&options.allow_targets);
-        let named = options.target.as_deref().map(|url| allowed.check(url, "target")).transpose()?;
-        let counter =
-            options.origin_counter.as_deref().map(|url| allowed.check(url, "origin counter")).transpose()?;
-        let metrics =
-            options.origin_metrics.as_deref().map(|url| allowed.check(url, "origin metrics")).transpose()?;
+        let check = |url: Option<&str>, what| url.map(|url| allowed.check(url, what)).transpose();
+        let named = check(options.target.as_deref(), "target")?;
+        let counter = check(options.origin_counter.as_deref(), "origin counter")?;
+        let metrics = check(options.origin_metrics.as_deref(), "origin metrics")?;
         let mut proxy = match options.proxy.as_deref() {
             Some(url) => Some((allowed.check(url, "proxy")?, true)),
             None => None,
