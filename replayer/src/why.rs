@@ -17,6 +17,8 @@ use crate::plan::Plan;
 #[derive(Debug)]
 struct Named<'a> {
     plan: &'a Plan,
+    /// The flag, where it is not the default.
+    seed: String,
     captures: String,
 }
 
@@ -41,7 +43,8 @@ pub(crate) fn analyse(
     drop(touched);
     let names: Vec<String> =
         options.captures.iter().map(|source| source.path.display().to_string()).collect();
-    let named = Named { plan, captures: names.join(" ") };
+    let seed = if options.seed == "1" { String::new() } else { format!(" --seed {}", options.seed) };
+    let named = Named { plan, seed, captures: names.join(" ") };
     let (analysis, verdicts) = analysis::analyse(&field, known, &named);
     let trouble = options.failures.as_deref().and_then(|path| {
         let written = write(path, &field, &verdicts, &named);
@@ -78,8 +81,8 @@ impl Names for Named<'_> {
         (session, format!("{:016x}", operation(self.plan, program, clone, step)))
     }
 
-    fn replay(&self, session: &str) -> String {
-        format!("replay --only session:{session} {}", self.captures)
+    fn replay(&self, session: &str, clone: u32) -> String {
+        format!("replay --only session:{session}-{clone}{} {}", self.seed, self.captures)
     }
 }
 

@@ -14,8 +14,8 @@ pub(crate) trait Names {
     /// The session of a program as `--only` knows it, and the operation of a clone's step, in hex.
     fn of(&self, program: u32, clone: u32, step: u32) -> (String, String);
 
-    /// What to type to replay that session alone.
-    fn replay(&self, session: &str) -> String;
+    /// What to type to replay that clone alone.
+    fn replay(&self, session: &str, clone: u32) -> String;
 }
 
 /// What the pieces of a finding have in common. Those that concentrate on ids or visits stay apart, by route.
@@ -193,7 +193,7 @@ fn examples(field: &Field, hits: &[&Attempt], names: &dyn Names) -> Vec<Example>
         let fact = field.fact(attempt);
         let (session, op) = names.of(fact.program, attempt.clone, fact.step);
         Example {
-            replay: names.replay(&session),
+            replay: names.replay(&session, attempt.clone),
             session,
             clone: attempt.clone,
             op,

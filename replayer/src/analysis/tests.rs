@@ -11,8 +11,8 @@ impl Names for Plain {
         (format!("{program:x}"), format!("{program:x}-{clone}-{step}"))
     }
 
-    fn replay(&self, session: &str) -> String {
-        format!("replay --only session:{session} a.zst")
+    fn replay(&self, session: &str, clone: u32) -> String {
+        format!("replay --only session:{session}-{clone} a.zst")
     }
 }
 

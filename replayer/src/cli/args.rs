@@ -87,7 +87,7 @@ pub struct Args {
     /// Never send more than this, whatever the plan says: 100/s, 6k/m, max
     #[arg(long, value_name = "RATE", value_parser = rate, help_heading = "How much")]
     pub max_rate: Option<Rate>,
-    /// Only this route or session: 'GET /cart/{id}', 'GET /api/*', session:1f
+    /// Only this route, session, or clone of one: 'GET /cart/{id}', 'GET /api/*', session:1f, session:1f-7
     #[arg(long, value_name = "WHAT", help_heading = "How much")]
     pub only: Vec<Pattern>,
     /// Neither this route nor this session

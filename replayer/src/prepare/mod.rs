@@ -198,6 +198,14 @@ fn check_values(options: &Options) -> Result<(), Error> {
     if options.timeout.is_zero() || options.threads == Some(0) || options.max_connections == Some(0) {
         return usage("timeout, threads and connections must be above 0".to_owned());
     }
+    let names_clone = options.only.iter().any(|only| only.clone_of().is_some());
+    let is_plain = options.amplify == 1.0 && options.captures.iter().all(|source| source.amplify.is_none());
+    let shapes = options.sessions.is_some() || options.rate.is_some() || options.profile.is_some();
+    if names_clone && (!is_plain || shapes || !options.stages.is_empty() || options.looped) {
+        return usage(
+            "--only session:HEX-CLONE sends that one clone: leave the amplification away".to_owned(),
+        );
+    }
     for (name, value) in &options.headers {
         if !crate::plan::is_field(name, value) {
             return usage(format!("-H '{name}: {value}' is not a header field"));

@@ -42,7 +42,7 @@ pub(super) fn why(report: &Report, out: &mut String) -> Result {
             writeln!(out, "           {sentence}")?;
         }
         if let Some(example) = finding.examples.first() {
-            writeln!(out, "           for example clone {}: {}", example.clone, example.replay)?;
+            writeln!(out, "           for example: {}", example.replay)?;
         }
     }
     if limits::FINDINGS_SHOWN < analysis.findings.len() {
@@ -80,7 +80,7 @@ mod tests {
             op: "00".to_owned(),
             step: 2,
             t_us: 5,
-            replay: "replay --only session:1f a.zst".to_owned(),
+            replay: "replay --only session:1f-7 a.zst".to_owned(),
         };
         let finding = |rank| Finding {
             rank,
@@ -107,7 +107,7 @@ mod tests {
         for words in [
             "why        13,000 failures in 5,000 sessions: 3,000 injected, 10,000 origin\n",
             "finding 1  GET /1 fails (500) by itself (1,200 sessions)\n           one\n",
-            "for example clone 7: replay --only session:1f a.zst\n",
+            "for example: replay --only session:1f-7 a.zst\n",
             "2 more are in the JSON",
             "25.0 % of all sessions",
         ] {
