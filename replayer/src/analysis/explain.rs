@@ -114,9 +114,10 @@ fn downstream(context: &Context<'_>, cluster: Cluster, units: &[Unit]) -> Option
     let touched = hits(units).fold(0, |set, at| set | context.field.attempts[at as usize].before);
     let own =
         best(context, |bit| (touched >> bit & 1 == 1).then(|| own_lift(context, units, bit)), is_own_lift);
+    let family = cluster.family(context.field, context.clusters);
     let common = best(
         context,
-        |bit| common_lift(context, cluster, units, bit),
+        |bit| common_lift(context, cluster, (units, family.as_deref()), bit),
         |lift, tests| match cluster.is_slow() {
             true => is_common_lift(lift, tests) && is_marked(lift) && !context.drifts,
             false => is_common_lift(lift, context.field.rules.len() as f64),
@@ -159,17 +160,22 @@ fn own_lift(context: &Context<'_>, units: &[Unit], bit: usize) -> Lift {
 }
 
 /// The lift while a rule is at work: of all routes on which attempts end alike, if this route has its part in it.
-fn common_lift(context: &Context<'_>, cluster: Cluster, units: &[Unit], bit: usize) -> Option<Lift> {
+fn common_lift(
+    context: &Context<'_>,
+    cluster: Cluster,
+    (units, family): (&[Unit], Option<&[Unit]>),
+    bit: usize,
+) -> Option<Lift> {
     let (field, moments) = (context.field, &context.moments);
     if cluster.is_slow() {
         let lift = lift::by_moment(field, units, moments, bit)?;
         return lift::has_edges(field, units, moments, bit).then_some(lift);
     }
     let own = lift::by_moment(field, units, moments, bit);
-    let Some(family) = cluster.family(field, context.clusters) else { return own };
+    let Some(family) = family else { return own };
     let table = lift::at_work(field, units, moments, bit);
     let takes_part = 0 < table.exposed_hits && 3.0 * table.control_risk() <= table.exposed_risk();
-    let whole = lift::by_moment(field, &family, moments, bit).filter(|_| takes_part);
+    let whole = lift::by_moment(field, family, moments, bit).filter(|_| takes_part);
     match (own, whole) {
         (Some(own), Some(whole)) if own.chance <= whole.chance => Some(own),
         (own, whole) => whole.or(own),

@@ -1,8 +1,6 @@
 //! Did a rule make it likelier? Clones are the control group: a clone that the rule had touched is compared with clones of
 //! the same recorded step that nothing had touched, and moments in which the rule was at work with the others.
 
-use std::collections::HashMap;
-
 use crate::analysis::cluster::Unit;
 use crate::analysis::field::{Field, OWN_FAILURE, Rules};
 use crate::analysis::stats::{
@@ -96,7 +94,7 @@ impl Moments {
 /// Sessions that the rule had touched before, against those that none had: step by recorded step where there are enough
 /// clones, else over the whole route.
 pub(crate) fn by_session(field: &Field, units: &[Unit], bit: usize) -> Lift {
-    let fine = strata(field, units, bit, |unit| u64::from(field.attempts[unit.at as usize].fact));
+    let fine = strata(field, units, bit, |unit| field.attempts[unit.at as usize].fact as usize);
     let sum = |tables: &[Table]| tables.iter().fold(Table::default(), |sum, table| sum.plus(table));
     let all = sum(&fine);
     let telling: Vec<Table> = fine.into_iter().filter(Table::compares).collect();
@@ -115,24 +113,26 @@ pub(crate) fn by_session_at_work(field: &Field, units: &[Unit], moments: &Moment
         .copied()
         .collect();
     let width_ms = moments.width_ms.max(LINGER_MS);
-    let then_ish = |unit: &Unit| u64::from(field.attempts[unit.at as usize].at_ms / width_ms);
+    let then_ish = |unit: &Unit| (field.attempts[unit.at as usize].at_ms / width_ms) as usize;
     over(&strata(field, &then, bit, then_ish))
 }
 
-fn strata(field: &Field, units: &[Unit], bit: usize, of: impl Fn(&Unit) -> u64) -> Vec<Table> {
+fn strata(field: &Field, units: &[Unit], bit: usize, of: impl Fn(&Unit) -> usize) -> Vec<Table> {
     let rule: Rules = 1 << bit;
-    let mut tables: HashMap<u64, Table> = HashMap::new();
+    let mut tables: Vec<Table> = Vec::new();
     for unit in units {
         let before = field.attempts[unit.at as usize].before;
         let is_exposed = before & rule != 0;
         // whom rules had touched is no control of a rule, but a fair one of a failure
         if is_exposed || before == 0 || bit == OWN_FAILURE {
-            tables.entry(of(unit)).or_default().add(is_exposed, unit.hit);
+            let stratum = of(unit);
+            if tables.len() <= stratum {
+                tables.resize(stratum + 1, Table::default());
+            }
+            tables[stratum].add(is_exposed, unit.hit);
         }
     }
-    let mut tables: Vec<(u64, Table)> = tables.into_iter().collect();
-    tables.sort_unstable_by_key(|(stratum, _)| *stratum);
-    tables.into_iter().map(|(_, table)| table).collect()
+    tables
 }
 
 fn over(tables: &[Table]) -> Lift {

@@ -378,3 +378,28 @@ fn chance_alone_finds_nothing() {
         assert!(blamed.is_empty(), "seed {seed}: {blamed:#?}");
     }
 }
+
+#[test]
+#[ignore = "stress: half a million attempts, with errors of many kinds under many rules"]
+fn a_full_sample_is_analysed_in_time() {
+    const RULES: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+    let mut all = Vec::new();
+    for round in 0..80_u32 {
+        all.extend(run(|made, before| {
+            let ended = &mut made.0;
+            ended.clone += round * CLONES;
+            let chance = noise([ended.program, ended.clone, ended.step + 3]);
+            if chance < 0.05 {
+                made.1.push(RULES[(chance * 240.0) as usize % RULES.len()]);
+            } else if chance < 0.2 || before.contains(&"c") && chance < 0.5 {
+                ended.fate = Fate::status(500 + (ended.clone % 8) as u16);
+                ended.print = 1 + ended.clone % 5;
+            }
+        }));
+    }
+    all.sort_by_key(|(ended, _)| (ended.program, ended.clone, ended.at_ms, ended.step));
+    let begun = std::time::Instant::now();
+    let analysis = analysed(&all, &[]);
+    println!("{} attempts: {:?}, {} findings", all.len(), begun.elapsed(), analysis.findings.len());
+    assert!(begun.elapsed().as_secs() < 120, "{:?}", begun.elapsed());
+}
