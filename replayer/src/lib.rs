@@ -13,6 +13,7 @@
 //! [`cli`] is the command line. `GUIDE.md` beside this crate is the reference of what can be asked for.
 
 mod admin;
+pub mod analysis;
 pub mod backoff;
 mod bind;
 mod books;
@@ -20,6 +21,7 @@ pub mod cli;
 mod cookies;
 mod engine;
 mod error;
+mod evidence;
 mod faults;
 mod figures;
 mod guard;
@@ -35,6 +37,7 @@ pub mod links;
 pub mod merge;
 pub mod misbehave;
 pub mod options;
+mod origin_metrics;
 mod pacing;
 mod plan;
 pub mod population;
@@ -62,6 +65,7 @@ pub mod units;
 mod users;
 mod verdict;
 mod wheel;
+mod why;
 
 pub use error::Error;
 pub use guard::AbortOn;

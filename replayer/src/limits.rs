@@ -20,12 +20,23 @@ pub(crate) const ROUTES: usize = 256;
 pub(crate) const ROUTES_SHOWN: usize = 20;
 /// Notes, and reasons for a degraded run, shown in the text report.
 pub(crate) const LINES_SHOWN: usize = 20;
+/// Findings shown in the text report.
+pub(crate) const FINDINGS_SHOWN: usize = 5;
 /// Reasons that are joined in the one of the verdict.
 pub(crate) const REASONS: usize = 5;
 /// Rule ids that get a count of their own; further ones are summed as `(other)`.
 pub(crate) const RULES: usize = 1000;
 /// Attempts that ended without an answer and are remembered for the join with the proxy's ledger.
 pub(crate) const UNANSWERED: usize = 1_000_000;
+/// Attempts that are kept one by one to tell why something broke, over all threads: 32 bytes each. Of a larger run a
+/// sample of whole sessions.
+pub(crate) const EVIDENCE: usize = 1 << 19;
+/// Bodies of errors that a thread reads at once for their fingerprints.
+pub(crate) const EVIDENCE_BODIES: usize = 1024;
+/// How often the origin's metrics are asked for, at first.
+pub(crate) const ORIGIN_METRICS_EVERY: Duration = Duration::from_millis(500);
+/// Values of its memory that are kept.
+pub(crate) const ORIGIN_METRICS: usize = 512;
 /// Entries of `series`; a longer run halves its resolution.
 pub(crate) const SERIES: usize = 1800;
 /// Seconds for which a request that was due then may still be counted as due; older ones count with the last.

@@ -107,6 +107,10 @@ pub struct Options {
     pub allow_targets: Vec<String>,
     /// URL of the origin's own count of requests.
     pub origin_counter: Option<String>,
+    /// URL of the origin's own metrics, in Prometheus' text format.
+    pub origin_metrics: Option<String>,
+    /// Where each failure is written with what explains it, as JSON Lines.
+    pub failures: Option<PathBuf>,
     /// Sends the recorded host as the Host header.
     pub keep_host: bool,
     /// Takes any certificate.
@@ -244,6 +248,8 @@ impl Options {
             seed: "1".to_owned(),
             allow_targets: Vec::new(),
             origin_counter: None,
+            origin_metrics: None,
+            failures: None,
             keep_host: false,
             insecure: false,
             headers: Vec::new(),

@@ -10,16 +10,16 @@ use crate::error::Error;
 use crate::guard::Guard;
 use crate::join::{self, Findings, Proxy, Watch};
 use crate::options::{self, AbortOn, Options, Speed};
-
+use crate::origin_metrics::OriginMetrics;
 use crate::population::shape::{Bins, Shape};
 use crate::prepare::Prepared;
 use crate::progress::{Kinds, Outline, Progress};
 use crate::rehearsal::Advice;
 use crate::report::heat::HeatMap;
 use crate::report::series::Series;
-use crate::report::{Generator, PlanPart, Report, Rule, Second, Source, build};
+use crate::report::{Failures, Generator, PlanPart, Report, Rule, Second, Source, build};
 use crate::tally::{Interval, Tally};
-use crate::{limits, rehearse, sys, verdict};
+use crate::{analysis, limits, rehearse, sys, verdict, why};
 
 /// What goes into a report.
 struct Pieces<'a> {
@@ -35,6 +35,8 @@ struct Pieces<'a> {
     bins: Bins,
     findings: Findings,
     origin: Option<u64>,
+    /// The origin's resident memory: microseconds of the run, bytes.
+    memory: Vec<(u64, u64)>,
     why_unknown: String,
     /// A proxy took the announcement of the run: its books are owed.
     announced: bool,
@@ -75,6 +77,7 @@ pub fn replay(options: &Options, events: &mut dyn FnMut(Progress)) -> Result<Rep
     }
     let job = Arc::new(Job { count_ops: proxy.is_some(), ..prepared.job(options, target, run.clone()) });
     let watch = proxy.as_ref().map(|proxy| proxy.watch(&options.stop)).transpose()?;
+    let metrics = prepared.metrics.clone().map(|peer| OriginMetrics::watch(Admin::new(peer)?)).transpose()?;
     let (started, cpu_before) = (SystemTime::now(), sys::cpu_time());
     let mut seconds = Seconds::new(options, baseline.as_ref(), prepared.summary.requests);
     let outcome = match rehearsed {
@@ -89,6 +92,8 @@ pub fn replay(options: &Options, events: &mut dyn FnMut(Progress)) -> Result<Rep
     let cpu = sys::cpu_time().saturating_sub(cpu_before);
     let origin_of_time = Instant::now().checked_sub(outcome.elapsed).unwrap_or_else(Instant::now);
     let seen = watch.map(Watch::end);
+    let (memory, trouble) = metrics.map(OriginMetrics::stop).unwrap_or_default();
+    notes.extend(trouble.map(|words| format!("the origin's metrics: {words}")));
     let announced = proxy.is_some();
     let mut findings = proxy.map_or_else(Findings::default, |proxy| proxy.find(&outcome.tally));
     findings.faults = seen.and_then(|seen| seen.faults(origin_of_time, outcome.elapsed));
@@ -115,6 +120,7 @@ pub fn replay(options: &Options, events: &mut dyn FnMut(Progress)) -> Result<Rep
         bins: seconds.bins,
         findings,
         origin,
+        memory,
         why_unknown,
         announced,
         notes,
@@ -259,6 +265,7 @@ pub(crate) fn run_tag() -> String {
 impl Pieces<'_> {
     fn report(mut self) -> Report {
         let failures = build::attribute(&mut self.tally, &self.findings.ended, self.findings.ended_lost);
+        let analysis = self.analysis(&failures);
         let books = Books::new(&self.facts());
         let latency = build::latencies(&self.tally);
         let generator = self.generator(&latency);
@@ -299,6 +306,7 @@ impl Pieces<'_> {
             books,
             thresholds: Vec::new(),
             generator,
+            analysis: Some(analysis),
         };
         report.thresholds = build::thresholds(&self.options.thresholds, &report, self.baseline.as_ref());
         let missed = verdict::missed_targets(&report.rules);
@@ -308,6 +316,20 @@ impl Pieces<'_> {
         report.exit_code = found.code;
         report.reason = found.reason;
         report
+    }
+
+    /// Why it broke.
+    fn analysis(&mut self, failures: &Failures) -> analysis::Analysis {
+        let known = analysis::Known {
+            failures,
+            guards: &self.findings.books.guards,
+            memory: &self.memory,
+            ran_short: self.tally.no_ports + self.tally.no_files > 0,
+        };
+        let about = (&*self.prepared.plan, self.options);
+        let (analysis, trouble) = why::analyse(about, &mut self.tally.evidence, &self.findings.ended, &known);
+        self.notes.extend(trouble);
+        analysis
     }
 
     /// How close the load came to the capture, where it was paced.

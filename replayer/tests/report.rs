@@ -5,6 +5,7 @@ mod support;
 
 use base64::Engine;
 use hdrhistogram::serialization::Deserializer;
+use replayer::analysis::{Analysis, Drift, Event, Example, Explanation, Finding, Lift, Place, Slope};
 use replayer::options::{Arrivals, Speed};
 use replayer::report::{
     Cohort, FaultWindow, Faults, Guard, Interval, Repeat, RepeatFinding, RepeatRun, Rule, RuleAudit,
@@ -133,16 +134,79 @@ fn the_rare_parts_follow_the_schema_too() {
         spread: vec![Spread { interval: Some(Interval::default()), ..Spread::default() }, Spread::default()],
         findings: vec![RepeatFinding { runs: vec![1], ..RepeatFinding::default() }],
     });
+    report.analysis = Some(analysis());
     let mut wrong = Vec::new();
     check(&schema, &schema, &serde_json::to_value(report).unwrap(), "run", &mut wrong);
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// One of everything.
+fn analysis() -> Analysis {
+    let lift = Lift { exposed: 0.5, control: 0.0, ratio: 9.0, low: 2.0, high: 1e9, confidence: 0.99 };
+    let example = Example {
+        session: "1f".to_owned(),
+        clone: 1,
+        op: "0a".to_owned(),
+        step: 3,
+        t_us: 4,
+        replay: "replay --only session:1f a.zst".to_owned(),
+    };
+    let finding = Finding {
+        rank: 1,
+        title: "a title".to_owned(),
+        explanation: Explanation::SlowDrift,
+        rule: Some("payday".to_owned()),
+        place: Place { status: Some(500), step: Some(3), ..Place::default() },
+        sessions: 1,
+        failures: 1,
+        share: 0.5,
+        lift: Some(lift),
+        evidence: vec!["a sentence".to_owned()],
+        examples: vec![example],
+    };
+    let drift = Drift {
+        route: "GET /".to_owned(),
+        what: "status".to_owned(),
+        recorded: "200".to_owned(),
+        replayed: "404".to_owned(),
+        share: 1.0,
+        noise: 0.0,
+        sessions: 1,
+    };
+    let slope = Slope {
+        figure: "origin_memory".to_owned(),
+        per_minute: -1.0,
+        low: -2.0,
+        high: 0.0,
+        unit: "bytes".to_owned(),
+        significant: false,
+    };
+    Analysis {
+        findings: vec![finding],
+        drift: vec![drift],
+        slopes: vec![slope],
+        order: vec![Event { t_us: 0, event: "a rule".to_owned() }],
+        ..Analysis::default()
+    }
+}
+
+#[test]
+fn failures_are_put_down_to_whom_they_belong() {
+    let analysis = report().analysis.unwrap();
+    assert_eq!((analysis.failures, analysis.sample), (20, 1.0));
+    let parts: u64 = analysis.attribution.parts().iter().map(|(_, count)| count).sum();
+    assert_eq!(
+        (parts, analysis.attribution.injected, analysis.attribution.origin),
+        (20, 5, 15),
+        "{analysis:#?}"
+    );
 }
 
 #[test]
 fn a_run_of_an_earlier_version_still_reads() {
     let mut json = serde_json::to_value(report()).unwrap();
     for (part, names) in [
-        ("", &["cohorts", "guards", "series_step_us", "heat", "funnel"][..]),
+        ("", &["cohorts", "guards", "analysis", "series_step_us", "heat", "funnel"][..]),
         ("/series/0", &["planned", "status", "p90", "lateness_p99"]),
         ("/plan", &["exact", "captures", "arrivals", "profile"]),
         ("/sessions", &["abandoned"]),
@@ -243,8 +307,9 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, wrong: &mut Vec<
     {
         wrong.push(format!("{at}: {number} is below {least}"));
     }
-    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        if value.is_object() && value.get(name).is_none() {
+    let required = schema["required"].as_array().filter(|_| value.is_object());
+    for name in required.into_iter().flatten().filter_map(Value::as_str) {
+        if value.get(name).is_none() {
             wrong.push(format!("{at}: {name} is missing"));
         }
     }

@@ -24,6 +24,9 @@ pub(crate) struct ShopArgs {
     /// Derive account numbers and session ids from this, so that a run can be repeated. Absent: random.
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
+    /// Open it with something wrong, to see whether that is found; may be given several times.
+    #[arg(long, value_name = "NAME", value_enum)]
+    defect: Vec<shop::Defect>,
 }
 
 /// Serves until Ctrl-C or SIGTERM, then prints what was counted.
@@ -31,7 +34,12 @@ pub(crate) fn run(args: &ShopArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let mut stop = runtime.block_on(async { Stop::listen() }).context("cannot listen for signals")?;
     let seed = args.seed.unwrap_or_else(|| RandomState::new().hash_one("shop"));
-    let config = shop::Config { listen: args.listen, threads: args.threads.into(), seed };
+    let config = shop::Config {
+        listen: args.listen,
+        threads: args.threads.into(),
+        seed,
+        defects: args.defect.clone(),
+    };
     let running = shop::start(&config)?;
     // A reader who left is no reason to stop.
     let _ = writeln!(std::io::stdout(), "shop listening on http://{}", running.addr());
@@ -63,4 +71,6 @@ impl Stop {
 pub(crate) const EXAMPLES: &str = "Examples:
   squall shop --listen 127.0.0.1:9000
   squall proxy --listen 127.0.0.1:8080 --upstream http://127.0.0.1:9000 --record capture.zst    in front of it
-  curl 127.0.0.1:9000/_shop/count                                                               what it was sent";
+  curl 127.0.0.1:9000/_shop/count                                                               what it was sent
+  squall shop --defect slow-shard                     with something wrong on purpose (/_shop/harmed tells what it hit)
+  curl 127.0.0.1:9000/metrics                         its memory, for replay --origin-metrics";

@@ -70,6 +70,13 @@ pub(super) fn home() -> Answer {
     answer
 }
 
+/// A page of metrics.
+pub(super) fn metrics(page: String) -> Answer {
+    let mut answer = with(StatusCode::OK, Content::Whole(Some(page.into())));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));
+    answer
+}
+
 /// An event stream.
 pub(super) fn stream(events: Events) -> Answer {
     let mut answer = with(StatusCode::OK, Content::Stream(events));

@@ -58,6 +58,12 @@ pub(super) enum Refusal {
     TooManyOrders,
     #[error("the shop is full")]
     ShopFull,
+    #[error("something broke inside")]
+    Broken,
+    #[error("no connection to the database in time")]
+    Busy,
+    #[error("the reservation of the products has expired")]
+    Expired,
 }
 
 impl Refusal {
@@ -76,6 +82,8 @@ impl Refusal {
             Refusal::CartFull | Refusal::CartEmpty | Refusal::TooManyOrders => StatusCode::CONFLICT,
             Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::ShopFull => StatusCode::INSUFFICIENT_STORAGE,
+            Refusal::Broken | Refusal::Expired => StatusCode::INTERNAL_SERVER_ERROR,
+            Refusal::Busy => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 

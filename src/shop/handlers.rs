@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answers::{self, Answer};
 use super::catalogue::Catalogue;
+use super::defects::{self, Defect};
 use super::error::Refusal;
 use super::events::Events;
 use super::identity::Id;
@@ -19,23 +20,27 @@ pub(super) async fn answer(shop: &Shop, index: usize, req: Request<Incoming>) ->
     let head = *req.method() == Method::HEAD;
     let answer = if let Some(internal) = req.uri().path().strip_prefix("/_shop/") {
         own(shop, internal)
+    } else if req.uri().path() == "/metrics" {
+        answers::metrics(defects::metrics())
     } else {
         let route = routes::find(req.method(), req.uri().path());
         shop.tallies[index].count(route);
-        serve(shop, route, req).await
+        defects::serve(shop, route, req).await
     };
     if head { answers::without_body(answer) } else { answer }
 }
 
 /// The paths that ask about the shop itself, and are not counted.
 fn own(shop: &Shop, path: &str) -> Answer {
-    if path != "count" {
-        return answers::refusal(Refusal::NoSuchPage, path);
+    match path {
+        "count" => as_json(StatusCode::OK, &shop.counts()),
+        "harmed" => answers::json(StatusCode::OK, shop.defects.harmed()),
+        _ => answers::refusal(Refusal::NoSuchPage, path),
     }
-    as_json(StatusCode::OK, &shop.counts())
 }
 
-async fn serve(shop: &Shop, route: Route, req: Request<Incoming>) -> Answer {
+/// Serves as a shop without defects does.
+pub(super) async fn serve(shop: &Shop, route: Route, req: Request<Incoming>) -> Answer {
     match route {
         Route::Home => answers::home(),
         Route::Products => answers::json(StatusCode::OK, shop.catalogue.list()),
@@ -114,6 +119,12 @@ async fn check_out(shop: &Shop, req: Request<Incoming>) -> Result<Answer, Refusa
     let key = key.as_ref().map(|key| key.as_bytes().trim_ascii());
     if key.is_some_and(|key| key.is_empty() || limits::KEY_BYTES < key.len()) {
         return Err(Refusal::BadKey);
+    }
+    if shop.defects.has(Defect::ManyItems) {
+        let (products, untouched) = shop.store.reservation(session)?;
+        if defects::has_expired(products, untouched) {
+            return Err(Refusal::Expired);
+        }
     }
     let price = |product| shop.catalogue.product(product).map_or(0, |(_, cents)| cents);
     // A repeat is answered as the first was, so that a client that retries need not know.

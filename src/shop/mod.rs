@@ -10,6 +10,7 @@
 mod answers;
 mod catalogue;
 mod counts;
+mod defects;
 mod error;
 mod events;
 mod handlers;
@@ -29,10 +30,12 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, watch};
 
 pub(crate) use counts::Counts;
+pub(crate) use defects::Defect;
 pub(crate) use error::Error;
 
 use catalogue::Catalogue;
 use counts::Tally;
+use defects::Defects;
 use store::Store;
 use worker::Worker;
 
@@ -45,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) threads: usize,
     /// Where account numbers and session ids are derived from; two shops with one seed hand out the same ones.
     pub(crate) seed: u64,
+    /// What is wrong with it, on purpose.
+    pub(crate) defects: Vec<Defect>,
 }
 
 /// A shop that is open. Dropping it closes the doors without waiting; [`Running::stop`] waits.
@@ -87,7 +92,7 @@ impl Drop for Running {
 pub(crate) fn start(config: &Config) -> Result<Running, Error> {
     let threads = config.threads.clamp(1, limits::THREADS);
     let (addr, listeners) = listener::open(config.listen, threads)?;
-    let shop = Arc::new(Shop::new(config.seed, threads));
+    let shop = Arc::new(Shop::new(config, threads));
     let (closing, closed) = watch::channel(false);
     let (report, mut reports) = mpsc::channel(threads);
 
@@ -114,14 +119,16 @@ struct Shop {
     catalogue: Catalogue,
     store: Store,
     tallies: Vec<Tally>,
+    defects: Defects,
 }
 
 impl Shop {
-    fn new(seed: u64, threads: usize) -> Shop {
+    fn new(config: &Config, threads: usize) -> Shop {
         Shop {
             catalogue: Catalogue::new(),
-            store: Store::new(seed),
+            store: Store::new(config.seed),
             tallies: (0..threads).map(|_| Tally::default()).collect(),
+            defects: Defects::new(config.defects.clone(), config.seed),
         }
     }
 

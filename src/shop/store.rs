@@ -5,6 +5,7 @@
 //! same moment.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -70,6 +71,8 @@ struct Account {
 struct Session {
     account: Id,
     cart: Vec<Line>,
+    /// When the cart was last added to.
+    touched: Instant,
 }
 
 #[derive(Default)]
@@ -125,7 +128,8 @@ impl Store {
             return Err(Refusal::WrongPassword);
         }
         let id = self.mint.id();
-        if self.sessions.insert(id, Session { account, cart: Vec::new() }).is_some() {
+        if self.sessions.insert(id, Session { account, cart: Vec::new(), touched: Instant::now() }).is_some()
+        {
             bump(&self.made.sessions_evicted);
         }
         bump(&self.made.sessions);
@@ -134,7 +138,17 @@ impl Store {
 
     /// Adds to the cart of `session` and returns the cart.
     pub(super) fn add_to_cart(&self, session: Id, line: Line) -> Result<Vec<Line>, Refusal> {
-        self.sessions.with(session, |session| add(&mut session.cart, line)).unwrap_or(Err(Refusal::NoSession))
+        let add = |session: &mut Session| {
+            session.touched = Instant::now();
+            add(&mut session.cart, line)
+        };
+        self.sessions.with(session, add).unwrap_or(Err(Refusal::NoSession))
+    }
+
+    /// How many products are in the cart of `session`, and for how long it has not been added to.
+    pub(super) fn reservation(&self, session: Id) -> Result<(usize, Duration), Refusal> {
+        let look = |session: &mut Session| (session.cart.len(), session.touched.elapsed());
+        self.sessions.with(session, look).ok_or(Refusal::NoSession)
     }
 
     pub(super) fn cart(&self, session: Id) -> Result<Vec<Line>, Refusal> {

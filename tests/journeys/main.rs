@@ -14,6 +14,7 @@ mod course;
 mod demo;
 mod edges;
 mod faults;
+mod findings;
 mod formats;
 mod guarding;
 mod holding;

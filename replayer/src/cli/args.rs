@@ -32,6 +32,9 @@ pub struct Args {
     /// URL of the origin's own count of requests: a number, or JSON with "requests"
     #[arg(long, value_name = "URL", help_heading = "Where to")]
     pub origin_counter: Option<String>,
+    /// URL of the origin's metrics in Prometheus' text format: process_resident_memory_bytes tells a leak
+    #[arg(long, value_name = "URL", help_heading = "Where to")]
+    pub origin_metrics: Option<String>,
     /// A host beyond loopback that may be loaded; needs --max-rate
     #[arg(
         long,
@@ -84,7 +87,7 @@ pub struct Args {
     /// Never send more than this, whatever the plan says: 100/s, 6k/m, max
     #[arg(long, value_name = "RATE", value_parser = rate, help_heading = "How much")]
     pub max_rate: Option<Rate>,
-    /// Only this route or session: 'GET /cart/{id}', 'GET /api/*', session:1f
+    /// Only this route, session, or clone of one: 'GET /cart/{id}', 'GET /api/*', session:1f, session:1f-7
     #[arg(long, value_name = "WHAT", help_heading = "How much")]
     pub only: Vec<Pattern>,
     /// Neither this route nor this session
@@ -189,6 +192,9 @@ pub struct Args {
     /// Run the plan this many times, one after the other, and say how far apart the runs are
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100), help_heading = "What comes out")]
     pub repeat: u32,
+    /// Write each failure with what explains it, as JSON Lines
+    #[arg(long, value_name = "FILE", help_heading = "What comes out")]
+    pub failures: Option<PathBuf>,
     /// Print the plan and stop; no packet is sent
     #[arg(long, help_heading = "What comes out")]
     pub dry_run: bool,
@@ -267,6 +273,8 @@ impl Args {
             seed: self.seed,
             allow_targets: self.allow_target,
             origin_counter: self.origin_counter,
+            origin_metrics: self.origin_metrics,
+            failures: self.failures,
             keep_host: self.keep_host,
             insecure: self.insecure,
             headers: self.header,

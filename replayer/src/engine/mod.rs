@@ -167,9 +167,11 @@ fn wait_for_start(job: &Job) {
 impl Job {
     /// An empty tally with room for what the plan names.
     pub(crate) fn tally(&self) -> Tally {
+        let room = if self.rehearsal.is_none() { limits::EVIDENCE / self.threads } else { 0 };
         Tally::new(self.plan.routes.len(), self.count_ops)
             .with_cohorts(self.plan.cohorts.len())
             .with_links(self.plan.links.len())
+            .with_evidence(room)
     }
 }
 

@@ -217,11 +217,13 @@ impl Engine {
             event if event.tag().is_some_and(|tag| !is_ours(ops, tag)) => {}
             Event::Head { tag, status, fields, end } => {
                 hearer.on_head((tag, &mut ops[tag]), (status, fields), now, &mut tally.streams);
+                tally.evidence.begin_body(tag, status, hearer.clone_of(&ops[tag]));
                 if end {
                     ended.push((tag, ops[tag].serial, End::Answered));
                 }
             }
             Event::Data { tag, end, bytes } => {
+                tally.evidence.body(tag, bytes);
                 hearer.on_data((tag, &ops[tag]), bytes, now, &mut tally.streams);
                 if end {
                     ended.push((tag, ops[tag].serial, End::Answered));
@@ -399,6 +401,12 @@ struct Hearer<'e> {
 }
 
 impl Hearer<'_> {
+    /// Whose operation it is: program and clone.
+    fn clone_of(&self, record: &Op) -> (u32, u32) {
+        let session = &self.sessions[record.session];
+        (session.program, session.clone)
+    }
+
     fn on_head(
         &mut self,
         (tag, record): (u32, &mut Op),

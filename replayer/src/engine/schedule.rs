@@ -131,7 +131,7 @@ impl Engine {
             start_ns: due_ns.wrapping_sub(skipped_ns),
             due_ns: 0,
             program: start.program,
-            clone: start.clone,
+            clone: self.job.plan.clone_of(start.program, start.clone),
             user: start.user,
             next,
             ops: NONE,

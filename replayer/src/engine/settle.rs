@@ -7,6 +7,7 @@ use crate::cookies::Jar;
 use crate::engine::flow::{self, Seen, handshake};
 use crate::engine::records::{Act, ConnId, Engine, Op, Phase, Speaks, Stage};
 use crate::engine::taking::note_taken;
+use crate::evidence::{self, Fate};
 use crate::http::{AtEnd, Part, Progress};
 use crate::limits;
 use crate::links::carried::Hand;
@@ -91,6 +92,7 @@ pub(crate) fn connection_over(engine: &mut Engine, id: ConnId, reset: bool) {
 pub(crate) fn failed(engine: &mut Engine, op: u32, failure: Failure, now: u64) {
     engine.flow_over(op, false, now);
     engine.hear(op, Some(failure));
+    engine.keep(op, Fate::failed(failure), now);
     let record = &engine.ops[op];
     let route = engine.step_of(op).route();
     let unanswered = Unanswered { op: record.id, attempt: record.attempt, route, failure };
@@ -117,6 +119,7 @@ pub(crate) fn failed(engine: &mut Engine, op: u32, failure: Failure, now: u64) {
 pub(crate) fn answered(engine: &mut Engine, op: u32, now: u64) {
     engine.flow_over(op, true, now);
     engine.hear(op, None);
+    engine.keep(op, Fate::status(engine.ops[op].status), now);
     count_answer(engine, op, now);
     let record = &engine.ops[op];
     let retry_after = (record.retry_after_s > 0).then(|| Duration::from_secs(record.retry_after_s.into()));
@@ -231,9 +234,12 @@ fn feed(
                     note_taken((&mut *takers, record), step, hand, (name, field.value));
                 }
             }
-            flows.on_head((op, record), seen, &mut tally.streams) | (record.taker != NONE)
+            let clone = (session.program, session.clone);
+            let is_error = tally.evidence.begin_body(op, record.status, clone);
+            flows.on_head((op, record), seen, &mut tally.streams) | is_error | (record.taker != NONE)
         }
         Part::Body(bytes) => {
+            tally.evidence.body(op, bytes);
             let expected = || flow::expected(step, job.speed);
             flows.on_bytes((op, record), bytes, expected, (now, &mut tally.streams));
             if let Some(taker) = takers.get_mut(record.taker) {
@@ -356,6 +362,36 @@ impl Engine {
         let injected = record.fault.is_some();
         let (step, status) = (record.step, record.status);
         self.tally.heard.push(Heard { program, step, status, injected, failure });
+    }
+
+    /// Keeps what is asked for when somebody wants to know why something broke.
+    fn keep(&mut self, op: u32, fate: Fate, now: u64) {
+        let took_ns = self.answered_at(op, now).saturating_sub(self.ops[op].sent_ns);
+        let record = &self.ops[op];
+        let session = &self.sessions[record.session];
+        let evidence = &mut self.tally.evidence;
+        let print = evidence.end_body(op);
+        if !evidence.has(session.program, session.clone) {
+            return;
+        }
+        let rules = record.fault.as_ref().map_or(0, |rules| evidence.rules(rules));
+        let flags = [
+            (record.intended_ns < self.warmup_ns, evidence::WARMS_UP),
+            (record.by_proxy, evidence::BY_PROXY),
+            (record.grpc_failed, evidence::GRPC_FAILED),
+        ];
+        evidence.note(evidence::Ended {
+            program: session.program,
+            clone: session.clone,
+            step: record.step,
+            at_ms: u32::try_from(now / 1_000_000).unwrap_or(u32::MAX),
+            took_us: u32::try_from(took_ns / 1000).unwrap_or(u32::MAX),
+            print,
+            fate,
+            rules,
+            attempt: u16::try_from(record.attempt).unwrap_or(u16::MAX),
+            flags: flags.iter().filter(|(set, _)| *set).map(|(_, flag)| flag).sum(),
+        });
     }
 
     pub(crate) fn step_of(&self, op: u32) -> Step<'_> {

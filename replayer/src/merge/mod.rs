@@ -127,6 +127,9 @@ fn sums(all: &[Run], shards: &Shards) -> Result<Report, String> {
         plan,
         thresholds: Vec::new(),
         generator: generator(all, shards),
+        analysis: crate::analysis::merge::merged(
+            &reports.iter().filter_map(|report| report.analysis.as_ref()).collect::<Vec<_>>(),
+        ),
     })
 }
 

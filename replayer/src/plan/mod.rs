@@ -79,6 +79,8 @@ pub(crate) struct Plan {
     pub(crate) cohorts: Vec<String>,
     /// Names of the routes that steps refer to.
     pub(crate) routes: Vec<String>,
+    /// Sessions of which one clone alone is sent, and its number.
+    clones: BTreeMap<u64, u32>,
     /// Recorded exchanges that are not replayed, by reason.
     pub(crate) skipped: BTreeMap<&'static str, u64>,
     /// Requests whose body substitutions leave alone, as it was not recorded whole and in the clear.
@@ -130,6 +132,7 @@ impl Plan {
             speed: people.speed,
             cohorts: wanted.sources.iter().map(|(name, _)| name.clone()).collect(),
             routes,
+            clones: wanted.only.iter().filter_map(Pattern::clone_of).collect(),
             skipped: reasons,
             unreadable,
             links: wanted.links.names().collect(),
@@ -158,6 +161,19 @@ impl Plan {
     /// Which of the captures a program comes from.
     pub(crate) fn cohort(&self, program: u32) -> usize {
         usize::from(self.store.rows[program as usize].source())
+    }
+
+    /// The id in the path of a request, as its route leaves it out.
+    pub(crate) fn key_of<'p>(&self, path: &'p str) -> Option<&'p str> {
+        routes::key(path)
+    }
+
+    /// The number that a clone bears: its own, unless another was asked for by name.
+    pub(crate) fn clone_of(&self, program: u32, clone: u32) -> u32 {
+        if self.clones.is_empty() {
+            return clone;
+        }
+        self.clones.get(&self.program(program).session()).copied().unwrap_or(clone)
     }
 
     /// What the programs take.
@@ -193,6 +209,10 @@ impl Plan {
                     word(xxhash_rust::xxh3::xxh3_64(step.links()));
                 }
             }
+        }
+        for (session, clone) in &self.clones {
+            word(*session);
+            word(u64::from(*clone));
         }
         for substitution in &wanted.substitutions {
             hash.update(format!("{substitution:?}").as_bytes());

@@ -23,6 +23,11 @@ pub(crate) fn name(method: &str, path: &str) -> String {
     out
 }
 
+/// The last part of a path that [`name`] calls `{id}`.
+pub(crate) fn key(path: &str) -> Option<&str> {
+    path.split('/').rev().find(|segment| is_made_up(segment))
+}
+
 /// Chooses the routes of a store whose steps bear `names`; the rarest share one where there are too many.
 pub(crate) fn assign(store: &mut Store, names: &[String]) -> Vec<String> {
     let mut counts = vec![0_u64; names.len()];

@@ -40,6 +40,8 @@ pub(crate) struct Prepared {
     /// Admin URL of the proxy, and whether the user named it.
     pub(crate) proxy: Option<(Peer, bool)>,
     pub(crate) counter: Option<Peer>,
+    /// Where the origin's metrics are.
+    pub(crate) metrics: Option<Peer>,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -48,9 +50,10 @@ impl Prepared {
     pub(crate) fn new(options: &Options) -> Result<Prepared, Error> {
         check_values(options)?;
         let allowed = Allowed::new(&options.allow_targets);
-        let named = options.target.as_deref().map(|url| allowed.check(url, "target")).transpose()?;
-        let counter =
-            options.origin_counter.as_deref().map(|url| allowed.check(url, "origin counter")).transpose()?;
+        let check = |url: Option<&str>, what| url.map(|url| allowed.check(url, what)).transpose();
+        let named = check(options.target.as_deref(), "target")?;
+        let counter = check(options.origin_counter.as_deref(), "origin counter")?;
+        let metrics = check(options.origin_metrics.as_deref(), "origin metrics")?;
         let mut proxy = match options.proxy.as_deref() {
             Some(url) => Some((allowed.check(url, "proxy")?, true)),
             None => None,
@@ -112,6 +115,7 @@ impl Prepared {
             preflight,
             proxy,
             counter,
+            metrics,
             warnings,
         })
     }
@@ -193,6 +197,14 @@ fn check_values(options: &Options) -> Result<(), Error> {
     }
     if options.timeout.is_zero() || options.threads == Some(0) || options.max_connections == Some(0) {
         return usage("timeout, threads and connections must be above 0".to_owned());
+    }
+    let names_clone = options.only.iter().any(|only| only.clone_of().is_some());
+    let is_plain = options.amplify == 1.0 && options.captures.iter().all(|source| source.amplify.is_none());
+    let shapes = options.sessions.is_some() || options.rate.is_some() || options.profile.is_some();
+    if names_clone && (!is_plain || shapes || !options.stages.is_empty() || options.looped) {
+        return usage(
+            "--only session:HEX-CLONE sends that one clone: leave the amplification away".to_owned(),
+        );
     }
     for (name, value) in &options.headers {
         if !crate::plan::is_field(name, value) {

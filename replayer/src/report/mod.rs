@@ -14,6 +14,7 @@ pub(crate) mod text;
 
 use serde::{Deserialize, Serialize};
 
+use crate::analysis::Analysis;
 use crate::books::Books;
 use crate::population::shape::Shape;
 
@@ -107,6 +108,9 @@ pub struct Report {
     pub thresholds: Vec<Threshold>,
     /// What the generator says about itself.
     pub generator: Generator,
+    /// Why it broke; `None`: an older version wrote this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub analysis: Option<Analysis>,
 }
 
 impl Report {

@@ -55,6 +55,7 @@ pub(crate) fn report(tally: &Tally, shard: &str) -> Report {
         books: Books::new(&facts),
         thresholds: Vec::new(),
         generator: generator(),
+        analysis: None,
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use captures::opset::OpSet;
 
+use crate::evidence::Evidence;
 use crate::limits;
 use crate::population::shape::Sample;
 
@@ -147,6 +148,8 @@ pub(crate) struct Tally {
     pub(crate) ops: Option<OpSet>,
     /// What came back in a rehearsal, in the order in which it came.
     pub(crate) heard: Vec<Heard>,
+    /// What is kept of single attempts; see [`Tally::with_evidence`].
+    pub(crate) evidence: Evidence,
 }
 
 /// How often a link had a value for a request, and how often it had not.
@@ -261,7 +264,14 @@ impl Tally {
             links: Vec::new(),
             ops: count_ops.then(OpSet::new),
             heard: Vec::new(),
+            evidence: Evidence::new(0),
         }
+    }
+
+    /// The same with room for so many attempts.
+    pub(crate) fn with_evidence(mut self, room: usize) -> Tally {
+        self.evidence = Evidence::new(room);
+        self
     }
 
     /// The same with figures for each of `count` cohorts.
@@ -308,6 +318,7 @@ impl Tally {
         }
         self.unanswered.extend(other.unanswered);
         self.heard.extend(other.heard);
+        self.evidence.merge(other.evidence);
         self.latencies.merge(&other.latencies);
         self.starts.merge(&other.starts);
         for (route, more) in self.routes.iter_mut().zip(&other.routes) {

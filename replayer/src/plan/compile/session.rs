@@ -32,7 +32,7 @@ pub(super) fn draft(
     (wanted, style): (&Wanted, Style<'_>),
     skipped: &mut Skipped,
 ) -> Option<Draft> {
-    let kept = kept(session, wanted, skipped);
+    let kept = kept(session, (source, wanted), skipped);
     let begin = kept.first()?.1;
     let ends = ends(&kept);
     let cuts = cuts(&kept, wanted.max_gap_us);
@@ -74,11 +74,11 @@ pub(super) fn draft(
 }
 
 /// What is replayed of a session, by start.
-fn kept<'a>(session: &'a Session, wanted: &Wanted, skipped: &mut Skipped) -> Vec<Kept<'a>> {
+fn kept<'a>(session: &'a Session, (source, wanted): (u16, &Wanted), skipped: &mut Skipped) -> Vec<Kept<'a>> {
     let mut kept: Vec<Kept<'a>> = Vec::with_capacity(session.exchanges.len());
     let starts = spread(session, wanted.seed);
     for (index, (exchange, start)) in session.exchanges.iter().zip(starts).enumerate() {
-        match why_not(exchange, wanted.http2).or_else(|| not_selected(exchange, wanted)) {
+        match why_not(exchange, wanted.http2).or_else(|| not_selected(exchange, source, wanted)) {
             Some(why) => *skipped.reasons.entry(why).or_default() += 1,
             None => kept.push((index as u32, start, exchange)),
         }
@@ -87,13 +87,15 @@ fn kept<'a>(session: &'a Session, wanted: &Wanted, skipped: &mut Skipped) -> Vec
     kept
 }
 
-fn not_selected(exchange: &Exchange, wanted: &Wanted) -> Option<&'static str> {
+fn not_selected(exchange: &Exchange, source: u16, wanted: &Wanted) -> Option<&'static str> {
     if wanted.only.is_empty() && wanted.exclude.is_empty() {
         return None;
     }
     let (method, path) = (exchange.request.method.as_str(), exchange.request.path());
     let route = routes::name(method, path);
-    let subject = Subject { session: exchange.session.0, route: &route, method, path };
+    let session = exchange.session.0;
+    let word = identity_word(source, session);
+    let subject = Subject { session, word, route: &route, method, path };
     (!select::is_wanted(&wanted.only, &wanted.exclude, subject)).then_some("not_selected")
 }
 

@@ -2,6 +2,7 @@
 
 mod repeat;
 mod tables;
+mod why;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -20,6 +21,7 @@ fn sections(report: &Report, out: &mut String) -> std::fmt::Result {
     failures(report, out)?;
     writeln!(out, "verdict: {} (exit code {}): {}", report.verdict, report.exit_code, report.reason)?;
     writeln!(out)?;
+    why::why(report, out)?;
     requests(report, out)?;
     tables::latency(report, out)?;
     tables::shape(report, out)?;

@@ -1,0 +1,114 @@
+//! From the evidence of a run to why it broke: what the plan says of each attempt, and which rules ended those that were
+//! not answered.
+
+use std::collections::BTreeMap;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::analysis::{self, Analysis, Field, Known, Names, Told, Verdict};
+use crate::evidence::{Ended, Evidence};
+use crate::identity;
+use crate::options::Options;
+use crate::plan::Plan;
+
+/// The plan as the analysis names its parts.
+#[derive(Debug)]
+struct Named<'a> {
+    plan: &'a Plan,
+    /// The flag, where it is not the default.
+    seed: String,
+    captures: String,
+}
+
+/// What was found, and a note where the list of failures could not be written.
+pub(crate) fn analyse(
+    (plan, options): (&Plan, &Options),
+    evidence: &mut Evidence,
+    ended_by: &BTreeMap<(u64, u32), String>,
+    known: &Known<'_>,
+) -> (Analysis, Option<String>) {
+    let share = evidence.share();
+    let all = evidence.take();
+    let lists = evidence.rule_lists();
+    let touched: Vec<(Ended, Vec<&str>)> =
+        all.into_iter().map(|ended| (ended, rules(plan, &ended, lists, ended_by))).collect();
+    let told = |program: u32, step: u32| {
+        let step = plan.step(program, step);
+        let path = String::from_utf8_lossy(step.path());
+        Told { route: step.route(), status: step.status(), key: plan.key_of(&path).map(str::to_owned) }
+    };
+    let field = Field::new(&touched, &plan.routes, share, told);
+    drop(touched);
+    let names: Vec<String> =
+        options.captures.iter().map(|source| source.path.display().to_string()).collect();
+    let seed = if options.seed == "1" { String::new() } else { format!(" --seed {}", options.seed) };
+    let named = Named { plan, seed, captures: names.join(" ") };
+    let (analysis, verdicts) = analysis::analyse(&field, known, &named);
+    let trouble = options.failures.as_deref().and_then(|path| {
+        let written = write(path, &field, &verdicts, &named);
+        written.err().map(|err| format!("cannot write the failures to {}: {err}", path.display()))
+    });
+    (analysis, trouble)
+}
+
+/// The rules that touched an attempt: its answer says so, or the proxy's ledger where there was none.
+fn rules<'a>(
+    plan: &Plan,
+    ended: &Ended,
+    lists: &'a [Box<str>],
+    ended_by: &'a BTreeMap<(u64, u32), String>,
+) -> Vec<&'a str> {
+    if let Some(list) = usize::from(ended.rules).checked_sub(1).and_then(|place| lists.get(place)) {
+        return list.split(',').map(str::trim).filter(|rule| !rule.is_empty()).collect();
+    }
+    if ended.fate.as_failure().is_none() || ended_by.is_empty() {
+        return Vec::new();
+    }
+    let op = operation(plan, ended.program, ended.clone, ended.step);
+    ended_by.get(&(op, u32::from(ended.attempt))).map(String::as_str).into_iter().collect()
+}
+
+fn operation(plan: &Plan, program: u32, clone: u32, step: u32) -> u64 {
+    let program = plan.program(program);
+    identity::operation(plan.seed, program.session(), clone, program.step(step).index())
+}
+
+impl Names for Named<'_> {
+    fn of(&self, program: u32, clone: u32, step: u32) -> (String, String) {
+        let session = format!("{:x}", self.plan.program(program).session());
+        (session, format!("{:016x}", operation(self.plan, program, clone, step)))
+    }
+
+    fn replay(&self, session: &str, clone: u32) -> String {
+        format!("replay --only session:{session}-{clone}{} {}", self.seed, self.captures)
+    }
+}
+
+/// One line of JSON for each failure, refusal and slow answer that is put down to something.
+fn write(path: &Path, field: &Field, verdicts: &[Verdict], names: &Named<'_>) -> std::io::Result<()> {
+    let mut file = BufWriter::new(std::fs::File::create(path)?);
+    for verdict in verdicts {
+        let attempt = &field.attempts[verdict.at as usize];
+        let fact = field.fact(attempt);
+        let (session, op) = names.of(fact.program, attempt.clone, fact.step);
+        let line = json!({
+            "t_us": u64::from(attempt.at_ms) * 1000,
+            "session": session,
+            "clone": attempt.clone,
+            "step": fact.step,
+            "op": op,
+            "attempt": attempt.attempt,
+            "route": field.route(attempt.route),
+            "status": attempt.fate.as_status(),
+            "failed": attempt.fate.as_failure().map(crate::tally::Failure::name),
+            "took_us": attempt.took_us,
+            "explanation": verdict.explanation,
+            "rules": field.names(attempt.by | attempt.before).collect::<Vec<_>>(),
+            "finding": verdict.finding,
+        });
+        writeln!(file, "{line}")?;
+    }
+    file.flush()
+}
