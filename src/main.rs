@@ -51,6 +51,9 @@ enum Command {
     /// Merge the runs of shards into one report, and judge the whole.
     #[command(after_help = cli::merge::EXAMPLES)]
     Merge(cli::merge::MergeArgs),
+    /// Show a run as a page that works offline; several are compared.
+    #[command(after_help = cli::report::EXAMPLES)]
+    Report(cli::report::ReportArgs),
     /// All of it on an embedded shop: record, replay a hundredfold, inject, judge.
     #[command(after_help = cli::demo::EXAMPLES)]
     Demo(cli::demo::DemoArgs),
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Command::Lift(args) => cli::admin::lift(&args),
         Command::Status(args) => cli::admin::status(&args),
         Command::Merge(args) => cli::merge::run(&args),
+        Command::Report(args) => cli::report::run(&args),
         Command::Demo(args) => cli::demo::run(args),
         Command::Shop(args) => cli::shop::run(&args),
     };

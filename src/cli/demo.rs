@@ -22,6 +22,9 @@ pub(crate) struct DemoArgs {
     /// Write run.json here as well.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write the report as a page here as well.
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
     /// Keep capture, rules, ledger and books in this folder, new or empty [default: a temporary one].
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
@@ -43,6 +46,7 @@ pub(crate) fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         amplify: args.amplify,
         capture: args.capture,
         json: args.json,
+        report: args.report,
         keep: args.keep,
         quiet: args.quiet,
         argv: std::env::args().collect(),

@@ -5,5 +5,6 @@ pub(crate) mod captures;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod merge;
+pub(crate) mod report;
 pub(crate) mod rules;
 pub(crate) mod shop;

@@ -52,6 +52,8 @@ pub(crate) struct Options {
     pub(crate) capture: Option<PathBuf>,
     /// Where run.json is to be written, beside the demo's own folder.
     pub(crate) json: Option<PathBuf>,
+    /// Where its page is to be written, beside the demo's own folder.
+    pub(crate) report: Option<PathBuf>,
     /// Folder for the files; new or empty. `None`: one among the temporary files.
     pub(crate) keep: Option<PathBuf>,
     /// Nothing but the report.
@@ -66,8 +68,8 @@ pub(crate) struct Options {
 /// When it does not come to a report.
 pub(crate) fn run(options: &Options, interrupt: &Interrupt) -> Result<u8, Error> {
     let narrator = Narrator::new(options.quiet);
-    if let Some(json) = &options.json {
-        writable(json)?; // better now than after the run
+    for file in options.json.iter().chain(&options.report) {
+        writable(file)?; // better now than after the run
     }
     if options.capture.as_deref().is_some_and(|capture| !captures::reader::is_capture(capture)) {
         return Err(Error::NoCapture(options.capture.clone().unwrap_or_default()));

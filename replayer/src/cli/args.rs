@@ -176,6 +176,9 @@ pub struct Args {
     /// Write the report as JSON
     #[arg(long, value_name = "FILE", help_heading = "What comes out")]
     pub json: Option<PathBuf>,
+    /// Write the report as a page: one file that works offline
+    #[arg(long, value_name = "FILE.html", help_heading = "What comes out")]
+    pub report: Option<PathBuf>,
     /// Print the plan and stop; no packet is sent
     #[arg(long, help_heading = "What comes out")]
     pub dry_run: bool,

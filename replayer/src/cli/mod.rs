@@ -6,13 +6,14 @@ mod show;
 mod signals;
 
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 
 pub use args::Args;
 
+use crate::report::html::{self, Run};
 use crate::run::Progress;
 use crate::{Error, Options, Report};
 
@@ -23,10 +24,10 @@ const USAGE: u8 = 104;
 pub fn main(args: Args) -> ExitCode {
     let dry_run = args.dry_run;
     let show = Show { quiet: args.quiet, live: std::io::stderr().is_terminal() };
-    let json = args.json.clone();
+    let files = Files { json: args.json.clone(), page: args.report.clone() };
     let outcome = match args.into_options() {
         Ok(options) if dry_run => preview(&options, show),
-        Ok(options) => run(&options, json.as_deref(), show),
+        Ok(options) => run(&options, &files, show),
         Err(words) => Err(Error::Usage(words).into()),
     };
     outcome.unwrap_or_else(|err| {
@@ -65,23 +66,52 @@ fn preview(options: &Options, show: Show) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn run(options: &Options, json: Option<&Path>, show: Show) -> anyhow::Result<ExitCode> {
-    let made = json.map(make_sure).transpose()?;
+/// What the run is written to.
+#[derive(Clone, Debug)]
+struct Files {
+    json: Option<PathBuf>,
+    page: Option<PathBuf>,
+}
+
+impl Files {
+    fn all(&self) -> impl Iterator<Item = &PathBuf> {
+        self.json.iter().chain(&self.page)
+    }
+
+    fn write(&self, report: &Report) -> anyhow::Result<()> {
+        if let Some(path) = &self.json {
+            write_json(path, report)?;
+        }
+        if let Some(path) = &self.page {
+            write_page(path, report)?;
+        }
+        Ok(())
+    }
+}
+
+fn run(options: &Options, files: &Files, show: Show) -> anyhow::Result<ExitCode> {
+    let mut made = Vec::new();
+    for path in files.all() {
+        if make_sure(path)? {
+            made.push(path);
+        }
+    }
     signals::stop_on(&options.stop)?;
     let report = crate::replay(options, &mut |progress| show.progress(&progress)).inspect_err(|_| {
-        if let (Some(path), Some(true)) = (json, made) {
+        for path in &made {
             // Without a run it stays empty; one that cannot be removed is no worse than that.
             let _ = std::fs::remove_file(path);
         }
     })?;
     show.end_line();
-    if let Some(path) = json {
-        write_json(path, &report)?;
-    }
+    files.write(&report)?;
     if !show.quiet {
         print!("{}", report.text());
-        if let Some(path) = json {
+        if let Some(path) = &files.json {
             println!("json       {}", path.display());
+        }
+        if let Some(path) = &files.page {
+            println!("report     {}", path.display());
         }
     }
     Ok(ExitCode::from(report.exit_code))
@@ -98,6 +128,15 @@ fn write_json(path: &Path, report: &Report) -> anyhow::Result<()> {
     let mut text = serde_json::to_string_pretty(report).context("cannot write the report as JSON")?;
     text.push('\n');
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The run as a page in `path`.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write_page(path: &Path, report: &Report) -> anyhow::Result<()> {
+    let page = Run::of(report).and_then(|run| html::page(vec![run])).map_err(anyhow::Error::msg)?;
+    std::fs::write(path, page).with_context(|| format!("cannot write {}", path.display()))
 }
 
 impl Show {

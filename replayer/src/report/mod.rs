@@ -1,6 +1,7 @@
 //! What a replay found: the same facts as run.json and as text.
 
 pub(crate) mod build;
+pub mod html;
 mod parts;
 mod read;
 #[cfg(test)]

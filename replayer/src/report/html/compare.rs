@@ -1,0 +1,306 @@
+//! Runs against the first of them: figure by figure and route by route, with intervals, and what is but noise.
+
+use std::collections::HashMap;
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+use super::Run;
+use super::stats::{self, Care, Interval};
+use crate::report::{Latency, Report, Route};
+
+/// What a run is compared in.
+#[derive(Debug, Serialize)]
+pub(super) struct Pair {
+    /// Place of the other run on the page.
+    run: usize,
+    /// What speaks against the comparison.
+    notes: Vec<String>,
+    figures: Vec<Row>,
+    routes: Vec<Row>,
+}
+
+/// A difference.
+#[derive(Debug, Serialize)]
+struct Row {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    route: String,
+    figure: &'static str,
+    /// us or share.
+    unit: &'static str,
+    base: f64,
+    other: f64,
+    difference: f64,
+    low: Option<f64>,
+    high: Option<f64>,
+    judged: Judged,
+}
+
+/// What a difference is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Judged {
+    /// The interval includes no difference.
+    Noise,
+    Worse,
+    Better,
+    Higher,
+    Lower,
+    /// There were too few for an interval.
+    Unknown,
+}
+
+/// Whether more of a figure is bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum More {
+    IsBad,
+    IsOnlyMore,
+}
+
+/// Each run but the first with the first.
+pub(super) fn all(runs: &[Run]) -> Vec<Pair> {
+    let [base, others @ ..] = runs else { return Vec::new() };
+    if others.is_empty() {
+        return Vec::new();
+    }
+    let base = Side::of(base);
+    others.iter().enumerate().map(|(at, other)| pair(at + 1, &base, &Side::of(other))).collect()
+}
+
+fn pair(run: usize, base: &Side<'_>, other: &Side<'_>) -> Pair {
+    let theirs: HashMap<&str, &Route> =
+        other.report.routes.iter().map(|route| (route.route.as_str(), route)).collect();
+    let both: Vec<(&Route, &Route)> = base
+        .report
+        .routes
+        .iter()
+        .filter_map(|route| Some((route, *theirs.get(route.route.as_str())?)))
+        .take(ROUTES)
+        .collect();
+    // so that all rows of the table hold together (Bonferroni)
+    let error = (1.0 - CONFIDENCE) / (both.len() * ROUTE_FIGURES).max(1) as f64;
+    Pair {
+        run,
+        notes: notes(base.report, other.report, both.len()),
+        figures: figures(base, other),
+        routes: both.iter().flat_map(|(ours, theirs)| route(base, other, (ours, theirs), error)).collect(),
+    }
+}
+
+/// A run, and how much its requests share their luck.
+struct Side<'a> {
+    report: &'a Report,
+    /// Design effects of being answered faster than these quantiles.
+    answers: Vec<(f64, f64)>,
+    /// Design effect of failing.
+    failing: f64,
+}
+
+/// Answers by step and by latency.
+#[derive(Debug, Deserialize)]
+struct Heat {
+    bounds_us: Vec<u64>,
+    counts: Vec<Vec<u64>>,
+}
+
+impl Heat {
+    fn design_effect(&self, limit_us: u64) -> f64 {
+        let buckets = self.bounds_us.partition_point(|bound| *bound < limit_us) + 1;
+        let step = |row: &Vec<u64>| (row.iter().take(buckets).sum(), row.iter().sum());
+        stats::design_effect(&self.counts.iter().map(step).collect::<Vec<_>>())
+    }
+}
+
+impl<'a> Side<'a> {
+    fn of(run: &'a Run) -> Side<'a> {
+        let heat = run.all.get("heat").and_then(|heat| Heat::deserialize(heat).ok());
+        let response = &run.report.latency.response;
+        let known = [(0.5, response.p50), (0.9, response.p90), (0.95, response.p95), (0.99, response.p99)];
+        let effect = |limit_us| heat.as_ref().map_or(1.0, |heat| heat.design_effect(limit_us));
+        let steps: Vec<(u64, u64)> =
+            run.report.series.iter().map(|step| (step.failed.min(step.sent), step.sent)).collect();
+        Side {
+            report: &run.report,
+            answers: known.map(|(q, limit_us)| (q, effect(limit_us))).into(),
+            failing: stats::design_effect(&steps),
+        }
+    }
+
+    /// That of the nearest lower quantile: further out there is too little to measure it.
+    fn design_effect(&self, q: f64) -> f64 {
+        let known = self.answers.iter().rev().find(|(known, _)| *known <= q);
+        known.map_or(1.0, |(_, effect)| *effect)
+    }
+
+    fn quantile(&self, all: &Histogram<u64>, q: f64, error: f64) -> Option<Interval> {
+        stats::quantile(all, q, Care { error, design_effect: self.design_effect(q) })
+    }
+
+    fn share(&self, hits: u64, all: u64, error: f64) -> Option<Interval> {
+        stats::share(hits, all, Care { error, design_effect: self.failing })
+    }
+}
+
+fn figures(base: &Side<'_>, other: &Side<'_>) -> Vec<Row> {
+    let error = 1.0 - CONFIDENCE;
+    let latencies = LATENCIES.iter().flat_map(|(of, more, quantiles)| {
+        let [ours, theirs] =
+            [base, other].map(|side| of(side.report).histogram().unwrap_or_else(|_| empty()));
+        quantiles.iter().filter_map(move |(figure, q)| {
+            let sides = (base.quantile(&ours, *q, error)?, other.quantile(&theirs, *q, error)?);
+            Some(row((*figure, "us"), sides, *more))
+        })
+    });
+    let shares = SHARES.iter().filter_map(|(figure, of, more)| {
+        let [ours, theirs] = [base, other].map(|side| {
+            let report = side.report;
+            side.share(of(report).min(report.requests.sent), report.requests.sent, error)
+        });
+        Some(row((*figure, "share"), (ours?, theirs?), *more))
+    });
+    latencies.chain(shares).collect()
+}
+
+fn route(base: &Side<'_>, other: &Side<'_>, (ours, theirs): (&Route, &Route), error: f64) -> Vec<Row> {
+    let failed =
+        |side: &Side<'_>, route: &Route| side.share(route.failed.min(route.requests), route.requests, error);
+    let mut rows = Vec::with_capacity(ROUTE_FIGURES);
+    if let Some(sides) = failed(base, ours).zip(failed(other, theirs)) {
+        rows.push(row(("failed", "share"), sides, More::IsBad));
+    }
+    if let (Ok(one), Ok(two)) = (ours.response.histogram(), theirs.response.histogram()) {
+        rows.extend([("p50", 0.5), ("p95", 0.95), ("p99", 0.99)].into_iter().filter_map(|(figure, q)| {
+            let sides = (base.quantile(&one, q, error)?, other.quantile(&two, q, error)?);
+            Some(row((figure, "us"), sides, More::IsBad))
+        }));
+    }
+    rows.iter_mut().for_each(|row| row.route.clone_from(&ours.route));
+    rows
+}
+
+fn row((figure, unit): (&'static str, &'static str), (base, other): (Interval, Interval), more: More) -> Row {
+    let difference = stats::difference(base, other);
+    Row {
+        route: String::new(),
+        figure,
+        unit,
+        base: base.value,
+        other: other.value,
+        difference: difference.value,
+        low: difference.low,
+        high: difference.high,
+        judged: judge(difference, more),
+    }
+}
+
+fn judge(difference: Interval, more: More) -> Judged {
+    let is_more = difference.low.is_some_and(|low| 0.0 < low);
+    let is_less = difference.high.is_some_and(|high| high < 0.0);
+    match (is_more, is_less, more) {
+        (true, _, More::IsBad) => Judged::Worse,
+        (_, true, More::IsBad) => Judged::Better,
+        (true, _, More::IsOnlyMore) => Judged::Higher,
+        (_, true, More::IsOnlyMore) => Judged::Lower,
+        _ if difference.low.is_none() || difference.high.is_none() => Judged::Unknown,
+        _ => Judged::Noise,
+    }
+}
+
+/// What a reader must know before the figures.
+fn notes(base: &Report, other: &Report, both: usize) -> Vec<String> {
+    let mut notes = Vec::new();
+    if base.plan_hash != other.plan_hash {
+        notes.push(
+            "The plans differ: other requests, or at other times. A difference may come from that."
+                .to_owned(),
+        );
+    }
+    if base.squall != other.squall {
+        notes.push(format!("Made by different versions of Squall, {} and {}.", base.squall, other.squall));
+    }
+    for (which, report) in [("base", base), ("other run", other)] {
+        match report.verdict.as_str() {
+            "degraded" => notes.push(format!(
+                "The generator of the {which} was degraded: its figures are not only the server's."
+            )),
+            "invalid" => notes.push(format!("The {which} is invalid: its books or its faults are off.")),
+            "stopped" | "interrupted" => {
+                notes.push(format!("The {which} was {} before its end.", report.verdict))
+            }
+            _ => {}
+        }
+    }
+    let lone = base.routes.len().max(other.routes.len()).saturating_sub(both);
+    if lone > 0 {
+        notes.push(format!(
+            "{lone} routes are in one of the two only, or beyond the first {ROUTES}, and are not compared."
+        ));
+    }
+    notes
+}
+
+fn empty() -> Histogram<u64> {
+    crate::tally::histogram()
+}
+
+type Of = fn(&Report) -> &Latency;
+type Count = fn(&Report) -> u64;
+
+/// How sure the intervals are.
+pub(super) const CONFIDENCE: f64 = 0.99;
+
+/// How they are made, for the reader of the page.
+pub(super) const METHOD: &str = "Quantiles: order statistics of the whole histogram, no distribution assumed. Shares: Wilson. \
+Differences: Newcombe's method 10. Requests of one moment share their luck, so they count for less, as measured between \
+neighbouring steps of each run (design effect). “Noise” says that the interval of the difference includes none at all. The \
+intervals know only these runs: what changes from run to run on the same machine is told by --repeat.";
+
+/// Most routes that are compared.
+const ROUTES: usize = 256;
+/// Rows of a route.
+const ROUTE_FIGURES: usize = 4;
+
+const LATENCIES: [(Of, More, &[(&str, f64)]); 4] = [
+    (
+        |report| &report.latency.response,
+        More::IsBad,
+        &[
+            ("response p50", 0.5),
+            ("response p90", 0.9),
+            ("response p95", 0.95),
+            ("response p99", 0.99),
+            ("response p99.9", 0.999),
+        ],
+    ),
+    (|report| &report.latency.service, More::IsBad, &[("service p50", 0.5), ("service p99", 0.99)]),
+    (|report| &report.latency.ttfb, More::IsBad, &[("first byte p50", 0.5), ("first byte p99", 0.99)]),
+    (|report| &report.latency.lateness, More::IsOnlyMore, &[("lateness p99", 0.99)]),
+];
+
+const SHARES: [(&str, Count, More); 4] = [
+    ("failed", |report| report.failures.total, More::IsBad),
+    ("failed, injected", |report| report.failures.injected, More::IsOnlyMore),
+    ("failed, the origin's own", |report| report.failures.origin, More::IsBad),
+    ("not answered", |report| report.failed(), More::IsBad),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_is_judged_by_its_interval() {
+        let interval = |low, high| Interval { value: 1.0, low, high };
+        for (low, high, more, judged) in [
+            (Some(-1.0), Some(2.0), More::IsBad, Judged::Noise),
+            (Some(0.0), Some(0.0), More::IsBad, Judged::Noise),
+            (Some(0.5), None, More::IsBad, Judged::Worse),
+            (Some(0.5), Some(2.0), More::IsOnlyMore, Judged::Higher),
+            (Some(-2.0), Some(-0.5), More::IsBad, Judged::Better),
+            (None, Some(-0.5), More::IsOnlyMore, Judged::Lower),
+            (Some(-1.0), None, More::IsBad, Judged::Unknown),
+        ] {
+            assert_eq!(judge(interval(low, high), more), judged, "{low:?} {high:?}");
+        }
+    }
+}
