@@ -134,7 +134,7 @@ function scrubber(name, count, tell) {
     const at = Math.max(0, Math.min(count - 1, Math.round(to)));
     range.value = at;
     const content = tell(at);
-    readout.replaceChildren(...content);
+    readout.replaceChildren(...content.filter(Boolean));
     range.setAttribute("aria-valuetext", readout.textContent);
   };
   range.addEventListener("input", () => node.move(Number(range.value)));

@@ -44,7 +44,7 @@ function percent(share) {
   const size = Math.abs(value);
   if (size > 0 && size < 0.001) return value > 0 ? "<0.001 %" : ">-0.001 %";
   const digits = value === 0 || size >= 100 ? 0 : size >= 10 ? 1 : size >= 0.1 ? 2 : 3;
-  return `${value.toFixed(digits)} %`;
+  return `${Number(value.toFixed(digits))} %`;
 }
 
 const part = (count, all) => (all > 0 ? count / all : NaN);
@@ -70,9 +70,14 @@ function moment(us) {
   const seconds = us / 1e6;
   if (seconds < 60) return `${round(seconds)} s`;
   const pad = (value) => String(Math.floor(value)).padStart(2, "0");
-  const tail = `${pad((seconds / 60) % 60)}:${pad(seconds % 60)}`;
-  return seconds < 3600 ? `${tail} min` : `${Math.floor(seconds / 3600)}:${tail} h`;
+  const minutes = Math.floor(seconds / 60) % 60;
+  return seconds < 3600
+    ? `${minutes}:${pad(seconds % 60)} min`
+    : `${Math.floor(seconds / 3600)}:${pad(minutes)}:${pad(seconds % 60)} h`;
 }
+
+/** A date as run.json has it, to the second. */
+const date = (text) => String(text).replace(/^(\d+-\d+-\d+)T(\d+:\d+:\d+)(\.\d+)?Z$/, "$1 $2 UTC");
 
 function bytes(value) {
   if (!isNumber(value)) return NONE;

@@ -44,7 +44,8 @@ function compareSection(page) {
     { title: "reason", value: ({ run }) => run.reason },
   ], page.runs);
   const curves = curveChart(page.runs.map((run, at) => ({
-    name: run.name, hue: HUES[at % HUES.length], dashed: at % 2 === 1, latency: run.run.latency && run.run.latency.response })));
+    name: run.name, hue: HUES[at % HUES.length], dashed: at % 2 === 1, latency: run.run.latency && run.run.latency.response })),
+  "Response of each run by percentile");
   const shown = el("div", {});
   const choice = el("select", { id: "other-run" }, pairs.map((pair, at) => el("option", { value: at, text: names[pair.run] })));
   const show = () => shown.replaceChildren(...comparedWith(pairs[Number(choice.value)], names, page));

@@ -173,7 +173,7 @@ function courseReadout(course, panels, at) {
   return [
     pair("at", moment(now)),
     ...panels.flatMap((panel) => panel.lines.map((line) => pair(line.name, panel.show(line.values[at]), line.hue))),
-    pair("faults", names.length ? names.join(", ") : "none"),
+    course.windows.length > 0 && pair("faults", names.length ? names.join(", ") : "none"),
   ];
 }
 
@@ -182,9 +182,9 @@ function courseTables(course, panels) {
   const columns = [{ title: "from", value: (at) => course.t[at], show: moment, name: true },
     ...lines.map((line) => ({ title: line.name, value: (at) => line.values[at], show: line.show, number: true }))];
   const figures = behind("Figures of these charts", () =>
-    table(`In steps of ${moment(course.step)}`, columns, course.t.map((_, at) => at), { tall: true }));
+    table(`Course of the run in steps of ${moment(course.step)}`, columns, course.t.map((_, at) => at), { tall: true }));
   if (course.windows.length === 0) return figures;
-  return el("div", {}, figures, behind("Fault windows as a table", () => table("On the clock of the run", [
+  return el("div", {}, figures, behind("Fault windows as a table", () => table("Fault windows, on the clock of the run", [
     { title: "rule", value: (window) => window.rule, name: true }, words("what", "what"),
     column("from", "from", moment), column("until", "to", moment)], course.windows)));
 }

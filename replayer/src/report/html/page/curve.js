@@ -19,21 +19,21 @@ function percentileName(above) {
 }
 
 /** One curve for each of `lines`: { name, hue, dashed, latency }. */
-function curveChart(lines) {
+function curveChart(lines, title = "Latency by percentile") {
   const drawable = lines.map((line) => ({ ...line, points: curvePoints(line.latency) })).filter((line) => line.points.length > 1);
   const host = el("div", {});
   if (drawable.length === 0) return host;
   const deepest = Math.min(...drawable.map((line) => line.points.at(-1)[0]));
   const count = Math.round(-10 * Math.log10(deepest)) + 1;
   const aboveAt = (at) => 10 ** (-at / 10);
-  const figure = el("figure", {}, el("figcaption", { text: "Latency by percentile, both logarithmic" }), key(drawable));
+  const figure = el("figure", {}, el("figcaption", { text: `${title}, both logarithmic` }), key(drawable));
   let drawing = null;
   const cursor = scrubber("Percentile", count, (at) => {
     if (drawing) drawing.point(aboveAt(at));
     return [pair("this share took at most", percentileName(aboveAt(at))),
       ...drawable.map((line) => pair(line.name, time(valueAt(line.points, aboveAt(at))), line.hue))];
   });
-  host.append(figure, cursor, curveTable(drawable));
+  host.append(figure, cursor, curveTable(drawable, title));
   let place = Math.min(count - 1, 20);
   responsive(host, (width) => {
     drawing = curveDrawing(drawable, deepest, width);
@@ -81,9 +81,9 @@ function curveDrawing(lines, deepest, width) {
 const curveWords = (line) =>
   `${line.name} median ${time(valueAt(line.points, 0.5))}, 99 % within ${time(valueAt(line.points, 0.01))}`;
 
-function curveTable(lines) {
+function curveTable(lines, title) {
   const shares = [0.5, 0.1, 0.05, 0.01, 1e-3, 1e-4, 1e-5, 1e-6];
   const columns = [{ title: "share within", value: (above) => above, show: percentileName, name: true },
     ...lines.map((line) => ({ title: line.name, value: (above) => valueAt(line.points, above), show: time, number: true }))];
-  return behind("Figures of this chart", () => table("Latency by percentile", columns, shares));
+  return behind("Figures of this chart", () => table(title, columns, shares));
 }

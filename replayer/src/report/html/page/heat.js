@@ -141,7 +141,7 @@ function heatWords(heat) {
 }
 
 function heatTable(heat) {
-  return behind("Figures of this map", () => table(`In steps of ${moment(heat.step)}`, [
+  return behind("Figures of this map", () => table(`Heat map in steps of ${moment(heat.step)}`, [
     { title: "from", value: (row) => row.from, show: moment, name: true }, column("answers", "all"), words("most took", "usual"),
     words("half within", "median"), words("99 % within", "tail"), words("slowest", "slowest"),
   ], heat.steps.map((_, at) => columnFacts(heat, at)), { tall: true }));

@@ -30,7 +30,8 @@ function themeButton() {
 function courseSection(run) {
   const charts = courseCharts(run);
   if (charts.children.length === 0) return null;
-  return section("course", "Load and latency over time", "Fault windows are shaded. Move the pointer over a chart, or the slider below with the arrow keys, to read a moment.", charts);
+  const shaded = list(run.faults && run.faults.windows).length > 0 ? "Fault windows are shaded. " : "";
+  return section("course", "Load and latency over time", `${shaded}Move the pointer over a chart, or the slider below with the arrow keys, to read a moment.`, charts);
 }
 
 function percentilesSection(run) {
@@ -83,6 +84,7 @@ function footer(built, run, name) {
   const lacks = built.filter((one) => one.what && !one.made && !one.failed).map((one) => one.what);
   const broken = built.filter((one) => one.failed).length;
   const words = [`Made by Squall ${run.squall || ""} from ${name}. Times are on the clock of the run. This page asks nothing of any network.`];
+  if (list(run.cut).length) words.push(`Too long for this page and shortened: ${run.cut.join(", ")}.`);
   if (lacks.length) words.push(`Not in this run.json: ${lacks.join(", ")}.`);
   if (broken) words.push(`${broken} sections could not be read; the console says why.`);
   return el("div", {}, words.map((text) => el("p", { text })));
@@ -99,7 +101,7 @@ function start() {
     navigation.replaceChildren(el("ul", {}, sections.map((one) =>
       el("li", {}, el("a", { href: `#${one.id}`, text: one.querySelector("h2").textContent })))));
     title.replaceChildren(el("h1", { text: `Replay of ${String(plan.capture || name).split("/").at(-1)}` }),
-      el("p", { class: "note", text: [plan.target, run.started, isNumber(plan.amplify) && `amplified ${round(plan.amplify)}x`,
+      el("p", { class: "note", text: [plan.target, run.started && date(run.started), isNumber(plan.amplify) && `amplified ${round(plan.amplify)}x`,
         run.shard !== "1/1" && run.shard && `shard ${run.shard}`].filter(Boolean).join(" · ") }));
   };
   const controls = el("div", { class: "controls" });

@@ -186,7 +186,7 @@ function edgesSection(run) {
 function recordSection(run) {
   const rules = run.faults && run.faults.rules_file;
   const plan = run.plan || {};
-  const facts = [["Squall", run.squall], ["started", run.started], ["capture", plan.capture], ["target", plan.target], ["seed", run.seed],
+  const facts = [["Squall", run.squall], ["started", run.started && date(run.started)], ["capture", plan.capture], ["target", plan.target], ["seed", run.seed],
     ["plan", run.plan_hash], ["shard", run.shard], ["run", run.run],
     ["amplified", isNumber(plan.amplify) ? `${round(plan.amplify)}x` : null], ["speed", plan.speed === 0 ? "as fast as answers come" : `${round(plan.speed || 0)}x`],
     ["profile", plan.profile]].filter(([, value]) => value).map(([name, value]) => ({ name, value }));

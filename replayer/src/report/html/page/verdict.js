@@ -38,10 +38,10 @@ function blameParts(run, sent) {
   return el("div", {}, el("h3", { text: `Whose failures: ${number(total)} of ${number(sent)} requests (${percent(part(total, sent))})` }), bar,
     table(analysed ? "By what explains them" : "By who made them; the analysis is not in this run.json", [
       { title: "whose", value: (row) => explained(row.kind)[0], name: true,
-        cell: (row) => [el("span", { class: `swatch ${explained(row.kind)[1]}` }), explained(row.kind)[0]] },
+        cell: (row) => [el("span", { class: `swatch ${explained(row.kind)[1]}` }), explained(row.kind)[0], " ",
+          el("small", { text: explained(row.kind)[2] })] },
       column("failures", "count"),
-      { title: "share", value: (row) => part(row.count, total), show: percent, number: true },
-      { title: "means", value: (row) => explained(row.kind)[2] }], rows));
+      { title: "share", value: (row) => part(row.count, total), show: percent, number: true }], rows));
 }
 
 function figures(run) {

@@ -57,7 +57,7 @@ function examplesOf(finding) {
 function orderOf(analysis) {
   const rows = list(analysis.order);
   if (rows.length === 0) return null;
-  return el("div", {}, el("h3", { text: "First symptoms and the order of events" }), table("On the clock of the run", [
+  return el("div", {}, el("h3", { text: "First symptoms and the order of events" }), table("Events, on the clock of the run", [
     { title: "at", value: (row) => row.t_us, show: moment, number: true },
     { title: "event", value: (row) => row.event, name: true }], rows, { tall: true }));
 }
