@@ -48,18 +48,18 @@ fn page(folder: &Path, runs: &[(&str, Value)]) -> PathBuf {
 }
 
 /// The script that looks at a page; `None`: something that it needs is not there.
-fn look(page: &Path) -> Option<Command> {
+fn look(page: &Path, widths: &str) -> Option<Command> {
     tools::program("chromium", "chromium")?;
     let libraries =
         ["-e", "require('playwright-core'); require('axe-core/axe.min.js'); require('html-validate')"];
     let mut node = tools::installed("node", ("NODE_PATH", "node/node_modules"), &libraries)?;
-    node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/report.js")).arg(page);
+    node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/report.js")).arg(page).arg(widths);
     Some(node)
 }
 
 #[test]
 fn a_real_run_is_readable() {
-    let Some(mut look) = look(&DEMO.path().join("run.html")) else { return };
+    let Some(mut look) = look(&DEMO.path().join("run.html"), ALL) else { return };
     let shots = std::env::var_os("SQUALL_SCREENSHOTS")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/screenshots"), PathBuf::from);
     fs::create_dir_all(&shots).unwrap();
@@ -73,7 +73,7 @@ fn an_hour_with_everything_in_it_is_small_and_readable() {
     let page = page(folder.path(), &[("hour.json", fixture::hour(run_json()))]);
     let size = fs::metadata(&page).unwrap().len();
     assert!(size < 2_000_000, "{size} bytes");
-    if let Some(look) = look(&page) {
+    if let Some(look) = look(&page, ALL) {
         tools::run(look);
     }
 }
@@ -86,7 +86,7 @@ fn runs_are_compared() {
         folder.path(),
         &[("before.json", run_json()), ("after.json", slower), ("again.json", run_json())],
     );
-    if let Some(look) = look(&page) {
+    if let Some(look) = look(&page, ALL) {
         tools::run(look);
     }
 }
@@ -95,7 +95,7 @@ fn runs_are_compared() {
 fn a_run_with_nothing_in_it_is_shown() {
     let folder = TempDir::new().unwrap();
     let page = page(folder.path(), &[("bare.json", fixture::bare(run_json()))]);
-    if let Some(look) = look(&page) {
+    if let Some(look) = look(&page, ALL) {
         tools::run(look);
     }
 }
@@ -105,10 +105,10 @@ fn what_is_wrong_with_a_page_is_noticed() {
     let folder = TempDir::new().unwrap();
     let page = folder.path().join("wrong.html");
     let good = fs::read_to_string(DEMO.path().join("run.html")).unwrap();
-    let bad = "<table width=2500><tr><th>x</table><img src=http://127.0.0.1:9/x><svg class=plot width=90 height=20>\
+    let bad = "<video width=2500 height=9></video><table><tr><th>x</table><img src=http://127.0.0.1:9/x><svg class=plot width=90 height=20>\
         <text y=15>one</text><text y=15>another, much longer</text></svg><button></button><script>alert(1)</script>";
     fs::write(&page, good.replace("<footer", &format!("{bad}<footer"))).unwrap();
-    let Some(mut look) = look(&page) else { return };
+    let Some(mut look) = look(&page, "1280") else { return };
     let out = look.stdin(Stdio::null()).output().unwrap();
     let said = String::from_utf8_lossy(&out.stdout);
     assert_eq!(out.status.code(), Some(1), "{said}");
@@ -127,3 +127,6 @@ fn what_is_wrong_with_a_page_is_noticed() {
     }
     assert!(!said.contains("dialog"), "the policy let a script run:\n{said}");
 }
+
+/// Widths in pixels: a telephone, a laptop, a screen.
+const ALL: &str = "390,1280,1920";

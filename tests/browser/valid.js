@@ -5,12 +5,12 @@ const { spawnSync } = require("node:child_process");
 const fs = require("node:fs");
 const { HtmlValidate } = require("html-validate");
 
-/** html-validate by the standard's rules alone; and where there is a Java, the validator of the W3C. */
-async function valid(file) {
+/** html-validate by the standard's rules alone; `nuToo`, and where there is a Java, the validator of the W3C. */
+async function valid(file, nuToo) {
   const html = new HtmlValidate({ root: true, extends: ["html-validate:standard"] });
   const { results } = await html.validateString(fs.readFileSync(file, "utf8"));
   const said = results.flatMap((result) => result.messages).map((found) => `html-validate: ${found.line}: ${found.message}`);
-  return [...said, ...nu(file)];
+  return nuToo ? [...said, ...nu(file)] : said;
 }
 
 function nu(file) {

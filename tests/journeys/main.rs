@@ -25,6 +25,7 @@ mod merge;
 mod misbehaviour;
 mod operating;
 mod reload;
+mod reporting;
 mod retrying;
 mod safety;
 mod secrets;

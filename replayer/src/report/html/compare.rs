@@ -225,7 +225,7 @@ fn notes(base: &Report, other: &Report, both: usize) -> Vec<String> {
             )),
             "invalid" => notes.push(format!("The {which} is invalid: its books or its faults are off.")),
             "stopped" | "interrupted" => {
-                notes.push(format!("The {which} was {} before its end.", report.verdict))
+                notes.push(format!("The {which} was {} before its end.", report.verdict));
             }
             _ => {}
         }
@@ -245,6 +245,8 @@ fn empty() -> Histogram<u64> {
 
 type Of = fn(&Report) -> &Latency;
 type Count = fn(&Report) -> u64;
+/// Names of figures, and which quantile each is.
+type Quantiles = &'static [(&'static str, f64)];
 
 /// How sure the intervals are.
 pub(super) const CONFIDENCE: f64 = 0.99;
@@ -260,7 +262,7 @@ const ROUTES: usize = 256;
 /// Rows of a route.
 const ROUTE_FIGURES: usize = 4;
 
-const LATENCIES: [(Of, More, &[(&str, f64)]); 4] = [
+const LATENCIES: [(Of, More, Quantiles); 4] = [
     (
         |report| &report.latency.response,
         More::IsBad,
@@ -287,6 +289,89 @@ const SHARES: [(&str, Count, More); 4] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::sample;
+
+    /// A run of 3,000 answers that take 1 to 4 ms, `times` as long, and of which one in `every` failed.
+    fn run(times: u64, every: u64) -> Run {
+        let mut tally = sample::tally();
+        for n in 0..3000 {
+            let us = (1000 + n * 7919 % 3000) * times / 100;
+            sample::answer(&mut tally, us, every > 0 && n % every == 0, (n % 3) as usize, 0);
+        }
+        Run::of(&sample::report(&tally, "1/1")).expect("it is JSON")
+    }
+
+    fn judged(rows: &[Row], figure: &str) -> Judged {
+        rows.iter().find(|row| row.figure == figure).map_or(Judged::Unknown, |row| row.judged)
+    }
+
+    #[test]
+    fn the_same_twice_is_noise() {
+        let pairs = all(&[run(100, 20), run(100, 20), run(100, 19)]);
+        assert_eq!(pairs.iter().map(|pair| pair.run).collect::<Vec<_>>(), [1, 2]);
+        for row in pairs.iter().flat_map(|pair| pair.figures.iter().chain(&pair.routes)) {
+            assert!(matches!(row.judged, Judged::Noise | Judged::Unknown), "{row:?}");
+        }
+        let unknown: Vec<&str> = pairs[0]
+            .figures
+            .iter()
+            .filter(|row| row.judged == Judged::Unknown)
+            .map(|row| row.figure)
+            .collect();
+        assert_eq!(unknown, ["response p99.9"], "3,000 answers say little of the slowest three");
+    }
+
+    #[test]
+    fn what_changed_is_found_and_nothing_else() {
+        let pairs = all(&[run(100, 20), run(110, 10)]);
+        let pair = &pairs[0];
+        for figure in [
+            "response p50",
+            "response p90",
+            "response p99",
+            "service p50",
+            "failed",
+            "failed, the origin's own",
+        ] {
+            assert_eq!(judged(&pair.figures, figure), Judged::Worse, "{figure}: {:#?}", pair.figures);
+        }
+        for figure in ["lateness p99", "failed, injected", "not answered"] {
+            assert_eq!(judged(&pair.figures, figure), Judged::Noise, "{figure}");
+        }
+        let rows: Vec<&Row> = pair.routes.iter().filter(|row| row.route == sample::ROUTES[1]).collect();
+        assert_eq!(rows.len(), ROUTE_FIGURES);
+        assert!(rows.iter().any(|row| row.figure == "p95" && row.judged == Judged::Worse), "{rows:#?}");
+        let back = all(&[run(110, 10), run(100, 20)]);
+        assert_eq!(judged(&back[0].figures, "response p50"), Judged::Better);
+    }
+
+    #[test]
+    fn a_heat_map_that_flickers_widens_the_intervals() {
+        let with_heat = |mut run: Run, together: bool| {
+            let row = |at: u64| match (together, at % 2) {
+                (false, _) => [50, 50],
+                (true, 0) => [100, 0],
+                (true, _) => [0, 100],
+            };
+            let counts: Vec<[u64; 2]> = (0..30).map(row).collect();
+            run.all["heat"] =
+                serde_json::json!({ "step_us": 1, "bounds_us": [2500, 5000], "counts": counts });
+            run
+        };
+        let p50 = |together| {
+            let pairs = all(&[with_heat(run(100, 0), together), with_heat(run(110, 0), together)]);
+            judged(&pairs[0].figures, "response p50")
+        };
+        assert_eq!((p50(false), p50(true)), (Judged::Worse, Judged::Noise));
+    }
+
+    #[test]
+    fn one_run_is_compared_with_nothing() {
+        assert!(all(&[run(100, 0)]).is_empty());
+        let empty = Run::of(&sample::report(&sample::tally(), "1/1")).expect("it is JSON");
+        let pairs = all(&[empty.clone(), empty]);
+        assert!(pairs[0].figures.is_empty() && pairs[0].routes.is_empty(), "{pairs:#?}");
+    }
 
     #[test]
     fn a_difference_is_judged_by_its_interval() {

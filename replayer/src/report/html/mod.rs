@@ -129,3 +129,58 @@ const SCRIPTS: [&str; 11] = [
     include_str!("page/compare.js"),
     include_str!("page/main.js"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    fn run(name: &str, reason: &str) -> Run {
+        let mut tally = sample::tally();
+        sample::answer(&mut tally, 1500, true, 0, 0);
+        let mut report = sample::report(&tally, "1/1");
+        report.reason = reason.to_owned();
+        report.routes[0].route = reason.to_owned();
+        report.argv = ["replay", "-H", "authorization: Bearer abcdef", "a.zst"].map(str::to_owned).into();
+        Run { name: name.to_owned(), ..Run::of(&report).expect("it is JSON") }
+    }
+
+    /// The data in a page.
+    fn data(page: &str) -> Value {
+        let (_, rest) = page.split_once("id=\"data\">").expect("there is data");
+        let (data, _) = rest.split_once("</script>").expect("it ends");
+        serde_json::from_str(data).expect("it is JSON")
+    }
+
+    #[test]
+    fn a_page_holds_the_run_and_is_closed_to_its_text() {
+        let hostile = "</script><script>alert(1)</script>{{policy}}<!-- \u{2028}";
+        let page = page(vec![run("a/run.json", hostile)]).expect("a page");
+        let data = data(&page);
+        assert_eq!(data["runs"][0]["name"], "run.json");
+        assert_eq!(data["runs"][0]["run"]["routes"][0]["route"], hostile);
+        assert_eq!(data["runs"][0]["run"]["latency"]["response"]["curve"], json!([1500]));
+        assert!(!page.contains("<script>alert") && !page.contains("abcdef") && !page.contains("\"hdr\""));
+        assert_eq!(page.matches("</script>").count(), 2);
+        assert_eq!(page.matches("{{").count(), page.matches("{{policy}}").count(), "a place was not filled");
+    }
+
+    #[test]
+    fn the_policy_lets_these_scripts_run_and_no_others() {
+        let page = page(vec![run("run.json", "")]).expect("a page");
+        let script = page.rsplit_once("<script>").and_then(|(_, rest)| rest.split_once("</script>"));
+        let (script, _) = script.expect("there is a script");
+        assert!(page.contains(&policy(script)), "the hash is of another script");
+        assert!(
+            !page.contains("http-equiv=\"refresh\"") && !STYLE.contains("url(") && !STYLE.contains("@import")
+        );
+    }
+
+    #[test]
+    fn so_many_runs_and_no_more() {
+        let some = |count: usize| page((0..count).map(|n| run(&format!("{n}.json"), "")).collect());
+        assert_eq!(data(&some(RUNS).expect("a page"))["compare"].as_array().map(Vec::len), Some(RUNS - 1));
+        assert!(some(RUNS + 1).is_err_and(|words| words.contains("1 to 8 runs, not 9")));
+        assert!(some(0).is_err());
+    }
+}

@@ -147,6 +147,8 @@ function lanesDrawing(course, width) {
   }, lanes, xAxis(x, timeTicks(course.end, width - MARGIN.left - MARGIN.right), height, width, moment));
 }
 
+/** More rows than this nobody reads. */
+const TABLE_ROWS = 360;
 const LANES = 16;
 const LANE_HEIGHT = 28;
 
@@ -181,8 +183,10 @@ function courseTables(course, panels) {
   const lines = panels.flatMap((panel) => panel.lines.map((line) => ({ ...line, show: panel.show })));
   const columns = [{ title: "from", value: (at) => course.t[at], show: moment, name: true },
     ...lines.map((line) => ({ title: line.name, value: (at) => line.values[at], show: line.show, number: true }))];
+  const every = Math.ceil(course.t.length / TABLE_ROWS);
+  const title = every > 1 ? `Course of the run, every ${every}th step of ${moment(course.step)}` : `Course of the run in steps of ${moment(course.step)}`;
   const figures = behind("Figures of these charts", () =>
-    table(`Course of the run in steps of ${moment(course.step)}`, columns, course.t.map((_, at) => at), { tall: true }));
+    table(title, columns, course.t.map((_, at) => at).filter((at) => at % every === 0), { tall: true }));
   if (course.windows.length === 0) return figures;
   return el("div", {}, figures, behind("Fault windows as a table", () => table("Fault windows, on the clock of the run", [
     { title: "rule", value: (window) => window.rule, name: true }, words("what", "what"),
