@@ -133,7 +133,7 @@ fn routes(model: &Value, count: usize) -> Value {
                 .get(at)
                 .map_or_else(|| format!("GET /api/v2/things-{at}/{{id}}"), |name| (*name).to_owned())
         );
-        route["failed"] = json!(if at % 3 == 0 { at } else { 0 });
+        route["failed"] = json!(if at.is_multiple_of(3) { at } else { 0 });
         route
     };
     (0..count).map(route).collect()

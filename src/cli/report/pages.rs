@@ -8,32 +8,19 @@ use std::process::ExitCode;
 use anyhow::{Context, anyhow, bail};
 use replayer::report::html::{self, Run};
 
-/// Show a run as a page: one file that works offline. Several runs are compared with the first.
-#[derive(Debug, clap::Args)]
-pub(crate) struct ReportArgs {
-    /// What `replay --json FILE`, `squall demo --json FILE` or `squall merge --json FILE` wrote; at most 8.
-    #[arg(value_name = "RUN.json", required = true, num_args = 1..)]
-    runs: Vec<PathBuf>,
-    /// Write the page here [default: beside the first run, ending in .html].
-    #[arg(short, long, value_name = "FILE.html")]
-    output: Option<PathBuf>,
-}
-
 /// Writes the page and says where it is.
 ///
 /// # Errors
 /// A file cannot be read or is no run.json; the page cannot be written, or would be written over something else.
-pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
-    let output = match &args.output {
-        Some(path) => path.clone(),
-        None => args.runs[0].with_extension("html"),
-    };
+pub(super) fn write(paths: &[PathBuf], output: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let beside = || paths.first().map(|path| path.with_extension("html")).unwrap_or_default();
+    let output = output.map_or_else(beside, Path::to_owned);
     refuse_foreign(&output)?;
-    let runs = args.runs.iter().map(|path| Run::load(path)).collect::<Result<Vec<_>, _>>();
+    let runs = paths.iter().map(|path| Run::load(path)).collect::<Result<Vec<_>, _>>();
     let page = runs.and_then(html::page).map_err(|words| anyhow!(words))?;
     fs::write(&output, &page).with_context(|| format!("cannot write {}", output.display()))?;
     let kilobytes = page.len().div_ceil(1000);
-    match args.runs.len() {
+    match paths.len() {
         1 => println!("report     {} ({kilobytes} KB)", output.display()),
         runs => println!("report     {} ({kilobytes} KB, {runs} runs)", output.display()),
     }
@@ -50,11 +37,3 @@ fn refuse_foreign(path: &Path) -> anyhow::Result<()> {
         _ => Ok(()), // what cannot be read is told when it cannot be written
     }
 }
-
-pub(crate) const EXAMPLES: &str = "\
-Examples:
-  squall report run.json                     run.html
-  squall report before.json after.json -o change.html
-
-A page holds its data, style and scripts: it opens from disk, in any browser, without a network.
-Differences between runs come with 99 % intervals; one whose interval includes none is called noise.";
