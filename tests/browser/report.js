@@ -3,6 +3,7 @@
 // Prints what it found wrong, a line each, and ends with 1 if there was anything.
 "use strict";
 
+const { spawnSync } = require("node:child_process");
 const fs = require("node:fs");
 const os = require("node:os");
 const path = require("node:path");
@@ -54,9 +55,7 @@ async function look(browser, file, width, scheme, shots) {
   const page = await visit(browser, file, width, scheme);
   const where = `${width} px, ${scheme}`;
   for (const words of await page.evaluate(layout)) wrong.push(`${where}: ${words}`);
-  if (shots && (width === 390 || width === 1280)) {
-    await page.screenshot({ path: path.join(shots, `report-${width}-${scheme}.png`), fullPage: true });
-  }
+  if (shots) await shoot(page, path.join(shots, `report-${width}-${scheme}.png`), width);
   for (const summary of await page.locator("summary").all()) await summary.click();
   await settled(page);
   for (const words of await page.evaluate(layout)) wrong.push(`${where}, all open: ${words}`);
@@ -67,6 +66,14 @@ async function look(browser, file, width, scheme, shots) {
   check(over === "light", `${where}: prints ${over}`);
   await page.leave();
 }
+
+/** The top of the page, in as few colours as it has, where somebody can count them. */
+async function shoot(page, file, width) {
+  await page.screenshot({ path: file, fullPage: true, clip: { x: 0, y: 0, width, height: SHOT_HEIGHT } });
+  spawnSync("pngquant", ["--force", "--ext", ".png", "--speed", "1", "32", file]);
+}
+
+const SHOT_HEIGHT = 2200;
 
 /** What the scripts made of the page is valid as well. */
 async function drawn(browser, file) {

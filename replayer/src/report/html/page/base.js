@@ -81,6 +81,7 @@ const date = (text) => String(text).replace(/^(\d+-\d+-\d+)T(\d+:\d+:\d+)(\.\d+)
 
 function bytes(value) {
   if (!isNumber(value)) return NONE;
+  if (value < 0) return `-${bytes(-value)}`;
   const units = ["B", "KB", "MB", "GB", "TB"];
   let unit = 0;
   while (value >= 1000 && unit < units.length - 1) {

@@ -117,11 +117,22 @@ function panelDrawing(panel, course, width) {
 function bands(course, x, height) {
   const [top, bottom] = [MARGIN.top, height - MARGIN.bottom];
   return [
-    course.windows.map((window) => svg("rect", {
+    united(course.windows).map((window) => svg("rect", {
       class: "band", x: x(window.from), width: Math.max(1, x(window.to) - x(window.from)), y: top, height: bottom - top,
     })),
     course.marks.map((mark) => svg("line", { class: "mark", x1: x(mark.at), x2: x(mark.at), y1: top, y2: bottom })),
   ];
+}
+
+/** Windows that overlap as one, so that all shades are alike. */
+function united(windows) {
+  const all = [];
+  for (const { from, to } of [...windows].sort((one, other) => one.from - other.from)) {
+    const last = all.at(-1);
+    if (last && from <= last.to) last.to = Math.max(last.to, to);
+    else all.push({ from, to });
+  }
+  return all;
 }
 
 /** A lane for each rule: its name above its windows. */
@@ -181,7 +192,7 @@ function courseReadout(course, panels, at) {
 
 function courseTables(course, panels) {
   const lines = panels.flatMap((panel) => panel.lines.map((line) => ({ ...line, show: panel.show })));
-  const columns = [{ title: "from", value: (at) => course.t[at], show: moment, name: true },
+  const columns = [{ title: "from", value: (at) => course.t[at], show: moment, name: true, brief: true },
     ...lines.map((line) => ({ title: line.name, value: (at) => line.values[at], show: line.show, number: true }))];
   const every = Math.ceil(course.t.length / TABLE_ROWS);
   const title = every > 1 ? `Course of the run, every ${every}th step of ${moment(course.step)}` : `Course of the run in steps of ${moment(course.step)}`;

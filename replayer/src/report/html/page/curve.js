@@ -83,7 +83,7 @@ const curveWords = (line) =>
 
 function curveTable(lines, title) {
   const shares = [0.5, 0.1, 0.05, 0.01, 1e-3, 1e-4, 1e-5, 1e-6];
-  const columns = [{ title: "share within", value: (above) => above, show: percentileName, name: true },
+  const columns = [{ title: "share within", value: (above) => above, show: percentileName, name: true, brief: true },
     ...lines.map((line) => ({ title: line.name, value: (above) => valueAt(line.points, above), show: time, number: true }))];
   return behind("Figures of this chart", () => table(title, columns, shares));
 }

@@ -74,7 +74,7 @@ function heatDrawing(heat, course, canvas, width) {
   const node = svg("svg", {
     class: "plot", role: "img", width, height: HEAT_HEIGHT, viewBox: `0 0 ${width} ${HEAT_HEIGHT}`, "aria-label": heatWords(heat),
   },
-  course.windows.map((window) => svg("rect", {
+  united(course.windows).map((window) => svg("rect", {
     class: "window", x: x(window.from), width: Math.max(2, x(window.to) - x(window.from)), y: 1, height: 5 })),
   ticks.map((at) => svg("text", {
     "aria-hidden": "true", x: left - 6, y: y(at + 1) + 4, "text-anchor": "end", text: time(heat.bounds[at]) })),
@@ -142,7 +142,7 @@ function heatWords(heat) {
 
 function heatTable(heat) {
   return behind("Figures of this map", () => table(`Heat map in steps of ${moment(heat.step)}`, [
-    { title: "from", value: (row) => row.from, show: moment, name: true }, column("answers", "all"), words("most took", "usual"),
+    { title: "from", value: (row) => row.from, show: moment, name: true, brief: true }, column("answers", "all"), words("most took", "usual"),
     words("half within", "median"), words("99 % within", "tail"), words("slowest", "slowest"),
   ], heat.steps.map((_, at) => columnFacts(heat, at)), { tall: true }));
 }

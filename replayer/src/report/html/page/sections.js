@@ -66,7 +66,7 @@ function funnelSection(run) {
   const first = steps[0].reached;
   return section("funnel", "Session funnel", "How many sessions got how far. Sessions of different lengths end at different steps; those that failed a step are counted there.",
     table("By step of the session", [
-      { title: "step", value: (row) => row.step + 1, name: true },
+      { title: "step", value: (row) => row.step + 1, name: true, brief: true },
       { title: "mostly", value: (row) => row.route, cell: (row) => el("code", { text: row.route || NONE }) },
       { title: "reached", value: (row) => row.reached, number: true,
         cell: (row) => [number(row.reached), meter(part(row.reached, first), "blue")] },

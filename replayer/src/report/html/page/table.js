@@ -1,8 +1,9 @@
 // Tables: a column knows its title, how to get its value, how to show it.
 
 /**
- * A table of `rows`. A column is { title, value, show, name, number, cell }: `value` sorts and, unless `show` or `cell` says
- * otherwise, is shown; `name` makes it the row's header.
+ * A table of `rows`. A column is { title, value, show, name, brief, number, cell }: `value` sorts and, unless `show` or `cell` says
+ * otherwise, is shown; `name` makes it the row's header, a
+ * `brief` one where it is but a number.
  */
 function table(caption, columns, rows, { sortable = false, tall = false } = {}) {
   const body = el("tbody");
@@ -40,7 +41,7 @@ function line(columns, row) {
   return el("tr", {}, columns.map((column) => {
     const value = column.value(row);
     const content = column.cell ? column.cell(row) : column.show ? column.show(value, row) : shownPlain(value);
-    if (column.name) return el("th", { scope: "row", class: "name" }, content);
+    if (column.name) return el("th", { scope: "row", class: column.brief ? "brief" : "name" }, content);
     return el("td", { class: column.number ? "number" : null }, content);
   }));
 }

@@ -8,6 +8,7 @@ function findingsSection(run) {
     ? findings.map((finding) => findingCard(finding))
     : el("p", { text: "Nothing was found: what failed, failed as the rules asked, or nothing failed." });
   return section("why", "Why it broke", "Ranked by the sessions that each finding cost. The lift says how much more often exposed sessions failed than the others.",
+    analysis.sample < 1 && el("p", { class: "note", text: `It looked at every request of ${percent(analysis.sample)} of the sessions.` }),
     found, orderOf(analysis));
 }
 
@@ -18,18 +19,20 @@ function findingCard(finding) {
     el("span", { class: "tag", text: name }),
     finding.rule && el("span", { text: `rule ${finding.rule}` }),
     el("span", { text: `${number(finding.sessions)} sessions` }),
-    el("span", { text: `${number(finding.failures)} failures (${percent(finding.share)} of all)` }),
+    el("span", { text: finding.share > 0 ? `${number(finding.failures)} failures (${percent(finding.share)} of all)` : `${number(finding.failures)} requests` }),
     whereWords(where) && el("span", { text: whereWords(where) }),
   ];
   return el("article", { class: `finding ${hue}`, "aria-label": `Finding ${finding.rank}` },
-    el("h3", { text: `${finding.rank}. ${finding.title}` }), el("div", { class: "facts" }, facts),
+    el("h3", { text: `${finding.rank}. ${sentence(finding.title)}` }), el("div", { class: "facts" }, facts),
     liftWords(finding.lift),
     list(finding.evidence).length > 0 && el("ul", {}, list(finding.evidence).map((text) => el("li", { text }))),
     examplesOf(finding));
 }
 
+const sentence = (text) => String(text).replace(/^[a-z](?=[a-z]* )/, (first) => first.toUpperCase());
+
 function whereWords(where) {
-  const said = [where.route, where.class, where.status && `status ${where.status}`, isNumber(where.step) && `step ${where.step + 1}`,
+  const said = [where.route, where.class !== "status" && where.class, where.status && `status ${where.status}`, isNumber(where.step) && `step ${where.step + 1}`,
     where.key && `key ${where.key}`, where.fingerprint && `body ${where.fingerprint}`,
     isNumber(where.from_us) && `${moment(where.from_us)} to ${moment(where.until_us)}`];
   return said.filter(Boolean).join(", ");
@@ -58,8 +61,7 @@ function orderOf(analysis) {
   const rows = list(analysis.order);
   if (rows.length === 0) return null;
   return el("div", {}, el("h3", { text: "First symptoms and the order of events" }), table("Events, on the clock of the run", [
-    { title: "at", value: (row) => row.t_us, show: moment, number: true },
-    { title: "event", value: (row) => row.event, name: true }], rows, { tall: true }));
+    { title: "at", value: (row) => row.t_us, show: moment, name: true, brief: true }, words("event", "event")], rows, { tall: true }));
 }
 
 function clustersSection(run) {
@@ -87,7 +89,11 @@ function driftSection(run) {
   const analysis = run.analysis || {};
   const [drift, slopes] = [list(analysis.drift), list(analysis.slopes)];
   if (drift.length + slopes.length === 0) return null;
-  const slope = (value, row) => (isNumber(value) ? signed(`${number(value)} ${row.unit || ""}`, value) : NONE);
+  const figure = { us: time, share: percent, bytes };
+  const slope = (value, row) => {
+    const show = figure[row.unit] || ((value) => `${number(value)} ${row.unit || ""}`);
+    return isNumber(value) ? signed(show(value), value) : NONE;
+  };
   return section("drift", "Drift and slopes", "Answers that differ from the recording more than clones of one session differ among themselves, and figures that moved over the run.",
     drift.length > 0 && table("Drift of responses against the recording", [
       { title: "route", value: (row) => row.route, name: true }, words("what", "what"), words("recorded", "recorded"),
