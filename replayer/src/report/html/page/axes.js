@@ -113,7 +113,7 @@ const key = (lines, stroke = true) =>
 const pair = (name, value, hue) =>
   el("span", { class: "pair" }, hue && el("span", { class: `swatch ${hue}` }), `${name} `, el("b", { text: value }));
 
-/** Draws anew whenever the width of `host` changes. */
+/** Draws anew whenever the width of `host` changes, and for paper, whose width nobody tells. */
 function responsive(host, draw) {
   let width = 0;
   const look = () => {
@@ -123,7 +123,12 @@ function responsive(host, draw) {
     draw(width);
   };
   new ResizeObserver(() => requestAnimationFrame(look)).observe(host);
+  addEventListener("beforeprint", () => host.isConnected && draw((width = PAPER_WIDTH)));
+  addEventListener("afterprint", () => host.isConnected && look());
 }
+
+/** Of A4 and Letter between their margins, in CSS pixels. */
+const PAPER_WIDTH = 680;
 
 /** A slider that moves a cursor through `count` places: by keyboard here, by pointer over the plots. */
 function scrubber(name, count, tell) {

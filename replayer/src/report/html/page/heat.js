@@ -130,6 +130,8 @@ function heatLegend(heat) {
   };
   paint();
   onTheme(paint);
+  addEventListener("beforeprint", paint);
+  addEventListener("afterprint", paint);
   return el("div", { class: "ramp" }, "1 answer", canvas, `${number(heat.most)} answers in a cell of ${moment(heat.step)}`);
 }
 

@@ -2,7 +2,13 @@
 
 const themed = new Set();
 const onTheme = (paint) => themed.add(paint);
+let prints = false;
+addEventListener("beforeprint", () => { prints = true; });
+addEventListener("afterprint", () => { prints = false; });
+
+/** Paper is light. */
 const isDark = () => {
+  if (prints) return false;
   const chosen = document.documentElement.dataset.theme;
   return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 };

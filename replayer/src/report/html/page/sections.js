@@ -80,20 +80,19 @@ function rulesSection(run) {
   const rules = list(run.rules);
   if (rules.length === 0) return null;
   const suppressed = (row) => counted(row.suppressed).map((why) => `${why.name}: ${number(why.count)}`).join(", ");
-  const delay = (row) => (row.delay && row.delay.count
-    ? `${time(row.delay.asked_mean_us)} asked, ${time(row.delay.actual_mean_us)} taken, p99 ${time(row.delay.error_p99_us)} over` : NONE);
-  return section("rules", "Rules, asked and realised", "As the proxy counted. A realised rate is judged by its 99.9 % interval over what the rule selects among.",
+  const delay = (row) => `${time(row.delay.asked_mean_us)} asked, p99 ${time(row.delay.error_p99_us)} over`;
+  return section("rules", "Rules, asked and realised", "As the proxy counted. The dot is the realised rate, the bar its 99.9 % interval over what the rule selects among, the stroke what was asked.",
     table("Rates are of what was eligible", [
       { title: "rule", value: (row) => row.id, name: true },
-      column("eligible", "eligible"), column("selected", "selected"),
-      { title: "suppressed", value: (row) => suppressed(row) || NONE }, column("applied", "applied"),
-      column("asked", "asked_rate", percent), column("realised", "realised_rate", percent),
-      { title: "interval", value: (row) => row.rate_low, number: true, cell: (row) =>
-        (isNumber(row.rate_low) ? `${percent(row.rate_low)} to ${percent(row.rate_high)}` : NONE) },
-      { title: "asked in the interval", value: (row) => row.rate_low, cell: (row) => rateDrawing(row) },
-      { title: "delay", value: delay },
       { title: "outcome", value: (row) => row.missed || "", cell: (row) => (row.missed
-        ? el("span", { class: "bad", text: row.missed }) : el("span", { class: "good", text: "did what it asked for" })) },
+        ? el("span", { class: "bad", text: row.missed }) : el("span", { class: "good", text: "as asked" })) },
+      column("asked", "asked_rate", percent), column("realised", "realised_rate", percent),
+      { title: "interval", value: (row) => row.rate_low, cell: (row) => (isNumber(row.rate_low)
+        ? [rateDrawing(row), el("small", { class: "tight", text: `${percent(row.rate_low)} to ${percent(row.rate_high)}` })] : NONE) },
+      column("eligible", "eligible"), column("selected", "selected"), column("applied", "applied"),
+      { title: "suppressed", value: (row) => suppressed(row) || NONE },
+      { title: "delay", value: (row) => row.delay && row.delay.actual_mean_us, cell: (row) => (row.delay && row.delay.count
+        ? [`${time(row.delay.actual_mean_us)} on average`, el("br"), el("small", { class: "tight", text: delay(row) })] : NONE) },
     ], rules, { sortable: true }));
 }
 

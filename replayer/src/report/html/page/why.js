@@ -74,7 +74,7 @@ function clustersSection(run) {
   const clusters = findings.length > 0 && table("Clusters of failures, by what they have in common", [
     { title: "cluster", value: (row) => whereWords(row.where || {}) || row.title, name: true },
     { title: "explained by", value: (row) => explained(row.explanation)[0] + (row.rule ? `, rule ${row.rule}` : "") },
-    column("sessions", "sessions"), column("failures", "failures"), column("share", "share", percent)], findings, { sortable: true });
+    column("sessions", "sessions"), column("requests", "failures"), column("of all failures", "share", percent)], findings, { sortable: true });
   return section("clusters", "Failure clusters", "What failed, grouped by route, class, step, status, body and time.",
     clusters || null, el("div", { class: "columns" },
       kinds.length > 0 && table("Not answered, by class", [
