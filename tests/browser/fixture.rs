@@ -19,6 +19,7 @@ pub(crate) fn hour(mut run: Value) -> Value {
         json!({ "rules_file": format!("# {}\n[[rule]]\nid = \"slow\"\n", HOSTILE[0]), "windows": windows() });
     run["analysis"] = analysis();
     run["routes"] = routes(&run["routes"][0], 256);
+    run["repeat"] = repeat();
     run["reason"] = json!(HOSTILE[1]);
     run["guards"] = json!([{ "name": "cart", "rules": ["slow"], "signal": "p95", "action": "lift", "value": 310_000.0,
         "limit": 300_000.0, "base": 20_000.0, "samples": 400, "tripped_at_us": 2_000_000_000_u64, "left": 0.0 }]);
@@ -86,6 +87,15 @@ fn windows() -> Value {
         let until = if at == 17 { Value::Null } else { json!(from(at) + 90_000_000) };
         json!({ "rule": format!("slow-{}", at % 6), "from_us": from(at), "until_us": until, "what": "delay 200ms 20%" })
     }).collect()
+}
+
+fn repeat() -> Value {
+    let run = |k: u32| json!({ "run": k, "verdict": "fail", "reason": HOSTILE[1], "figures": { "response.p50": 1900.0 } });
+    json!({ "asked": 5, "shown": 2, "runs": (1..=5).map(run).collect::<Vec<_>>(),
+        "spread": [{ "figure": "response.p50", "unit": "us", "runs": 5, "min": 1800.0, "median": 1900.0, "max": 2100.0,
+            "cv": 0.04, "interval": { "low": 1800.0, "high": 2100.0, "confidence": 0.96 } },
+            { "figure": "errors", "unit": "share", "runs": 5, "min": 0.0, "median": 0.0, "max": 0.0, "cv": null }],
+        "findings": [{ "kind": "threshold", "what": HOSTILE[0], "runs": [1, 4] }] })
 }
 
 fn analysis() -> Value {

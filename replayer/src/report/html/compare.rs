@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::Run;
 use super::stats::{self, Care, Interval};
@@ -94,6 +95,17 @@ struct Side<'a> {
     answers: Vec<(f64, f64)>,
     /// Design effect of failing.
     failing: f64,
+    /// What `--repeat` found, by the names that it has for figures.
+    spread: HashMap<String, Spread>,
+}
+
+/// How far a figure was apart from run to run.
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct Spread {
+    runs: u32,
+    median: f64,
+    /// Standard deviation by mean.
+    cv: f64,
 }
 
 /// Answers by step and by latency.
@@ -119,8 +131,14 @@ impl<'a> Side<'a> {
         let effect = |limit_us| heat.as_ref().map_or(1.0, |heat| heat.design_effect(limit_us));
         let steps: Vec<(u64, u64)> =
             run.report.series.iter().map(|step| (step.failed.min(step.sent), step.sent)).collect();
+        let spread = run.all.pointer("/repeat/spread").and_then(Value::as_array);
+        let named = |row: &Value| {
+            let known = Spread::deserialize(row).ok().filter(|spread| RUNS <= spread.runs)?;
+            Some((row.get("figure")?.as_str()?.to_owned(), known))
+        };
         Side {
             report: &run.report,
+            spread: spread.map(|rows| rows.iter().filter_map(named).collect()).unwrap_or_default(),
             answers: known.map(|(q, limit_us)| (q, effect(limit_us))).into(),
             failing: stats::design_effect(&steps),
         }
@@ -148,15 +166,16 @@ fn figures(base: &Side<'_>, other: &Side<'_>) -> Vec<Row> {
             [base, other].map(|side| of(side.report).histogram().unwrap_or_else(|_| empty()));
         quantiles.iter().filter_map(move |(figure, q)| {
             let sides = (base.quantile(&ours, *q, error)?, other.quantile(&theirs, *q, error)?);
-            Some(row((*figure, "us"), sides, *more))
+            let name = figure.replacen(' ', ".", 1).replace("99.9", "99_9"); // as --repeat has it
+            Some(row((*figure, "us"), sides, *more).widened((base, other), &name, *more))
         })
     });
-    let shares = SHARES.iter().filter_map(|(figure, of, more)| {
+    let shares = SHARES.iter().filter_map(|(figure, name, of, more)| {
         let [ours, theirs] = [base, other].map(|side| {
             let report = side.report;
             side.share(of(report).min(report.requests.sent), report.requests.sent, error)
         });
-        Some(row((*figure, "share"), (ours?, theirs?), *more))
+        Some(row((*figure, "share"), (ours?, theirs?), *more).widened((base, other), name, *more))
     });
     latencies.chain(shares).collect()
 }
@@ -190,6 +209,31 @@ fn row((figure, unit): (&'static str, &'static str), (base, other): (Interval, I
         low: difference.low,
         high: difference.high,
         judged: judge(difference, more),
+    }
+}
+
+impl Row {
+    /// With an interval that allows for the spread of `name` from run to run.
+    fn widened(self, sides: (&Side<'_>, &Side<'_>), name: &str, more: More) -> Row {
+        let Row { difference: value, low, high, .. } = self;
+        let wide = widened(Interval { value, low, high }, sides, name);
+        Row { low: wide.low, high: wide.high, judged: judge(wide, more), ..self }
+    }
+}
+
+/// What the spread from run to run leaves of a difference: the wider of both intervals at each end. The spread of one
+/// side stands for both where the other's is not known.
+fn widened(difference: Interval, (base, other): (&Side<'_>, &Side<'_>), name: &str) -> Interval {
+    let known = [base, other].map(|side| side.spread.get(name));
+    let [Some(one), Some(two)] = [known[0].or(known[1]), known[1].or(known[0])] else { return difference };
+    let deviation = (one.cv * one.median).hypot(two.cv * two.median);
+    let degrees = one.runs.min(two.runs) - 1;
+    let reach = stats::student(1.0 - CONFIDENCE, degrees) * deviation;
+    let Interval { value, low, high } = difference;
+    Interval {
+        value,
+        low: low.map(|low| low.min(value - reach)),
+        high: high.map(|high| high.max(value + reach)),
     }
 }
 
@@ -254,11 +298,13 @@ pub(super) const CONFIDENCE: f64 = 0.99;
 /// How they are made, for the reader of the page.
 pub(super) const METHOD: &str = "Quantiles: order statistics of the whole histogram, no distribution assumed. Shares: Wilson. \
 Differences: Newcombe's method 10. Requests of one moment share their luck, so they count for less, as measured between \
-neighbouring steps of each run (design effect). “Noise” says that the interval of the difference includes none at all. The \
-intervals know only these runs: what changes from run to run on the same machine is told by --repeat.";
+neighbouring steps of each run (design effect). Where a run was made with --repeat, the figures above are no surer than its runs \
+were alike; without it, the intervals know only these very runs. “Noise” says that the interval of the difference includes none at all.";
 
 /// Most routes that are compared.
 const ROUTES: usize = 256;
+/// Runs of `--repeat` from which on their spread says something.
+const RUNS: u32 = 3;
 /// Rows of a route.
 const ROUTE_FIGURES: usize = 4;
 
@@ -279,11 +325,11 @@ const LATENCIES: [(Of, More, Quantiles); 4] = [
     (|report| &report.latency.lateness, More::IsOnlyMore, &[("lateness p99", 0.99)]),
 ];
 
-const SHARES: [(&str, Count, More); 4] = [
-    ("failed", |report| report.failures.total, More::IsBad),
-    ("failed, injected", |report| report.failures.injected, More::IsOnlyMore),
-    ("failed, the origin's own", |report| report.failures.origin, More::IsBad),
-    ("not answered", |report| report.failed(), More::IsBad),
+const SHARES: [(&str, &str, Count, More); 4] = [
+    ("failed", "errors", |report| report.failures.total, More::IsBad),
+    ("failed, injected", "failures.injected", |report| report.failures.injected, More::IsOnlyMore),
+    ("failed, the origin's own", "failures.origin", |report| report.failures.origin, More::IsBad),
+    ("not answered", "failed", |report| report.failed(), More::IsBad),
 ];
 
 #[cfg(test)]
@@ -363,6 +409,20 @@ mod tests {
             judged(&pairs[0].figures, "response p50")
         };
         assert_eq!((p50(false), p50(true)), (Judged::Worse, Judged::Noise));
+    }
+
+    #[test]
+    fn what_differs_from_run_to_run_anyway_is_noise() {
+        let repeated = |runs: u32, cv: f64| {
+            let mut run = run(100, 0);
+            let row = |figure, median| serde_json::json!({ "figure": figure, "runs": runs, "median": median, "cv": cv });
+            run.all["repeat"] = serde_json::json!({ "spread": [row("response.p50", 2500.0), row("errors", 0.0), { "figure": 1 }] });
+            run
+        };
+        let p50 = |base: Run| judged(&all(&[base, run(110, 0)])[0].figures, "response p50");
+        assert_eq!(p50(repeated(10, 0.1)), Judged::Noise);
+        assert_eq!(p50(repeated(10, 0.001)), Judged::Worse);
+        assert_eq!(p50(repeated(2, 0.1)), Judged::Worse, "two runs say nothing of a spread");
     }
 
     #[test]

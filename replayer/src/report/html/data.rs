@@ -211,6 +211,7 @@ const BOUNDS: &[(&str, usize)] = &[
     ("faults.windows", 512),
     ("repeat.runs", 128),
     ("repeat.spread", 64),
+    ("repeat.findings", 64),
     ("analysis.findings", 10),
     ("analysis.drift", 256),
     ("analysis.slopes", 32),

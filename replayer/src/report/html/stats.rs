@@ -5,6 +5,8 @@
 //! - A share has Wilson's interval (Wilson, J. Am. Stat. Assoc. 22, 1927).
 //! - A difference takes the distances to the ends of both intervals, squared and added: Newcombe's method 10 for shares
 //!   (Stat. Med. 17, 1998), which holds for other figures, too (Zou and Donner, Stat. Med. 27, 2008).
+//! - Where a plan was run several times (`--repeat`), a difference is no surer than the runs are alike: Student's interval of
+//!   the spread from run to run, where that is wider.
 //! - Requests are not independent: those of one moment share their luck. The design effect (Kish, Survey Sampling, 1965)
 //!   says by how much less they are worth, measured between neighbouring steps of the run, so that slow changes and the
 //!   edges of fault windows hardly count.
@@ -172,6 +174,16 @@ fn normal(error: f64) -> f64 {
     t - above / below
 }
 
+/// The same for a standard deviation that was itself measured, of one value more than `degrees` (Abramowitz and Stegun,
+/// 26.7.5; from three values on within a tenth).
+pub(super) fn student(error: f64, degrees: u32) -> f64 {
+    let (z, v) = (normal(error), f64::from(degrees.max(1)));
+    let first = (z.powi(3) + z) / 4.0;
+    let second = (5.0 * z.powi(5) + 16.0 * z.powi(3) + 3.0 * z) / 96.0;
+    let third = (3.0 * z.powi(7) + 19.0 * z.powi(5) + 17.0 * z.powi(3) - 15.0 * z) / 384.0;
+    z + first / v + second / v.powi(2) + third / v.powi(3)
+}
+
 /// From this variance on the binomial distribution is taken as normal.
 const NORMAL_FROM: f64 = 1000.0;
 /// Less than this part of the likeliest is nothing.
@@ -207,6 +219,18 @@ mod tests {
         for (error, z) in [(0.05, 1.96), (0.01, 2.5758), (0.001, 3.2905), (1e-6, 4.8916)] {
             assert!((normal(error) - z).abs() < 5e-4, "{error}: {}", normal(error));
         }
+    }
+
+    #[test]
+    fn the_student_quantile_is_nearly_the_known_one() {
+        for (error, degrees, t) in [(0.05, 4, 2.776), (0.05, 30, 2.042), (0.01, 4, 4.604), (0.01, 9, 3.250)] {
+            assert!(
+                (student(error, degrees) / t - 1.0).abs() < 0.03,
+                "{degrees}: {}",
+                student(error, degrees)
+            );
+        }
+        assert!((0.85..1.0).contains(&(student(0.01, 2) / 9.925)));
     }
 
     #[test]

@@ -160,13 +160,23 @@ function booksSection(run) {
 }
 
 function repeatSection(run) {
-  const spread = list(run.repeat && run.repeat.spread);
+  const repeat = run.repeat || {};
+  const [spread, found, runs] = [list(repeat.spread), list(repeat.findings), list(repeat.runs)];
   if (spread.length === 0) return null;
-  const show = (value, row) => (row.unit === "us" ? time(value) : row.unit === "share" ? percent(value) : `${number(value)} ${row.unit || ""}`);
-  return section("repeat", "Spread over repetitions", `The same plan ${number(list(run.repeat.runs).length)} times: what differs by less than this is a fluke.`,
+  const show = (value, row) => (row.unit === "us" ? time(value) : row.unit === "share" ? percent(value) : row.unit === "bytes" ? bytes(value) : `${number(value)} ${row.unit || ""}`);
+  return section("repeat", "Spread over repetitions", `The same plan ${number(runs.length)} times: what differs by less than this is a fluke. `
+      + `The rest of the page is of run ${repeat.shown ?? NONE}.`,
     table("Figures over all repetitions", [
       { title: "figure", value: (row) => row.figure, name: true }, column("least", "min", show), column("median", "median", show),
-      column("most", "max", show), column("coefficient of variation", "cv", percent)], spread, { sortable: true }));
+      column("most", "max", show), { title: "interval of the median", value: (row) => row.interval && row.interval.low, number: true,
+        cell: (row) => (row.interval ? `${show(row.interval.low, row)} to ${show(row.interval.high, row)}` : NONE) },
+      column("coefficient of variation", "cv", percent)], spread, { sortable: true }),
+    found.length > 0 && table("Found in some of the runs or in all: a fluke or a pattern", [
+      { title: "what", value: (row) => row.what, name: true }, words("kind", "kind"),
+      { title: "in runs", value: (row) => list(row.runs).length, number: true,
+        cell: (row) => `${list(row.runs).length} of ${runs.length}` }], found, { sortable: true }),
+    table("The runs", [{ title: "run", value: (row) => row.run, name: true, brief: true },
+      { title: "verdict", value: (row) => row.verdict, cell: (row) => badge(row.verdict) }, words("reason", "reason")], runs, { tall: true }));
 }
 
 function edgesSection(run) {
