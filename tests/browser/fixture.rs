@@ -15,8 +15,7 @@ pub(crate) fn hour(mut run: Value) -> Value {
             "completed": 8900 - 100 * step, "failed": step * 3 })
         })
         .collect();
-    run["faults"] =
-        json!({ "rules_file": format!("# {}\n[[rule]]\nid = \"slow\"\n", HOSTILE[0]), "windows": windows() });
+    run["faults"] = json!({ "rules_file": format!("# {}\n[[rule]]\nid = \"slow\"\n", HOSTILE[0]), "windows": windows(), "windows_lost": 3 });
     run["analysis"] = analysis();
     run["routes"] = routes(&run["routes"][0], 256);
     run["repeat"] = repeat();
@@ -127,7 +126,7 @@ fn analysis() -> Value {
         json!({ "route": format!("GET /drift/{at}"), "what": "length", "recorded": "1204",
         "replayed": HOSTILE[at % HOSTILE.len()], "share": 0.12, "noise": 0.01, "sessions": 40 })
     };
-    json!({ "failures": 54_000, "sessions_hurt": 9000,
+    json!({ "failures": 54_000, "sessions_hurt": 9000, "sample": 0.25,
         "attribution": { "injected": 30_000, "downstream": 14_000, "overload": 6000, "generator": 100, "origin": 3000, "unexplained": 900 },
         "findings": (1..=10).map(finding).collect::<Vec<_>>(), "drift": (0..40).map(drift).collect::<Vec<_>>(),
         "slopes": [{ "figure": "latency_p50", "per_minute": 12.0, "low": 8.0, "high": 15.0, "unit": "us", "significant": true },

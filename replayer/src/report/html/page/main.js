@@ -37,7 +37,9 @@ function courseSection(run) {
   const charts = courseCharts(run);
   if (charts.children.length === 0) return null;
   const shaded = list(run.faults && run.faults.windows).length > 0 ? "Fault windows are shaded. " : "";
-  return section("course", "Load and latency over time", `${shaded}Move the pointer over a chart, or the slider below with the arrow keys, to read a moment.`, charts);
+  const lost = (run.faults || {}).windows_lost;
+  const lacking = lost > 0 ? `${number(lost)} more windows were not kept. ` : "";
+  return section("course", "Load and latency over time", `${shaded}${lacking}Move the pointer over a chart, or the slider below with the arrow keys, to read a moment.`, charts);
 }
 
 function percentilesSection(run) {
