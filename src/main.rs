@@ -51,7 +51,7 @@ enum Command {
     /// Merge the runs of shards into one report, and judge the whole.
     #[command(after_help = cli::merge::EXAMPLES)]
     Merge(cli::merge::MergeArgs),
-    /// Show runs that are over: the history of a plan, and where a figure moved.
+    /// Show a run as a page that works offline, or several compared; or the history of a plan, and where a figure moved.
     #[command(after_help = cli::report::EXAMPLES)]
     Report(cli::report::ReportArgs),
     /// All of it on an embedded shop: record, replay a hundredfold, inject, judge.

@@ -25,6 +25,9 @@ pub(crate) struct DemoArgs {
     /// Write the judgement as JUnit XML here.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// Write the report as a page here as well.
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
     /// Keep capture, rules, ledger and books in this folder, new or empty [default: a temporary one].
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
@@ -47,6 +50,7 @@ pub(crate) fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         capture: args.capture,
         json: args.json,
         junit: args.junit,
+        report: args.report,
         keep: args.keep,
         quiet: args.quiet,
         argv: std::env::args().collect(),

@@ -48,6 +48,11 @@ impl Folder {
         self.root.join("rules")
     }
 
+    /// The report as a page.
+    pub(super) fn page(&self) -> PathBuf {
+        self.root.join("run.html")
+    }
+
     pub(super) fn ledger(&self) -> PathBuf {
         self.root.join("ledger.jsonl")
     }

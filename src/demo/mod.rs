@@ -54,6 +54,8 @@ pub(crate) struct Options {
     pub(crate) json: Option<PathBuf>,
     /// Where the judgement is to be written as JUnit XML.
     pub(crate) junit: Option<PathBuf>,
+    /// Where its page is to be written, beside the demo's own folder.
+    pub(crate) report: Option<PathBuf>,
     /// Folder for the files; new or empty. `None`: one among the temporary files.
     pub(crate) keep: Option<PathBuf>,
     /// Nothing but the report.
@@ -68,7 +70,7 @@ pub(crate) struct Options {
 /// When it does not come to a report.
 pub(crate) fn run(options: &Options, interrupt: &Interrupt) -> Result<u8, Error> {
     let narrator = Narrator::new(options.quiet);
-    for file in [&options.json, &options.junit].into_iter().flatten() {
+    for file in [&options.json, &options.junit, &options.report].into_iter().flatten() {
         writable(file)?; // better now than after the run
     }
     if options.capture.as_deref().is_some_and(|capture| !captures::reader::is_capture(capture)) {

@@ -31,6 +31,7 @@ mod operating;
 mod pipelines;
 mod reload;
 mod repeating;
+mod reporting;
 mod retrying;
 mod safety;
 mod secrets;

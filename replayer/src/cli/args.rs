@@ -195,6 +195,9 @@ pub struct Args {
     /// Write each failure with what explains it, as JSON Lines
     #[arg(long, value_name = "FILE", help_heading = "What comes out")]
     pub failures: Option<PathBuf>,
+    /// Write the report as a page: one file that works offline
+    #[arg(long, value_name = "FILE.html", help_heading = "What comes out")]
+    pub report: Option<PathBuf>,
     /// Print the plan and stop; no packet is sent
     #[arg(long, help_heading = "What comes out")]
     pub dry_run: bool,

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 pub use args::Args;
 use live::Live;
 use output::Output;
+pub use output::write_page;
 
 use crate::{Error, Options};
 

@@ -6,6 +6,7 @@ use anyhow::Context;
 
 use crate::cli::Args;
 use crate::repeat::Repeated;
+use crate::report::html::{self, Run};
 use crate::{Report, history, junit};
 
 /// Where what is written.
@@ -13,6 +14,7 @@ use crate::{Report, history, junit};
 pub(super) struct Output {
     json: Option<PathBuf>,
     junit: Option<PathBuf>,
+    page: Option<PathBuf>,
     history: Option<PathBuf>,
 }
 
@@ -24,13 +26,13 @@ impl Output {
     pub(super) fn of(args: &Args) -> Output {
         let usual = Path::new(history::FOLDER);
         let history = args.history.clone().or_else(|| usual.is_dir().then(|| usual.to_owned()));
-        Output { json: args.json.clone(), junit: args.junit.clone(), history }
+        Output { json: args.json.clone(), junit: args.junit.clone(), page: args.report.clone(), history }
     }
 
     /// That a file can be written is known better now than after an hour of load.
     pub(super) fn make_sure(&self) -> anyhow::Result<Made> {
         let mut made = Made(Vec::new());
-        for path in [&self.json, &self.junit].into_iter().flatten() {
+        for path in [&self.json, &self.junit, &self.page].into_iter().flatten() {
             let is_new = !path.exists();
             let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
             opened.with_context(|| format!("cannot write {}", path.display()))?;
@@ -69,12 +71,20 @@ impl Output {
         if let Some(path) = &self.junit {
             put(path, junit(&repeated.runs))?;
         }
+        if let Some(path) = &self.page {
+            write_page(path, &repeated.report)?;
+        }
         Ok(())
     }
 
     /// What was written where, a line each.
     pub(super) fn lines(&self) -> String {
-        let all = [("json", &self.json), ("junit", &self.junit), ("history", &self.history)];
+        let all = [
+            ("json", &self.json),
+            ("junit", &self.junit),
+            ("report", &self.page),
+            ("history", &self.history),
+        ];
         let line = |(name, path): (&str, &Option<PathBuf>)| {
             path.as_ref().map(|path| format!("{name:<10} {}\n", path.display()))
         };
@@ -89,4 +99,13 @@ impl Made {
             let _ = std::fs::remove_file(path); // one that stays is no worse than that
         }
     }
+}
+
+/// The run as a page in `path`.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write_page(path: &Path, report: &Report) -> anyhow::Result<()> {
+    let page = Run::of(report).and_then(|run| html::page(vec![run])).map_err(anyhow::Error::msg)?;
+    std::fs::write(path, page).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -4,6 +4,7 @@ pub(crate) mod build;
 mod course;
 pub(crate) mod headline;
 pub(crate) mod heat;
+pub mod html;
 mod parts;
 mod read;
 mod repeat;

@@ -17,20 +17,30 @@ impl Report {
     /// # Errors
     /// Words for the user, with the name of the file: it cannot be read, is too large, or is no run.json.
     pub fn load(path: &Path) -> Result<Report, String> {
-        let name = path.display();
-        let file = std::fs::File::open(path).map_err(|err| format!("cannot read {name}: {err}"))?;
-        let mut text = Vec::new();
-        let most = limits::RUN_JSON_BYTES;
-        file.take(most + 1).read_to_end(&mut text).map_err(|err| format!("cannot read {name}: {err}"))?;
-        if most < text.len() as u64 {
-            return Err(format!("{name} is no run.json: it is larger than {most} bytes"));
-        }
-        if text.is_empty() {
-            return Err(format!("{name} is empty: its run was not finished"));
-        }
-        serde_json::from_slice(&text)
-            .map_err(|err| format!("{name} is no run.json (replay --json FILE): {err}"))
+        report(path, &text(path)?)
     }
+}
+
+/// All of a run.json, bounded.
+pub(super) fn text(path: &Path) -> Result<Vec<u8>, String> {
+    let name = path.display();
+    let file = std::fs::File::open(path).map_err(|err| format!("cannot read {name}: {err}"))?;
+    let mut text = Vec::new();
+    let most = limits::RUN_JSON_BYTES;
+    file.take(most + 1).read_to_end(&mut text).map_err(|err| format!("cannot read {name}: {err}"))?;
+    if most < text.len() as u64 {
+        return Err(format!("{name} is no run.json: it is larger than {most} bytes"));
+    }
+    if text.is_empty() {
+        return Err(format!("{name} is empty: its run was not finished"));
+    }
+    Ok(text)
+}
+
+/// The report in the text of `path`.
+pub(super) fn report(path: &Path, text: &[u8]) -> Result<Report, String> {
+    serde_json::from_slice(text)
+        .map_err(|err| format!("{} is no run.json (replay --json FILE): {err}", path.display()))
 }
 
 impl Latency {

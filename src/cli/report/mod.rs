@@ -1,33 +1,48 @@
 //! `squall report`: runs that are over.
 
 mod history;
+mod pages;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Show runs that are over: the history of a plan, and where a figure moved.
+/// Show a run as a page that works offline, or several compared with the first; or the history of a plan.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReportArgs {
-    /// The runs that `replay --history DIR` kept [default: runs].
-    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = replayer::history::FOLDER, required = true)]
-    history: PathBuf,
+    /// What `replay --json FILE`, `squall demo --json FILE` or `squall merge --json FILE` wrote; at most 8.
+    #[arg(value_name = "RUN.json", required_unless_present = "history", conflicts_with = "history")]
+    runs: Vec<PathBuf>,
+    /// Write the page here [default: beside the first run, ending in .html].
+    #[arg(short, long, value_name = "FILE.html", conflicts_with = "history")]
+    output: Option<PathBuf>,
+    /// Print the runs that `replay --history DIR` kept, and where a figure moved [default: runs].
+    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = replayer::history::FOLDER)]
+    history: Option<PathBuf>,
     /// The plan to look at, or how its hash begins [default: that of the newest run].
-    #[arg(long, value_name = "HASH", default_value = "", hide_default_value = true)]
+    #[arg(long, value_name = "HASH", default_value = "", hide_default_value = true, requires = "history")]
     plan: String,
-    /// Print JSON.
-    #[arg(long)]
+    /// Print the history as JSON.
+    #[arg(long, requires = "history")]
     json: bool,
 }
 
-/// Prints the history.
+/// Writes the page, or prints the history.
 ///
 /// # Errors
-/// It cannot be read, or holds no such plan.
+/// A file cannot be read or is no run.json; the page cannot be written; there is no such plan.
 pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
-    history::show(&args.history, &args.plan, args.json)
+    match &args.history {
+        Some(folder) => history::show(folder, &args.plan, args.json),
+        None => pages::write(&args.runs, args.output.as_deref()),
+    }
 }
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
+  squall report run.json                     run.html
+  squall report before.json after.json -o change.html
   squall report --history                    the runs of the newest plan in ./runs
-  squall report --history DIR --plan 3f2a --json";
+  squall report --history DIR --plan 3f2a --json
+
+A page holds its data, style and scripts: it opens from disk, in any browser, without a network.
+Differences between runs come with 99 % intervals; one whose interval includes none is called noise.";

@@ -1,0 +1,157 @@
+//! Runs made from a real one: with everything in it and as much of it as may be, with hostile names, with nothing.
+
+use serde_json::{Map, Value, json};
+
+/// A run of an hour with a full series, heat map, analysis and so on.
+pub(crate) fn hour(mut run: Value) -> Value {
+    let seconds = 3600;
+    run["elapsed_us"] = json!(seconds * 1_000_000);
+    run["series"] = (0..seconds).map(second).collect();
+    run["series_step_us"] = json!(1_000_000);
+    run["heat"] = heat();
+    run["funnel"] = (0..64)
+        .map(|step| {
+            json!({ "step": step, "route": HOSTILE[step % HOSTILE.len()], "reached": 9000 - 100 * step,
+            "completed": 8900 - 100 * step, "failed": step * 3 })
+        })
+        .collect();
+    run["faults"] = json!({ "rules_file": format!("# {}\n[[rule]]\nid = \"slow\"\n", HOSTILE[0]), "windows": windows(), "windows_lost": 3 });
+    run["analysis"] = analysis();
+    run["routes"] = routes(&run["routes"][0], 256);
+    run["repeat"] = repeat();
+    run["reason"] = json!(HOSTILE[1]);
+    run["guards"] = json!([{ "name": "cart", "rules": ["slow"], "signal": "p95", "action": "lift", "value": 310_000.0,
+        "limit": 300_000.0, "base": 20_000.0, "samples": 400, "tripped_at_us": 2_000_000_000_u64, "left": 0.0 }]);
+    run["thresholds"] = json!([
+        { "expr": "response:p(95)<300ms", "value": 412_000.0, "bound": 300_000.0, "ok": false },
+        { "expr": "errors<1%", "value": null, "bound": 0.01, "ok": false },
+    ]);
+    run
+}
+
+/// The same run with half of its routes renamed.
+pub(crate) fn with_other_routes(mut run: Value) -> Value {
+    run["verdict"] = json!("degraded");
+    run["plan_hash"] = json!("0123456789abcdef");
+    for route in run["routes"].as_array_mut().unwrap().iter_mut().step_by(2) {
+        route["route"] = json!(format!("{} too", route["route"].as_str().unwrap()));
+    }
+    run
+}
+
+/// What a run has that ended before it began: every list empty, nothing measured.
+pub(crate) fn bare(mut run: Value) -> Value {
+    let empty = json!({ "count": 0, "mean": 0.0, "p50": 0, "p90": 0, "p95": 0, "p99": 0, "p99_9": 0, "max": 0, "hdr": "" });
+    for part in ["routes", "cohorts", "rules", "guards", "series", "thresholds"] {
+        run[part] = json!([]);
+    }
+    run["books"] = json!({ "balanced": true, "rows": [] });
+    let latencies = run["latency"].as_object_mut().unwrap();
+    latencies.values_mut().for_each(|latency| *latency = empty.clone());
+    for (name, value) in run["requests"].as_object_mut().unwrap() {
+        *value = match value {
+            Value::Object(_) if name != "failed" => json!({}),
+            Value::Number(_) => json!(0),
+            _ => continue,
+        };
+    }
+    let failures: &mut Map<String, Value> = run["failures"].as_object_mut().unwrap();
+    failures.values_mut().for_each(|count| *count = json!(0));
+    for part in ["analysis", "heat", "funnel", "faults", "repeat", "shape", "streams", "edges"] {
+        run.as_object_mut().unwrap().remove(part);
+    }
+    run
+}
+
+fn second(second: u64) -> Value {
+    let wave = (second as f64 / 400.0).sin() + 1.5;
+    let sent = (wave * 8000.0) as u64 + second * 7919 % 500;
+    json!({ "t_us": second * 1_000_000, "active": sent * 2, "planned": sent, "sent": sent, "answered": sent - 20,
+        "failed": second % 30, "injected": second % 40, "p50": 1800 + second % 300, "p90": 5200 + second % 900,
+        "p99": 30_000 + second * 37 % 9000, "lateness_p99": 200 + second % 90,
+        "status": { "2xx": sent - 40, "3xx": 0, "4xx": 11, "5xx": second % 9 } })
+}
+
+fn heat() -> Value {
+    let bounds: Vec<u64> = (0..48).map(|at| (100.0 * 10_f64.powf(f64::from(at) / 10.0)) as u64).collect();
+    let row = |step: u64| -> Vec<u64> {
+        (0..48_u64).map(|at| 90_000 / (1 + at.abs_diff(14 + step % 9).pow(3))).collect()
+    };
+    json!({ "step_us": 15_000_000, "bounds_us": bounds, "counts": (0..240).map(row).collect::<Vec<_>>() })
+}
+
+fn windows() -> Value {
+    let from = |at: u64| at * 200_000_000;
+    (0..18_u64).map(|at| {
+        let until = if at == 17 { Value::Null } else { json!(from(at) + 90_000_000) };
+        json!({ "rule": format!("slow-{}", at % 6), "from_us": from(at), "until_us": until, "what": "delay 200ms 20%" })
+    }).collect()
+}
+
+fn repeat() -> Value {
+    let run = |k: u32| json!({ "run": k, "verdict": "fail", "reason": HOSTILE[1], "figures": { "response.p50": 1900.0 } });
+    json!({ "asked": 5, "shown": 2, "runs": (1..=5).map(run).collect::<Vec<_>>(),
+        "spread": [{ "figure": "response.p50", "unit": "us", "runs": 5, "min": 1800.0, "median": 1900.0, "max": 2100.0,
+            "cv": 0.04, "interval": { "low": 1800.0, "high": 2100.0, "confidence": 0.96 } },
+            { "figure": "errors", "unit": "share", "runs": 5, "min": 0.0, "median": 0.0, "max": 0.0, "cv": null }],
+        "findings": [{ "kind": "threshold", "what": HOSTILE[0], "runs": [1, 4] }] })
+}
+
+fn analysis() -> Value {
+    let kinds = [
+        "downstream",
+        "injected",
+        "origin",
+        "overload",
+        "generator",
+        "slow_drift",
+        "response_drift",
+        "unexplained",
+    ];
+    let finding = |rank: usize| {
+        let example = |k: usize| {
+            json!({ "session": format!("1f{k}"), "clone": k, "op": "00ff00ff00ff00ff", "step": 3,
+            "t_us": 19_000_000, "replay": format!("replay --only session:1f{k} '{}.zst'", HOSTILE[2]) })
+        };
+        json!({ "rank": rank, "title": format!("{} {}", HOSTILE[rank % HOSTILE.len()], "answers 503. ".repeat(12)),
+            "explanation": kinds[rank % kinds.len()], "rule": "slow-1",
+            "where": { "route": HOSTILE[0], "class": "timeout", "status": 503, "step": 3, "key": null,
+                "fingerprint": "a1b2c3d4", "from_us": 1_000_000, "until_us": 900_000_000 },
+            "sessions": 900 - rank, "failures": 1000 - rank, "share": 0.1,
+            "lift": { "exposed": 0.41, "control": 0.033, "ratio": 12.3, "low": 8.1, "high": 19.0, "confidence": 0.99 },
+            "evidence": ["Of 480 sessions that met slow-1, 197 failed at this step.".repeat(3), HOSTILE[1]],
+            "examples": (1..=3).map(example).collect::<Vec<_>>() })
+    };
+    let drift = |at: usize| {
+        json!({ "route": format!("GET /drift/{at}"), "what": "length", "recorded": "1204",
+        "replayed": HOSTILE[at % HOSTILE.len()], "share": 0.12, "noise": 0.01, "sessions": 40 })
+    };
+    json!({ "failures": 54_000, "sessions_hurt": 9000, "sample": 0.25,
+        "attribution": { "injected": 30_000, "downstream": 14_000, "overload": 6000, "generator": 100, "origin": 3000, "unexplained": 900 },
+        "findings": (1..=10).map(finding).collect::<Vec<_>>(), "drift": (0..40).map(drift).collect::<Vec<_>>(),
+        "slopes": [{ "figure": "latency_p50", "per_minute": 12.0, "low": 8.0, "high": 15.0, "unit": "us", "significant": true },
+            { "figure": "errors", "per_minute": 0.0, "low": -0.01, "high": 0.02, "unit": "share", "significant": false }],
+        "order": (0..40).map(|at| json!({ "t_us": at * 80_000_000_u64, "event": format!("{} begins", HOSTILE[at as usize % 4]) })).collect::<Vec<_>>() })
+}
+
+fn routes(model: &Value, count: usize) -> Value {
+    let route = |at: usize| {
+        let mut route = model.clone();
+        route["route"] = json!(
+            HOSTILE
+                .get(at)
+                .map_or_else(|| format!("GET /api/v2/things-{at}/{{id}}"), |name| (*name).to_owned())
+        );
+        route["failed"] = json!(if at.is_multiple_of(3) { at } else { 0 });
+        route
+    };
+    (0..count).map(route).collect()
+}
+
+/// Names that a page must not believe.
+const HOSTILE: [&str; 4] = [
+    "GET /</script><script>alert('route')</script>/{id}",
+    "<img src=x onerror=alert(1)> & \"quotes\" ' {{data}} \u{2028}",
+    "--><!--<script>",
+    "POST /a/very/long/name/without/any/end/that/goes/on/and/on/and/on/{id}/items/{item}/variants/{variant}/more/of/it",
+];

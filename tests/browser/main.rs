@@ -1,0 +1,133 @@
+//! The report in headless Chromium, with the network off: every control driven, looked at in three widths and both
+//! themes, by axe and by HTML validators.
+//!
+//! Wants Debian's Chromium, and what `.ci/install` puts under `target/clients`; without them it is skipped aloud.
+//! Screenshots go to `target/screenshots`, or to the folder that `SQUALL_SCREENSHOTS` names.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod fixture;
+#[path = "../support/mod.rs"]
+mod support;
+#[allow(dead_code, reason = "shared with tests/clients")]
+#[path = "../clients/tools.rs"]
+mod tools;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+
+use serde_json::Value;
+use support::squall;
+use tempfile::TempDir;
+
+/// A demo, whose run all tests look at.
+static DEMO: LazyLock<TempDir> = LazyLock::new(|| {
+    let folder = TempDir::new().unwrap();
+    let mut demo =
+        squall(&["demo", "--amplify", "10x", "--quiet", "--json", "run.json", "--report", "run.html"]);
+    let out = demo.current_dir(folder.path()).stdin(Stdio::null()).output().unwrap();
+    // where the machine is busy with other tests the generator is late, and says so: that is a run as well
+    assert!(matches!(out.status.code(), Some(0 | 111)), "{}", String::from_utf8_lossy(&out.stderr));
+    folder
+});
+
+fn run_json() -> Value {
+    serde_json::from_slice(&fs::read(DEMO.path().join("run.json")).unwrap()).unwrap()
+}
+
+/// `squall report` of these runs.
+fn page(folder: &Path, runs: &[(&str, Value)]) -> PathBuf {
+    let mut report = squall(&["report", "-o", "page.html"]);
+    for (name, run) in runs {
+        fs::write(folder.join(name), run.to_string()).unwrap();
+        report.arg(name);
+    }
+    report.current_dir(folder);
+    tools::run(report);
+    folder.join("page.html")
+}
+
+/// The script that looks at a page; `None`: something that it needs is not there.
+fn look(page: &Path, widths: &str) -> Option<Command> {
+    tools::program("chromium", "chromium")?;
+    let libraries =
+        ["-e", "require('playwright-core'); require('axe-core/axe.min.js'); require('html-validate')"];
+    let mut node = tools::installed("node", ("NODE_PATH", "node/node_modules"), &libraries)?;
+    node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/report.js")).arg(page).arg(widths);
+    Some(node)
+}
+
+#[test]
+fn a_real_run_is_readable() {
+    let Some(mut look) = look(&DEMO.path().join("run.html"), ALL) else { return };
+    let shots = std::env::var_os("SQUALL_SCREENSHOTS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/screenshots"), PathBuf::from);
+    fs::create_dir_all(&shots).unwrap();
+    look.arg(shots);
+    tools::run(look);
+}
+
+#[test]
+fn an_hour_with_everything_in_it_is_small_and_readable() {
+    let folder = TempDir::new().unwrap();
+    let page = page(folder.path(), &[("hour.json", fixture::hour(run_json()))]);
+    let size = fs::metadata(&page).unwrap().len();
+    assert!(size < 2_000_000, "{size} bytes");
+    if let Some(look) = look(&page, ALL) {
+        tools::run(look);
+    }
+}
+
+#[test]
+fn runs_are_compared() {
+    let folder = TempDir::new().unwrap();
+    let slower = fixture::with_other_routes(run_json());
+    let page = page(
+        folder.path(),
+        &[("before.json", run_json()), ("after.json", slower), ("again.json", run_json())],
+    );
+    if let Some(look) = look(&page, ALL) {
+        tools::run(look);
+    }
+}
+
+#[test]
+fn a_run_with_nothing_in_it_is_shown() {
+    let folder = TempDir::new().unwrap();
+    let page = page(folder.path(), &[("bare.json", fixture::bare(run_json()))]);
+    if let Some(look) = look(&page, ALL) {
+        tools::run(look);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_page_is_noticed() {
+    let folder = TempDir::new().unwrap();
+    let page = folder.path().join("wrong.html");
+    let good = fs::read_to_string(DEMO.path().join("run.html")).unwrap();
+    let bad = "<video width=2500 height=9></video><table><tr><th>x</table><img src=http://127.0.0.1:9/x><svg class=plot width=90 height=20>\
+        <text y=15>one</text><text y=15>another, much longer</text></svg><button></button><script>alert(1)</script>";
+    fs::write(&page, good.replace("<footer", &format!("{bad}<footer"))).unwrap();
+    let Some(mut look) = look(&page, "1280") else { return };
+    let out = look.stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&out.stdout);
+    assert_eq!(out.status.code(), Some(1), "{said}");
+    for words in [
+        "html-validate: ",
+        "console: ",
+        "asked for ",
+        "scrolls sideways",
+        "overlap: ",
+        "cut off",
+        "without a unit",
+        "without a scope",
+        "axe: critical",
+    ] {
+        assert!(said.contains(words), "{words} is missing in:\n{said}");
+    }
+    assert!(!said.contains("dialog"), "the policy let a script run:\n{said}");
+}
+
+/// Widths in pixels: a telephone, a laptop, a screen.
+const ALL: &str = "390,1280,1920";

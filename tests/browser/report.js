@@ -1,0 +1,220 @@
+// Drives a report as a person would, in headless Chromium with the network off:
+//   node report.js PAGE.html 390,1280,1920 [SCREENSHOTS]
+// Prints what it found wrong, a line each, and ends with 1 if there was anything.
+"use strict";
+
+const { spawnSync } = require("node:child_process");
+const fs = require("node:fs");
+const os = require("node:os");
+const path = require("node:path");
+const { open, axe } = require("./chromium.js");
+const { layout } = require("./layout.js");
+const { valid } = require("./valid.js");
+
+const wrong = [];
+const check = (holds, words) => holds || wrong.push(words);
+
+async function main(file, widths, shots) {
+  wrong.push(...await valid(file, false));
+  const browser = await open();
+  try {
+    for (const width of widths.split(",").map(Number)) {
+      for (const scheme of ["light", "dark"]) await look(browser, file, width, scheme, shots);
+    }
+    await use(browser, file);
+    await drawn(browser, file);
+  } finally {
+    await browser.close();
+  }
+}
+
+/** A page with nobody to talk to; what it asks for and complains of is kept. */
+async function visit(browser, file, width, scheme) {
+  const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme: scheme, offline: true });
+  const page = await context.newPage();
+  const asked = [];
+  await page.route("**/*", (route) => (route.request().url().startsWith("file:") ? route.continue() : route.abort()));
+  page.on("request", (request) => asked.push(request.url()));
+  page.on("console", (message) => ["error", "warning"].includes(message.type()) && wrong.push(`console: ${message.text()}`));
+  page.on("pageerror", (error) => wrong.push(`script: ${error.message}`));
+  page.on("dialog", (dialog) => { wrong.push(`dialog: ${dialog.message()}`); dialog.dismiss(); });
+  await page.goto(`file://${path.resolve(file)}`);
+  await settled(page);
+  page.leave = async () => {
+    check(asked.length === 1, `asked for ${asked.join(", ")}`);
+    await context.close();
+  };
+  return page;
+}
+
+/** Drawn: two frames have passed since. */
+const settled = (page) => page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 0)))));
+
+/** Nothing overlaps, nothing is cut off, axe has nothing to say. */
+async function look(browser, file, width, scheme, shots) {
+  const page = await visit(browser, file, width, scheme);
+  const where = `${width} px, ${scheme}`;
+  for (const words of await page.evaluate(layout)) wrong.push(`${where}: ${words}`);
+  const name = `report-${width}-${scheme}.png`;
+  if (shots && SHOTS.includes(name)) await shoot(page, path.join(shots, name), width);
+  for (const summary of await page.locator("summary").all()) await summary.click();
+  await settled(page);
+  for (const words of await page.evaluate(layout)) wrong.push(`${where}, all open: ${words}`);
+  // contrast is a matter of the theme, the rest of neither
+  if (width === 1280 || scheme === "light") for (const words of await axe(page)) wrong.push(`${where}: ${words}`);
+  await page.emulateMedia({ media: "print" });
+  const over = await page.evaluate(() => getComputedStyle(document.documentElement).colorScheme);
+  check(over === "light", `${where}: prints ${over}`);
+  await page.leave();
+}
+
+/** The top of the page, in as few colours as it has, where somebody can count them. */
+async function shoot(page, file, width) {
+  await page.screenshot({ path: file, fullPage: true, clip: { x: 0, y: 0, width, height: SHOT_HEIGHT } });
+  spawnSync("pngquant", ["--force", "--ext", ".png", "--speed", "1", "32", file]);
+}
+
+const SHOTS = ["report-1280-light.png", "report-1280-dark.png", "report-390-dark.png"];
+const SHOT_HEIGHT = 2200;
+
+/** What the scripts made of the page is valid as well. */
+async function drawn(browser, file) {
+  const page = await visit(browser, file, 1280, "light");
+  for (const summary of await page.locator("summary").all()) await summary.click();
+  const copy = path.join(fs.mkdtempSync(path.join(os.tmpdir(), "squall-drawn-")), "drawn.html");
+  fs.writeFileSync(copy, await page.content());
+  for (const words of await valid(copy, true)) wrong.push(`drawn: ${words}`);
+  fs.rmSync(path.dirname(copy), { recursive: true });
+  await page.leave();
+}
+
+/** Every control does what it says. */
+async function use(browser, file) {
+  const page = await visit(browser, file, 1280, "light");
+  const names = await page.evaluate(() => [...document.querySelectorAll("nav a")].map((link) => [link.hash, Boolean(document.querySelector(link.hash))]));
+  check(names.length > 3, "no way around");
+  for (const [hash, there] of names) check(there, `${hash} leads nowhere`);
+  await page.keyboard.press("Tab");
+  check(await page.evaluate(() => document.activeElement.classList.contains("skip")), "the first stop is not the skip link");
+  await page.keyboard.press("Enter");
+  check(await page.evaluate(() => document.activeElement.id === "main"), "the skip link does not skip");
+  await theme(page);
+  for (const box of await page.locator(".scroll:has(th button)").all()) await sorts(page, box);
+  for (const search of await page.locator("input[type=search]").all()) await filters(page, search);
+  for (const range of await page.locator("input[type=range]").all()) await scrubs(page, range);
+  await hovers(page);
+  await opens(page);
+  await chooses(page);
+  await page.leave();
+}
+
+async function theme(page) {
+  const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const [before, button] = [await ground(), page.locator("#theme")];
+  await button.press("Enter");
+  const after = await ground();
+  check(before !== after && (await button.textContent()) === "Light theme", "the theme does not change");
+  await button.click();
+  check((await ground()) === before, "the theme does not change back");
+}
+
+/** Each column, both ways: the values as sorted are those that are shown. */
+async function sorts(page, box) {
+  const heads = await box.locator("thead th").all();
+  const title = await box.getAttribute("aria-label");
+  for (const [at, head] of heads.entries()) {
+    const column = () => box.evaluate((node, at) => [...node.querySelectorAll("tbody tr")].map((row) => row.children[at].textContent), at);
+    await head.locator("button").press("Enter");
+    const [one, first] = [await head.getAttribute("aria-sort"), await column()];
+    await head.locator("button").click();
+    const [other, last] = [await head.getAttribute("aria-sort"), await column()];
+    const name = `${title}, ${await head.textContent()}`;
+    check(new Set([one, other]).size === 2 && [one, other].every((way) => /^(a|de)scending$/.test(way)), `${name}: sorts ${one}, then ${other}`);
+    check([...first].sort().join() === [...last].sort().join(), `${name}: sorting loses rows`);
+    const known = (values) => values.filter((value) => value !== "–").map((value) => parseFloat(value.replaceAll(",", "")) || value);
+    if (new Set(known(first).filter(Number)).size > 1) check(known(first)[0] !== known(last)[0], `${name}: sorting changes nothing`);
+  }
+}
+
+async function filters(page, search) {
+  const box = search.locator("xpath=ancestor::div[contains(@class,'tools')]/following-sibling::div[1]");
+  const tools = search.locator("xpath=..");
+  const rows = () => box.locator("tbody tr").count();
+  const all = await rows();
+  const wanted = (await box.locator("tbody th").last().textContent()).slice(0, 12);
+  await search.fill(wanted);
+  const some = await rows();
+  check(some >= 1 && some <= all, `filter "${wanted}" leaves ${some} of ${all}`);
+  check((await tools.locator("[role=status]").textContent()).startsWith(String(some)), "the filter does not say how many are left");
+  await search.fill("nothing is called so");
+  check((await rows()) === 0, "the filter keeps what does not fit");
+  await search.fill("");
+  const tick = tools.locator("input[type=checkbox]");
+  if (await tick.count()) {
+    await tick.press("Space");
+    const ticked = await rows();
+    check(ticked <= all, "the box adds rows");
+    await tick.click();
+  }
+  check((await rows()) === all, "the filter does not let go");
+}
+
+/** The arrow keys move the cursor and the readout. */
+async function scrubs(page, range) {
+  const said = () => range.getAttribute("aria-valuetext");
+  const name = await range.getAttribute("aria-label");
+  await range.press("Home");
+  const first = await said();
+  await range.press("End");
+  const last = await said();
+  const most = Number(await range.getAttribute("max"));
+  check(most === 0 || first !== last, `${name}: the keyboard moves nothing: ${first}`);
+  check(first && (await range.locator("xpath=following-sibling::output").textContent()) === last, `${name}: the readout is not what is said`);
+}
+
+/** The pointer moves the slider. */
+async function hovers(page) {
+  for (const plot of await page.locator("svg.plot").all()) {
+    await plot.scrollIntoViewIfNeeded();
+    const range = plot.locator("xpath=ancestor::figure/following-sibling::div//input[@type='range'] | ancestor::figure/following-sibling::div/input").first();
+    const box = await plot.boundingBox();
+    const at = async (share) => {
+      await page.mouse.move(box.x + box.width * share, box.y + box.height / 2);
+      return Number(await range.inputValue());
+    };
+    const [left, right] = [await at(0.2), await at(0.9)];
+    check(left < right || Number(await range.getAttribute("max")) === 0, `hover: ${left}, then ${right}: ${await plot.getAttribute("aria-label")}`);
+  }
+}
+
+/** Each figure behind a chart, by keyboard; each command can be copied. */
+async function opens(page) {
+  for (const summary of await page.locator("summary").all()) {
+    await summary.press("Enter");
+    const inside = summary.locator("xpath=following-sibling::*");
+    await inside.first().waitFor();
+    check((await inside.locator("tbody tr, li").count()) > 0, `nothing behind ${await summary.textContent()}`);
+  }
+  for (const button of await page.locator(".command button").all()) {
+    await button.press("Enter");
+    await button.locator("xpath=self::*[text()!='Copy']").waitFor();
+  }
+}
+
+/** Other runs, where there are any. */
+async function chooses(page) {
+  for (const id of ["#other-run", "#run"]) {
+    const choice = page.locator(id);
+    for (const option of await choice.locator("option").all()) {
+      await choice.selectOption(await option.getAttribute("value"));
+      await settled(page);
+      check((await page.locator("#verdict .badge").count()) === 1, `${id}: no verdict`);
+    }
+  }
+}
+
+main(...process.argv.slice(2)).catch((error) => wrong.push(error.stack)).then(() => {
+  const said = [...new Set(wrong)];
+  if (said.length) console.log(said.join("\n"));
+  process.exit(said.length ? 1 : 0);
+});
