@@ -1,4 +1,5 @@
 //! One changed byte anywhere costs at most one block, is named, and never gives wrong data.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 
