@@ -35,8 +35,9 @@ pub struct Config {
     pub record_replays: bool,
     /// What is recorded of bodies.
     pub record_bodies: RecordBodies,
-    /// Where [`Config::record_bodies`] leaves a size open it is this, in bytes. Request bodies are kept for storms up to it; WebSocket messages of a client are
-    /// kept whole up to this size, of one socket eight times as much and at most 16 MiB.
+    /// Where [`Config::record_bodies`] leaves a size open it is this, in bytes. Request bodies are kept for storms up to it.
+    /// WebSocket messages of a client are kept whole up to what is recorded of a request, of one socket eight times as much
+    /// and at most 16 MiB.
     pub body_limit: usize,
     /// What tells users apart, best first; what has none of it goes by its connection. Empty: cookies that answers set, cookies
     /// named like a session's, the connection.

@@ -288,6 +288,8 @@ impl Open {
         match &mut self.stream {
             Some(stream) => stream.answered(answer.status, &answer.headers),
             None => {
+                // what a client says over a WebSocket is as its requests are
+                let limit = shared.config.record_bodies.request.keep(limit).limit;
                 self.stream = StreamLog::of_answer(answer.status, &answer.headers, limit, recorder.budget());
             }
         }

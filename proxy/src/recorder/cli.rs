@@ -25,11 +25,11 @@ pub(crate) struct RecordingArgs {
     record_replays: bool,
     /// Bodies of requests and of answers: none (their length), digest (length and hash), head:SIZE (the first bytes),
     /// full:SIZE (all of it; of a larger one length and hash). With full all headers of answers are recorded, else those
-    /// that a replay may need. Links from answers to later requests are found in what is recorded.
+    /// that a replay may need. Links from answers to later requests are found in what is recorded. What clients say over a
+    /// WebSocket is recorded as their requests are.
     #[arg(long, value_name = "[request=POLICY,][response=POLICY]", default_value_t, requires = "record")]
     record_bodies: RecordBodies,
-    /// The size where --record-bodies leaves it open. WebSocket messages of clients are recorded, and requests kept for
-    /// rules that send them again, up to this size too.
+    /// The size where --record-bodies leaves it open. Requests are kept for rules that send them again up to it, too.
     #[arg(long, value_name = "SIZE", default_value = "1MB", value_parser = body_limit)]
     body_limit: usize,
     /// What tells one user from another, best first: cookie:NAME, header:NAME, jwt:CLAIM (of a bearer token), query:NAME,

@@ -228,6 +228,23 @@ fn secrets_in_messages_do_not_reach_the_disk() {
 }
 
 #[test]
+fn what_clients_say_is_recorded_as_their_requests_are() {
+    let origin = Origin::start(|_, tcp| echo(tcp));
+    let policy = "request=digest".parse().expect("a policy");
+    let mut proxy =
+        Proxy::before(origin.addr).recorded().with(|config| config.record_bodies = policy).start();
+    let mut client = upgraded(&proxy);
+    client.send(masked(TEXT, b"ten bytes."));
+    client.exactly(12);
+    drop(client);
+    eventually("noticed", || proxy.status()["in_flight"] == 0);
+    proxy.stop();
+    let (_, stream) = only(&proxy.capture());
+    let (client, _) = sides(&stream);
+    assert_eq!((client[0].len, client[0].data.as_deref()), (10, None));
+}
+
+#[test]
 fn messages_beyond_the_body_limit_keep_their_size_only() {
     let origin = Origin::start(|_, tcp| echo(tcp));
     let mut proxy = Proxy::before(origin.addr).recorded().with(|config| config.body_limit = 10).start();
