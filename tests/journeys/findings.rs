@@ -178,6 +178,7 @@ impl Run {
     /// Holds what failures were put down to against what the shop says of whom it harmed: a session is put down wrongly
     /// where it is harmed and nothing of it has the explanation of the first finding, or the other way round.
     #[track_caller]
+    #[allow(clippy::print_stdout, reason = "the share is to be read")]
     fn expect_few_wrong(&self, defect: &str) {
         let told = http::get(self.shop.addr(), "/_shop/harmed").json();
         let harmed = told[defect].as_array().unwrap().iter().map(|op| op.as_str().unwrap());
