@@ -207,7 +207,7 @@ fn verdict(evidence: &Evidence, consistency: f64) -> Result<String, String> {
     }
     if sessions < WEAK_SESSIONS {
         let words = "short values, which may be equal by chance";
-        return Err(format!("{words}: {sessions} sessions have them, it takes {WEAK_SESSIONS}"));
+        return Err(format!("{words} (sessions: {sessions}, it takes {WEAK_SESSIONS})"));
     }
     if fresh < WEAK_SHARE {
         return others();
