@@ -4,8 +4,30 @@ use std::fs;
 
 use tempfile::TempDir;
 
-use crate::kit::Finished;
+use crate::kit::{Finished, Replayed, Server, capture, text};
 use crate::support::{replay, squall};
+
+#[test]
+fn a_replay_writes_its_page_and_so_does_its_run_json() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::plain();
+    let steps: Vec<_> = (0..40).map(|n| (n % 8, n, 1, "GET /</script>/x", "shop.test")).collect();
+    let capture = capture(folder.path(), &steps);
+    let [page, json, other] = ["run.html", "run.json", "other.html"].map(|name| folder.path().join(name));
+    let secret = ["-H", "authorization: Bearer 0a1b2c3d"];
+    let how = ["--target", &server.url(), "--speed", "max", "--report", &text(&page)];
+    let run = Replayed::of(&capture, &[&how[..], &secret].concat()).expect_code(0).expect_answered(40);
+    assert!(run.finished.out.contains("report     "), "{}", run.finished.out);
+    fs::write(&json, run.json.to_string()).unwrap();
+    Finished::of(squall(&["report", &text(&json), "-o", &text(&other)])).expect_words(0, &["other.html"]);
+    for page in [&page, &other] {
+        let page = fs::read_to_string(page).unwrap();
+        assert!(page.starts_with("<!DOCTYPE html>") && page.len() < 200_000, "{} bytes", page.len());
+        assert!(page.contains("\\u003c/script\\u003e/x"), "the route is in it, and harmless");
+        assert!(!page.contains("0a1b2c3d"), "a secret of the command line is in the page");
+        assert_eq!(page.matches("</script>").count(), 2);
+    }
+}
 
 #[test]
 fn what_is_no_run_is_refused_and_nothing_is_overwritten() {
