@@ -121,14 +121,6 @@ impl Run {
         how.extend(more.iter().map(String::as_str));
         let replayed = Replayed::of(&capture, &how);
         let lines = std::fs::read_to_string(&failures).unwrap();
-        if let Ok(keep) = std::env::var("KEEP") {
-            let name = defects.join("");
-            std::fs::write(format!("{keep}/{name}.json"), replayed.json.to_string()).unwrap();
-            std::fs::write(format!("{keep}/{name}.jsonl"), &lines).unwrap();
-            let told = http::get(shop.addr(), "/_shop/harmed").text();
-            std::fs::write(format!("{keep}/{name}.harmed"), told).unwrap();
-            std::fs::write(format!("{keep}/{name}.txt"), &replayed.finished.out).unwrap();
-        }
         let failures = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         drop(turn);
         Run { shop, proxy, capture, replayed, failures, _folder: folder }
@@ -207,7 +199,7 @@ impl Run {
         }
         let wrong = sessions.values().filter(|(was_harmed, is_blamed)| was_harmed != is_blamed).count();
         let share = (wrong + missed.len()) as f64 / (sessions.len() + missed.len()) as f64;
-        println!(
+        eprintln!(
             "{defect}: {wrong} of {} sessions put down wrongly, {} of {} harmed requests not noticed ({touched_too} bear the \
              mark of a rule): {:.2} %",
             sessions.len(),
