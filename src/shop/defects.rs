@@ -1,13 +1,14 @@
 //! Defects on demand, so that a search for causes can be put to the test: the truth is known, and told.
 //!
-//! What a defect did to which request (by its `squall-op`, where a proxy passes that on) is under `GET /_shop/harmed`,
+//! What a defect did to which request (by its `squall-op`, where a proxy passes that on) is under `GET /_shop/harmed`, with
+//! those that had to wait and were served as `waited`,
 //! and what the shop takes of memory under `GET /metrics`; neither is counted.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::Request;
 use hyper::body::Incoming;
@@ -80,9 +81,9 @@ impl Defects {
         serde_json::to_string(&*harmed).expect("names and lists of words always serialise")
     }
 
-    fn harm(&self, defect: Defect, op: Option<&String>) {
+    fn harm(&self, name: &'static str, op: Option<&String>) {
         let mut harmed = self.harmed.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = harmed.entry(defect.name()).or_default();
+        let known = harmed.entry(name).or_default();
         if let (Some(op), true) = (op, known.len() < HARMED) {
             known.push(op.clone());
         }
@@ -122,8 +123,8 @@ pub(super) async fn serve(shop: &Shop, route: Route, req: Request<Incoming>) -> 
     }
     let op = req.headers().get("squall-op").and_then(|op| op.to_str().ok()).map(str::to_owned);
     let path = req.uri().path().to_owned();
-    let refused = |defect, why| {
-        defects.harm(defect, op.as_ref());
+    let refused = |defect: Defect, why| {
+        defects.harm(defect.name(), op.as_ref());
         answers::refusal(why, &path)
     };
     if defects.has(Defect::Leak) {
@@ -131,7 +132,7 @@ pub(super) async fn serve(shop: &Shop, route: Route, req: Request<Incoming>) -> 
     }
     let product = || path.rsplit('/').next().and_then(|id| id.parse::<u32>().ok());
     if route == Route::Product && defects.has(Defect::SlowShard) && product().is_some_and(|id| id % 4 == 3) {
-        defects.harm(Defect::SlowShard, op.as_ref());
+        defects.harm(Defect::SlowShard.name(), op.as_ref());
         tokio::time::sleep(SHARD_DELAY).await;
     }
     if route == Route::Product && defects.has(Defect::Random500) && defects.lot() == 0 {
@@ -141,15 +142,19 @@ pub(super) async fn serve(shop: &Shop, route: Route, req: Request<Incoming>) -> 
         matches!(route, Route::ShowCart | Route::AddToCart | Route::Checkout | Route::Orders);
     let mut held = None;
     if needs_database && defects.has(Defect::CascadingTimeout) {
+        let asked = Instant::now();
         held = defects.connection().await;
         if held.is_none() {
             return refused(Defect::CascadingTimeout, Refusal::Busy);
+        }
+        if NOTICED < asked.elapsed() {
+            defects.harm(WAITED, op.as_ref());
         }
     }
     let answer = handlers::serve(shop, route, req).await;
     drop(held);
     if answer.status() == Refusal::Expired.status() && defects.has(Defect::ManyItems) {
-        defects.harm(Defect::ManyItems, op.as_ref());
+        defects.harm(Defect::ManyItems.name(), op.as_ref());
     }
     answer
 }
@@ -173,6 +178,9 @@ const HOARD: usize = 32 * 1024;
 const HOARD_DELAY: Duration = Duration::from_micros(20);
 const DATABASE_CONNECTIONS: usize = 4;
 const DATABASE_PATIENCE: Duration = Duration::from_millis(250);
+/// The name of requests that waited for the database and got it; and how long a wait counts.
+const WAITED: &str = "waited";
+const NOTICED: Duration = Duration::from_millis(1);
 const RESERVED_PRODUCTS: usize = 3;
 const RESERVATION: Duration = Duration::from_millis(1500);
 /// Operations that are remembered for each defect.

@@ -121,14 +121,6 @@ impl Run {
         how.extend(more.iter().map(String::as_str));
         let replayed = Replayed::of(&capture, &how);
         let lines = std::fs::read_to_string(&failures).unwrap();
-        if let Ok(keep) = std::env::var("KEEP") {
-            let name = defects.join("");
-            std::fs::write(format!("{keep}/{name}.json"), replayed.json.to_string()).unwrap();
-            std::fs::write(format!("{keep}/{name}.jsonl"), &lines).unwrap();
-            let told = http::get(shop.addr(), "/_shop/harmed").text();
-            std::fs::write(format!("{keep}/{name}.harmed"), told).unwrap();
-            std::fs::write(format!("{keep}/{name}.txt"), &replayed.finished.out).unwrap();
-        }
         let failures = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         drop(turn);
         Run { shop, proxy, capture, replayed, failures, _folder: folder }
@@ -184,13 +176,17 @@ impl Run {
         let harmed = told[defect].as_array().unwrap().iter().map(|op| op.as_str().unwrap());
         let mut missed: BTreeSet<&str> = harmed.clone().collect();
         let harmed: BTreeSet<&str> = harmed.collect();
+        // who waited and was served may be called harmed or not
+        let waited: BTreeSet<&str> =
+            told["waited"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         assert_ne!(harmed.len(), 0, "the shop harmed nobody");
         // by session: whether it was harmed, and whether it is put down to that
         let mut sessions: BTreeMap<String, (bool, bool)> = BTreeMap::new();
         let mut touched_too = 0;
         for line in &self.failures {
-            let is_harmed =
-                missed.remove(line["op"].as_str().unwrap()) || harmed.contains(line["op"].as_str().unwrap());
+            let op = line["op"].as_str().unwrap();
+            missed.remove(op);
+            let is_harmed = harmed.contains(op);
             if line["explanation"] == "injected" {
                 // an error of the shop's that a rule delayed as well bears the rule's mark, and counts as injected
                 touched_too += u64::from(is_harmed);
@@ -198,12 +194,13 @@ impl Run {
             }
             let session = format!("{}-{}", line["session"], line["clone"]);
             let (was_harmed, is_blamed) = sessions.entry(session).or_default();
-            *was_harmed |= is_harmed;
-            *is_blamed |= line["explanation"] == self.findings()[0]["explanation"];
+            let blames = line["explanation"] == self.findings()[0]["explanation"];
+            *was_harmed |= is_harmed || blames && waited.contains(op);
+            *is_blamed |= blames;
         }
         let wrong = sessions.values().filter(|(was_harmed, is_blamed)| was_harmed != is_blamed).count();
         let share = (wrong + missed.len()) as f64 / (sessions.len() + missed.len()) as f64;
-        println!(
+        eprintln!(
             "{defect}: {wrong} of {} sessions put down wrongly, {} of {} harmed requests not noticed ({touched_too} bear the \
              mark of a rule): {:.2} %",
             sessions.len(),
