@@ -22,7 +22,7 @@ use super::{Shop, handlers};
 /// What is wrong with a shop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub(crate) enum Defect {
-    /// Products whose number leaves 3 when divided by 4 take 120 ms more.
+    /// Products whose number leaves 3 when divided by 4 take 300 ms more.
     SlowShard,
     /// Each request keeps 32 KB of memory for good, and makes all later ones 20 us slower.
     Leak,
@@ -171,7 +171,7 @@ pub(super) fn metrics() -> String {
     )
 }
 
-const SHARD_DELAY: Duration = Duration::from_millis(120);
+const SHARD_DELAY: Duration = Duration::from_millis(300);
 const HOARDED_BYTES: usize = 32 * 1024;
 /// Requests that leak: 1 GiB in all.
 const HOARD: usize = 32 * 1024;

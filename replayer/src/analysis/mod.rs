@@ -105,7 +105,7 @@ pub(crate) fn analyse(field: &Field, known: &Known<'_>, names: &dyn Names) -> (A
     (analysis, verdicts)
 }
 
-/// Puts attempts down to pieces: a session's later hits to where its first one went.
+/// Puts attempts down to pieces: those on bad ids to that, a session's other hits to where its first one went.
 fn label(
     field: &Field,
     cluster: &cluster::Cluster,
@@ -120,7 +120,13 @@ fn label(
         .collect();
     for (at, attempt) in field.attempts.iter().enumerate() {
         if attempt.by == 0 && !taken[at] && cluster.has(attempt) {
-            labels[at] = of_session.get(&attempt.session).copied();
+            // what is wrong with an id is wrong with all that asks for it, whatever else hit the session first
+            let key = field.fact(attempt).key;
+            let on_key = found
+                .iter()
+                .position(|piece| piece.on_keys.as_ref().is_some_and(|part| part.keys.contains(&key)));
+            let by_key = on_key.map(|place| (first + place) as u32);
+            labels[at] = by_key.or_else(|| of_session.get(&attempt.session).copied());
             taken[at] = !cluster.is_slow() && labels[at].is_some();
         }
     }
