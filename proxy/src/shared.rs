@@ -82,7 +82,7 @@ impl Shared {
         let names: Vec<String> = parts.edges.iter().map(|edge| edge.name.to_string()).collect();
         Shared {
             totals: Arc::new(Scope::new(None, &names, started)),
-            timings: Timings::new(parts.edges.len()),
+            timings: Timings::new(&names),
             gate: Gate::new(config.limits.max_connections.unwrap_or_else(places), config.limits.max_buffered),
             meets: Meets::default(),
             sessions: Sessions::new(config.session_keys.clone(), &config.redaction_key),

@@ -208,6 +208,9 @@ impl Open {
                     }
                     let selected = self.post_rule(*matched as usize, &mut scope.books);
                     scope.note(rule.rate.fraction(), self.unit(&rule.by), selected);
+                    for action in self.applied_by(*matched as usize) {
+                        *scope.injected.entry(action).or_default() += 1;
+                    }
                     for delay in delays.iter().filter(|delay| delay.rule == *matched as usize) {
                         scope.note_delay(micros(delay.asked), micros(delay.took));
                     }
@@ -259,6 +262,18 @@ impl Open {
             bump(&mut books.suppressed, why.as_str());
         }
         applied || spared.is_some()
+    }
+
+    /// What the rule did to the exchange, each action once.
+    fn applied_by(&self, rule: usize) -> SmallVec<[&'static str; 2]> {
+        let mut actions = SmallVec::new();
+        for part in self.plan.parts.iter().filter(|part| part.rule == rule) {
+            let action = part.name(&self.live);
+            if matches!(part.became, Became::Applied(_)) && !actions.contains(&action) {
+                actions.push(action);
+            }
+        }
+        actions
     }
 
     fn line(&self, part: &Part, shared: &Arc<Shared>) -> Line {
