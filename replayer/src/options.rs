@@ -1,5 +1,6 @@
 //! What a replay is asked to do, valid in its parts; `safety` and `plan` judge how the parts go together.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -115,6 +116,8 @@ pub struct Options {
     pub headers: Vec<(String, String)>,
     /// The command line, for the record.
     pub argv: Vec<String>,
+    /// Where the run's metrics can be scraped while it goes on; port 0 is a free one.
+    pub metrics: Option<SocketAddr>,
     /// Stops the run from outside.
     pub stop: Stop,
 }
@@ -248,6 +251,7 @@ impl Options {
             insecure: false,
             headers: Vec::new(),
             argv: Vec::new(),
+            metrics: None,
             stop: Stop::new(),
         }
     }

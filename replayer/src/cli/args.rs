@@ -1,5 +1,6 @@
 //! The flags, as typed, and what they come to.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -180,6 +181,9 @@ pub struct Args {
     /// Write the report as JSON
     #[arg(long, value_name = "FILE", help_heading = "What comes out")]
     pub json: Option<PathBuf>,
+    /// Tell the run's metrics at http://ADDR/metrics for Prometheus; a bare port is on loopback, port 0 is a free one
+    #[arg(long, value_name = "ADDR", value_parser = units::listen, help_heading = "What comes out")]
+    pub metrics: Option<SocketAddr>,
     /// Print the plan and stop; no packet is sent
     #[arg(long, help_heading = "What comes out")]
     pub dry_run: bool,
@@ -262,6 +266,7 @@ impl Args {
             insecure: self.insecure,
             headers: self.header,
             argv: std::env::args().collect(),
+            metrics: self.metrics,
             stop: Stop::new(),
         })
     }
