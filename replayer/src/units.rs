@@ -242,6 +242,19 @@ mod tests {
     }
 
     #[test]
+    fn a_bare_port_is_on_loopback() {
+        let check =
+            |text: &str, addr: &str| assert_eq!(listen(text), Ok(addr.parse().expect(addr)), "{text}");
+        check("9464", "127.0.0.1:9464");
+        check(":0", "127.0.0.1:0");
+        check("0.0.0.0:9464", "0.0.0.0:9464");
+        check("[::1]:9464", "[::1]:9464");
+        for bad in ["", "localhost:9464", "10.0.0.5", "70000", "http://127.0.0.1:1"] {
+            assert!(listen(bad).is_err_and(|words| words.contains("write 9464")), "{bad}");
+        }
+    }
+
+    #[test]
     fn amplification_is_above_zero() {
         let check = |text, value| assert_eq!(amplify(text), Ok(value), "{text}");
         check("100x", 100.0);

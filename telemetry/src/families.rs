@@ -73,6 +73,14 @@ impl Families {
         Ok(())
     }
 
+    /// What was counted elsewhere.
+    ///
+    /// # Errors
+    /// As [`Families::counter`].
+    pub fn add(&self, collector: &(impl Collector + Clone + 'static)) -> prometheus::Result<()> {
+        self.0.register(Box::new(collector.clone()))
+    }
+
     /// The text format, with families that were counted elsewhere at its end.
     ///
     /// # Errors

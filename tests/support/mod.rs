@@ -17,6 +17,7 @@ mod books;
 pub(crate) mod http;
 mod origin;
 mod process;
+pub(crate) mod prometheus;
 mod squall;
 
 use std::time::Duration;

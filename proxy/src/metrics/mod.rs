@@ -8,7 +8,6 @@ mod rules;
 
 use std::time::Duration;
 
-use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, HistogramVec};
 use telemetry::{Families, Names};
 
@@ -61,7 +60,10 @@ pub(crate) fn scrape(shared: &Shared) -> prometheus::Result<String> {
     rules::standing(&families, shared)?;
     process::limits(&families, shared)?;
     process::add(&families, shared)?;
-    families.text(shared.timings.durations.as_ref().map(Collector::collect).unwrap_or_default())
+    if let Some(durations) = &shared.timings.durations {
+        families.add(durations)?;
+    }
+    families.text(Vec::new())
 }
 
 fn total(counts: &Counts) -> u64 {
