@@ -81,6 +81,12 @@ impl Families {
         self.0.register(Box::new(collector.clone()))
     }
 
+    /// All of it.
+    #[must_use]
+    pub fn gather(&self) -> Vec<MetricFamily> {
+        self.0.gather()
+    }
+
     /// The text format, with families that were counted elsewhere at its end.
     ///
     /// # Errors

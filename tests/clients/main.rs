@@ -16,6 +16,7 @@ mod h2load;
 mod handmade;
 mod inline;
 mod metrics;
+mod otlp;
 mod redis;
 #[path = "../support/mod.rs"]
 mod support;

@@ -14,6 +14,7 @@
 #![allow(clippy::print_stderr, reason = "the log of a failed test")]
 
 mod books;
+pub(crate) mod collector;
 pub(crate) mod http;
 mod origin;
 mod process;

@@ -38,6 +38,24 @@ pub(crate) enum Ending {
     Collateral,
 }
 
+impl Ending {
+    /// The word of the books.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Ending::ShortCircuited(_) => "short_circuited",
+            Ending::Dropped(_) => "dropped",
+            Ending::Refused(_) => "refused",
+            Ending::ClientGone => "client_gone",
+            Ending::UpstreamUnreachable => "upstream_unreachable",
+            Ending::Aborted => "aborted",
+            Ending::Delivered => "delivered",
+            Ending::Cut(_) | Ending::Collateral => "cut",
+            Ending::UpstreamFailed => "upstream_failed",
+            Ending::ClientGoneAfter => "client_gone_after",
+        }
+    }
+}
+
 impl Exchange {
     /// Posts the exchange, once. `error` is pingora's, if it had one. Gives the storms that its outcome sets off;
     /// their copies are already pending in the books.
@@ -119,6 +137,9 @@ impl Open {
         self.plan.suppress_open(Why::NoSuchPoint);
         self.post_rules(shared);
         self.post_ended(ending);
+        if let Some(trace) = self.trace.take() {
+            trace.end(self, ending, shared);
+        }
         let ambiguous = u64::from(self.unanswered + u32::from(self.answer.origin_status().is_none()));
         let record = self.record(ending, shared);
         for scope in &self.scopes {

@@ -51,6 +51,14 @@ impl Timings {
 /// # Errors
 /// Those of the encoder; a label set that contradicts itself would be a bug.
 pub(crate) fn scrape(shared: &Shared) -> prometheus::Result<String> {
+    gather(shared)?.text(Vec::new())
+}
+
+/// All families as they stand.
+///
+/// # Errors
+/// As [`scrape`].
+pub(crate) fn gather(shared: &Shared) -> prometheus::Result<Families> {
     let families = Families::new();
     edges::http(&families, shared)?;
     edges::tcp(&families, shared)?;
@@ -63,7 +71,17 @@ pub(crate) fn scrape(shared: &Shared) -> prometheus::Result<String> {
     if let Some(durations) = &shared.timings.durations {
         families.add(durations)?;
     }
-    families.text(Vec::new())
+    if let Some(traces) = shared.traces.get() {
+        let spans = families.counter(
+            "squall_proxy_otlp_spans_total",
+            "Spans by what became of them.",
+            &["result"],
+        )?;
+        for (result, count) in traces.counts() {
+            spans.with_label_values(&[result]).inc_by(count);
+        }
+    }
+    Ok(families)
 }
 
 fn total(counts: &Counts) -> u64 {
