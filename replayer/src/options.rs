@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use telemetry::otlp::Collector;
+
 pub use crate::bind::Cidr;
 pub use crate::guard::AbortOn;
 pub use crate::late::LatePolicy;
@@ -118,6 +120,8 @@ pub struct Options {
     pub argv: Vec<String>,
     /// Where the run's metrics can be scraped while it goes on; port 0 is a free one.
     pub metrics: Option<SocketAddr>,
+    /// The collector that is sent the run's metrics every five seconds and at its end.
+    pub otlp: Option<Collector>,
     /// Stops the run from outside.
     pub stop: Stop,
 }
@@ -252,6 +256,7 @@ impl Options {
             headers: Vec::new(),
             argv: Vec::new(),
             metrics: None,
+            otlp: None,
             stop: Stop::new(),
         }
     }

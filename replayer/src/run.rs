@@ -209,16 +209,20 @@ fn rehearsed(
     })
 }
 
-/// The listener for metrics, if there is to be one.
+/// Who is told the run's metrics, if anybody is.
 fn metrics(
     options: &Options,
     prepared: &Prepared,
     events: &mut dyn FnMut(Progress),
 ) -> Result<Option<Metrics>, Error> {
-    let Some(addr) = options.metrics else { return Ok(None) };
+    if options.metrics.is_none() && options.otlp.is_none() {
+        return Ok(None);
+    }
     let planned = if prepared.summary.open_ended { 0 } else { prepared.summary.requests };
-    let metrics = Metrics::serve(addr, planned)?;
-    events(Progress::Note(format!("metrics on http://{}/metrics", metrics.addr())));
+    let metrics = Metrics::start(options, planned)?;
+    if let Some(addr) = metrics.addr() {
+        events(Progress::Note(format!("metrics on http://{addr}/metrics")));
+    }
     Ok(Some(metrics))
 }
 

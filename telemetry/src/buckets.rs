@@ -67,7 +67,7 @@ const BOUNDS_US: [u64; 17] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Families;
+    use crate::text;
 
     #[test]
     fn a_time_counts_in_every_bucket_that_holds_it() {
@@ -77,7 +77,7 @@ mod tests {
         more.add(31_000_000, 1);
         buckets.merge(&more);
         assert_eq!(buckets.count(), 4);
-        let text = Families::new().text(vec![buckets.family("a_seconds", "As.")]).expect("text");
+        let text = text(&[buckets.family("a_seconds", "As.")]).expect("text");
         for line in [
             "# TYPE a_seconds histogram",
             "a_seconds_bucket{le=\"0.0001\"} 2",

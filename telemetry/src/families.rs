@@ -87,22 +87,20 @@ impl Families {
         self.0.gather()
     }
 
-    /// The text format, with families that were counted elsewhere at its end.
-    ///
-    /// # Errors
-    /// Those of the encoder: a family without a metric.
-    pub fn text(&self, more: Vec<MetricFamily>) -> prometheus::Result<String> {
-        let mut text = String::new();
-        let mut all = self.0.gather();
-        all.extend(more);
-        TextEncoder::new().encode_utf8(&all, &mut text)?;
-        Ok(text)
-    }
-
     fn kept<C: Collector + Clone + 'static>(&self, collector: C) -> prometheus::Result<C> {
         self.0.register(Box::new(collector.clone()))?;
         Ok(collector)
     }
+}
+
+/// The text format that a scrape gets.
+///
+/// # Errors
+/// Those of the encoder: a family without a metric.
+pub fn text(families: &[MetricFamily]) -> prometheus::Result<String> {
+    let mut text = String::new();
+    TextEncoder::new().encode_utf8(families, &mut text)?;
+    Ok(text)
 }
 
 /// Names that a label may hold: the first so many that came, for ever; all that come later share [`OTHER`]. So a series that
@@ -144,7 +142,7 @@ mod tests {
         let families = Families::new();
         let counter = families.counter("a_total", "As.", &["edge"]).expect("a counter");
         counter.with_label_values(&["x\"} 9\nb_total 1 \\"]).inc_by(3);
-        let text = families.text(Vec::new()).expect("text");
+        let text = text(&families.gather()).expect("text");
         let expected =
             "# HELP a_total As.\n# TYPE a_total counter\na_total{edge=\"x\\\"} 9\\nb_total 1 \\\\\"} 3\n";
         assert_eq!(text, expected);

@@ -8,4 +8,4 @@ mod families;
 pub mod otlp;
 
 pub use buckets::Buckets;
-pub use families::{Families, Names, as_i64};
+pub use families::{Families, Names, as_i64, text};

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::handmade;
 use crate::support::collector::{Collector, attribute, text};
 use crate::support::prometheus::Scrape;
-use crate::support::{DEADLINE, Origin, Proxy, Shop, http};
+use crate::support::{DEADLINE, Origin, Process, Proxy, Shop, http, replay};
 
 #[test]
 fn spans_are_the_callers_children_and_name_the_rules_and_as_many_as_the_books() {
@@ -119,6 +120,30 @@ fn a_collector_that_dies_costs_spans_that_are_counted_and_no_request() {
     wait(&|| told("lost") == 20.0);
     assert_eq!((told("sent"), told("shed")), (10.0, 0.0));
     assert!(proxy.stop().0.success());
+}
+
+#[test]
+fn a_replay_sends_its_figures_at_the_end_whether_or_not_somebody_takes_them() {
+    let (shop, folder) = (Shop::open(&[]), tempfile::TempDir::new().unwrap());
+    let step = |n: u64| (1 + n % 3, n * 20, 5, "GET /api/products/7", "shop.test");
+    let capture = handmade::capture(folder.path(), &(0..30).map(step).collect::<Vec<_>>());
+    let run = |url: &str| {
+        let mut command = replay(&["--otlp", url, "--plain", "--target", &shop.url()]);
+        command.arg(&capture);
+        let before = shop.requests();
+        let mut replaying = Process::start("replay", command);
+        replaying.wait();
+        assert_eq!(shop.requests() - before, 30, "{}", replaying.log());
+    };
+    let collector = Collector::open();
+    run(&collector.url());
+    let metric = |name: &str| collector.metric(name).unwrap_or_else(|| panic!("no {name}"));
+    assert_eq!(metric("squall_replay_requests_sent_total")["sum"]["dataPoints"][0]["asDouble"], 30.0);
+    let times = &metric("squall_replay_service_duration_seconds")["histogram"]["dataPoints"][0];
+    assert_eq!(number(&times["count"]), 30);
+    let gone = collector.url();
+    drop(collector);
+    run(&gone);
 }
 
 /// The `n`-th request of a trace of its own; its status.

@@ -51,7 +51,7 @@ impl Timings {
 /// # Errors
 /// Those of the encoder; a label set that contradicts itself would be a bug.
 pub(crate) fn scrape(shared: &Shared) -> prometheus::Result<String> {
-    gather(shared)?.text(Vec::new())
+    telemetry::text(&gather(shared)?.gather())
 }
 
 /// All families as they stand.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use clap::Parser;
+use telemetry::otlp::Collector;
 
 use crate::options::{
     AbortOn, Arrivals, Boost, Cidr, Connections, Http, LatePolicy, LinkChoice, Misbehaviour, Options,
@@ -184,6 +185,9 @@ pub struct Args {
     /// Tell the run's metrics at http://ADDR/metrics for Prometheus; a bare port is on loopback, port 0 is a free one
     #[arg(long, value_name = "ADDR", value_parser = units::listen, help_heading = "What comes out")]
     pub metrics: Option<SocketAddr>,
+    /// Send the run's metrics there by OTLP over HTTP: http://127.0.0.1:4318; naming a host allows it
+    #[arg(long, value_name = "URL", help_heading = "What comes out")]
+    pub otlp: Option<Collector>,
     /// Print the plan and stop; no packet is sent
     #[arg(long, help_heading = "What comes out")]
     pub dry_run: bool,
@@ -267,6 +271,7 @@ impl Args {
             headers: self.header,
             argv: std::env::args().collect(),
             metrics: self.metrics,
+            otlp: self.otlp,
             stop: Stop::new(),
         })
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hdrhistogram::Histogram;
 use prometheus::Result;
+use prometheus::proto::MetricFamily;
 use telemetry::{Buckets, Families, Names, as_i64};
 
 use crate::sys;
@@ -85,14 +86,15 @@ impl Figures {
         }
     }
 
-    /// The text that a scrape gets.
-    pub(super) fn text(&mut self) -> Result<String> {
+    /// The figures as they stand.
+    pub(super) fn families(&mut self) -> Result<Vec<MetricFamily>> {
         let families = Families::new();
         self.requests(&families)?;
         self.outcomes(&families)?;
         self.load(&families)?;
         self.generator(&families)?;
-        families.text(vec![
+        let mut all = families.gather();
+        all.extend([
             self.response.family(
                 "squall_replay_response_duration_seconds",
                 "From when an answered request was due to the last byte of its last attempt.",
@@ -105,7 +107,8 @@ impl Figures {
                 "squall_replay_lateness_seconds",
                 "How much later than it could have a request left: the generator's own fault.",
             ),
-        ])
+        ]);
+        Ok(all)
     }
 
     fn requests(&self, families: &Families) -> Result<()> {
