@@ -5,7 +5,8 @@
 //! the difference less than once in a million runs: the interval that is shown (99.9 %) would by itself fail one sound rule
 //! in a thousand. A rule has never matched where it was armed with its window open and no exchange was about it.
 
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use fault_rules::{Rule, stats};
 use serde::Serialize;
@@ -18,6 +19,8 @@ pub(crate) struct RuleScope {
     pub(crate) books: RuleBooks,
     /// When it last met an exchange.
     pub(crate) met_at: Option<Instant>,
+    /// Exchanges that it touched, by action: one that was touched in two ways is there twice.
+    pub(crate) injected: BTreeMap<&'static str, u64>,
     asked: Asked,
     units: Units,
     delay: DelayScope,
@@ -103,6 +106,12 @@ impl RuleScope {
     /// One more delay that was waited for.
     pub(crate) fn note_delay(&mut self, asked_us: u64, actual_us: u64) {
         self.delay.note(asked_us, actual_us);
+    }
+
+    /// Delays that were waited for, what they asked for and what they took, in all.
+    pub(crate) fn delays(&self) -> (u64, Duration, Duration) {
+        let DelayScope { count, asked_us, actual_us, .. } = self.delay;
+        (count, Duration::from_micros(asked_us), Duration::from_micros(actual_us))
     }
 
     /// The rule's books, judged.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
+use telemetry::otlp::Collector;
 
 use crate::config::{Config, EdgeConfig, TlsFiles, Upstream, random_seed};
 use crate::ending::{self, CiVerdict};
@@ -63,6 +64,13 @@ pub struct ProxyArgs {
     /// Worker threads [default: one for each core].
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    /// Send metrics and spans there by OTLP over HTTP: http://127.0.0.1:4318. A collector beyond loopback is told paths,
+    /// sessions and rules: naming it here allows that.
+    #[arg(long, value_name = "URL", help_heading = "OTLP")]
+    otlp: Option<Collector>,
+    /// The share of traces of which spans are sent; exchanges that a rule touched are sent always.
+    #[arg(long, value_name = "PERCENT", default_value = "1%", value_parser = percent, requires = "otlp", help_heading = "OTLP")]
+    otlp_sample: f64,
     /// Certificate chain (PEM): edges do TLS, HTTP/2 and HTTP/1.1 by ALPN.
     #[arg(long, value_name = "FILE", requires = "tls_key", help_heading = "TLS")]
     tls_cert: Option<PathBuf>,
@@ -95,6 +103,13 @@ pub struct ProxyArgs {
     /// Write the books as JSON at the end.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+}
+
+/// `1%`, `0.1%`, `100%`: a share.
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').and_then(|number| number.parse::<f64>().ok());
+    let share = number.filter(|number| (0.0..=100.0).contains(number)).map(|number| number / 100.0);
+    share.ok_or_else(|| format!("`{text}` is no share: write 1%, 0.1% or 100%"))
 }
 
 /// Runs the proxy until SIGINT or SIGTERM; SIGHUP reads the rules again, SIGUSR1 lifts them. 104: the command line, a file or
@@ -164,6 +179,7 @@ impl ProxyArgs {
         self.recording.apply(&mut config)?;
         config.rules = self.rules;
         config.ledger = self.ledger;
+        config.otlp = self.otlp.map(|collector| (collector, self.otlp_sample));
         config.upstream_insecure = self.upstream_insecure;
         config.upstream_ca = self.upstream_ca;
         config.pass_squall_headers = self.pass_squall_headers;

@@ -8,6 +8,7 @@ use captures::header::Options;
 use captures::redact::Policy;
 use captures::session_key::Key;
 use fault_rules::Rule;
+use telemetry::otlp::Collector;
 use url::{Host, Url};
 
 use crate::limits::Limits;
@@ -56,6 +57,8 @@ pub struct Config {
     pub seed: u64,
     /// Ledger file.
     pub ledger: Option<PathBuf>,
+    /// Where metrics and spans go, and the share of uneventful exchanges whose spans go, 0 to 1.
+    pub otlp: Option<(Collector, f64)>,
     /// Worker threads; each has its own runtime, listeners and upstream pool.
     pub threads: usize,
     /// Certificate chain and key (PEM) for TLS on every edge that asks for it.
@@ -169,6 +172,7 @@ impl Config {
             allow_hooks: false,
             seed: 0,
             ledger: None,
+            otlp: None,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             tls: None,
             upstream_insecure: false,

@@ -1,9 +1,10 @@
 //! What all threads of a proxy share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use telemetry::otlp::Exporter;
 use tokio::sync::watch;
 
 use crate::admin::Toxiproxy;
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) recorder: Option<Recorder>,
     pub(crate) sessions: Sessions,
     pub(crate) timings: Timings,
+    /// Where spans go, if anywhere.
+    pub(crate) traces: OnceLock<Exporter>,
     pub(crate) started: Instant,
     pub(crate) started_wall_us: u64,
     pub(crate) live: Live,
@@ -82,7 +85,8 @@ impl Shared {
         let names: Vec<String> = parts.edges.iter().map(|edge| edge.name.to_string()).collect();
         Shared {
             totals: Arc::new(Scope::new(None, &names, started)),
-            timings: Timings::new(parts.edges.len()),
+            timings: Timings::new(&names),
+            traces: OnceLock::new(),
             gate: Gate::new(config.limits.max_connections.unwrap_or_else(places), config.limits.max_buffered),
             meets: Meets::default(),
             sessions: Sessions::new(config.session_keys.clone(), &config.redaction_key),

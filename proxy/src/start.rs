@@ -13,6 +13,7 @@ use pingora_core::connectors::http::Connector;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::http_proxy;
 use serde::Serialize;
+use telemetry::otlp::Exporter;
 use tokio_rustls::TlsAcceptor;
 
 use crate::books::{Counts, EdgeBooks, RuleBooks, missed};
@@ -27,7 +28,7 @@ use crate::serve::Server;
 use crate::service::Service;
 use crate::shared::{Edge, Parts, Shared};
 use crate::tcp::TcpEdgeBooks;
-use crate::{Error, admin, listen, timer, tls};
+use crate::{Error, admin, listen, metrics, timer, tls};
 
 /// A proxy at work. Dropping it stops it at once; [`Running::stop`] lets it finish.
 pub struct Running {
@@ -121,6 +122,16 @@ pub fn start(config: Config) -> Result<Running, Error> {
     };
     let named = edges.iter().map(|edge| (edge.name.to_string(), edge.listen)).collect();
     let shared = Arc::new(Shared::new(config, Parts { edges, rules: rules.clone(), ledger, recorder }));
+    if let Some((collector, sample)) = shared.config.otlp.clone() {
+        let told = Arc::downgrade(&shared);
+        let metrics = move || {
+            let families = told.upgrade().and_then(|shared| metrics::gather(&shared).ok());
+            families.map_or_else(Vec::new, |families| families.gather())
+        };
+        let exporter = Exporter::start(collector, "squall-proxy", sample, metrics).map_err(Error::Thread)?;
+        // nobody has set it before: the proxy begins here
+        let _ = shared.traces.set(exporter);
+    }
     let (stop_workers, stopped) = tokio::sync::watch::channel(false);
     let mut workers = Vec::new();
     for thread in 0..shared.config.threads {
@@ -263,6 +274,9 @@ impl Running {
             recorder.stop();
         }
         self.writing.clear();
+        if let Some(traces) = self.shared.traces.get() {
+            traces.close();
+        }
     }
 }
 

@@ -35,6 +35,7 @@ pub mod late;
 mod limits;
 pub mod links;
 pub mod merge;
+mod metrics;
 pub mod misbehave;
 pub mod options;
 mod origin_metrics;

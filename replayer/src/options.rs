@@ -1,7 +1,10 @@
 //! What a replay is asked to do, valid in its parts; `safety` and `plan` judge how the parts go together.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
+
+use telemetry::otlp::Collector;
 
 pub use crate::bind::Cidr;
 pub use crate::guard::AbortOn;
@@ -119,6 +122,10 @@ pub struct Options {
     pub headers: Vec<(String, String)>,
     /// The command line, for the record.
     pub argv: Vec<String>,
+    /// Where the run's metrics can be scraped while it goes on; port 0 is a free one.
+    pub metrics: Option<SocketAddr>,
+    /// The collector that is sent the run's metrics every five seconds and at its end.
+    pub otlp: Option<Collector>,
     /// Stops the run from outside.
     pub stop: Stop,
 }
@@ -254,6 +261,8 @@ impl Options {
             insecure: false,
             headers: Vec::new(),
             argv: Vec::new(),
+            metrics: None,
+            otlp: None,
             stop: Stop::new(),
         }
     }

@@ -9,6 +9,7 @@ use crate::engine::{self, Job, Target};
 use crate::error::Error;
 use crate::guard::Guard;
 use crate::join::{self, Findings, Proxy, Watch};
+use crate::metrics::Metrics;
 use crate::options::{self, AbortOn, Options, Speed};
 use crate::origin_metrics::OriginMetrics;
 use crate::population::shape::{Bins, Shape};
@@ -63,6 +64,7 @@ pub fn replay(options: &Options, events: &mut dyn FnMut(Progress)) -> Result<Rep
     let baseline = judged_by(options, &prepared)?;
     events(Progress::Planned(Box::new(outline(options, &prepared))));
     let target = prepared.target(options)?;
+    let metrics = metrics(options, &prepared, events)?;
     let rehearsed = rehearsed(options, &prepared, &target, events)?;
     let run = run_tag();
     let mut notes = Vec::new();
@@ -79,7 +81,8 @@ pub fn replay(options: &Options, events: &mut dyn FnMut(Progress)) -> Result<Rep
     let watch = proxy.as_ref().map(|proxy| proxy.watch(&options.stop)).transpose()?;
     let metrics = prepared.metrics.clone().map(|peer| OriginMetrics::watch(Admin::new(peer)?)).transpose()?;
     let (started, cpu_before) = (SystemTime::now(), sys::cpu_time());
-    let mut seconds = Seconds::new(options, baseline.as_ref(), prepared.summary.requests);
+    let mut seconds =
+        Seconds { metrics, ..Seconds::new(options, baseline.as_ref(), prepared.summary.requests) };
     let outcome = match rehearsed {
         Rehearsed::Stop(words) => {
             options.stop.guard(words);
@@ -138,6 +141,7 @@ struct Seconds {
     bins: Bins,
     sent: u64,
     planned: u64,
+    metrics: Option<Metrics>,
 }
 
 impl Seconds {
@@ -145,13 +149,16 @@ impl Seconds {
         let guard = |abort_on: &AbortOn| Guard::new(abort_on.clone(), baseline);
         let guards = options.abort_on.iter().map(guard).collect();
         let (series, heat) = (Series::new(), HeatMap::new());
-        Seconds { guards, series, heat, bins: Bins::default(), sent: 0, planned }
+        Seconds { guards, series, heat, bins: Bins::default(), sent: 0, planned, metrics: None }
     }
 
     fn push(&mut self, interval: &Interval, options: &Options, events: &mut dyn FnMut(Progress)) {
         self.sent += interval.sent;
         self.bins.add_second(interval.second, &interval.bins);
         self.heat.push(interval);
+        if let Some(metrics) = &self.metrics {
+            metrics.push(interval);
+        }
         for guard in &mut self.guards {
             if let Some(reason) = guard.push(interval) {
                 options.stop.guard(reason);
@@ -206,6 +213,23 @@ fn rehearsed(
         Advice::GoWith(words) => Rehearsed::Remark(words),
         Advice::Stop(words) => Rehearsed::Stop(words),
     })
+}
+
+/// Who is told the run's metrics, if anybody is.
+fn metrics(
+    options: &Options,
+    prepared: &Prepared,
+    events: &mut dyn FnMut(Progress),
+) -> Result<Option<Metrics>, Error> {
+    if options.metrics.is_none() && options.otlp.is_none() {
+        return Ok(None);
+    }
+    let planned = if prepared.summary.open_ended { 0 } else { prepared.summary.requests };
+    let metrics = Metrics::start(options, planned)?;
+    if let Some(addr) = metrics.addr() {
+        events(Progress::Note(format!("metrics on http://{addr}/metrics")));
+    }
+    Ok(Some(metrics))
 }
 
 fn outline(options: &Options, prepared: &Prepared) -> Outline {

@@ -88,8 +88,17 @@ pub(crate) fn thread_cpu_time() -> Duration {
 
 /// Highest resident memory of this process so far, in bytes; 0 where the system does not tell.
 pub(crate) fn peak_memory() -> u64 {
+    status_bytes("VmHWM:")
+}
+
+/// Resident memory of this process now, in bytes; 0 where the system does not tell.
+pub(crate) fn memory() -> u64 {
+    status_bytes("VmRSS:")
+}
+
+fn status_bytes(field: &str) -> u64 {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return 0 };
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
     let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
     kilobytes.unwrap_or(0) * 1024
 }

@@ -1,5 +1,6 @@
 //! Numbers as people type them: `100x`, `1k`, `30s`, `6k/m`. Every parser says what it would have understood.
 
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use jiff::{SignedDuration, Timestamp, civil, tz};
@@ -63,6 +64,18 @@ pub fn count(text: &str) -> Result<usize, String> {
         return Err(format!("`{text}` is not a whole number of at least 1"));
     }
     Ok(value as usize)
+}
+
+/// `127.0.0.1:9464`, `[::1]:0`, or a port alone, which is one on loopback: where to listen.
+///
+/// # Errors
+/// Words for the user when the text is no address. Names are not looked up.
+pub fn listen(text: &str) -> Result<SocketAddr, String> {
+    let port = text.strip_prefix(':').unwrap_or(text).parse::<u16>();
+    let on_loopback = port.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    on_loopback.or_else(|_| text.parse()).map_err(|_| {
+        format!("`{text}` is no address to listen on: write 9464 (on loopback) or 10.0.0.5:9464")
+    })
 }
 
 /// `100x`, `100`, `2.5x`, `1kx`: how many times as many sessions.
@@ -226,6 +239,19 @@ mod tests {
         }
         assert!(duration("30").is_err_and(|words| words.contains("30s")));
         assert!(some_duration("0s").is_err());
+    }
+
+    #[test]
+    fn a_bare_port_is_on_loopback() {
+        let check =
+            |text: &str, addr: &str| assert_eq!(listen(text), Ok(addr.parse().expect(addr)), "{text}");
+        check("9464", "127.0.0.1:9464");
+        check(":0", "127.0.0.1:0");
+        check("0.0.0.0:9464", "0.0.0.0:9464");
+        check("[::1]:9464", "[::1]:9464");
+        for bad in ["", "localhost:9464", "10.0.0.5", "70000", "http://127.0.0.1:1"] {
+            assert!(listen(bad).is_err_and(|words| words.contains("write 9464")), "{bad}");
+        }
     }
 
     #[test]

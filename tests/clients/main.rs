@@ -7,10 +7,16 @@
 
 mod capture_reader;
 mod curl;
+mod dashboard;
 mod events;
 mod grpc;
 mod h2load;
+#[allow(dead_code, reason = "made for journeys, which need more of it")]
+#[path = "../journeys/kit/captures.rs"]
+mod handmade;
 mod inline;
+mod metrics;
+mod otlp;
 mod redis;
 #[path = "../support/mod.rs"]
 mod support;

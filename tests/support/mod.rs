@@ -14,9 +14,11 @@
 #![allow(clippy::print_stderr, reason = "the log of a failed test")]
 
 mod books;
+pub(crate) mod collector;
 pub(crate) mod http;
 mod origin;
 mod process;
+pub(crate) mod prometheus;
 mod squall;
 
 use std::time::Duration;

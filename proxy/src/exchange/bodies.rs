@@ -251,6 +251,11 @@ impl AnswerDigest {
         (self.known.status != 0 && !self.known.own).then_some(self.known.status)
     }
 
+    /// The status that the client got, whoever chose it.
+    pub(crate) fn status(&self) -> Option<u16> {
+        (self.known.status != 0).then_some(self.known.status)
+    }
+
     /// All of it, for the recording.
     pub(crate) fn take(&mut self) -> (Answer, BodyCopy) {
         (std::mem::take(&mut self.known), std::mem::take(&mut self.body))

@@ -13,6 +13,7 @@ mod plan;
 mod sessions;
 mod settle;
 mod streams;
+mod trace;
 mod upstream;
 
 use std::sync::Arc;
@@ -46,6 +47,7 @@ pub(crate) use streams::{StreamLog, is_event_stream, kind as stream_kind};
 
 use caps::ActiveGuard;
 use identity::Asked;
+use trace::Trace;
 use upstream::Way;
 pub(crate) use upstream::{MOST_WAITS, ROOM_PAUSE};
 
@@ -102,6 +104,8 @@ pub(crate) struct Open {
     /// Holds a place among the exchanges under a fault.
     active: Option<ActiveGuard>,
     head: Option<Bytes>,
+    /// Its span, where spans go anywhere.
+    trace: Option<Box<Trace>>,
 }
 
 /// How a rule ended the exchange, if one did.
@@ -171,6 +175,7 @@ impl Exchange {
             share_open: false,
             active: None,
             head: None,
+            trace: shared.traces.get().map(|traces| Box::new(Trace::begin(request, traces))),
             ctl,
         });
         open.consult(request, &shared);

@@ -137,6 +137,12 @@ impl Sessions {
         }
     }
 
+    /// Cookies by which a session is known, those of both generations.
+    pub(crate) fn remembered(&self) -> usize {
+        let cookies = lock(&self.cookies);
+        cookies.young.len() + cookies.old.len()
+    }
+
     /// How often this session has asked for this method and path before.
     pub(super) fn turn(&self, session: SessionId, method: &str, path: &str) -> u64 {
         let key = hash(&[&session.0.to_le_bytes(), method.as_bytes(), b" ", path.as_bytes()]);

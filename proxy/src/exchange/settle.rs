@@ -38,6 +38,24 @@ pub(crate) enum Ending {
     Collateral,
 }
 
+impl Ending {
+    /// The word of the books.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Ending::ShortCircuited(_) => "short_circuited",
+            Ending::Dropped(_) => "dropped",
+            Ending::Refused(_) => "refused",
+            Ending::ClientGone => "client_gone",
+            Ending::UpstreamUnreachable => "upstream_unreachable",
+            Ending::Aborted => "aborted",
+            Ending::Delivered => "delivered",
+            Ending::Cut(_) | Ending::Collateral => "cut",
+            Ending::UpstreamFailed => "upstream_failed",
+            Ending::ClientGoneAfter => "client_gone_after",
+        }
+    }
+}
+
 impl Exchange {
     /// Posts the exchange, once. `error` is pingora's, if it had one. Gives the storms that its outcome sets off;
     /// their copies are already pending in the books.
@@ -119,6 +137,9 @@ impl Open {
         self.plan.suppress_open(Why::NoSuchPoint);
         self.post_rules(shared);
         self.post_ended(ending);
+        if let Some(trace) = self.trace.take() {
+            trace.end(self, ending, shared);
+        }
         let ambiguous = u64::from(self.unanswered + u32::from(self.answer.origin_status().is_none()));
         let record = self.record(ending, shared);
         for scope in &self.scopes {
@@ -208,6 +229,9 @@ impl Open {
                     }
                     let selected = self.post_rule(*matched as usize, &mut scope.books);
                     scope.note(rule.rate.fraction(), self.unit(&rule.by), selected);
+                    for action in self.applied_by(*matched as usize) {
+                        *scope.injected.entry(action).or_default() += 1;
+                    }
                     for delay in delays.iter().filter(|delay| delay.rule == *matched as usize) {
                         scope.note_delay(micros(delay.asked), micros(delay.took));
                     }
@@ -259,6 +283,18 @@ impl Open {
             bump(&mut books.suppressed, why.as_str());
         }
         applied || spared.is_some()
+    }
+
+    /// What the rule did to the exchange, each action once.
+    fn applied_by(&self, rule: usize) -> SmallVec<[&'static str; 2]> {
+        let mut actions = SmallVec::new();
+        for part in self.plan.parts.iter().filter(|part| part.rule == rule) {
+            let action = part.name(&self.live);
+            if matches!(part.became, Became::Applied(_)) && !actions.contains(&action) {
+                actions.push(action);
+            }
+        }
+        actions
     }
 
     fn line(&self, part: &Part, shared: &Arc<Shared>) -> Line {

@@ -107,7 +107,12 @@ impl Parts {
     pub(super) fn applied(&mut self, tag: usize) {
         let Some(part) = self.list.iter_mut().find(|part| part.tag == tag && !part.applied) else { return };
         part.applied = true;
-        let rule = part.wish.rule.clone();
+        let (rule, action) = (part.wish.rule.clone(), part.wish.name());
+        self.shared.totals.rules(|rules| {
+            if let Some(scope) = rules.get_mut(&*rule) {
+                *scope.injected.entry(action).or_default() += 1;
+            }
+        });
         if let Some(known) = self.known.iter_mut().find(|known| known.rule.id == rule && !known.applied) {
             known.applied = true;
             self.shared.totals.rules(|rules| {

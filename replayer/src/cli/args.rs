@@ -1,9 +1,11 @@
 //! The flags, as typed, and what they come to.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use clap::Parser;
+use telemetry::otlp::Collector;
 
 use crate::options::{
     AbortOn, Arrivals, Boost, Cidr, Connections, Http, LatePolicy, LinkChoice, Misbehaviour, Options,
@@ -198,6 +200,12 @@ pub struct Args {
     /// Write the report as a page: one file that works offline
     #[arg(long, value_name = "FILE.html", help_heading = "What comes out")]
     pub report: Option<PathBuf>,
+    /// Tell the run's metrics at http://ADDR/metrics for Prometheus; a bare port is on loopback, port 0 is a free one
+    #[arg(long, value_name = "ADDR", value_parser = units::listen, help_heading = "What comes out")]
+    pub metrics: Option<SocketAddr>,
+    /// Send the run's metrics there by OTLP over HTTP: http://127.0.0.1:4318; naming a host allows it
+    #[arg(long, value_name = "URL", help_heading = "What comes out")]
+    pub otlp: Option<Collector>,
     /// Print the plan and stop; no packet is sent
     #[arg(long, help_heading = "What comes out")]
     pub dry_run: bool,
@@ -282,6 +290,8 @@ impl Args {
             insecure: self.insecure,
             headers: self.header,
             argv: std::env::args().collect(),
+            metrics: self.metrics,
+            otlp: self.otlp,
             stop: Stop::new(),
         })
     }

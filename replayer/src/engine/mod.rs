@@ -77,6 +77,8 @@ pub(crate) struct Job {
     pub(crate) stop: Stop,
     /// Whether to keep the set of sent operations for the join with a proxy.
     pub(crate) count_ops: bool,
+    /// Whether seconds hold what only metrics want.
+    pub(crate) metered: bool,
 }
 
 /// Whom the threads speak to.
@@ -172,6 +174,11 @@ impl Job {
             .with_cohorts(self.plan.cohorts.len())
             .with_links(self.plan.links.len())
             .with_evidence(room)
+    }
+
+    /// An empty second.
+    fn interval(&self, second: u64) -> Interval {
+        Interval { service: self.metered.then(Box::default), ..Interval::new(second) }
     }
 }
 

@@ -31,7 +31,7 @@ use crate::misbehave::{Behaviour, behaviour_of};
 use crate::population::Start;
 use crate::retry::Budget;
 use crate::slab::{NONE, Slab};
-use crate::tally::{Interval, Tally, Why};
+use crate::tally::{Interval, Sums, Tally, Why};
 use crate::wheel::{Links, Wheel};
 
 /// A session between its start and its end. What it is follows from its program and its number.
@@ -294,6 +294,8 @@ pub(crate) struct Engine {
     pub(crate) next_sweep_ns: u64,
     pub(crate) tally: Tally,
     pub(crate) interval: Interval,
+    /// Sums of the tally at the end of the second that was told last.
+    pub(crate) told: Sums,
     pub(crate) read_buffer: Vec<u8>,
     pub(crate) plain_buffer: Vec<u8>,
     pub(crate) scratch: Vec<u8>,
@@ -354,9 +356,12 @@ impl Engine {
 
     /// Tells the coordinator what happened in the second that ends.
     pub(crate) fn tell_second(&mut self) {
-        let next = Interval::new(self.interval.second + 1);
+        let next = self.job.interval(self.interval.second + 1);
         let mut done = std::mem::replace(&mut self.interval, next);
         done.active = self.sessions.len() as u64;
+        done.connections = self.conns.len() as u64;
+        let sums = Sums::of(&self.tally);
+        done.sums = sums.since(&std::mem::replace(&mut self.told, sums));
         // The coordinator outlives the threads; if it is gone, so is the run.
         let _ = self.seconds.send(Message::Second(Box::new(done)));
     }

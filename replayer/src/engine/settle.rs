@@ -157,6 +157,9 @@ fn count_answer(engine: &mut Engine, op: u32, now: u64) {
         tally.warmup.answered += 1;
     } else {
         tally.latencies.service.saturating_record(service);
+        if let Some(buckets) = &mut interval.service {
+            buckets.add(service, 1);
+        }
         tally.latencies.ttfb.saturating_record(ttfb);
         tally.routes[route].answer(is_error, touched);
         tally.cohorts[cohort].answer(is_error, touched);

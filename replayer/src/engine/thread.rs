@@ -21,7 +21,7 @@ use crate::options::Speed;
 use crate::retry::Budget;
 use crate::slab::Slab;
 use crate::sys;
-use crate::tally::{Interval, Tally};
+use crate::tally::{Sums, Tally};
 use crate::wheel::Wheel;
 
 /// Runs the share `index` of the job; the tally is the last message.
@@ -173,7 +173,8 @@ impl Engine {
             armed_ns: u64::MAX,
             next_sweep_ns: 0,
             tally: job.tally(),
-            interval: Interval::new(0),
+            interval: job.interval(0),
+            told: Sums::default(),
             read_buffer: vec![0; limits::READ_BYTES],
             plain_buffer: vec![0; limits::READ_BYTES],
             scratch: Vec::with_capacity(4096),

@@ -146,6 +146,7 @@ impl Prepared {
             start_at: options.start_at,
             stop: options.stop.clone(),
             count_ops: false,
+            metered: options.metrics.is_some() || options.otlp.is_some(),
         }
     }
 

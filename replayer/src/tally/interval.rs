@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
+use telemetry::Buckets;
 
 use crate::limits;
-use crate::tally::Failure;
 use crate::tally::measures::{add, histogram};
+use crate::tally::{Failure, Tally};
 
 /// One second of one thread, or of all.
 #[derive(Clone, Debug)]
@@ -36,6 +37,62 @@ pub(crate) struct Interval {
     pub(crate) response: Histogram<u64>,
     /// In microseconds, with two digits: a second needs no more.
     pub(crate) lateness: Histogram<u64>,
+    /// Sent to last byte, of every attempt outside the warm-up; `None`: nobody asks for it.
+    pub(crate) service: Option<Box<Buckets>>,
+    /// Connections at the end of the second, those being opened included.
+    pub(crate) connections: u64,
+    /// What else was added to the tally in it.
+    pub(crate) sums: Sums,
+}
+
+/// Parts of a tally that only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sums {
+    pub(crate) retries: u64,
+    pub(crate) sessions_started: u64,
+    pub(crate) sessions_completed: u64,
+    pub(crate) sessions_aborted: u64,
+    pub(crate) sessions_abandoned: u64,
+    pub(crate) connections: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) bytes_in: u64,
+}
+
+impl Sums {
+    pub(crate) fn of(tally: &Tally) -> Sums {
+        Sums {
+            retries: tally.retries,
+            sessions_started: tally.sessions_started,
+            sessions_completed: tally.sessions_completed,
+            sessions_aborted: tally.sessions_aborted,
+            sessions_abandoned: tally.sessions_abandoned,
+            connections: tally.conns_opened,
+            bytes_out: tally.bytes_out,
+            bytes_in: tally.bytes_in,
+        }
+    }
+
+    pub(crate) fn add(&mut self, more: &Sums) {
+        *self = self.with(more, |sum, more| sum + more);
+    }
+
+    /// What was added since `before`.
+    pub(crate) fn since(&self, before: &Sums) -> Sums {
+        self.with(before, u64::saturating_sub)
+    }
+
+    fn with(&self, other: &Sums, each: impl Fn(u64, u64) -> u64) -> Sums {
+        Sums {
+            retries: each(self.retries, other.retries),
+            sessions_started: each(self.sessions_started, other.sessions_started),
+            sessions_completed: each(self.sessions_completed, other.sessions_completed),
+            sessions_aborted: each(self.sessions_aborted, other.sessions_aborted),
+            sessions_abandoned: each(self.sessions_abandoned, other.sessions_abandoned),
+            connections: each(self.connections, other.connections),
+            bytes_out: each(self.bytes_out, other.bytes_out),
+            bytes_in: each(self.bytes_in, other.bytes_in),
+        }
+    }
 }
 
 impl Interval {
@@ -57,6 +114,9 @@ impl Interval {
             response: histogram(),
             lateness: Histogram::new_with_bounds(1, limits::LATENCY_MAX_US, 2)
                 .expect("constant bounds in the library's range"),
+            service: None,
+            connections: 0,
+            sums: Sums::default(),
         }
     }
 
@@ -93,6 +153,11 @@ impl Interval {
         }
         add(&mut self.response, &other.response);
         add(&mut self.lateness, &other.lateness);
+        if let Some(service) = &other.service {
+            self.service.get_or_insert_default().merge(service);
+        }
+        self.connections += other.connections;
+        self.sums.add(&other.sums);
     }
 }
 

@@ -13,7 +13,7 @@ mod interval;
 mod measures;
 
 pub(crate) use funnel::FunnelTally;
-pub(crate) use interval::Interval;
+pub(crate) use interval::{Interval, Sums};
 pub(crate) use measures::{Latencies, RouteTally, StreamTally, histogram};
 
 /// Why an attempt got no complete answer.
