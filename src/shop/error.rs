@@ -58,6 +58,10 @@ pub(super) enum Refusal {
     TooManyOrders,
     #[error("the shop is full")]
     ShopFull,
+    #[error("a service behind the shop failed")]
+    NeighbourFailed,
+    #[error("a service behind the shop did not answer in time")]
+    NeighbourLate,
 }
 
 impl Refusal {
@@ -76,6 +80,8 @@ impl Refusal {
             Refusal::CartFull | Refusal::CartEmpty | Refusal::TooManyOrders => StatusCode::CONFLICT,
             Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::ShopFull => StatusCode::INSUFFICIENT_STORAGE,
+            Refusal::NeighbourFailed => StatusCode::BAD_GATEWAY,
+            Refusal::NeighbourLate => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 

@@ -16,23 +16,29 @@ mod handlers;
 mod identity;
 mod limits;
 mod listener;
+mod neighbours;
 mod request;
 mod routes;
 mod shards;
+mod side;
 mod store;
 mod worker;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
 pub(crate) use counts::Counts;
 pub(crate) use error::Error;
+pub(crate) use neighbours::{Addresses, parse as parse_address};
+pub(crate) use side::Role;
 
 use catalogue::Catalogue;
 use counts::Tally;
+use neighbours::Neighbours;
 use store::Store;
 use worker::Worker;
 
@@ -45,6 +51,20 @@ pub(crate) struct Config {
     pub(crate) threads: usize,
     /// Where account numbers and session ids are derived from; two shops with one seed hand out the same ones.
     pub(crate) seed: u64,
+    /// The shop, or a service behind one.
+    pub(crate) role: Role,
+    /// Services that the shop calls.
+    pub(crate) neighbours: Addresses,
+    /// How long each checkout (charge, search) is held back: slowness that is there to be found.
+    pub(crate) delay: Duration,
+}
+
+impl Config {
+    /// A shop that calls nobody and is as fast as it can be.
+    pub(crate) fn new(listen: SocketAddr, threads: usize, seed: u64) -> Config {
+        let (role, neighbours) = (Role::Shop, Addresses::default());
+        Config { listen, threads, seed, role, neighbours, delay: Duration::ZERO }
+    }
 }
 
 /// A shop that is open. Dropping it closes the doors without waiting; [`Running::stop`] waits.
@@ -87,7 +107,7 @@ impl Drop for Running {
 pub(crate) fn start(config: &Config) -> Result<Running, Error> {
     let threads = config.threads.clamp(1, limits::THREADS);
     let (addr, listeners) = listener::open(config.listen, threads)?;
-    let shop = Arc::new(Shop::new(config.seed, threads));
+    let shop = Arc::new(Shop::new(config, threads));
     let (closing, closed) = watch::channel(false);
     let (report, mut reports) = mpsc::channel(threads);
 
@@ -114,14 +134,21 @@ struct Shop {
     catalogue: Catalogue,
     store: Store,
     tallies: Vec<Tally>,
+    /// The services behind the shop, as each worker knows them.
+    neighbours: Vec<Neighbours>,
+    role: Role,
+    delay: Duration,
 }
 
 impl Shop {
-    fn new(seed: u64, threads: usize) -> Shop {
+    fn new(config: &Config, threads: usize) -> Shop {
         Shop {
             catalogue: Catalogue::new(),
-            store: Store::new(seed),
+            store: Store::new(config.seed),
             tallies: (0..threads).map(|_| Tally::default()).collect(),
+            neighbours: (0..threads).map(|_| Neighbours::new(&config.neighbours)).collect(),
+            role: config.role,
+            delay: config.delay,
         }
     }
 
