@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use crate::admin::Toxiproxy;
 use crate::books::Scope;
+use crate::chain::Chain;
 use crate::exchange::Sessions;
 use crate::gate::{Gate, Place};
 use crate::ledger::Ledger;
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) recorder: Option<Recorder>,
     pub(crate) sessions: Sessions,
     pub(crate) timings: Timings,
+    pub(crate) chain: Chain,
     pub(crate) started: Instant,
     pub(crate) started_wall_us: u64,
     pub(crate) live: Live,
@@ -83,6 +85,7 @@ impl Shared {
         Shared {
             totals: Arc::new(Scope::new(None, &names, started)),
             timings: Timings::new(parts.edges.len()),
+            chain: Chain::new(parts.edges.len()),
             gate: Gate::new(config.limits.max_connections.unwrap_or_else(places), config.limits.max_buffered),
             meets: Meets::default(),
             sessions: Sessions::new(config.session_keys.clone(), &config.redaction_key),
