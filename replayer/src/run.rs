@@ -290,6 +290,7 @@ impl Pieces<'_> {
             links: build::links(&self.prepared.plan.links, tally),
             rules: self.rules(),
             guards: self.findings.books.guards.clone(),
+            edges: std::mem::take(&mut self.findings.edges),
             series: Vec::new(),
             series_step_us: 0,
             heat: std::mem::replace(&mut self.heat, HeatMap::new()).into_heat(),
