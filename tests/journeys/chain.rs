@@ -10,8 +10,8 @@ use crate::kit::{Finished, Replayed, Shopper, VISIT, inspect, run_squall, text};
 use crate::support::{Proxy, Shop, http};
 
 /// The slowness that is planted: far beyond what a busy machine does, far below the shop's patience.
-const SLOW: &str = "300ms";
-const SLOW_US: u64 = 300_000;
+const SLOW: &str = "1s";
+const SLOW_US: u64 = 1_000_000;
 /// Visits that are recorded; the replay makes 20 clones of each.
 const VISITS: u64 = 2;
 const CLONES: u64 = 20;
@@ -127,7 +127,9 @@ fn recorded() -> (TempDir, PathBuf) {
     assert_eq!((chain.payments.requests(), chain.search.requests()), (VISITS, VISITS));
     let (status, log) = chain.proxy.stop();
     assert!(status.success(), "{log}");
-    assert_eq!(inspect(&capture)["requests"], clients + 2 * VISITS, "both sides of the shop are in it");
+    let inspected = inspect(&capture);
+    assert_eq!(inspected["requests"], clients + 2 * VISITS, "both sides of the shop are in it");
+    assert_eq!(inspected["edges"][0], serde_json::json!({ "name": "front", "requests": clients }));
     (folder, capture)
 }
 
