@@ -79,7 +79,7 @@ struct RouteBooks {
     route: String,
     latency: Figures,
     own: Figures,
-    /// Where the time of its slow exchanges goes, from the 99th percentile on.
+    /// Where the time of its slow exchanges goes: from the 99th percentile on, ten of them at least.
     slow: Option<Means>,
 }
 
@@ -159,7 +159,7 @@ impl EdgeTimes {
             .routes
             .iter()
             .map(|(route, times)| {
-                let from = times.parts.place_at(0.99);
+                let from = times.parts.place_at(slow_from(times.parts.count()));
                 RouteBooks {
                     route: route.clone(),
                     latency: times.parts.figures(),
@@ -179,6 +179,11 @@ impl EdgeTimes {
             chain_shed: self.shed,
         }
     }
+}
+
+/// The quantile from which on exchanges count as slow. A single one proves nothing, so there are ten at least.
+fn slow_from(count: u64) -> f64 {
+    (1.0 - MIN_SLOW / count.max(1) as f64).clamp(0.0, 0.99)
 }
 
 /// The mean of the exchanges in some buckets.
@@ -224,4 +229,5 @@ fn is_zero(count: &u64) -> bool {
 
 /// Routes that are told apart; the rest are one.
 const MAX_ROUTES: usize = 64;
+const MIN_SLOW: f64 = 10.0;
 const OTHERS: &str = "(other)";

@@ -73,7 +73,7 @@ pub struct EdgeRoute {
     pub route: String,
     pub latency: Times,
     pub own: Times,
-    /// The mean of its slow exchanges, from the 99th percentile on.
+    /// The mean of its slow exchanges: from the 99th percentile on, ten of them at least.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slow: Option<Split>,
 }
@@ -115,7 +115,8 @@ pub struct Slow {
 }
 
 /// Marks the edge that the slow p99 of the first edge comes from, if that is clear: more than half of what the slowest
-/// route takes beyond an ordinary exchange is spent there.
+/// route takes beyond an ordinary exchange is spent there, and no other edge is nearly as slow by itself. Where the whole
+/// machine is busy all edges are slow, and none is the cause.
 pub(crate) fn find_slow(edges: &mut [Edge]) {
     let Some((at, slow)) = slow(edges) else { return };
     edges[at].slow = Some(slow);
@@ -158,7 +159,15 @@ fn slow(edges: &[Edge]) -> Option<(usize, Slow)> {
         share * 100.0,
     );
     let (route, p99_us) = (route.route.clone(), route.latency.p99);
-    (CLEAR < share).then_some((at, Slow { route, p99_us, excess_us: excess, share, words }))
+    let is_clear = CLEAR < share && stands_out(edges, at);
+    is_clear.then_some((at, Slow { route, p99_us, excess_us: excess, share, words }))
+}
+
+/// Its own p99 is far beyond that of every other edge.
+fn stands_out(edges: &[Edge], at: usize) -> bool {
+    let own = |edge: &Edge| edge.times.own.map_or(0, |own| own.p99);
+    let mut others = edges.iter().enumerate().filter(|(place, _)| *place != at);
+    others.all(|(_, other)| STANDS_OUT * own(other) <= own(&edges[at]))
 }
 
 /// Too much of what was called cannot be told whose it was.
@@ -174,6 +183,8 @@ const MIN_COUNT: u64 = 10;
 const SLOW_US: u64 = 100_000;
 /// More than this part of the excess is a clear cause.
 const CLEAR: f64 = 0.5;
+/// How much slower the cause is than any other edge.
+const STANDS_OUT: u64 = 2;
 /// One lost call in so many is too much.
 const BLURRED: u64 = 10;
 
@@ -188,6 +199,7 @@ mod tests {
     }
 
     fn edges(slow: Split, count: u64) -> Vec<Edge> {
+        let of = slow.clone();
         let latency = Times { count, p99: slow.took_us, ..Times::default() };
         let route = EdgeRoute {
             route: "POST /checkout".to_owned(),
@@ -195,20 +207,27 @@ mod tests {
             slow: Some(slow),
             ..EdgeRoute::default()
         };
+        let quick = Times { count: 100, p99: 2_000, ..Times::default() };
         let fast = EdgeRoute {
             route: "GET /".to_owned(),
-            latency: Times { count: 100, ..latency },
-            ..route.clone()
+            latency: quick,
+            slow: Some(split(2_000, 0, 0)),
+            ..EdgeRoute::default()
         };
-        let fast = EdgeRoute { latency: Times { p99: 2_000, ..fast.latency }, ..fast };
         let times = EdgeTimes {
             typical: Some(split(1_000, 0, 0)),
             routes: vec![route, fast],
             calls: vec![Calls { edge: "payments".to_owned(), count, ..Calls::default() }],
             ..EdgeTimes::default()
         };
-        let edge = |name: &str| Edge { name: name.to_owned(), ..Edge::default() };
-        vec![Edge { times, ..edge("front") }, edge("payments"), edge("search")]
+        let own = |p99: u64| Some(Times { p99, ..Times::default() });
+        let edge = |name: &str, p99: u64| Edge {
+            name: name.to_owned(),
+            times: EdgeTimes { own: own(p99), ..EdgeTimes::default() },
+            ..Edge::default()
+        };
+        let front = Edge { times: EdgeTimes { own: own(of.own_us), ..times }, ..edge("front", 0) };
+        vec![front, edge("payments", of.calls[0].us), edge("search", of.calls[1].us)]
     }
 
     #[track_caller]
@@ -232,6 +251,9 @@ mod tests {
         check(edges(split(2_000, 300_000, 0), 9), None); // too few
         check(edges(split(2_000, 300_000, 0), 20)[..1].to_vec(), None); // one edge has no chain
         check(Vec::new(), None);
+        let mut busy = edges(split(2_000, 300_000, 0), 20);
+        busy[0].times.own = Some(Times { p99: 200_000, ..Times::default() }); // other routes are as slow without any call
+        check(busy, None);
         let mut blurred = edges(split(2_000, 300_000, 0), 20);
         blurred[1].times.unjoined = 10;
         check(blurred, None);
