@@ -7,7 +7,8 @@ use base64::Engine;
 use hdrhistogram::serialization::Deserializer;
 use replayer::options::{Arrivals, Speed};
 use replayer::report::{
-    Cohort, FaultWindow, Faults, Guard, Rule, RuleAudit, RuleDelay, StreamsPart, WarmupPart,
+    CallTime, Calls, Cohort, Edge, EdgeRoute, EdgeTimes, FaultWindow, Faults, Guard, Rule, RuleAudit,
+    RuleDelay, Slow, Split, StreamsPart, Times, WarmupPart,
 };
 use serde_json::Value;
 use support::{Server, Then, answer, replay_on, step};
@@ -104,6 +105,7 @@ fn the_rare_parts_follow_the_schema_too() {
     report.cohorts =
         vec![Cohort { cohort: "users".to_owned(), requests: 1, failed: 0, injected: 0, response }];
     report.thresholds[0].bound = None;
+    report.edges = edges();
     report.rules = vec![Rule {
         id: "payday".to_owned(),
         eligible: 1,
@@ -125,6 +127,11 @@ fn the_rare_parts_follow_the_schema_too() {
         FaultWindow { rule: "payday".to_owned(), from_us: 1, until_us: None, what: "503".to_owned() };
     report.faults = Some(Faults { rules_file: None, windows: vec![window], windows_lost: 1 });
     report.series[0].status.switched = 1;
+    let text = report.text();
+    for words in ["own p99  chain\n", "front, calls: 0.50 to payments", "the slow p99 comes from payments\n"]
+    {
+        assert!(text.contains(words), "{words} is not in\n{text}");
+    }
     let mut wrong = Vec::new();
     check(&schema, &schema, &serde_json::to_value(report).unwrap(), "run", &mut wrong);
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -209,6 +216,27 @@ fn the_text_says_whose_failures_they_were_first() {
     }
     let sums: u64 = report.series.iter().map(|second| second.answered).sum();
     assert_eq!(sums, 200);
+}
+
+/// A chain of two edges with all that there can be of one.
+fn edges() -> Vec<Edge> {
+    let call = CallTime { edge: "payments".to_owned(), us: 7 };
+    let split = || Split { count: 1, took_us: 9, own_us: 2, calls: vec![call.clone()] };
+    let times = EdgeTimes {
+        own: Some(Times::default()),
+        calls: vec![Calls { edge: "payments".to_owned(), per_request: 0.5, ..Calls::default() }],
+        typical: Some(split()),
+        routes: vec![
+            EdgeRoute { route: "POST /checkout".to_owned(), slow: Some(split()), ..EdgeRoute::default() },
+            EdgeRoute::default(),
+        ],
+        ..EdgeTimes::default()
+    };
+    let slow = Slow { share: 0.98, words: "the slow p99 comes from payments".to_owned(), ..Slow::default() };
+    vec![
+        Edge { name: "front".to_owned(), times, ..Edge::default() },
+        Edge { name: "payments".to_owned(), slow: Some(slow), ..Edge::default() },
+    ]
 }
 
 /// The part of JSON Schema that run.schema.json uses.
