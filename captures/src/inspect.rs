@@ -50,6 +50,8 @@ pub struct Inspection {
     pub statuses: BTreeMap<u16, u64>,
     /// Requests by host, the most frequent first; bounded as the routes are. Empty: not known.
     pub hosts: Vec<Count>,
+    /// Requests by the edge that saw them, the most frequent first; bounded likewise.
+    pub edges: Vec<Count>,
     /// Requests by version of HTTP.
     pub protocols: BTreeMap<&'static str, u64>,
     /// Streams by kind: `sse`, `websocket`, `grpc`.
@@ -93,7 +95,7 @@ pub struct Streams {
 pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection, Error> {
     let mut figures = Inspection::default();
     let mut shape = Shape::default();
-    let mut hosts = Counted::new(MAX_COUNTED);
+    let (mut hosts, mut edges) = (Counted::new(MAX_COUNTED), Counted::new(MAX_COUNTED));
     let mut durations = Histogram::default();
     let mut span = (u64::MAX, 0);
     let verification = verify_with(path, |header, exchanges| {
@@ -104,6 +106,7 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection, Error> {
             figures.count(exchange);
             shape.observe(exchange);
             hosts.add(exchange.request.authority.clone());
+            edges.add(exchange.edge.clone());
             exchange.duration_us.into_iter().for_each(|us| durations.add(us));
         }
     })?;
@@ -121,7 +124,7 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection, Error> {
     }
     shape.finish();
     figures.shape = shape.figures();
-    figures.hosts = counts(&hosts);
+    (figures.hosts, figures.edges) = (counts(&hosts), counts(&edges));
     figures.duration_us = durations.percentiles();
     figures.closed = verification.closed;
     figures.shed = verification.shed;

@@ -18,6 +18,7 @@ use captures::opset::OpSet;
 use serde::Serialize;
 
 use crate::audit::{DelayBooks, RuleScope};
+use crate::chain::{ChainBooks, EdgeTimes};
 use crate::rules::Rules;
 use crate::sync::lock;
 
@@ -127,6 +128,7 @@ pub(crate) struct Snapshot {
 struct EdgeScope {
     seen: AtomicU64,
     books: Mutex<EdgeBooks>,
+    times: Mutex<EdgeTimes>,
 }
 
 /// Exchanges of a replay that a rule ended without a whole answer, so that the replayer can tell them from failures.
@@ -150,6 +152,7 @@ impl Scope {
         let edge = |name: &String| EdgeScope {
             seen: AtomicU64::new(0),
             books: Mutex::new(EdgeBooks { name: name.clone(), ..EdgeBooks::default() }),
+            times: Mutex::default(),
         };
         Scope {
             started,
@@ -177,6 +180,17 @@ impl Scope {
     /// A count that does not end an exchange.
     pub(crate) fn note(&self, edge: usize, note: impl FnOnce(&mut EdgeBooks)) {
         note(&mut lock(&self.edges[edge].books));
+    }
+
+    /// How long something took on an edge.
+    pub(crate) fn time(&self, edge: usize, note: impl FnOnce(&mut EdgeTimes)) {
+        note(&mut lock(&self.edges[edge].times));
+    }
+
+    /// The times of every edge.
+    pub(crate) fn times(&self) -> Vec<ChainBooks> {
+        let names: Vec<String> = self.edges.iter().map(|edge| lock(&edge.books).name.clone()).collect();
+        self.edges.iter().map(|edge| lock(&edge.times).books(&names)).collect()
     }
 
     /// Work that must be over before the books are read: a storm copy, an exchange on its way to the capture.

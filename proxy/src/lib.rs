@@ -15,6 +15,7 @@
 mod admin;
 mod audit;
 mod books;
+mod chain;
 pub mod cli;
 
 mod config;

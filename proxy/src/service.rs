@@ -18,7 +18,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::conn::{BodyFraming, Conn, ConnCtl, last_chunk};
 use crate::downstream;
-use crate::exchange::{Arrival, ERROR, Exchange, FAULT, Open, SQUALL_HEADERS, bears_ours};
+use crate::exchange::{Arrival, ERROR, Exchange, FAULT, Open, SQUALL_HEADERS, bears_ours, stream_kind};
 use crate::faults::copies::Copies;
 use crate::faults::waiting::Woken;
 use crate::faults::{self, INJECTED, Next, delay, duplicate, shape, stale, waiting};
@@ -149,6 +149,7 @@ impl ProxyHttp for Service {
         }
         if let Some(open) = ctx.get() {
             open.answer.head(answer.status.as_u16(), open.elapsed());
+            open.answer.streams = stream_kind(answer.status, &answer.headers).is_some();
             if answer.version == http::Version::HTTP_2 {
                 open.answer.sized = answer.headers.contains_key(CONTENT_LENGTH);
             } else if answer.headers.contains_key(TRAILER) {

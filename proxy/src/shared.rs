@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::admin::Toxiproxy;
 use crate::books::Scope;
+use crate::chain::Chain;
 use crate::exchange::Sessions;
 use crate::gate::{Gate, Place};
 use crate::ledger::Ledger;
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) timings: Timings,
     /// Where spans go, if anywhere.
     pub(crate) traces: OnceLock<Exporter>,
+    pub(crate) chain: Chain,
     pub(crate) started: Instant,
     pub(crate) started_wall_us: u64,
     pub(crate) live: Live,
@@ -87,6 +89,7 @@ impl Shared {
             totals: Arc::new(Scope::new(None, &names, started)),
             timings: Timings::new(&names),
             traces: OnceLock::new(),
+            chain: Chain::new(parts.edges.len()),
             gate: Gate::new(config.limits.max_connections.unwrap_or_else(places), config.limits.max_buffered),
             meets: Meets::default(),
             sessions: Sessions::new(config.session_keys.clone(), &config.redaction_key),

@@ -15,7 +15,8 @@ use crate::books::Joined;
 use crate::error::Error;
 use crate::faults;
 use crate::limits;
-use crate::report::Faults;
+use crate::report::edges::find_slow;
+use crate::report::{Edge, Faults};
 use crate::stop::Stop;
 use crate::tally::Tally;
 
@@ -34,6 +35,8 @@ pub(crate) struct Proxy {
 pub(crate) struct Findings {
     pub(crate) books: ProxyBooks,
     pub(crate) edge: Option<EdgeBooks>,
+    /// What the edges took, ours first.
+    pub(crate) edges: Vec<Edge>,
     pub(crate) joined: Joined,
     /// Rules that ended attempts of ours without an answer.
     pub(crate) ended: BTreeMap<(u64, u32), String>,
@@ -135,6 +138,7 @@ impl Proxy {
         let mut edges = found.books.edges.iter();
         let named = edges.clone().find(|edge| edge.name == self.edge);
         found.edge = named.or_else(|| edges.next()).cloned();
+        found.edges = chain(&found);
         found.joined = self.join_seen(tally);
         if !tally.unanswered.is_empty() {
             self.join_ended(tally, &mut found);
@@ -225,6 +229,22 @@ impl Drop for Watch {
 /// What a replay tells the proxy about itself.
 pub(crate) fn announcement(run: &str, plan_hash: &str, options: &crate::Options) -> serde_json::Value {
     json!({ "run": run, "plan_hash": plan_hash, "seed": options.seed, "amplify": options.amplify, "argv": options.argv })
+}
+
+/// What the edges took, ours first, with a mark on the one that a slow p99 comes from.
+fn chain(found: &Findings) -> Vec<Edge> {
+    let ours = found.edge.as_ref().map_or("", |edge| edge.name.as_str());
+    let edge = |books: &EdgeBooks| Edge {
+        name: books.name.clone(),
+        seen: books.seen,
+        times: books.times.clone(),
+        slow: None,
+    };
+    let mut edges: Vec<Edge> = found.books.edges.iter().map(edge).collect();
+    edges.sort_by_key(|edge| edge.name != ours);
+    edges.truncate(limits::EDGES_SHOWN);
+    find_slow(&mut edges);
+    edges
 }
 
 /// Waits; true once it is over.

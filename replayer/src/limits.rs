@@ -18,6 +18,8 @@ pub(crate) const COOKIE_BYTES: usize = 4096;
 pub(crate) const ROUTES: usize = 256;
 /// Routes shown in the text report.
 pub(crate) const ROUTES_SHOWN: usize = 20;
+/// Edges of the proxy in run.json.
+pub(crate) const EDGES_SHOWN: usize = 64;
 /// Notes, and reasons for a degraded run, shown in the text report.
 pub(crate) const LINES_SHOWN: usize = 20;
 /// Findings shown in the text report.

@@ -56,6 +56,8 @@ pub struct Options {
     pub only: Vec<Pattern>,
     /// None of these.
     pub exclude: Vec<Pattern>,
+    /// Only what this edge recorded, `*` for all; `None`: the first edge of each proxy.
+    pub edge: Option<String>,
     /// How fast time passes.
     pub speed: Speed,
     /// Picks the speed so that the plan fits in this time; never slower than recorded.
@@ -228,6 +230,7 @@ impl Options {
             late_policy: LatePolicy::CatchUp,
             only: Vec::new(),
             exclude: Vec::new(),
+            edge: None,
             speed: Speed::Times(1.0),
             within: None,
             connections: Connections::Recorded,

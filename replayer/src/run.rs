@@ -79,7 +79,7 @@ pub fn replay(options: &Options, events: &mut dyn FnMut(Progress)) -> Result<Rep
     }
     let job = Arc::new(Job { count_ops: proxy.is_some(), ..prepared.job(options, target, run.clone()) });
     let watch = proxy.as_ref().map(|proxy| proxy.watch(&options.stop)).transpose()?;
-    let metrics = prepared.metrics.clone().map(|peer| OriginMetrics::watch(Admin::new(peer)?)).transpose()?;
+    let memory = prepared.metrics.clone().map(|peer| OriginMetrics::watch(Admin::new(peer)?)).transpose()?;
     let (started, cpu_before) = (SystemTime::now(), sys::cpu_time());
     let mut seconds =
         Seconds { metrics, ..Seconds::new(options, baseline.as_ref(), prepared.summary.requests) };
@@ -95,7 +95,7 @@ pub fn replay(options: &Options, events: &mut dyn FnMut(Progress)) -> Result<Rep
     let cpu = sys::cpu_time().saturating_sub(cpu_before);
     let origin_of_time = Instant::now().checked_sub(outcome.elapsed).unwrap_or_else(Instant::now);
     let seen = watch.map(Watch::end);
-    let (memory, trouble) = metrics.map(OriginMetrics::stop).unwrap_or_default();
+    let (memory, trouble) = memory.map(OriginMetrics::stop).unwrap_or_default();
     notes.extend(trouble.map(|words| format!("the origin's metrics: {words}")));
     let announced = proxy.is_some();
     let mut findings = proxy.map_or_else(Findings::default, |proxy| proxy.find(&outcome.tally));
@@ -321,6 +321,7 @@ impl Pieces<'_> {
             links: build::links(&self.prepared.plan.links, tally),
             rules: self.rules(),
             guards: self.findings.books.guards.clone(),
+            edges: std::mem::take(&mut self.findings.edges),
             series: Vec::new(),
             series_step_us: 0,
             heat: std::mem::replace(&mut self.heat, HeatMap::new()).into_heat(),

@@ -8,8 +8,9 @@ use hdrhistogram::serialization::Deserializer;
 use replayer::analysis::{Analysis, Drift, Event, Example, Explanation, Finding, Lift, Place, Slope};
 use replayer::options::{Arrivals, Speed};
 use replayer::report::{
-    Cohort, FaultWindow, Faults, Guard, Interval, Repeat, RepeatFinding, RepeatRun, Rule, RuleAudit,
-    RuleDelay, Spread, StreamsPart, WarmupPart,
+    CallTime, Calls, Cohort, Edge, EdgeRoute, EdgeTimes, FaultWindow, Faults, Guard, Interval, Repeat,
+    RepeatFinding, RepeatRun, Rule, RuleAudit, RuleDelay, Slow, Split, Spread, StreamsPart, Times,
+    WarmupPart,
 };
 use serde_json::Value;
 use support::{Server, Then, answer, replay_on, step};
@@ -106,6 +107,7 @@ fn the_rare_parts_follow_the_schema_too() {
     report.cohorts =
         vec![Cohort { cohort: "users".to_owned(), requests: 1, failed: 0, injected: 0, response }];
     report.thresholds[0].bound = None;
+    report.edges = edges();
     report.rules = vec![Rule {
         id: "payday".to_owned(),
         eligible: 1,
@@ -127,6 +129,11 @@ fn the_rare_parts_follow_the_schema_too() {
         FaultWindow { rule: "payday".to_owned(), from_us: 1, until_us: None, what: "503".to_owned() };
     report.faults = Some(Faults { rules_file: None, windows: vec![window], windows_lost: 1 });
     report.series[0].status.switched = 1;
+    let text = report.text();
+    for words in ["own p99  chain\n", "front, calls: 0.50 to payments", "the slow p99 comes from payments\n"]
+    {
+        assert!(text.contains(words), "{words} is not in\n{text}");
+    }
     report.repeat = Some(Repeat {
         asked: 2,
         shown: 1,
@@ -281,6 +288,27 @@ fn the_text_says_whose_failures_they_were_first() {
     }
     let sums: u64 = report.series.iter().map(|second| second.answered).sum();
     assert_eq!(sums, 200);
+}
+
+/// A chain of two edges with all that there can be of one.
+fn edges() -> Vec<Edge> {
+    let call = CallTime { edge: "payments".to_owned(), us: 7 };
+    let split = || Split { count: 1, took_us: 9, own_us: 2, calls: vec![call.clone()] };
+    let times = EdgeTimes {
+        own: Some(Times::default()),
+        calls: vec![Calls { edge: "payments".to_owned(), per_request: 0.5, ..Calls::default() }],
+        typical: Some(split()),
+        routes: vec![
+            EdgeRoute { route: "POST /checkout".to_owned(), slow: Some(split()), ..EdgeRoute::default() },
+            EdgeRoute::default(),
+        ],
+        ..EdgeTimes::default()
+    };
+    let slow = Slow { share: 0.98, words: "the slow p99 comes from payments".to_owned(), ..Slow::default() };
+    vec![
+        Edge { name: "front".to_owned(), times, ..Edge::default() },
+        Edge { name: "payments".to_owned(), slow: Some(slow), ..Edge::default() },
+    ]
 }
 
 /// The part of JSON Schema that run.schema.json uses.

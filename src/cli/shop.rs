@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,6 +28,18 @@ pub(crate) struct ShopArgs {
     /// Open it with something wrong, to see whether that is found; may be given several times.
     #[arg(long, value_name = "NAME", value_enum)]
     defect: Vec<shop::Defect>,
+    /// Be the shop, or one of the services behind one: payments takes POST /charge, search takes GET /search?q=.
+    #[arg(long, value_enum, value_name = "ROLE", default_value = "shop")]
+    role: shop::Role,
+    /// Have every checkout charged there (POST /charge); its failure is a 502 of the shop, its silence a 504.
+    #[arg(long, value_name = "URL", value_parser = shop::parse_address)]
+    payments: Option<hyper::Uri>,
+    /// Have products searched there (GET /api/products?q=… becomes GET /search?q=…).
+    #[arg(long, value_name = "URL", value_parser = shop::parse_address)]
+    search: Option<hyper::Uri>,
+    /// Hold each checkout (charge, search) back so long: slowness that is there to be found.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    delay: Duration,
 }
 
 /// Serves until Ctrl-C or SIGTERM, then prints what was counted.
@@ -34,11 +47,18 @@ pub(crate) fn run(args: &ShopArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let mut stop = runtime.block_on(async { Stop::listen() }).context("cannot listen for signals")?;
     let seed = args.seed.unwrap_or_else(|| RandomState::new().hash_one("shop"));
+    let neighbours = shop::Addresses { payments: args.payments.clone(), search: args.search.clone() };
+    let called = neighbours.payments.is_some() || neighbours.search.is_some();
+    anyhow::ensure!(
+        args.role == shop::Role::Shop || !called,
+        "only the shop calls others: leave out --payments and --search, or --role"
+    );
     let config = shop::Config {
-        listen: args.listen,
-        threads: args.threads.into(),
-        seed,
+        role: args.role,
+        neighbours,
+        delay: args.delay,
         defects: args.defect.clone(),
+        ..shop::Config::new(args.listen, args.threads.into(), seed)
     };
     let running = shop::start(&config)?;
     // A reader who left is no reason to stop.
@@ -73,4 +93,6 @@ pub(crate) const EXAMPLES: &str = "Examples:
   squall proxy --listen 127.0.0.1:8080 --upstream http://127.0.0.1:9000 --record capture.zst    in front of it
   curl 127.0.0.1:9000/_shop/count                                                               what it was sent
   squall shop --defect slow-shard                     with something wrong on purpose (/_shop/harmed tells what it hit)
-  curl 127.0.0.1:9000/metrics                         its memory, for replay --origin-metrics";
+  curl 127.0.0.1:9000/metrics                         its memory, for replay --origin-metrics
+  squall shop --role payments --listen 127.0.0.1:9100 --delay 300ms                             a slow service behind it
+  squall shop --payments http://127.0.0.1:9100                                                  a shop that calls it";

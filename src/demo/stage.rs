@@ -35,7 +35,7 @@ pub(super) struct Doors {
 impl Stage {
     pub(super) fn open(seed: u64) -> Result<Stage, Error> {
         let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get() / 4);
-        let shop = shop::start(&shop::Config { listen: ANY_PORT, threads, seed, defects: Vec::new() })?;
+        let shop = shop::start(&shop::Config::new(ANY_PORT, threads, seed))?;
         let upstream = Upstream::resolve(&format!("http://{}", shop.addr()))?;
         Ok(Stage { shop, upstream })
     }

@@ -86,7 +86,7 @@ pub(super) fn stream(events: Events) -> Answer {
     answer
 }
 
-/// What `path` can be asked for.
+/// What `path` of the shop can be asked for.
 pub(super) fn options(path: &str) -> Answer {
     let mut answer = with(StatusCode::NO_CONTENT, Content::Whole(None));
     answer.headers_mut().insert(ALLOW, HeaderValue::from_static(routes::allow(path)));

@@ -42,6 +42,17 @@ impl Catalogue {
         self.pages.get(id as usize).cloned()
     }
 
+    /// The products whose name has these words in it, whatever the case of their letters, as JSON.
+    pub(super) fn matching(&self, words: &str) -> Bytes {
+        let words = words.to_lowercase();
+        let all = self.products.iter().enumerate();
+        let found = all.filter(|(_, product)| product.name.to_lowercase().contains(&words));
+        let shown: Vec<_> = found
+            .map(|(id, product)| json!({"id": id, "name": product.name, "price_cents": product.price_cents}))
+            .collect();
+        Bytes::from(json!({ "products": shown }).to_string())
+    }
+
     /// Name and price of a product, in cents.
     pub(super) fn product(&self, id: u32) -> Option<(&str, u64)> {
         self.products.get(id as usize).map(|product| (product.name.as_str(), product.price_cents))
@@ -66,6 +77,15 @@ const DESCRIPTION: &str = "Made by hand in small numbers, tested in all weathers
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn products_are_found_by_words() {
+        let found = |words: &str| {
+            let list: serde_json::Value = serde_json::from_slice(&Catalogue::new().matching(words)).unwrap();
+            list["products"].as_array().unwrap().len()
+        };
+        assert_eq!([found("LAMP"), found("oak l"), found("submarine")], [6, 2, 0]);
+    }
 
     #[test]
     fn every_product_has_a_page_and_a_price() {

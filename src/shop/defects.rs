@@ -116,10 +116,10 @@ pub(super) fn has_expired(products: usize, untouched: Duration) -> bool {
 }
 
 /// Serves a request as well as the defects let it.
-pub(super) async fn serve(shop: &Shop, route: Route, req: Request<Incoming>) -> Answer {
+pub(super) async fn serve(shop: &Shop, index: usize, route: Route, req: Request<Incoming>) -> Answer {
     let defects = &shop.defects;
     if defects.all.is_empty() {
-        return handlers::serve(shop, route, req).await;
+        return handlers::serve(shop, index, route, req).await;
     }
     let op = req.headers().get("squall-op").and_then(|op| op.to_str().ok()).map(str::to_owned);
     let path = req.uri().path().to_owned();
@@ -151,7 +151,7 @@ pub(super) async fn serve(shop: &Shop, route: Route, req: Request<Incoming>) -> 
             defects.harm(WAITED, op.as_ref());
         }
     }
-    let answer = handlers::serve(shop, route, req).await;
+    let answer = handlers::serve(shop, index, route, req).await;
     drop(held);
     if answer.status() == Refusal::Expired.status() && defects.has(Defect::ManyItems) {
         defects.harm(Defect::ManyItems.name(), op.as_ref());

@@ -64,6 +64,10 @@ pub(super) enum Refusal {
     Busy,
     #[error("the reservation of the products has expired")]
     Expired,
+    #[error("a service behind the shop failed")]
+    NeighbourFailed,
+    #[error("a service behind the shop did not answer in time")]
+    NeighbourLate,
 }
 
 impl Refusal {
@@ -84,6 +88,8 @@ impl Refusal {
             Refusal::ShopFull => StatusCode::INSUFFICIENT_STORAGE,
             Refusal::Broken | Refusal::Expired => StatusCode::INTERNAL_SERVER_ERROR,
             Refusal::Busy => StatusCode::GATEWAY_TIMEOUT,
+            Refusal::NeighbourFailed => StatusCode::BAD_GATEWAY,
+            Refusal::NeighbourLate => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 

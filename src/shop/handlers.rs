@@ -13,7 +13,7 @@ use super::events::Events;
 use super::identity::Id;
 use super::routes::{self, Route};
 use super::store::{Checkout, Line};
-use super::{Shop, limits, request};
+use super::{Shop, limits, request, side};
 
 /// Answers one request on worker `index`, and counts it before anything else can happen to it.
 pub(super) async fn answer(shop: &Shop, index: usize, req: Request<Incoming>) -> Answer {
@@ -23,9 +23,9 @@ pub(super) async fn answer(shop: &Shop, index: usize, req: Request<Incoming>) ->
     } else if req.uri().path() == "/metrics" {
         answers::metrics(defects::metrics())
     } else {
-        let route = routes::find(req.method(), req.uri().path());
+        let route = routes::find(shop.role, req.method(), req.uri().path());
         shop.tallies[index].count(route);
-        defects::serve(shop, route, req).await
+        defects::serve(shop, index, route, req).await
     };
     if head { answers::without_body(answer) } else { answer }
 }
@@ -40,20 +40,21 @@ fn own(shop: &Shop, path: &str) -> Answer {
 }
 
 /// Serves as a shop without defects does.
-pub(super) async fn serve(shop: &Shop, route: Route, req: Request<Incoming>) -> Answer {
+pub(super) async fn serve(shop: &Shop, index: usize, route: Route, req: Request<Incoming>) -> Answer {
     match route {
         Route::Home => answers::home(),
-        Route::Products => answers::json(StatusCode::OK, shop.catalogue.list()),
+        Route::Charge | Route::Search => side::answer(shop, route, req).await,
         Route::Options => answers::options(req.uri().path()),
         _ => {
             let path = req.uri().path().to_owned();
             let answered = match route {
+                Route::Products => products(shop, index, &req).await,
                 Route::Product => product(shop, &path),
                 Route::SignUp => sign_up(shop, req).await,
                 Route::Login => log_in(shop, req).await,
                 Route::ShowCart => show_cart(shop, &req),
                 Route::AddToCart => add_to_cart(shop, req).await,
-                Route::Checkout => check_out(shop, req).await,
+                Route::Checkout => check_out(shop, index, req).await,
                 Route::Orders => orders(shop, &req),
                 Route::Events => Events::of(req.uri().query().unwrap_or_default()).map(answers::stream),
                 Route::WrongMethod => Err(Refusal::WrongMethod),
@@ -62,6 +63,17 @@ pub(super) async fn serve(shop: &Shop, route: Route, req: Request<Incoming>) -> 
             answered.unwrap_or_else(|why| answers::refusal(why, &path))
         }
     }
+}
+
+/// All of them; where there is a search, those it finds.
+async fn products(shop: &Shop, index: usize, req: &Request<Incoming>) -> Result<Answer, Refusal> {
+    let query = req.uri().query().filter(|query| request::field(query.as_bytes(), "q").is_some());
+    let found = match query {
+        Some(query) => shop.neighbours[index].find(req.headers(), query).await,
+        None => None,
+    };
+    let list = found.unwrap_or_else(|| Ok(shop.catalogue.list()))?;
+    Ok(answers::json(StatusCode::OK, list))
 }
 
 fn product(shop: &Shop, path: &str) -> Result<Answer, Refusal> {
@@ -112,10 +124,11 @@ async fn add_to_cart(shop: &Shop, req: Request<Incoming>) -> Result<Answer, Refu
     Ok(cart(&shop.catalogue, &shop.store.add_to_cart(session, line)?))
 }
 
-async fn check_out(shop: &Shop, req: Request<Incoming>) -> Result<Answer, Refusal> {
+async fn check_out(shop: &Shop, index: usize, req: Request<Incoming>) -> Result<Answer, Refusal> {
     let session = session(&req)?;
-    let key = req.headers().get("idempotency-key").cloned();
-    request::body(req.into_body()).await?; // whatever it says; the cart is here
+    let (head, body) = req.into_parts();
+    let key = head.headers.get("idempotency-key").cloned();
+    request::body(body).await?; // whatever it says; the cart is here
     let key = key.as_ref().map(|key| key.as_bytes().trim_ascii());
     if key.is_some_and(|key| key.is_empty() || limits::KEY_BYTES < key.len()) {
         return Err(Refusal::BadKey);
@@ -127,6 +140,12 @@ async fn check_out(shop: &Shop, req: Request<Incoming>) -> Result<Answer, Refusa
         }
     }
     let price = |product| shop.catalogue.product(product).map_or(0, |(_, cents)| cents);
+    let cart = shop.store.cart(session)?;
+    if !cart.is_empty() {
+        let due = cart.iter().map(|line| price(line.product) * u64::from(line.quantity)).sum();
+        tokio::time::sleep(shop.delay).await;
+        shop.neighbours[index].charge(&head.headers, due).await?;
+    }
     // A repeat is answered as the first was, so that a client that retries need not know.
     let (order, repeated) = match shop.store.check_out(session, key, price)? {
         Checkout::Placed(order) => (order, false),

@@ -33,6 +33,10 @@ pub(super) const QUANTITY: u32 = 99;
 pub(super) const ORDERS_PER_ACCOUNT: usize = 64;
 /// Orders kept in all; beyond it checkout is refused.
 pub(super) const ORDERS: u64 = 4_000_000;
+/// Largest answer of a service behind the shop that is read, in bytes.
+pub(super) const NEIGHBOUR_BYTES: usize = 64 * 1024;
+/// How long a call to a service behind the shop may take.
+pub(super) const NEIGHBOUR_PATIENCE: Duration = Duration::from_secs(5);
 /// Events in one stream at most.
 pub(super) const EVENTS: u32 = 100;
 /// Longest gap between two events.

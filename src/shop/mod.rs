@@ -17,25 +17,31 @@ mod handlers;
 mod identity;
 mod limits;
 mod listener;
+mod neighbours;
 mod request;
 mod routes;
 mod shards;
+mod side;
 mod store;
 mod worker;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
 pub(crate) use counts::Counts;
 pub(crate) use defects::Defect;
 pub(crate) use error::Error;
+pub(crate) use neighbours::{Addresses, parse as parse_address};
+pub(crate) use side::Role;
 
 use catalogue::Catalogue;
 use counts::Tally;
 use defects::Defects;
+use neighbours::Neighbours;
 use store::Store;
 use worker::Worker;
 
@@ -50,6 +56,20 @@ pub(crate) struct Config {
     pub(crate) seed: u64,
     /// What is wrong with it, on purpose.
     pub(crate) defects: Vec<Defect>,
+    /// The shop, or a service behind one.
+    pub(crate) role: Role,
+    /// Services that the shop calls.
+    pub(crate) neighbours: Addresses,
+    /// How long each checkout (charge, search) is held back: slowness that is there to be found.
+    pub(crate) delay: Duration,
+}
+
+impl Config {
+    /// A shop that calls nobody and is as fast as it can be.
+    pub(crate) fn new(listen: SocketAddr, threads: usize, seed: u64) -> Config {
+        let (role, neighbours) = (Role::Shop, Addresses::default());
+        Config { listen, threads, seed, defects: Vec::new(), role, neighbours, delay: Duration::ZERO }
+    }
 }
 
 /// A shop that is open. Dropping it closes the doors without waiting; [`Running::stop`] waits.
@@ -120,6 +140,10 @@ struct Shop {
     store: Store,
     tallies: Vec<Tally>,
     defects: Defects,
+    /// The services behind the shop, as each worker knows them.
+    neighbours: Vec<Neighbours>,
+    role: Role,
+    delay: Duration,
 }
 
 impl Shop {
@@ -129,6 +153,9 @@ impl Shop {
             store: Store::new(config.seed),
             tallies: (0..threads).map(|_| Tally::default()).collect(),
             defects: Defects::new(config.defects.clone(), config.seed),
+            neighbours: (0..threads).map(|_| Neighbours::new(&config.neighbours)).collect(),
+            role: config.role,
+            delay: config.delay,
         }
     }
 

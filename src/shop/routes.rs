@@ -2,6 +2,8 @@
 
 use hyper::Method;
 
+use super::side::Role;
+
 /// What a request is for, as it is counted. `HEAD` counts as the `GET` of its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Route {
@@ -15,6 +17,8 @@ pub(super) enum Route {
     Checkout,
     Orders,
     Events,
+    Charge,
+    Search,
     Options,
     WrongMethod,
     NotFound,
@@ -22,7 +26,7 @@ pub(super) enum Route {
 
 impl Route {
     /// All routes, in the order in which they are reported; the place of a route is its number.
-    pub(super) const ALL: [Route; 13] = [
+    pub(super) const ALL: [Route; 15] = [
         Route::Home,
         Route::Products,
         Route::Product,
@@ -33,6 +37,8 @@ impl Route {
         Route::Checkout,
         Route::Orders,
         Route::Events,
+        Route::Charge,
+        Route::Search,
         Route::Options,
         Route::WrongMethod,
         Route::NotFound,
@@ -51,6 +57,8 @@ impl Route {
             Route::Checkout => "POST /api/checkout",
             Route::Orders => "GET /api/orders",
             Route::Events => "GET /api/events",
+            Route::Charge => "POST /charge",
+            Route::Search => "GET /search",
             Route::Options => "OPTIONS",
             Route::WrongMethod => "(method not allowed)",
             Route::NotFound => "(not found)",
@@ -58,9 +66,9 @@ impl Route {
     }
 }
 
-/// What a request of `method` for `path` is for.
-pub(super) fn find(method: &Method, path: &str) -> Route {
-    let Some(offer) = offer(path) else { return Route::NotFound };
+/// What a request of `method` for `path` is for, at a shop or at a service behind it.
+pub(super) fn find(role: Role, method: &Method, path: &str) -> Route {
+    let Some(offer) = offer(role, path) else { return Route::NotFound };
     match *method {
         Method::GET | Method::HEAD => offer.read.unwrap_or(Route::WrongMethod),
         Method::POST => offer.write.unwrap_or(Route::WrongMethod),
@@ -69,9 +77,9 @@ pub(super) fn find(method: &Method, path: &str) -> Route {
     }
 }
 
-/// The `Allow` header of a path.
+/// The `Allow` header of a path of the shop.
 pub(super) fn allow(path: &str) -> &'static str {
-    match offer(path) {
+    match offer(Role::Shop, path) {
         Some(Offer { read: Some(_), write: None }) => "GET, HEAD, OPTIONS",
         Some(Offer { read: None, write: Some(_) }) => "POST, OPTIONS",
         _ => "GET, HEAD, POST, OPTIONS",
@@ -83,9 +91,15 @@ struct Offer {
     write: Option<Route>,
 }
 
-fn offer(path: &str) -> Option<Offer> {
+fn offer(role: Role, path: &str) -> Option<Offer> {
     let read = |route| Some(Offer { read: Some(route), write: None });
     let write = |route| Some(Offer { read: None, write: Some(route) });
+    match (role, path) {
+        (Role::Payments, "/charge") => return write(Route::Charge),
+        (Role::Search, "/search") => return read(Route::Search),
+        (Role::Payments | Role::Search, _) => return None,
+        (Role::Shop, _) => {}
+    }
     match path {
         "/" => read(Route::Home),
         "/api/products" => read(Route::Products),
@@ -108,7 +122,7 @@ mod tests {
     #[track_caller]
     fn check(method: &str, path: &str, expected: Route) {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        assert_eq!(find(&method, path), expected, "{method} {path}");
+        assert_eq!(find(Role::Shop, &method, path), expected, "{method} {path}");
     }
 
     #[test]
@@ -125,7 +139,18 @@ mod tests {
         check("OPTIONS", "*", Route::Options);
         check("GET", "/favicon.ico", Route::NotFound);
         check("OPTIONS", "/nowhere", Route::NotFound);
+        check("POST", "/charge", Route::NotFound);
         check("CONNECT", "", Route::NotFound);
+    }
+
+    #[test]
+    fn the_services_behind_have_one_route_each() {
+        let find = |role, method, path| find(role, &method, path);
+        assert_eq!(find(Role::Payments, Method::POST, "/charge"), Route::Charge);
+        assert_eq!(find(Role::Payments, Method::GET, "/charge"), Route::WrongMethod);
+        assert_eq!(find(Role::Search, Method::GET, "/search"), Route::Search);
+        assert_eq!(find(Role::Search, Method::POST, "/charge"), Route::NotFound);
+        assert_eq!(find(Role::Payments, Method::GET, "/"), Route::NotFound);
     }
 
     #[test]

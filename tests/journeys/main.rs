@@ -9,6 +9,7 @@ mod auditing;
 mod bad_inputs;
 mod calling_off;
 mod canary;
+mod chain;
 mod company;
 mod course;
 mod demo;

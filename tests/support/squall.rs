@@ -131,7 +131,12 @@ pub(crate) struct Shop {
 
 impl Shop {
     pub(crate) fn open(args: &[&str]) -> Shop {
-        let mut command = squall(&["shop", "--listen", "127.0.0.1:0"]);
+        Shop::with(&[&["--listen", "127.0.0.1:0"], args].concat())
+    }
+
+    /// A shop that listens where its arguments say.
+    pub(crate) fn with(args: &[&str]) -> Shop {
+        let mut command = squall(&["shop"]);
         command.args(args);
         let process = Process::start("squall shop", command);
         let addr = process.wait_for("its address", |line| address(line.strip_prefix("shop listening on ")?));

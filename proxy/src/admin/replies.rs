@@ -11,6 +11,7 @@ use serde_json::json as value;
 
 use super::{Answer, Asked};
 use crate::books::{EdgeBooks, RuleBooks, Scope, Snapshot, missed};
+use crate::chain::ChainBooks;
 use crate::hooks::HookBooks;
 use crate::metrics;
 use crate::rules::GuardBooks;
@@ -23,7 +24,7 @@ use crate::time::{micros, wall_us};
 struct Books {
     run: Option<String>,
     in_flight: i64,
-    edges: Vec<EdgeBooks>,
+    edges: Vec<EdgeReply>,
     /// Of all time: a replay is HTTP.
     tcp_edges: Vec<TcpEdgeBooks>,
     rules: Vec<RuleBooks>,
@@ -35,6 +36,15 @@ struct Books {
     breach: bool,
     ledger_lost: u64,
     uptime_us: u64,
+}
+
+/// What an edge counted, and what it took.
+#[derive(Serialize)]
+struct EdgeReply {
+    #[serde(flatten)]
+    books: EdgeBooks,
+    #[serde(flatten)]
+    times: ChainBooks,
 }
 
 /// `POST /runs`; what else the replay says of itself is for people.
@@ -67,7 +77,11 @@ pub(super) fn books(shared: &Shared, run: Option<&str>) -> Answer {
         Books {
             run: scope.run.clone(),
             in_flight,
-            edges,
+            edges: edges
+                .into_iter()
+                .zip(scope.times())
+                .map(|(books, times)| EdgeReply { books, times })
+                .collect(),
             tcp_edges: if scope.run.is_none() { shared.tcp.rows() } else { Vec::new() },
             guards: shared.rules.guard_books(shared.rules.since_start(scope.started)),
             hooks: shared.rules.hooks.books(),

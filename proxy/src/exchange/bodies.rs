@@ -200,6 +200,8 @@ pub(crate) struct Answer {
 #[derive(Default)]
 pub(crate) struct AnswerDigest {
     known: Answer,
+    /// What follows its header is a stream, as long as it has something to say.
+    pub(crate) streams: bool,
     /// An HTTP/2 answer that says its length: on HTTP/1 nothing can follow its body.
     pub(crate) sized: bool,
     body: BodyCopy,
@@ -244,6 +246,11 @@ impl AnswerDigest {
     /// Is what follows no HTTP?
     pub(crate) fn is_upgraded(&self) -> bool {
         self.known.upgraded
+    }
+
+    /// When the answer began, if it is a stream.
+    pub(crate) fn stream_began(&self) -> Option<Duration> {
+        if self.streams { self.known.ttfb } else { None }
     }
 
     /// The upstream's status; `None` where it gave none.

@@ -27,6 +27,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use smallvec::SmallVec;
 
 use crate::books::Scope;
+use crate::chain::Link;
 use crate::config::Stumble;
 use crate::conn::ConnCtl;
 use crate::faults::shape::Shapes;
@@ -39,7 +40,9 @@ use crate::time::wall_us;
 
 pub(crate) use bodies::{Answer, AnswerDigest, BodyCopy};
 pub(crate) use budget::{Budget, MAX_HELD};
-pub(crate) use identity::{ERROR, FAULT, Identity, OP, SQUALL_HEADERS, bears_ours, is_squall_header};
+pub(crate) use identity::{
+    ATTEMPT, ERROR, FAULT, Identity, OP, SQUALL_HEADERS, bears_ours, is_squall_header,
+};
 pub(crate) use plan::{Became, Part, Plan, Wish};
 pub(crate) use sessions::Sessions;
 pub(crate) use settle::{Ending, Recorded};
@@ -70,6 +73,8 @@ pub(crate) struct Open {
     pub(crate) run: Option<Arc<Run>>,
     way: Way,
     pub(crate) scopes: SmallVec<[Arc<Scope>; 2]>,
+    /// What it is to exchanges of other edges.
+    link: Link,
     pub(crate) live: Arc<Live>,
     pub(crate) plan: Plan,
     /// Guards that want to know how it ends, and where they count it.
@@ -145,6 +150,8 @@ impl Exchange {
         for scope in &scopes {
             scope.open(ctl.edge);
         }
+        let route = || format!("{} {}", request.method, captures::route::template(request.uri.path()));
+        let link = shared.chain.enter(ctl.edge, &request.headers, &scopes, route);
         let mut open = Box::new(Open {
             edge: ctl.edge,
             http2,
@@ -155,6 +162,7 @@ impl Exchange {
             run,
             way: Way::default(),
             scopes,
+            link,
             live,
             plan: Plan::default(),
             marks: SmallVec::new(),

@@ -124,6 +124,8 @@ impl Open {
     }
 
     fn post(&mut self, ending: Ending, shared: &Arc<Shared>) {
+        let took = self.answer.stream_began().unwrap_or_else(|| self.elapsed());
+        shared.chain.leave(std::mem::take(&mut self.link), self.edge, took, &self.scopes);
         self.plan.answered(self.answer.origin_status(), &self.live);
         if self.share_open {
             self.note_share(self.is_touched(), shared);

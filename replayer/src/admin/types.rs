@@ -74,6 +74,8 @@ pub(crate) struct EdgeBooks {
     pub(crate) recorded: u64,
     pub(crate) shed: BTreeMap<String, u64>,
     pub(crate) not_recorded: BTreeMap<String, u64>,
+    #[serde(flatten)]
+    pub(crate) times: crate::report::EdgeTimes,
 }
 
 /// One rule's counts, in exchanges.

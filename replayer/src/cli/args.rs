@@ -95,6 +95,9 @@ pub struct Args {
     /// Neither this route nor this session
     #[arg(long, value_name = "WHAT", help_heading = "How much")]
     pub exclude: Vec<Pattern>,
+    /// Only what this edge of the proxy recorded, '*' for all of them [default: the first edge]
+    #[arg(long, value_name = "NAME", help_heading = "How much")]
+    pub edge: Option<String>,
     /// Decides everything that chance decides
     #[arg(long, value_name = "SEED", default_value = "1", help_heading = "How much")]
     pub seed: String,
@@ -257,6 +260,7 @@ impl Args {
             late_policy: self.late_policy,
             only: self.only,
             exclude: self.exclude,
+            edge: self.edge,
             speed: self.speed.unwrap_or(Speed::Times(1.0)),
             within: self.within,
             connections: self.connections,

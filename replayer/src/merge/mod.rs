@@ -117,6 +117,7 @@ fn sums(all: &[Run], shards: &Shards) -> Result<Report, String> {
         links: figures::links(&reports),
         rules: figures::rules(&reports),
         guards: figures::guards(&reports),
+        edges: if reports.len() == 1 { first.edges.clone() } else { Vec::new() },
         series,
         series_step_us,
         heat: course::heat(&reports),

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
 pub use compile::select::Pattern;
-pub(crate) use compile::{Compiled, compile};
+pub(crate) use compile::{Compiled, compile, edges};
 pub use estimate::Summary;
 pub(crate) use program::{Program, Step};
 pub(crate) use store::Footprint;
@@ -58,6 +58,8 @@ pub(crate) struct Wanted {
     pub(crate) only: Vec<Pattern>,
     /// No exchange that one of these names.
     pub(crate) exclude: Vec<Pattern>,
+    /// Only what this edge recorded; `None`: the first edge of each proxy.
+    pub(crate) edge: Option<String>,
     pub(crate) substitutions: Vec<Substitution>,
     /// Columns of the users file, by number.
     pub(crate) columns: Vec<String>,

@@ -22,6 +22,7 @@ pub(super) fn wanted(amplify: f64, seed: u64) -> Wanted {
         max_gap_us: None,
         only: Vec::new(),
         exclude: Vec::new(),
+        edge: None,
         substitutions: Vec::new(),
         columns: Vec::new(),
         seed,

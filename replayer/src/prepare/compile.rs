@@ -60,6 +60,12 @@ pub(super) fn plan(
     for (reason, count) in shed {
         warnings.push(format!("the recorder let {count} exchanges go ({reason}): they are not replayed"));
     }
+    if let Some(count) = plan.skipped.get("other_edge") {
+        warnings.push(format!(
+            "{count} exchanges of the capture are not replayed: another edge recorded them, and the services behind the \
+             first one make such calls themselves (--edge NAME replays another, --edge '*' all of them)"
+        ));
+    }
     if plan.population.is_closed() && plan.programs().any(|program| program.len() > 1) {
         let words = "sessions that are held alive enter in their midst: what they had done before (a login, say) has \
                      not happened";
@@ -121,6 +127,7 @@ fn wanted(options: &Options, peer: &Peer, http2: bool, users: Option<&Users>) ->
         max_gap_us: options.max_gap.map(micros),
         only: options.only.clone(),
         exclude: options.exclude.clone(),
+        edge: options.edge.clone(),
         substitutions: options.substitutions.clone(),
         columns: users.map_or_else(Vec::new, |users| users.columns().to_vec()),
         seed: options.seed_number(),

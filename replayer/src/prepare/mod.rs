@@ -15,7 +15,7 @@ use crate::engine::{Job, Target};
 use crate::error::Error;
 use crate::options::{Options, Speed};
 use crate::pacing::RateGate;
-use crate::plan::{self, Plan, Summary};
+use crate::plan::{self, Plan, Summary, edges};
 use crate::preflight::{Destination, Identities, Machine, Needs, Preflight};
 use crate::safety::{Allowed, Peer, is_loopback};
 use crate::users::Users;
@@ -61,7 +61,7 @@ impl Prepared {
         let first =
             options.captures.first().ok_or_else(|| Error::Usage("no capture was named".to_owned()))?;
         let reader = Reader::open(&first.path).map_err(|err| Error::Capture(err.to_string()))?;
-        let edge = reader.header().edges.first();
+        let edge = edges::target(reader.header(), options.edge.as_deref()).map_err(Error::Usage)?;
         let peer = find_peer(named, edge, &allowed)?;
         only_a_host(&peer)?;
         if !peer.loopback && options.max_rate.is_none() {

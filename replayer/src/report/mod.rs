@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 mod course;
+pub(crate) mod edges;
 pub(crate) mod headline;
 pub(crate) mod heat;
 pub mod html;
@@ -20,6 +21,7 @@ use crate::books::Books;
 use crate::population::shape::Shape;
 
 pub use course::{FaultWindow, Faults, FunnelStep, Heat, Second, Statuses};
+pub use edges::{CallTime, Calls, Edge, EdgeRoute, EdgeTimes, Slow, Split, Times};
 pub use parts::{
     Cohort, ConnectionsPart, Failures, Generator, Guard, Latency, LatencyPart, LinkUse, PlanPart, Requests,
     Route, Rule, RuleAudit, RuleDelay, Sessions, Source, StreamsPart, Threshold, WarmupPart,
@@ -86,6 +88,9 @@ pub struct Report {
     /// The proxy's guards: each trip, and each guard that held.
     #[serde(default)]
     pub guards: Vec<Guard>,
+    /// By edge of the proxy, the one in front first; empty: there was no proxy, or runs were merged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edges: Vec<Edge>,
     /// By second, or by wider steps in a long run.
     pub series: Vec<Second>,
     /// How wide each step of the series is; 0: an older file, where it follows from the steps.

@@ -46,6 +46,7 @@ pub(crate) fn report(tally: &Tally, shard: &str) -> Report {
         links: Vec::new(),
         rules: Vec::new(),
         guards: Vec::new(),
+        edges: Vec::new(),
         series: Vec::new(),
         series_step_us: 1_000_000,
         heat: None,

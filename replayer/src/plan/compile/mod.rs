@@ -4,6 +4,7 @@
 //! divided by a hash of the session into parts on disk, which are then compiled one by one into a mapped store. The
 //! programs are the same either way.
 
+pub(crate) mod edges;
 mod gaps;
 mod lanes;
 pub(crate) mod links;
@@ -134,9 +135,20 @@ pub(crate) fn compile_within(
     let (mut damage, mut shed) = (Vec::new(), BTreeMap::new());
     for path in captures {
         let reader = Reader::open(path).map_err(|err| Error::Capture(err.to_string()))?;
+        let header = reader.header().clone();
+        let wanted_edges = edges::wanted(&header, wanted.edge.as_deref());
         let mut exchanges = reader.exchanges();
+        let mut elsewhere = 0;
         let sound = exchanges.by_ref().filter_map(|exchange| exchange.map_err(|bad| damage.push(bad)).ok());
-        compiler.read(sound, memory_bytes).map_err(Error::Disk)?;
+        let here = sound.filter(|exchange| {
+            let here = wanted_edges.as_ref().is_none_or(|edges| edges.contains(&exchange.edge.as_str()));
+            elsewhere += u64::from(!here);
+            here
+        });
+        compiler.read(here, memory_bytes).map_err(Error::Disk)?;
+        if elsewhere > 0 {
+            *compiler.skipped.reasons.entry("other_edge").or_default() += elsewhere;
+        }
         for (reason, count) in exchanges.shed() {
             *shed.entry(reason.clone()).or_insert(0_u64) += count;
         }

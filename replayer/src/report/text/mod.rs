@@ -26,6 +26,7 @@ fn sections(report: &Report, out: &mut String) -> std::fmt::Result {
     tables::latency(report, out)?;
     tables::shape(report, out)?;
     tables::routes(report, out)?;
+    tables::chain(report, out)?;
     tables::cohorts(report, out)?;
     tables::links(report, out)?;
     tables::rules(report, out)?;

@@ -5,7 +5,7 @@ use std::fmt::{Result, Write};
 use crate::books::State;
 use crate::limits;
 use crate::report::text::{number, time};
-use crate::report::{Latency, LinkUse, Report};
+use crate::report::{Calls, Latency, LinkUse, Report, edges};
 
 pub(super) fn latency(report: &Report, out: &mut String) -> Result {
     let head = ["", "p50", "p90", "p95", "p99", "p99.9", "max"];
@@ -101,6 +101,33 @@ pub(super) fn cohorts(report: &Report, out: &mut String) -> Result {
         (cohort.requests, cohort.failed, cohort.injected, &cohort.response, cohort.cohort.as_str())
     });
     parts(out, "cohort", rows)
+}
+
+/// Only where there is one: what the client waited for, edge by edge down the chain.
+pub(super) fn chain(report: &Report, out: &mut String) -> Result {
+    if report.edges.len() < 2 {
+        return Ok(());
+    }
+    writeln!(out, "{:>11} {:>9} {:>9} {:>9}  chain", "requests", "p50", "p99", "own p99")?;
+    let mut row = |count: u64, p50: u64, p99: u64, own: String, name: &str| {
+        writeln!(out, "{:>11} {:>9} {:>9} {own:>9}  {name}", number(count), time(p50), time(p99))
+    };
+    let service = &report.latency.service;
+    row(service.count, service.p50, service.p99, "-".to_owned(), "client (sent to last byte)")?;
+    for edge in &report.edges {
+        let (latency, own) = (&edge.times.latency, edge.times.own);
+        let call = |calls: &Calls| {
+            format!("{:.2} to {} (p99 {})", calls.per_request, calls.edge, time(calls.latency.p99))
+        };
+        let calls: Vec<String> = edge.times.calls.iter().map(call).collect();
+        let calls = if calls.is_empty() { String::new() } else { format!(", calls: {}", calls.join(", ")) };
+        let own = own.map_or_else(|| "-".to_owned(), |own| time(own.p99));
+        row(latency.count, latency.p50, latency.p99, own, &format!("{}{calls}", edge.name))?;
+    }
+    if let Some(words) = edges::in_words(&report.edges) {
+        writeln!(out, "{words}")?;
+    }
+    writeln!(out)
 }
 
 /// What clones carried from answers to later requests; which links lacked values.

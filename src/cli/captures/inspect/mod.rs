@@ -9,6 +9,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use captures::header::EdgeInfo;
 use captures::inspect;
 use captures::inspect::{Inspection, Streams};
 use captures::shape::Percentiles;
@@ -101,7 +102,7 @@ fn facts(figures: &Inspection) -> Vec<(&'static str, String)> {
         let words = "those of a single session are made up (compacted with --generators)";
         facts.push(("identifiers", words.to_owned()));
     }
-    facts.extend(header.edges.iter().map(|edge| ("edge", format!("{} on {}", edge.name, edge.listen_url))));
+    facts.extend(header.edges.iter().map(|edge| ("edge", at_edge(edge, figures))));
     facts.push(("statuses", pairs(figures.statuses.iter())));
     facts.push(("protocols", pairs(figures.protocols.iter())));
     facts.push(("streams", streams(&figures.streams)));
@@ -115,6 +116,16 @@ fn facts(figures: &Inspection) -> Vec<(&'static str, String)> {
     }
     facts.extend(figures.damage.iter().map(|damage| ("damage", damage.to_string())));
     facts
+}
+
+/// An edge that recorded: where it listened, and where there are several, how much of the capture it saw.
+fn at_edge(edge: &EdgeInfo, figures: &Inspection) -> String {
+    let place = format!("{} on {}", edge.name, edge.listen_url);
+    if figures.header.edges.len() < 2 {
+        return place;
+    }
+    let seen = figures.edges.iter().find(|seen| seen.name == edge.name).map_or(0, |seen| seen.requests);
+    format!("{place}, {}", count(seen, "request"))
 }
 
 /// What sessions, users and requests are like, a row each.
