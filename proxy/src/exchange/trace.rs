@@ -25,13 +25,13 @@ impl Trace {
         Trace { span, is_sampled, method: request.method.as_str().to_owned(), path }
     }
 
-    pub(super) fn end(self: Box<Self>, open: &Open, ending: Ending, shared: &Shared) {
+    pub(super) fn end(self, open: &Open, ending: Ending, shared: &Shared) {
         let Some(traces) = shared.traces.get() else { return };
         let (rules, actions) = injected(open, ending);
         if rules.is_empty() && !self.is_sampled {
             return;
         }
-        let Trace { mut span, method, path, .. } = *self;
+        let Trace { mut span, method, path, .. } = self;
         let text = |text: &str| Value::Text(text.to_owned());
         span.start_ns = u128::from(open.started_wall_us) * 1000;
         span.end_ns = span.start_ns + open.elapsed().as_nanos();
