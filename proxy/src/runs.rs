@@ -23,13 +23,15 @@ pub(crate) struct Run {
     /// Its tag, which every `squall-session` of it begins with.
     pub(crate) tag: Arc<str>,
     pub(crate) scope: Arc<Scope>,
+    /// The edge that it loads; what comes in at others are calls that it caused.
+    pub(crate) edge: usize,
 }
 
 impl Runs {
     /// A replay begins. An earlier one of the same tag is forgotten: its books are of another time.
-    pub(crate) fn announce(&self, tag: &str, edges: &[String]) -> Arc<Run> {
+    pub(crate) fn announce(&self, tag: &str, edges: &[String], edge: usize) -> Arc<Run> {
         let scope = Arc::new(Scope::new(Some(tag.to_owned()), edges, Instant::now()));
-        let run = Arc::new(Run { tag: Arc::from(tag), scope });
+        let run = Arc::new(Run { tag: Arc::from(tag), scope, edge });
         let mut known = lock(&self.known);
         known.retain(|old| *old.tag != *tag);
         if known.len() == KEPT {
@@ -87,8 +89,8 @@ mod tests {
         let runs = Runs::default();
         let of = |session: &str| runs.of_session(session).map(|run| run.tag.to_string());
         assert_eq!(of("0000000a-1-0"), None);
-        runs.announce("0000000a", &[]);
-        runs.announce("0000000b", &[]);
+        runs.announce("0000000a", &[], 0);
+        runs.announce("0000000b", &[], 0);
         assert_eq!(of("0000000a-1-0").as_deref(), Some("0000000a"));
         assert_eq!(of("0000000b-1-0").as_deref(), Some("0000000b"));
         assert_eq!((of("0000000c-1-0"), of("no tag")), (None, None));
@@ -101,11 +103,11 @@ mod tests {
     fn a_replay_that_nobody_ended_makes_room() {
         let runs = Runs::default();
         for tag in 0..=KEPT {
-            runs.announce(&format!("{tag:08x}"), &[]);
+            runs.announce(&format!("{tag:08x}"), &[], 0);
         }
         assert!(runs.of_session("00000000-1-0").is_none() && runs.by_tag("00000000").is_none());
         assert!(runs.of_session("00000001-1-0").is_some());
-        runs.announce("00000001", &[]);
+        runs.announce("00000001", &[], 0);
         assert_eq!(runs.open.load().len(), KEPT, "a tag stands once");
     }
 }

@@ -81,8 +81,10 @@ impl Proxy {
         if let Some(reason) = &status.lifted {
             notes.push(format!("the proxy's rules are lifted: {reason}"));
         }
+        let mut announcement = announcement.clone();
+        announcement["edge"] = json!(edge);
         let run = announcement["run"].as_str().unwrap_or_default().to_owned();
-        if let Err(err) = admin.send(Method::POST, "/runs", Some(announcement)) {
+        if let Err(err) = admin.send(Method::POST, "/runs", Some(&announcement)) {
             return Err(Error::Usage(format!("the proxy does not take the run: {err}")));
         }
         tracing::debug!(proxy = admin.url(), version = status.version, run, "run announced");

@@ -218,9 +218,15 @@ fn failures_and_silence_behind_the_shop_are_its_own_502_and_504() {
 #[test]
 fn another_edge_can_be_replayed_alone() {
     let (_folder, capture) = recorded();
-    let payments = Shop::open(&["--role", "payments"]);
-    let run = Replayed::of(&capture, &["--edge", "payments", "--target", &payments.url(), "--no-rehearsal"]);
-    assert_eq!((run.n("/requests/sent"), payments.requests()), (VISITS, VISITS));
+    let chain = Chain::open(&[], &[]);
+    let target = format!("http://{}", chain.proxy.edge("payments"));
+    let admin = format!("http://{}", chain.proxy.admin());
+    let counter = format!("{}/_shop/count", chain.payments.url());
+    let through = ["--target", &target, "--proxy", &admin, "--origin-counter", &counter];
+    let run = Replayed::of(&capture, &[&["--edge", "payments", "--no-rehearsal"], &through[..]].concat());
+    let run = run.expect_balanced();
+    assert_eq!((run.n("/requests/sent"), chain.payments.requests()), (VISITS, VISITS));
+    assert_eq!((edge(&run, "payments")["seen"].as_u64(), chain.shop.requests()), (Some(VISITS), 0));
     let unknown = Finished::of(crate::support::replay(&["--edge", "payment", &text(&capture)]));
     unknown.expect_words(104, &["front, payments, search"]);
 }

@@ -51,6 +51,9 @@ struct EdgeReply {
 #[derive(Deserialize)]
 struct Announcement {
     run: String,
+    /// The edge that it loads; absent: the first.
+    #[serde(default)]
+    edge: Option<String>,
 }
 
 /// One line of `GET /runs/RUN/ended`.
@@ -135,7 +138,9 @@ pub(super) fn announce(shared: &Shared, body: &[u8]) -> Answer {
     if asked.run.len() != 8 || !asked.run.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return problem(StatusCode::BAD_REQUEST, "run wants 8 hexadecimal digits");
     }
-    shared.runs.announce(&asked.run, &shared.edge_names());
+    let (edges, named) = (shared.edge_names(), asked.edge.as_deref().unwrap_or_default());
+    let edge = edges.iter().position(|edge| edge == named).unwrap_or(0);
+    shared.runs.announce(&asked.run, &edges, edge);
     shared.rules.restart_windows();
     shared.rules.standing.beat(shared.rules.now());
     tracing::info!(run = asked.run, "a replay begins");

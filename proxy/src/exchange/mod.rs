@@ -229,7 +229,9 @@ impl Open {
             names_operation: ruled,
         };
         let identity = Identity::of(&asked, &shared.sessions);
-        if let (Some(run), Some(op), 0) = (&self.run, identity.op_number, self.edge) {
+        if let (Some(run), Some(op)) = (&self.run, identity.op_number)
+            && run.edge == self.edge
+        {
             run.scope.saw(op, identity.attempt);
         }
         self.way = Way::of(self.edge, Some(&identity), shared);
