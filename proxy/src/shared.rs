@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::admin::Toxiproxy;
 use crate::books::Scope;
-use crate::exchange::Sessions;
+use crate::exchange::{Recent, Sessions};
 use crate::gate::{Gate, Place};
 use crate::ledger::Ledger;
 use crate::limits::Meets;
@@ -32,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) ledger: Ledger,
     pub(crate) recorder: Option<Recorder>,
     pub(crate) sessions: Sessions,
+    pub(crate) recent: Recent,
     pub(crate) timings: Timings,
     pub(crate) started: Instant,
     pub(crate) started_wall_us: u64,
@@ -86,6 +87,7 @@ impl Shared {
             gate: Gate::new(config.limits.max_connections.unwrap_or_else(places), config.limits.max_buffered),
             meets: Meets::default(),
             sessions: Sessions::new(config.session_keys.clone(), &config.redaction_key),
+            recent: Recent::default(),
             config,
             edges: parts.edges,
             tcp: TcpEdges::default(),
