@@ -108,6 +108,7 @@ async function traffic(page, { edges, tcp }, api) {
   await shows(page, "map", /1 of 3, about/);
   await shows(page, "map", "a-shop-whose-name-is-long");
   await overTcp(tcp);
+  await shows(page, "tcp-books", /finished2cut0.*to clients[\d,.]+ K?B/);
   await shows(page, "map", /[1-9][\d,.]* K?B\/s/);
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Proxy, Shop};
+use crate::support::{Proxy, Shop, squall};
 use crate::{node, shots, tools};
 
 /// A proxy with two HTTP edges, one of them with three upstreams and a long name, a TCP edge, rules and a recording.
@@ -19,10 +19,8 @@ struct Busy {
 impl Busy {
     fn open() -> Busy {
         let (folder, shops) = (TempDir::new().unwrap(), [(); 3].map(|()| Shop::open(&[])));
-        let [rules, capture] =
-            ["faults.toml", "capture.zst"].map(|name| folder.path().join(name).display().to_string());
-        fs::write(&rules, RULES).unwrap();
-        let mut args: Vec<String> = vec!["--rules".into(), rules, "--record".into(), capture];
+        fs::write(folder.path().join("faults.toml"), RULES).unwrap();
+        let mut args = ["--rules", "faults.toml", "--record", "capture.zst"].map(String::from).to_vec();
         args.extend(["--listen", &format!("{LONG}=127.0.0.1:0")].map(String::from));
         for shop in &shops {
             args.extend(["--upstream".into(), format!("{LONG}={}", shop.url())]);
@@ -32,7 +30,9 @@ impl Busy {
         args.extend(["--upstream".into(), format!("payments={payments}")]);
         args.extend(["--listen", "db=tcp://127.0.0.1:0"].map(String::from));
         args.extend(["--upstream".into(), format!("db=tcp://{}", shops[0].addr())]);
-        Busy { proxy: Proxy::start(&args), folder, _shops: shops }
+        let mut command = squall(&["proxy"]);
+        command.args(args).current_dir(folder.path()); // a picture should not name folders of this machine
+        Busy { proxy: Proxy::run(command), folder, _shops: shops }
     }
 
     fn told(&self) -> Value {

@@ -287,14 +287,23 @@ function showLedger(lines) {
 }
 
 function showBooks(books) {
-  const names = books.edges.map((edge) => edge.name);
-  put(byId("books-head"), [element("tr", {}, element("th", { scope: "col" }, "Row"),
-    ...names.map((name) => element("th", { scope: "col", class: "number" }, name)))]);
-  const rows = ["seen", "forwarded", "short_circuited", "dropped", "refused", "client_gone", "upstream_unreachable", "aborted",
+  const requests = ["seen", "forwarded", "short_circuited", "dropped", "refused", "client_gone", "upstream_unreachable", "aborted",
     "upstream_attempts", "delivered", "cut", "upstream_failed", "client_gone_after", "recorded", "shed", "not_recorded"];
-  fill("books", rows.map((row) => element("tr", {}, element("th", { scope: "row" }, row.replaceAll("_", " ")),
-    ...books.edges.map((edge) => cell(number(total(edge[row]))))))
-  , names.length + 1, "No HTTP edge.");
+  const connections = ["accepted", "connecting", "connected", "refused", "dropped", "client_gone", "upstream_unreachable", "aborted",
+    "open", "finished", "cut", "client_gone_after", "upstream_failed", "stopped"];
+  const counted = (names) => names.map((name) => [name.replaceAll("_", " "), (edge) => number(total(edge[name]))]);
+  sheet("books", books.edges, counted(requests));
+  byId("tcp").hidden = !books.tcp_edges.length;
+  sheet("tcp-books", books.tcp_edges, [...counted(connections),
+    ["to the upstream", (edge) => bytes(edge.request.out)], ["to clients", (edge) => bytes(edge.response.out)]]);
+}
+
+/** A column for each edge. */
+function sheet(id, edges, rows) {
+  put(byId(`${id}-head`), [element("tr", {}, element("th", { scope: "col" }, "Row"),
+    ...edges.map((edge) => element("th", { scope: "col", class: "number" }, edge.name)))]);
+  const made = rows.map(([name, value]) => element("tr", {}, element("th", { scope: "row" }, name), ...edges.map((edge) => cell(value(edge)))));
+  fill(id, edges.length ? made : [], 1, "No HTTP edge.");
 }
 
 function fill(id, rows, columns, nothing) {
