@@ -271,13 +271,18 @@ fn announce(running: &Running, config: &Config) {
     }
     let rules = running.rules();
     if rules > 0 && running.is_armed() {
-        println!("{rules} rules armed, seed {:#x}", running.seed());
+        println!("{rules} {} armed, seed {:#x}", if rules == 1 { "rule" } else { "rules" }, running.seed());
     } else if rules > 0 {
         let why = match running.armed_word() {
             Some(false) => "the rule file says armed = false",
             _ => "not every edge listens on loopback or on an address of [safety] listen",
         };
         println!("NOT ARMED: {why}, so no fault fires until you type: squall arm http://{}", running.admin());
+    }
+    let words = running.rule_words();
+    words.iter().take(MOST_RULES).for_each(|words| println!("  {words}"));
+    if MOST_RULES < words.len() {
+        println!("  and {} more: squall status http://{}", words.len() - MOST_RULES, running.admin());
     }
     // a pipe that is closed must not take the proxy with it
     let _ = std::io::stdout().flush();
@@ -355,6 +360,9 @@ fn hex_key(text: &str) -> Option<[u8; 32]> {
     }
     Some(key)
 }
+
+/// Rules that are named at the start: as many as a screen takes.
+const MOST_RULES: usize = 12;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::admin::Toxiproxy;
 use crate::books::Scope;
 use crate::chain::Chain;
-use crate::exchange::Sessions;
+use crate::exchange::{Recent, Sessions};
 use crate::gate::{Gate, Place};
 use crate::ledger::Ledger;
 use crate::limits::Meets;
@@ -34,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) ledger: Ledger,
     pub(crate) recorder: Option<Recorder>,
     pub(crate) sessions: Sessions,
+    pub(crate) recent: Recent,
     pub(crate) timings: Timings,
     /// Where spans go, if anywhere.
     pub(crate) traces: OnceLock<Exporter>,
@@ -93,6 +94,7 @@ impl Shared {
             gate: Gate::new(config.limits.max_connections.unwrap_or_else(places), config.limits.max_buffered),
             meets: Meets::default(),
             sessions: Sessions::new(config.session_keys.clone(), &config.redaction_key),
+            recent: Recent::default(),
             config,
             edges: parts.edges,
             tcp: TcpEdges::default(),

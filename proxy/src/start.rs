@@ -196,6 +196,13 @@ impl Running {
         self.shared.rules.live().ids.len()
     }
 
+    /// Each rule in force: its id, and what it does in words.
+    #[must_use]
+    pub fn rule_words(&self) -> Vec<String> {
+        let live = self.shared.rules.live();
+        live.set.rules().iter().map(|rule| format!("{}: {}", rule.id, rule.explain())).collect()
+    }
+
     /// Seed of the selection.
     #[must_use]
     pub fn seed(&self) -> u64 {

@@ -53,6 +53,7 @@ function layout() {
   });
 
   for (const drawing of document.querySelectorAll("svg.plot")) {
+    if (!drawing.checkVisibility()) continue;
     const labels = [...drawing.querySelectorAll("text")].map((label) => label.textContent);
     const united = labels.filter((label) => /\d\s?(µs|ms|s|min|h|%|\/s)$/.test(label));
     if (united.length < 2) wrong.push(`an axis without a unit: ${drawing.getAttribute("aria-label")}: ${labels.join(", ")}`);

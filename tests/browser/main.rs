@@ -1,11 +1,12 @@
-//! The report in headless Chromium, with the network off: every control driven, looked at in three widths and both
-//! themes, by axe and by HTML validators.
+//! The report, and the page of a proxy, in headless Chromium: every control driven, looked at in three widths and both
+//! themes, by axe and by HTML validators. The report has the network off, the page nobody but its proxy.
 //!
 //! Wants Debian's Chromium, and what `.ci/install` puts under `target/clients`; without them it is skipped aloud.
 //! Screenshots go to `target/screenshots`, or to the folder that `SQUALL_SCREENSHOTS` names.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod fixture;
+mod proxy;
 #[path = "../support/mod.rs"]
 mod support;
 #[allow(dead_code, reason = "shared with tests/clients")]
@@ -48,23 +49,35 @@ fn page(folder: &Path, runs: &[(&str, Value)]) -> PathBuf {
     folder.join("page.html")
 }
 
-/// The script that looks at a page; `None`: something that it needs is not there.
+/// The script that looks at a report; `None`: something that it needs is not there.
 fn look(page: &Path, widths: &str) -> Option<Command> {
+    let mut node = node("report.js")?;
+    node.arg(page).arg(widths);
+    Some(node)
+}
+
+/// A script beside this file, with a browser to drive and what looks at pages.
+fn node(script: &str) -> Option<Command> {
     tools::program("chromium", "chromium")?;
     let libraries =
         ["-e", "require('playwright-core'); require('axe-core/axe.min.js'); require('html-validate')"];
     let mut node = tools::installed("node", ("NODE_PATH", "node/node_modules"), &libraries)?;
-    node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/report.js")).arg(page).arg(widths);
+    node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser").join(script));
     Some(node)
+}
+
+/// Where screenshots go.
+fn shots() -> PathBuf {
+    let shots = std::env::var_os("SQUALL_SCREENSHOTS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/screenshots"), PathBuf::from);
+    fs::create_dir_all(&shots).unwrap();
+    shots
 }
 
 #[test]
 fn a_real_run_is_readable() {
     let Some(mut look) = look(&DEMO.path().join("run.html"), ALL) else { return };
-    let shots = std::env::var_os("SQUALL_SCREENSHOTS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/screenshots"), PathBuf::from);
-    fs::create_dir_all(&shots).unwrap();
-    look.arg(shots);
+    look.arg(shots());
     tools::run(look);
 }
 

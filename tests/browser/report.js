@@ -3,16 +3,12 @@
 // Prints what it found wrong, a line each, and ends with 1 if there was anything.
 "use strict";
 
-const { spawnSync } = require("node:child_process");
 const fs = require("node:fs");
 const os = require("node:os");
 const path = require("node:path");
-const { open, axe } = require("./chromium.js");
+const { open, axe, check, end, listen, settled, shoot, wrong } = require("./chromium.js");
 const { layout } = require("./layout.js");
 const { valid } = require("./valid.js");
-
-const wrong = [];
-const check = (holds, words) => holds || wrong.push(words);
 
 async function main(file, widths, shots) {
   wrong.push(...await valid(file, false));
@@ -35,9 +31,7 @@ async function visit(browser, file, width, scheme) {
   const asked = [];
   await page.route("**/*", (route) => (route.request().url().startsWith("file:") ? route.continue() : route.abort()));
   page.on("request", (request) => asked.push(request.url()));
-  page.on("console", (message) => ["error", "warning"].includes(message.type()) && wrong.push(`console: ${message.text()}`));
-  page.on("pageerror", (error) => wrong.push(`script: ${error.message}`));
-  page.on("dialog", (dialog) => { wrong.push(`dialog: ${dialog.message()}`); dialog.dismiss(); });
+  listen(page);
   await page.goto(`file://${path.resolve(file)}`);
   await settled(page);
   page.leave = async () => {
@@ -47,16 +41,13 @@ async function visit(browser, file, width, scheme) {
   return page;
 }
 
-/** Drawn: two frames have passed since. */
-const settled = (page) => page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 0)))));
-
 /** Nothing overlaps, nothing is cut off, axe has nothing to say. */
 async function look(browser, file, width, scheme, shots) {
   const page = await visit(browser, file, width, scheme);
   const where = `${width} px, ${scheme}`;
   for (const words of await page.evaluate(layout)) wrong.push(`${where}: ${words}`);
   const name = `report-${width}-${scheme}.png`;
-  if (shots && SHOTS.includes(name)) await shoot(page, path.join(shots, name), width);
+  if (shots && SHOTS.includes(name)) await shoot(page, path.join(shots, name), SHOT_HEIGHT);
   for (const summary of await page.locator("summary").all()) await summary.click();
   await settled(page);
   for (const words of await page.evaluate(layout)) wrong.push(`${where}, all open: ${words}`);
@@ -66,12 +57,6 @@ async function look(browser, file, width, scheme, shots) {
   const over = await page.evaluate(() => getComputedStyle(document.documentElement).colorScheme);
   check(over === "light", `${where}: prints ${over}`);
   await page.leave();
-}
-
-/** The top of the page, in as few colours as it has, where somebody can count them. */
-async function shoot(page, file, width) {
-  await page.screenshot({ path: file, fullPage: true, clip: { x: 0, y: 0, width, height: SHOT_HEIGHT } });
-  spawnSync("pngquant", ["--force", "--ext", ".png", "--speed", "1", "32", file]);
 }
 
 const SHOTS = ["report-1280-light.png", "report-1280-dark.png", "report-390-dark.png"];
@@ -213,8 +198,4 @@ async function chooses(page) {
   }
 }
 
-main(...process.argv.slice(2)).catch((error) => wrong.push(error.stack)).then(() => {
-  const said = [...new Set(wrong)];
-  if (said.length) console.log(said.join("\n"));
-  process.exit(said.length ? 1 : 0);
-});
+end(main(...process.argv.slice(2)));

@@ -44,6 +44,7 @@ mod streams;
 #[path = "../support/mod.rs"]
 mod support;
 mod tcp;
+mod telling;
 mod terminal;
 mod timing;
 mod usage;

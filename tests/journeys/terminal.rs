@@ -8,8 +8,8 @@ use std::thread;
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use tempfile::TempDir;
 
-use crate::kit::{Server, capture, eventually, text};
-use crate::support::{Process, replay};
+use crate::kit::{Server, capture, eventually, picture, text};
+use crate::support::{Process, Proxy, Shop, replay};
 
 /// A replay on a terminal.
 struct Terminal {
@@ -25,7 +25,8 @@ impl Terminal {
         let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
         let pty = native_pty_system().openpty(size).unwrap();
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_replay"));
-        command.arg(capture);
+        command.cwd(capture.parent().unwrap()); // a picture should not name folders of this machine
+        command.arg(capture.file_name().unwrap());
         command.args(args);
         command.env("TERM", "xterm-256color");
         let child = pty.slave.spawn_command(command).unwrap();
@@ -130,3 +131,51 @@ fn a_pipe_gets_one_plain_line_a_second_and_quiet_nothing() {
     assert!(!log.contains('\x1b'), "{log:?}");
     assert_eq!(run(&["--quiet"]), "");
 }
+
+/// Screenshots go to `target/screenshots`, or to the folder that `SQUALL_SCREENSHOTS` names.
+#[test]
+fn a_run_through_faults_is_pictured_in_two_sizes() {
+    let (folder, shop) = (TempDir::new().unwrap(), Shop::open(&[]));
+    let rules = text(folder.path().join("faults.toml"));
+    std::fs::write(&rules, FAULTS).unwrap();
+    let proxy = Proxy::before(&shop.url(), &["--rules", &rules]);
+    let paths = ["GET /api/products", "GET /api/products/3", "GET /api/cart", "GET /"];
+    // it swells and ebbs, so that the curves have a shape
+    let at = |n: u64| 12 * n + ((n as f64 / 60.0).sin() * 300.0 + 300.0) as u64;
+    let steps: Vec<_> =
+        (0..2400).map(|n| (n % 150, at(n), 2, paths[(n / 150 % 4) as usize], "shop")).collect();
+    let capture = capture(folder.path(), &steps);
+    let (target, admin) = (format!("http://{}", proxy.addr()), format!("http://{}", proxy.admin()));
+    let args = ["--target", &target, "--proxy", &admin, "--no-rehearsal"];
+    let shots = std::env::var_os("SQUALL_SCREENSHOTS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/screenshots"), Into::into);
+    std::fs::create_dir_all(&shots).unwrap();
+    let sizes = [(80, 24), (140, 40)];
+    let terminals = sizes.map(|size| Terminal::run(&capture, &args, size));
+    for ((cols, rows), mut terminal) in sizes.into_iter().zip(terminals) {
+        let shown = terminal.shows(&["running", "slow-products", "sick-cart", "time     0:2"]);
+        for name in ["sessions", "failed", "injected", "slow-products"] {
+            assert!(shown.contains(&format!(" {name}")), "`{name}` touches what stands before it:\n{shown}");
+        }
+        let svg = picture(terminal.screen.lock().unwrap().screen());
+        roxmltree::Document::parse(&svg).unwrap();
+        std::fs::write(shots.join(format!("terminal-{cols}x{rows}.svg")), svg).unwrap();
+        terminal.press("Q");
+        terminal.ends();
+    }
+}
+
+const FAULTS: &str = r#"version = 1
+
+[[rule]]
+id = "slow-products"
+on = "GET /api/products/**"
+delay = "120ms"
+rate = "30%"
+
+[[rule]]
+id = "sick-cart"
+on = "/api/cart"
+respond = 503
+rate = "10%"
+"#;

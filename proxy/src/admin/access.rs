@@ -82,6 +82,16 @@ pub(super) fn without_token(headers: &HeaderMap, token: Option<&Token>) -> Optio
     Some(answer)
 }
 
+/// Who sends this, for people who read the log: the address, and what the client calls itself.
+pub(super) fn client(headers: &HeaderMap, peer: IpAddr) -> String {
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    match (agent, headers.contains_key(header::ORIGIN)) {
+        (_, true) => format!("{peer} (the proxy's page)"), // no other page gets here
+        (Some(agent), _) => format!("{peer} ({})", agent.chars().take(AGENT_CHARS).collect::<String>()),
+        (None, _) => peer.to_string(),
+    }
+}
+
 /// Is it sent by no page, or by one that came from here?
 fn is_same_origin(headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
@@ -98,6 +108,9 @@ fn is_local_host(headers: &HeaderMap) -> bool {
     };
     name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
+
+/// Of what a client calls itself, in a line of the log.
+const AGENT_CHARS: usize = 60;
 
 #[cfg(test)]
 mod tests {

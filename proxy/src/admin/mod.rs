@@ -10,7 +10,7 @@ mod toxiproxy;
 
 use std::convert::Infallible;
 use std::io;
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -69,13 +69,13 @@ async fn serve(
             }
             accepted = listener.accept() => accepted,
         };
-        let Ok((tcp, _)) = accepted else {
+        let Ok((tcp, peer)) = accepted else {
             tokio::time::sleep(ACCEPT_PAUSE).await; // out of descriptors, mostly
             continue;
         };
         let shared = shared.clone();
         tokio::spawn(async move {
-            let service = service_fn(move |request| answer(request, shared.clone()));
+            let service = service_fn(move |request| answer(request, peer.ip(), shared.clone()));
             let served = hyper::server::conn::http1::Builder::new()
                 .timer(hyper_util::rt::TokioTimer::new())
                 .serve_connection(TokioIo::new(tcp), service)
@@ -87,7 +87,7 @@ async fn serve(
     }
 }
 
-async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Answer, Infallible> {
+async fn answer(request: Request<Incoming>, peer: IpAddr, shared: Arc<Shared>) -> Result<Answer, Infallible> {
     let (token, listen) = (shared.config.admin_token.as_ref(), shared.config.admin.ip());
     if let Some(refusal) = access::not_here(request.headers(), listen) {
         return Ok(refusal);
@@ -107,7 +107,8 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Answe
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let accept = parts.headers.get(http::header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let accept = accept.unwrap_or_default().to_owned();
-    let asked = Asked { method: parts.method, path, query, accept, body };
+    let by = access::client(&parts.headers, peer);
+    let asked = Asked { method: parts.method, path, query, accept, body, by };
     // Books of a million exchanges take milliseconds: off the reactor, so that /status never waits for them.
     let answered = tokio::task::spawn_blocking(move || route(&asked, &shared)).await;
     Ok(answered.unwrap_or_else(|_| {
@@ -122,6 +123,8 @@ struct Asked {
     query: String,
     accept: String,
     body: Bytes,
+    /// Who asks, for the log.
+    by: String,
 }
 
 impl Asked {
@@ -157,16 +160,21 @@ fn route(asked: &Asked, shared: &Arc<Shared>) -> Answer {
         ("GET", ["runs", tag, "seen"]) => replies::seen(shared, tag),
         ("GET", ["runs", tag, "ended"]) => replies::ended(shared, tag),
         ("POST", ["recording", "rotate"]) => replies::rotate_recording(shared),
-        ("POST", ["recording", "stop"]) => replies::stop_recording(shared),
+        ("POST", ["recording", "stop"]) => replies::stop_recording(shared, &asked.by),
         ("POST", ["arm"]) => {
             shared.rules.arm();
+            let rules = shared.rules.live().ids.len();
+            tracing::warn!(by = asked.by, rules, "rules armed through the admin API");
             status::answer(shared)
         }
         ("POST", ["lift"]) => {
-            shared.rules.lift("lifted through the admin API", false);
+            shared.rules.lift(&format!("lifted through the admin API by {}", asked.by), false);
             status::answer(shared)
         }
-        ("POST", ["lift", rule]) if shared.rules.lift_rule(rule) => status::answer(shared),
+        ("POST", ["lift", rule]) if shared.rules.lift_rule(rule) => {
+            tracing::warn!(by = asked.by, rule, "rule lifted through the admin API");
+            status::answer(shared)
+        }
         ("POST", ["lift", rule]) => {
             problem(StatusCode::NOT_FOUND, &format!("no rule or hook `{rule}` is in force"))
         }

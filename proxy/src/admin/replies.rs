@@ -176,10 +176,11 @@ pub(super) fn ended(shared: &Shared, tag: &str) -> Answer {
     answer
 }
 
-pub(super) fn stop_recording(shared: &Arc<Shared>) -> Answer {
+pub(super) fn stop_recording(shared: &Arc<Shared>, by: &str) -> Answer {
     match &shared.recorder {
         Some(recorder) => {
             recorder.stop();
+            tracing::info!(by, "recording stopped through the admin API; traffic goes on");
             json(StatusCode::OK, &recorder.status())
         }
         None => problem(StatusCode::CONFLICT, "nothing is recorded; start the proxy with --record FILE"),

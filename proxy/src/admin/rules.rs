@@ -58,7 +58,7 @@ pub(super) fn replace(asked: &Asked, shared: &Arc<Shared>) -> Answer {
     // No file is read for whoever can reach the admin API.
     let set = match fault_rules::parse(text, SENDER, &Loader::NOTHING) {
         Ok(set) => set,
-        Err(report) => return refused(report.findings()),
+        Err(report) => return refused(report.findings(), asked),
     };
     if !set.hooks.is_empty() && shared.config.admin_token.is_none() {
         return problem(
@@ -72,22 +72,25 @@ pub(super) fn replace(asked: &Asked, shared: &Arc<Shared>) -> Answer {
         Ok(generation) => {
             let rules = shared.rules.live().ids.len();
             if generation != before {
-                tracing::info!(generation, rules, "rules replaced through the admin API");
+                tracing::info!(by = asked.by, generation, rules, "rules replaced through the admin API");
             }
             json(
                 StatusCode::OK,
                 &value!({ "generation": generation, "changed": generation != before, "rules": rules, "warnings": warnings }),
             )
         }
-        Err(findings) => refused(&findings),
+        Err(findings) => refused(&findings, asked),
     }
 }
 
-fn refused(findings: &[Diagnostic]) -> Answer {
+fn refused(findings: &[Diagnostic], asked: &Asked) -> Answer {
     let count = match findings.len() {
         1 => "1 mistake".to_owned(),
         count => format!("{count} mistakes"),
     };
+    let first = join(&findings[..findings.len().min(1)]);
+    let by = &asked.by;
+    tracing::warn!("rules not replaced through the admin API by {by}, the old ones stay: {count}\n{first}");
     json(
         StatusCode::UNPROCESSABLE_ENTITY,
         &value!({

@@ -38,6 +38,7 @@ fn status(shared: &Shared) -> Value {
         "seed": format!("{:#x}", live.seed),
         "run_now_us": micros(rules.run_now()),
         "in_flight": shared.totals.in_flight(),
+        "sessions": sessions(shared),
         "faults_active": rules.gauges.active(),
         "fault_panics": rules.gauges.panics(),
         "rules": {
@@ -64,6 +65,15 @@ fn status(shared: &Shared) -> Value {
             "run": &*run.tag, "running_us": micros(run.scope.started.elapsed()), "in_flight": run.scope.in_flight(),
         })),
     })
+}
+
+/// About how many different sessions sent requests of late. Requests are named for a recording, for rules and where a replay
+/// names them: where nobody asks, nobody is counted.
+fn sessions(shared: &Shared) -> Value {
+    let rules = &shared.rules;
+    let (count, span) = shared.recent.count(shared.started.elapsed());
+    let ruled = rules.standing.is_armed() && !rules.live().ids.is_empty();
+    value!({ "count": count, "span_us": micros(span), "named": ruled || shared.recorder.is_some() })
 }
 
 fn edges(shared: &Shared) -> Vec<Value> {

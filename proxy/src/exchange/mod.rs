@@ -10,6 +10,7 @@ mod caps;
 mod counting;
 mod identity;
 mod plan;
+mod recent;
 mod sessions;
 mod settle;
 mod streams;
@@ -44,6 +45,7 @@ pub(crate) use identity::{
     ATTEMPT, ERROR, FAULT, Identity, OP, SQUALL_HEADERS, bears_ours, is_squall_header,
 };
 pub(crate) use plan::{Became, Part, Plan, Wish};
+pub(crate) use recent::Recent;
 pub(crate) use sessions::Sessions;
 pub(crate) use settle::{Ending, Recorded};
 pub(crate) use streams::{StreamLog, is_event_stream, kind as stream_kind};
@@ -229,6 +231,7 @@ impl Open {
             names_operation: ruled,
         };
         let identity = Identity::of(&asked, &shared.sessions);
+        shared.recent.note(identity.session_id, self.started.saturating_duration_since(shared.started));
         if let (Some(run), Some(op)) = (&self.run, identity.op_number)
             && run.edge == self.edge
         {

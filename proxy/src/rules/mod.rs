@@ -214,10 +214,15 @@ impl Rules {
     fn follow_file(&self, armed: Option<bool>) {
         match (armed, self.standing.lifted()) {
             (Some(false), _) => self.lift(BY_FILE, false),
-            (Some(true), None) if !self.standing.is_armed() => self.arm(),
-            (Some(true), Some(lifted)) if lifted.reason == BY_FILE => self.arm(),
+            (Some(true), None) if !self.standing.is_armed() => self.arm_by_file(),
+            (Some(true), Some(lifted)) if lifted.reason == BY_FILE => self.arm_by_file(),
             _ => self.wake_sleepers(),
         }
+    }
+
+    fn arm_by_file(&self) {
+        self.arm();
+        tracing::warn!("rules armed: the rule file says armed = true");
     }
 
     /// Arms the rules at the start, where the rule file or the place of the listeners says so.

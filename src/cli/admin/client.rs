@@ -77,7 +77,10 @@ fn request(
     path: &str,
     (authority, token): (&str, Option<&str>),
 ) -> anyhow::Result<Request<Empty<Bytes>>> {
-    let mut request = Request::builder().method(method).uri(path).header(header::HOST, authority);
+    // the proxy's log says who armed and lifted
+    let us = concat!("squall/", env!("CARGO_PKG_VERSION"));
+    let request = Request::builder().method(method).uri(path).header(header::HOST, authority);
+    let mut request = request.header(header::USER_AGENT, us);
     if let Some(token) = token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }

@@ -1,8 +1,9 @@
-//! What the journeys share: programs that have ended, replays and what they found, captures made by hand, a shopper,
+//! What the journeys share: programs that have ended, replays and what they found, captures made by hand, a shopper, pictures of terminals,
 //! and an origin that notes what it meets.
 
 mod captures;
 mod finished;
+mod picture;
 mod replayed;
 mod server;
 mod shopper;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use captures::{Step, capture, generated_log};
 pub(crate) use finished::Finished;
+pub(crate) use picture::picture;
 pub(crate) use replayed::Replayed;
 pub(crate) use server::{Met, Server, Then, answer};
 pub(crate) use shopper::{Shopper, VISIT};

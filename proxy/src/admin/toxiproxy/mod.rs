@@ -163,9 +163,15 @@ impl Made {
         for edge in &self.down {
             extra.rules.push(toxics::down(rule_id(edge, "down", &mut ids), edge));
         }
+        let before = shared.rules.live().generation;
         let put = shared.rules.replace_extra(extra);
-        put.map(drop)
-            .map_err(|report| Problem::conflict(format!("this cannot stand beside the rules: {report}")))
+        let generation =
+            put.map_err(|report| Problem::conflict(format!("this cannot stand beside the rules: {report}")))?;
+        if generation != before {
+            let rules = shared.rules.live().ids.len();
+            tracing::info!(generation, rules, "rules changed through Toxiproxy's API");
+        }
+        Ok(())
     }
 }
 

@@ -61,7 +61,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, state: State) {
     draw_gauge(frame, gauge, model);
     draw_figures(frame, figures, model);
     draw_curves(frame, curves, model);
-    let [errors, rules] = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).areas(tables);
+    let [errors, rules] =
+        Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).spacing(GAP).areas(tables);
     let by_class = model.errors.iter().map(|(class, figure)| (*class, *figure));
     draw_table(frame, errors, ("errors", "none so far"), by_class);
     let by_rule = model.rules.iter().map(|(rule, figure)| (rule.as_str(), *figure));
@@ -110,7 +111,7 @@ fn draw_figures(frame: &mut Frame<'_>, area: Rect, model: &Model) {
             ("sent", format!("{}{}", number(model.sent), of_plan(model.planned))),
         ),
         pair(
-            ("latency", format!("p50 {}  p90 {}  p99 {}", time(now.p50), time(now.p90), time(now.p99))),
+            ("latency", format!("p50 {} p90 {} p99 {}", time(now.p50), time(now.p90), time(now.p99))),
             ("failed", format!("{} ({}/s)", number(model.failed), number(now.failed))),
         ),
         pair(
@@ -130,7 +131,7 @@ fn pair(left: (&'static str, String), right: (&'static str, String)) -> Line<'st
     let dim = Style::new().fg(Color::DarkGray);
     Line::from(vec![
         Span::styled(format!("{:<9}", left.0), dim),
-        Span::raw(format!("{:<38}", left.1)),
+        Span::raw(format!("{:<38} ", left.1)), // however long it is, the next does not touch it
         Span::styled(format!("{:<9}", right.0), dim),
         Span::raw(right.1),
     ])
@@ -140,7 +141,8 @@ fn draw_curves(frame: &mut Frame<'_>, area: Rect, model: &Model) {
     let side_by_side = area.width >= WIDE;
     let halves = [Constraint::Fill(1), Constraint::Fill(1)];
     let [rate, latency] =
-        if side_by_side { Layout::horizontal(halves) } else { Layout::vertical(halves) }.areas(area);
+        if side_by_side { Layout::horizontal(halves).spacing(GAP) } else { Layout::vertical(halves) }
+            .areas(area);
     let per_second = |count| format!("{}/s", number(count));
     let sent =
         Curve { title: "requests sent", color: Color::Cyan, value: |second| second.sent, words: per_second };
@@ -258,3 +260,5 @@ const NARROW: u16 = 60;
 const LOW: u16 = 16;
 /// Columns from which the curves stand side by side.
 const WIDE: u16 = 110;
+/// Columns between what stands side by side.
+const GAP: u16 = 2;
