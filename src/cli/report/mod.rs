@@ -8,10 +8,9 @@ use std::process::ExitCode;
 
 /// Show a run as a page that works offline, or several compared with the first; or the history of a plan.
 #[derive(Debug, clap::Args)]
-#[group(required = true, multiple = false, args = ["runs", "history"])]
 pub(crate) struct ReportArgs {
     /// What `replay --json FILE`, `squall demo --json FILE` or `squall merge --json FILE` wrote; at most 8.
-    #[arg(value_name = "RUN.json")]
+    #[arg(value_name = "RUN.json", required_unless_present = "history", conflicts_with = "history")]
     runs: Vec<PathBuf>,
     /// Write the page here [default: beside the first run, ending in .html].
     #[arg(short, long, value_name = "FILE.html", conflicts_with = "history")]

@@ -116,7 +116,7 @@ pub const RUNS: usize = 8;
 const PAGE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
 /// In the order in which they build on one another.
-const SCRIPTS: [&str; 11] = [
+const SCRIPTS: [&str; 12] = [
     include_str!("page/base.js"),
     include_str!("page/table.js"),
     include_str!("page/axes.js"),
@@ -126,6 +126,7 @@ const SCRIPTS: [&str; 11] = [
     include_str!("page/verdict.js"),
     include_str!("page/why.js"),
     include_str!("page/sections.js"),
+    include_str!("page/chain.js"),
     include_str!("page/compare.js"),
     include_str!("page/main.js"),
 ];

@@ -62,7 +62,7 @@ const SECTIONS = [
   ["percentiles", percentilesSection, "latencies"], ["heat", heatSection, "the heat map"], ["edges", edgesSection, null],
   ["routes", routesSection, "routes"], ["injected", injectedSection, null], ["funnel", funnelSection, "the session funnel"],
   ["clusters", clustersSection, null], ["rules", rulesSection, "rules"], ["certificate", certificateSection, "the generator's figures"],
-  ["books", booksSection, "the books"], ["drift", driftSection, null], ["repeat", repeatSection, null], ["record", recordSection, null],
+  ["books", booksSection, "the books"], ["links", linksSection, null], ["drift", driftSection, null], ["repeat", repeatSection, null], ["record", recordSection, null],
 ];
 
 /** A section that cannot be made from what the file holds must not take the others with it. */

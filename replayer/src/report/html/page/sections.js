@@ -179,17 +179,14 @@ function repeatSection(run) {
       { title: "verdict", value: (row) => row.verdict, cell: (row) => badge(row.verdict) }, words("reason", "reason")], runs, { tall: true }));
 }
 
-function edgesSection(run) {
-  const edges = list(run.edges);
-  if (edges.length === 0) return null;
-  const calls = edges.flatMap((edge) => list(edge.calls).map((call) => ({ from: edge.name, ...call })));
-  const figures = (title, of) => ["p50", "p99"].map((name) =>
-    ({ title: `${title} ${name}`, value: (row) => (of(row) || {})[name], show: time, number: true }));
-  return section("edges", "Down the chain", "Own time is what was not spent in the edges below.",
-    table("Edges", [{ title: "edge", value: (row) => row.name, name: true }, column("seen", "seen"),
-      ...figures("whole", (row) => row.latency), ...figures("own", (row) => row.own)], edges, { sortable: true }),
-    calls.length > 0 && table("Calls", [{ title: "from", value: (row) => row.from, name: true }, words("to", "edge"),
-      column("calls a request", "per_request"), ...figures("call", (row) => row.latency)], calls, { sortable: true }));
+function linksSection(run) {
+  const links = list(run.links);
+  if (links.length === 0) return null;
+  return section("links", "Links", "Values that clones took from their own answers into later requests. Where an answer lacked one, the recorded value was sent.",
+    table("By link", [
+      { title: "from", value: (row) => row.from, name: true }, words("to", "to"), column("own value sent", "used"),
+      column("recorded value sent", "missed"),
+      { title: "lacking", value: (row) => part(row.missed, sum([row.used, row.missed])), show: percent, number: true }], links, { sortable: true, tall: true }));
 }
 
 function recordSection(run) {
