@@ -29,6 +29,55 @@ pub(crate) fn hour(mut run: Value) -> Value {
     run
 }
 
+/// A service behind three edges, one of which calls a fourth, as the proxy measures it; what is slow is payments.
+pub(crate) fn chain(mut run: Value) -> Value {
+    let times = |count: u64, p50: u64, p99: u64| json!({ "count": count, "p50": p50, "p90": p99 - p99 / 9, "p99": p99, "max": p99 + 900 });
+    let calls = |edge: &str, count: u64, p99: u64| json!({ "edge": edge, "count": count, "per_request": count as f64 / 480.0, "latency": times(count, p99 / 2, p99) });
+    let route = |at: usize, count: u64, own: u64, payments: u64| {
+        let name =
+            HOSTILE.get(at).map_or_else(|| format!("GET /api/v2/things-{at}"), |name| (*name).to_owned());
+        let called = if payments == 0 {
+            json!([])
+        } else {
+            json!([{ "edge": "payments", "us": payments }, { "edge": HOSTILE[1], "us": 900 }])
+        };
+        json!({ "route": name, "latency": times(count, own, own + payments), "own": times(count, own / 2, own),
+            "slow": { "count": 11, "took_us": own + payments, "own_us": own, "calls": called } })
+    };
+    let leaf = |name: &str, count: u64, p50: u64, p99: u64| {
+        json!({ "name": name, "seen": count, "latency": times(count, p50, p99), "own": times(count, p50, p99),
+            "calls": [], "routes": [], "unjoined": 0, "chain_shed": 0 })
+    };
+    let routes = (0..20_usize)
+        .map(|at| route(at, 60, 80_000 - at as u64 * 2_000, if at == 0 { 1_020_000 } else { 0 }));
+    let mut front = leaf("front", 480, 19_967, 1_126_956);
+    front["own"] = times(480, 17_407, 96_255);
+    front["calls"] = json!([calls("payments", 60, 1_041_242), calls(HOSTILE[1], 60, 46_275)]);
+    front["typical"] = json!({ "count": 242, "took_us": 11_204, "own_us": 11_204, "calls": [] });
+    front["routes"] = routes.collect();
+    front["chain_shed"] = json!(12);
+    let mut payments = leaf("payments", 60, 1_032_191, 1_041_242);
+    payments["calls"] = json!([calls("bank", 60, 3_000)]);
+    payments["unjoined"] = json!(4);
+    payments["slow"] = json!({ "route": HOSTILE[0], "p99_us": 1_126_956, "excess_us": 1_092_372, "share": 0.94,
+        "words": format!("the slow p99 comes from payments: {} takes 1.13 s at p99", HOSTILE[0]) });
+    run["edges"] =
+        json!([front, payments, leaf("bank", 60, 2_000, 3_000), leaf(HOSTILE[1], 60, 11_263, 46_275)]);
+    run["links"] =
+        json!([{ "from": "POST /api/signup body.id", "to": HOSTILE[3], "used": 480, "missed": 3 }]);
+    run
+}
+
+/// Edges of which no more is known than must be, one of which calls itself.
+pub(crate) fn bare_chain(mut run: Value) -> Value {
+    run["edges"] = json!([
+        { "name": "front", "seen": 0, "routes": [{}, { "route": "GET /", "slow": {} }], "typical": {} },
+        { "name": "payments", "seen": 3, "calls": [{ "edge": "payments" }, {}] },
+        { "name": "search", "seen": 0, "latency": {} },
+    ]);
+    run
+}
+
 /// The same run with half of its routes renamed.
 pub(crate) fn with_other_routes(mut run: Value) -> Value {
     run["verdict"] = json!("degraded");

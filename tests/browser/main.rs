@@ -106,6 +106,16 @@ fn runs_are_compared() {
 }
 
 #[test]
+fn a_chain_of_edges_is_drawn() {
+    let folder = TempDir::new().unwrap();
+    let bare = fixture::bare_chain(run_json());
+    let page = page(folder.path(), &[("chain.json", fixture::chain(run_json())), ("bare.json", bare)]);
+    if let Some(look) = look(&page, ALL) {
+        tools::run(look);
+    }
+}
+
+#[test]
 fn a_run_with_nothing_in_it_is_shown() {
     let folder = TempDir::new().unwrap();
     let page = page(folder.path(), &[("bare.json", fixture::bare(run_json()))]);

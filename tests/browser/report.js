@@ -88,6 +88,7 @@ async function use(browser, file) {
   for (const search of await page.locator("input[type=search]").all()) await filters(page, search);
   for (const range of await page.locator("input[type=range]").all()) await scrubs(page, range);
   await hovers(page);
+  await chains(page);
   await opens(page);
   await chooses(page);
   await page.leave();
@@ -157,6 +158,32 @@ async function scrubs(page, range) {
   check(first && (await range.locator("xpath=following-sibling::output").textContent()) === last, `${name}: the readout is not what is said`);
 }
 
+/** Two edges and more make a ladder: a step for each under the client's, the one that is slow marked, and all that the run says of it. */
+async function chains(page) {
+  const at = (await page.locator("#run").count()) ? Number(await page.locator("#run").inputValue()) : 0;
+  const { edges = [] } = await page.evaluate((at) => JSON.parse(document.getElementById("data").textContent).runs[at].run, at);
+  const chain = page.locator("#edges");
+  check((await chain.count()) === (edges.length > 1 ? 1 : 0), `${edges.length} edges, ${await chain.count()} chains`);
+  if (edges.length < 2) return;
+  const [ladder, all] = [chain.locator(".ladder").first(), await chain.textContent()];
+  const steps = await ladder.locator("> li:not(.call) > strong").allTextContents();
+  check(steps.join() === ["client", ...edges.map((edge) => edge.name || "–")].join(), `the ladder is ${steps.join()}`);
+  const slow = edges.filter((edge) => edge.slow);
+  check((await ladder.locator("> li.slow").count()) === slow.length, "the slow edge is not marked");
+  for (const edge of slow) check(!edge.slow.words || all.includes(edge.slow.words.slice(1)), "nobody says what is slow");
+  const arrows = (await ladder.locator("> li.call").allTextContents()).join();
+  for (const call of edges.flatMap((edge) => edge.calls || []).filter((call) => call.latency)) {
+    check(arrows.includes(`calls ${call.edge}: ${Number(call.per_request.toFixed(3))} calls a request`), `no arrow to ${call.edge}`);
+  }
+  check(all.includes("could belong to several") === edges.some((edge) => edge.unjoined > 0), "lost calls are not what is said");
+  check(all.includes("no room to follow") === edges.some((edge) => edge.chain_shed > 0), "shed requests are not what is said");
+  const lengths = await ladder.locator(".bar").evaluateAll((bars) => bars.map((bar) => Math.round(bar.clientWidth)));
+  check(new Set(lengths).size < 2, `bars to different scales: ${lengths.join()}`);
+  const split = chain.locator(".ladder").nth(1).locator("li");
+  const known = (edges[0].routes || []).filter((route) => route.slow).length;
+  check((await split.count()) === (known ? Math.min(known, 12) + 1 : 0), `${await split.count()} lines for ${known} routes`);
+}
+
 /** The pointer moves the slider. */
 async function hovers(page) {
   for (const plot of await page.locator("svg.plot").all()) {
@@ -194,6 +221,7 @@ async function chooses(page) {
       await choice.selectOption(await option.getAttribute("value"));
       await settled(page);
       check((await page.locator("#verdict .badge").count()) === 1, `${id}: no verdict`);
+      await chains(page);
     }
   }
 }

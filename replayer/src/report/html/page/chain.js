@@ -11,6 +11,9 @@ function edgesSection(run) {
     behind("Figures of these bars", () => el("div", {}, edgeTable([client, ...edges]), callTable(edges))), splits(edges));
 }
 
+/** A time that keeps its unit at the end of a line. */
+const unbroken = (us) => time(us).replace(" ", "\u00a0");
+
 const named = (value) => (value === null || value === undefined ? NONE : String(value));
 
 /** The verdict: the edge that the slow p99 comes from, if that is clear. */
@@ -56,7 +59,7 @@ function ladder(client, edges) {
   };
   const above = (edge, inset) => edges.flatMap((caller) => list(caller.calls).filter((call) => call.edge === edge.name).map((call) => {
     const node = el("li", { class: "call", text: `↓ ${named(caller.name)} calls ${named(edge.name)}: ${number(call.per_request)} calls a request, `
-      + `p99 ${time((call.latency || {}).p99)}` });
+      + `p99 ${unbroken((call.latency || {}).p99)}` });
     node.style.setProperty("--inset", `${inset * STEP}rem`);
     return node;
   }));
@@ -88,9 +91,9 @@ function splits(edges) {
     ...routes.map((row) => ({ name: named(row.route), split: row.slow, p99: p99Of(row) }))].filter(Boolean);
   const used = places.filter((place) => rows.some((row) => spent(row.split, place) > 0));
   const most = largest(rows.flatMap((row) => [row.split.took_us, sum(used.map((place) => spent(row.split, place)))]));
-  const where = (split) => used.filter((place) => spent(split, place) > 0).map((place) => `${place.name} ${time(spent(split, place))}`);
+  const where = (split) => used.filter((place) => spent(split, place) > 0).map((place) => `${place.name} ${unbroken(spent(split, place))}`);
   const line = (row) => el("li", {}, row.p99 === undefined ? row.name : el("code", { text: row.name }),
-    el("small", { text: [row.p99 > 0 && `p99 ${time(row.p99)}`, ...where(row.split)].filter(Boolean).join(" · ") }),
+    el("small", { text: [row.p99 > 0 && `p99 ${unbroken(row.p99)}`, ...where(row.split)].filter(Boolean).join(" · ") }),
     bar(`mean of ${number(row.split.count)}`, used.map((place) => [place.hue, spent(row.split, place)]), most, row.split.took_us));
   return el("figure", {},
     el("figcaption", { text: `Where slow requests of ${named(front.name)} spend their time, by route` }),

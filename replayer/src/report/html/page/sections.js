@@ -163,11 +163,15 @@ function repeatSection(run) {
   const repeat = run.repeat || {};
   const [spread, found, runs] = [list(repeat.spread), list(repeat.findings), list(repeat.runs)];
   if (spread.length === 0) return null;
-  const show = (value, row) => (row.unit === "us" ? time(value) : row.unit === "share" ? percent(value) : row.unit === "bytes" ? bytes(value) : `${number(value)} ${row.unit || ""}`);
-  return section("repeat", "Spread over repetitions", `The same plan ${number(runs.length)} times: what differs by less than this is a fluke. `
+  const show = (value, row) => (row.unit === "us" ? time(value) : row.unit === "share" ? percent(value) : row.unit === "bytes" ? bytes(value)
+    : row.unit === "1/s" ? `${number(value)}/s` : `${number(value)} ${row.unit || ""}`);
+  // names of figures may break where their parts end
+  const figure = (row) => String(row.figure).split(/(?<=[._])/).flatMap((piece) => [piece, el("wbr")]);
+  const few = spread.some((row) => row.interval) ? "" : " They are too few for an interval of the median.";
+  return section("repeat", "Spread over repetitions", `The same plan ${number(runs.length)} times: what differs by less than this is a fluke.${few} `
       + `The rest of the page is of run ${repeat.shown ?? NONE}.`,
     table("Figures over all repetitions", [
-      { title: "figure", value: (row) => row.figure, name: true }, column("least", "min", show), column("median", "median", show),
+      { title: "figure", value: (row) => row.figure, name: true, cell: figure }, column("least", "min", show), column("median", "median", show),
       column("most", "max", show), { title: "interval of the median", value: (row) => row.interval && row.interval.low, number: true,
         cell: (row) => (row.interval ? `${show(row.interval.low, row)} to ${show(row.interval.high, row)}` : NONE) },
       column("coefficient of variation", "cv", percent)], spread, { sortable: true }),

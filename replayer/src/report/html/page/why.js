@@ -94,7 +94,7 @@ function driftSection(run) {
     const show = figure[row.unit] || ((value) => `${number(value)} ${row.unit || ""}`);
     return isNumber(value) ? signed(show(value), value) : NONE;
   };
-  return section("drift", "Drift and slopes", "Answers that differ from the recording more than clones of one session differ among themselves, and figures that moved over the run.",
+  return section("drift", "Drift and slopes", "Answers that differ from the recording, beside the noise: how far clones of one and the same step differ among themselves. Then how figures moved over the run.",
     drift.length > 0 && table("Drift of responses against the recording", [
       { title: "route", value: (row) => row.route, name: true }, words("what", "what"), words("recorded", "recorded"),
       words("replayed", "replayed"), column("share", "share", percent), column("noise", "noise", percent),
