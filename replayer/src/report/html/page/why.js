@@ -44,6 +44,7 @@ function liftWords(lift) {
   return el("p", {}, el("strong", { text: `${times(lift.ratio)} as often` }),
     ` where exposed (${percent(lift.confidence)} interval ${times(lift.low)} to ${times(lift.high)}): `
     + `${percent(lift.exposed)} against ${percent(lift.control)} of the control group.`
+    + (lift.exposed === 0 || lift.control === 0 ? " One side has none: half a failure is counted for it." : "")
     + (lift.low <= 1 && 1 <= lift.high ? " The interval includes 1, so this may be noise." : ""));
 }
 
