@@ -52,7 +52,7 @@ enum Command {
     #[command(after_help = cli::merge::EXAMPLES)]
     Merge(cli::merge::MergeArgs),
     /// Show a run as a page that works offline, or several compared; or the history of a plan, and where a figure moved.
-    #[command(after_help = cli::report::EXAMPLES)]
+    #[command(after_help = cli::report::EXAMPLES, override_usage = cli::report::USAGE)]
     Report(cli::report::ReportArgs),
     /// All of it on an embedded shop: record, replay a hundredfold, inject, judge.
     #[command(after_help = cli::demo::EXAMPLES)]

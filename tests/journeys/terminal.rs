@@ -89,6 +89,7 @@ fn a_screen_tells_of_the_run_and_its_keys_pause_and_stop_it() {
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     terminal.shows(&["of 6,000", "last 2 s"]);
 
+    terminal.press("\0\x04"); // keys of nobody: the end of an input that `script` passes on
     terminal.press("p");
     terminal.shows(&["PAUSED", "go on"]);
     terminal.press("p");

@@ -37,6 +37,9 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
+pub(crate) const USAGE: &str = "squall report <RUN.json>... [-o <FILE.html>]
+       squall report --history [<DIR>] [--plan <HASH>] [--json]";
+
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   squall report run.json                     run.html

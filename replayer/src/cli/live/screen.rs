@@ -114,13 +114,13 @@ impl Shared {
         if key.kind == KeyEventKind::Release {
             return;
         }
-        let with_control = key.modifiers.contains(KeyModifiers::CONTROL);
+        let held = key.modifiers & (KeyModifiers::CONTROL | KeyModifiers::ALT);
         match key.code {
-            KeyCode::Char('c') if with_control => self.stop.interrupt(),
+            KeyCode::Char('c') if held == KeyModifiers::CONTROL => self.stop.interrupt(),
+            // also what a NUL reads as, which some programs that run others on a terminal send
+            _ if !held.is_empty() => {}
             KeyCode::Char('p' | ' ') => self.stop.pause(!self.stop.is_paused()),
-            KeyCode::Char('q') if draw::State::of(&self.stop) != draw::State::Stopping => {
-                self.stop.interrupt();
-            }
+            KeyCode::Char('q') if draw::State::of(&self.stop) != draw::State::Stopping => self.stop.interrupt(),
             KeyCode::Char('Q') => {
                 self.stop.interrupt();
                 self.stop.interrupt();
