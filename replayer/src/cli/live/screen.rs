@@ -120,7 +120,9 @@ impl Shared {
             // also what a NUL reads as, which some programs that run others on a terminal send
             _ if !held.is_empty() => {}
             KeyCode::Char('p' | ' ') => self.stop.pause(!self.stop.is_paused()),
-            KeyCode::Char('q') if draw::State::of(&self.stop) != draw::State::Stopping => self.stop.interrupt(),
+            KeyCode::Char('q') if draw::State::of(&self.stop) != draw::State::Stopping => {
+                self.stop.interrupt();
+            }
             KeyCode::Char('Q') => {
                 self.stop.interrupt();
                 self.stop.interrupt();
