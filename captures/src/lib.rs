@@ -34,6 +34,7 @@ mod scan;
 pub mod seek;
 pub mod session_key;
 pub mod shape;
+pub mod splitmix;
 pub mod synthesize;
 pub mod verify;
 mod wire;

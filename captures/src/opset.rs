@@ -9,6 +9,8 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::splitmix::{GOLDEN, mix};
+
 /// The sketch: 3 × 65,536 cells of 24 bytes, 4.5 MiB, whatever it holds.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OpSet {
@@ -214,19 +216,11 @@ struct Hash {
 
 impl Hash {
     fn of(op: u64, attempt: u32) -> Hash {
-        let place = mix(op ^ u64::from(attempt).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let place = mix(op ^ u64::from(attempt).wrapping_mul(GOLDEN));
         let check = mix(place ^ op.rotate_left(32) ^ u64::from(attempt));
         let slot = |partition: usize| partition * CELLS + (place >> (16 * partition)) as usize % CELLS;
         Hash { slots: [slot(0), slot(1), slot(2)], check }
     }
-}
-
-/// A bijection of 64 bits that spreads every input bit over the output (the finaliser of SplitMix64).
-fn mix(mut x: u64) -> u64 {
-    x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
 }
 
 fn take_u32(rest: &mut &[u8]) -> Result<u32, BadBytes> {

@@ -185,10 +185,10 @@ fn claim_of(token: &str, claim: &str) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn exchange(target: &str, headers: &[(&str, &str)]) -> Exchange {
+    pub(crate) fn exchange(target: &str, headers: &[(&str, &str)]) -> Exchange {
         let mut exchange = Exchange { session: SessionId(7), connection: Some(3), ..Exchange::default() };
         target.clone_into(&mut exchange.request.target);
         exchange.request.headers = headers.iter().copied().collect();

@@ -11,6 +11,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that reports")]
 
 mod common;
+#[path = "../../tests/support/dice.rs"]
+mod dice;
 #[path = "imports/pcap/wire.rs"]
 #[allow(dead_code, reason = "made for the tests of the importer")]
 mod wire;
@@ -29,6 +31,7 @@ use captures::repair::repair;
 use captures::verify::verify;
 use captures::{Exchange, Reader, SessionId, Writer, seek};
 use common::handmade::{self, Block};
+use dice::Dice;
 
 /// Counts what a thread holds, and the most that it held.
 struct Counting;
@@ -61,33 +64,6 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-/// A small generator; equal seeds give equal inputs.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        // Steele, Lea and Flood (2014), SplitMix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.roll() % bound.max(1) as u64) as usize
-    }
-
-    fn pick<'l, T>(&mut self, list: &'l [T]) -> &'l T {
-        &list[self.below(list.len())]
-    }
-
-    fn range(&mut self, len: usize, most: usize) -> std::ops::Range<usize> {
-        let from = self.below(len + 1);
-        let to = from + self.below((len - from).min(most) + 1);
-        from..to
-    }
-}
 
 /// One input made of the corpus.
 fn mutated(dice: &mut Dice, corpus: &[Vec<u8>]) -> Vec<u8> {
@@ -192,14 +168,7 @@ fn importer(format: Format, corpus: &[Vec<u8>]) {
             exchanges.push(exchange);
             Ok(())
         };
-        let tally = match format {
-            Format::AccessLog => import::access_log::read(input, &options, &mut numbering, sink),
-            Format::Har => import::har::read(input, &options, &mut numbering, sink),
-            Format::Ndjson => import::ndjson::read(input, &options, &mut numbering, sink),
-            Format::Mitmproxy => import::mitmproxy::read(input, &options, &mut numbering, sink),
-            Format::Gor => import::gor::read(input, &options, &mut numbering, sink),
-            Format::Pcap => import::pcap::read(input, &options, &mut numbering, sink),
-        };
+        let tally = import::read(format, input, &options, &mut numbering, sink);
         match tally {
             Ok(tally) => assert_eq!(tally.imported, exchanges.len() as u64),
             Err(err) => assert!(!err.to_string().is_empty()),

@@ -8,11 +8,15 @@
 #![allow(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that reports")]
 
+#[path = "../../tests/support/dice.rs"]
+mod dice;
 mod kit;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
+
+use dice::Dice;
 
 /// Counts what a thread asks for.
 struct Counting;
@@ -36,34 +40,6 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-/// A small generator; equal seeds give equal inputs.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        // Steele, Lea and Flood (2014), SplitMix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.roll() % bound.max(1) as u64) as usize
-    }
-
-    fn pick<'l, T>(&mut self, list: &'l [T]) -> &'l T {
-        let at = self.below(list.len());
-        &list[at]
-    }
-
-    fn range(&mut self, len: usize, most: usize) -> std::ops::Range<usize> {
-        let from = self.below(len + 1);
-        let to = from + self.below((len - from).min(most) + 1);
-        from..to
-    }
-}
 
 /// One input made of the corpus.
 fn mutated(dice: &mut Dice, corpus: &[String]) -> Vec<u8> {

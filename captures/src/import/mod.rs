@@ -20,6 +20,7 @@ mod window;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::BufRead;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -193,6 +194,27 @@ impl FromStr for Format {
     }
 }
 
+/// Imports what is of a given format.
+///
+/// # Errors
+/// When it cannot be read, is nothing of that format, or the sink fails.
+pub fn read(
+    format: Format,
+    input: impl BufRead,
+    options: &ImportOptions,
+    numbering: &mut Numbering,
+    sink: Sink<'_>,
+) -> Result<Tally, Error> {
+    match format {
+        Format::AccessLog => access_log::read(input, options, numbering, sink),
+        Format::Har => har::read(input, options, numbering, sink),
+        Format::Ndjson => ndjson::read(input, options, numbering, sink),
+        Format::Mitmproxy => mitmproxy::read(input, options, numbering, sink),
+        Format::Gor => gor::read(input, options, numbering, sink),
+        Format::Pcap => pcap::read(input, options, numbering, sink),
+    }
+}
+
 /// Imports a file of a given format, or of the one that it looks like.
 ///
 /// # Errors
@@ -215,15 +237,7 @@ pub fn file(
         latest_us = latest_us.max(exchange.start_us);
         sink(exchange)
     };
-    let tally = match format {
-        Format::AccessLog => access_log::read(input, options, numbering, &mut sink),
-        Format::Har => har::read(input, options, numbering, &mut sink),
-        Format::Ndjson => ndjson::read(input, options, numbering, &mut sink),
-        Format::Mitmproxy => mitmproxy::read(input, options, numbering, &mut sink),
-        Format::Gor => gor::read(input, options, numbering, &mut sink),
-        Format::Pcap => pcap::read(input, options, numbering, &mut sink),
-    };
-    match tally {
+    match read(format, input, options, numbering, &mut sink) {
         Ok(mut tally) => {
             tally.out_of_order += out_of_order;
             Ok((format, tally))

@@ -53,13 +53,7 @@ fn given(key: &Key, exchange: &Exchange) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn exchange(target: &str, headers: &[(&str, &str)]) -> Exchange {
-        let mut exchange = Exchange { session: SessionId(7), connection: Some(3), ..Exchange::default() };
-        target.clone_into(&mut exchange.request.target);
-        exchange.request.headers = headers.iter().copied().collect();
-        exchange
-    }
+    use crate::session_key::tests::exchange;
 
     #[test]
     fn the_first_key_that_is_there_names_the_session() {

@@ -117,14 +117,15 @@ impl Quantiles {
     }
 }
 
-/// How far a value is shifted, and what is left of it, as one number that rises with the value.
-pub(crate) fn bucket(value: u64) -> u16 {
+/// The bucket of a value, 32 for each power of two: how far the value is shifted, and what is left of it, as one number that
+/// rises with the value.
+pub fn bucket(value: u64) -> u16 {
     let shift = (value | 63).ilog2() - 5;
     (u64::from(shift * 32) + (value >> shift)) as u16
 }
 
-/// The smallest and the largest value of a bucket.
-fn bounds(bucket: u16) -> (u64, u64) {
+/// The smallest and the largest value of a [`bucket`].
+pub fn bounds(bucket: u16) -> (u64, u64) {
     let shift = if bucket < 64 { 0 } else { u32::from(bucket) / 32 - 1 };
     let low = u64::from(bucket - shift as u16 * 32) << shift;
     (low, low + ((1 << shift) - 1))

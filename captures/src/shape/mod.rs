@@ -21,7 +21,7 @@ use crate::{Exchange, Headers};
 pub use curve::Rate;
 pub use distance::Distances;
 pub use figures::{Arrivals, Dispersion, Figures, RouteFigures, Transition};
-pub use histogram::Percentiles;
+pub use histogram::{Percentiles, bounds, bucket};
 
 /// What is counted of a capture, exchange by exchange.
 #[derive(Clone, Debug)]

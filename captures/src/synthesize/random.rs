@@ -1,5 +1,9 @@
 //! Numbers that look random and follow from a seed.
 
+pub(super) use crate::splitmix::mix;
+
+use crate::splitmix::GOLDEN;
+
 /// SplitMix64: small, fast, and every seed is as good as another.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Random(u64);
@@ -25,13 +29,3 @@ impl Random {
         ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
     }
 }
-
-/// A number for each number, no two alike.
-pub(super) fn mix(number: u64) -> u64 {
-    let mut z = number.wrapping_add(GOLDEN);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;

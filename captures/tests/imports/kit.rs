@@ -34,15 +34,7 @@ pub(crate) fn bytes(format: Format, bytes: &[u8]) -> Result<Imported, String> {
         Ok(())
     };
     let input = BufReader::with_capacity(97, bytes);
-    let tally = match format {
-        Format::AccessLog => import::access_log::read(input, &options, &mut numbering, sink),
-        Format::Har => import::har::read(input, &options, &mut numbering, sink),
-        Format::Ndjson => import::ndjson::read(input, &options, &mut numbering, sink),
-        Format::Mitmproxy => import::mitmproxy::read(input, &options, &mut numbering, sink),
-        Format::Gor => import::gor::read(input, &options, &mut numbering, sink),
-        Format::Pcap => import::pcap::read(input, &options, &mut numbering, sink),
-    }
-    .map_err(|err| err.to_string())?;
+    let tally = import::read(format, input, &options, &mut numbering, sink).map_err(|err| err.to_string())?;
     assert_eq!(tally.imported, exchanges.len() as u64);
     Ok(Imported { tally, exchanges })
 }

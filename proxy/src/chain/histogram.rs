@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use captures::shape::{bounds, bucket};
 use serde::Serialize;
 
 /// Figures of a histogram, in microseconds.
@@ -42,7 +43,7 @@ impl<B: Bucket> Histogram<B> {
     /// Where a time is counted.
     pub(super) fn bucket(&mut self, us: u64) -> &mut B {
         self.max = self.max.max(us);
-        self.buckets.entry(place(us)).or_default()
+        self.buckets.entry(bucket(us)).or_default()
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -60,7 +61,7 @@ impl<B: Bucket> Histogram<B> {
     }
 
     pub(super) fn figures(&self) -> Figures {
-        let at = |quantile| self.place_at(quantile).map_or(0, |place| upper(place).min(self.max));
+        let at = |quantile| self.place_at(quantile).map_or(0, |place| bounds(place).1.min(self.max));
         Figures { count: self.count(), p50: at(0.5), p90: at(0.9), p99: at(0.99), max: self.max }
     }
 
@@ -73,19 +74,6 @@ impl<B: Bucket> Histogram<B> {
     }
 }
 
-/// The number of a time's bucket: its power of two, then the five digits behind the first.
-fn place(us: u64) -> u16 {
-    let shift = (us | 63).ilog2() - 5;
-    u16::try_from(u64::from(shift) * 32 + (us >> shift)).unwrap_or(u16::MAX)
-}
-
-/// The largest time of a bucket.
-fn upper(place: u16) -> u64 {
-    let shift = (u64::from(place) / 32).saturating_sub(1);
-    let digits = u128::from(u64::from(place) - shift * 32);
-    u64::try_from(((digits + 1) << shift) - 1).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,10 +81,10 @@ mod tests {
     #[test]
     fn a_bucket_is_no_wider_than_three_hundredths() {
         for us in [0, 1, 63, 64, 65, 100, 1_000, 123_456, 60_000_000, u64::MAX] {
-            let upper = upper(place(us));
+            let (_, upper) = bounds(bucket(us));
             assert!(us <= upper && (upper - us) as f64 <= us as f64 * 0.032, "{us}: {upper}");
         }
-        assert!((0..10_000).map(place).is_sorted());
+        assert!((0..10_000).map(bucket).is_sorted());
     }
 
     #[test]

@@ -250,7 +250,7 @@ impl Open {
             let facts = identity.facts(request, &place, &header);
             let decision = shared.rules.shielded(|| {
                 shared.config.may_stumble(Stumble::Planning);
-                shared.rules.decide(&self.live, &facts)
+                shared.rules.decide(&self.live, &facts, shared.rules.run_now())
             });
             if !self.live.guards.is_empty() && !decision.protected {
                 self.marks = shared.rules.marks(&self.live, &facts);

@@ -243,12 +243,12 @@ impl Rules {
     }
 
     /// What the rules say of an exchange; nothing where they may not act. A panic in a rule is caught: the
-    /// exchange passes untouched, and the panic is counted.
-    pub(crate) fn decide(&self, live: &Live, facts: &Facts<'_>) -> Decision {
+    /// exchange passes untouched, and the panic is counted. `now` is [`Rules::run_now`], of the caller: whoever asks when the
+    /// answer will change must ask of the same moment, or a turn between two looks at the clock is missed.
+    pub(crate) fn decide(&self, live: &Live, facts: &Facts<'_>, now: Duration) -> Decision {
         if live.ids.is_empty() || !self.standing.is_armed() {
             return Decision::default();
         }
-        let now = self.run_now();
         self.shielded(|| {
             let mut decision = live.set.decide(live.seed, facts, now);
             if !live.guards.is_empty() {

@@ -159,10 +159,8 @@ impl Identity {
     /// Asks the rules.
     pub(super) fn ask(&self, rules: &Rules, live: &Live) -> Asked {
         let facts = self.facts();
-        // Before the decision looks at the clock: a turn between the two is then still ahead, and asked about at once. The other
-        // way round it would be behind, and what the rule holds would be held for good.
         let run_now = rules.run_now();
-        let decision = rules.decide(live, &facts);
+        let decision = rules.decide(live, &facts, run_now);
         let mut asked = Asked::default();
         for place in decision.matched.iter().map(|place| *place as usize) {
             let rule = &live.set.rules()[place];

@@ -19,7 +19,7 @@ pub(crate) mod merge;
 mod order;
 mod parts;
 mod slopes;
-mod stats;
+pub(crate) mod stats;
 #[cfg(test)]
 mod tests;
 mod words;

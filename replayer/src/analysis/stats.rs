@@ -4,6 +4,8 @@
 //! - Ratio of two plain risks: Katz, Baptista, Azen and Pike, Biometrics 34 (1978), on the logarithm.
 //! - Slope: Theil 1950, with the interval of Sen, JASA 63 (1968); its sign is Kendall's test.
 
+use crate::figures;
+
 /// Hits and units of two groups that are alike but for what they were exposed to.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Table {
@@ -202,22 +204,23 @@ fn ln_factorial(n: u64) -> f64 {
     n * n.ln() - n + 0.5 * (std::f64::consts::TAU * n).ln() + 1.0 / (12.0 * n) - 1.0 / (360.0 * n.powi(3))
 }
 
+/// The slopes between any two points of which one is later than the other.
+pub(crate) fn slopes(points: &[(f64, f64)]) -> Vec<f64> {
+    let mut slopes = Vec::with_capacity(points.len() * points.len() / 2);
+    for (place, (x, y)) in points.iter().enumerate() {
+        let later = points[place + 1..].iter().filter(|(later_x, _)| later_x > x);
+        slopes.extend(later.map(|(later_x, later_y)| (later_y - y) / (later_x - x)));
+    }
+    slopes
+}
+
 /// The slope of y over x; `None`: fewer than eight points.
 pub(crate) fn slope(points: &[(f64, f64)]) -> Option<Slope> {
     if points.len() < 8 {
         return None;
     }
-    let mut slopes = Vec::with_capacity(points.len() * points.len() / 2);
-    let mut concordance = 0_i64;
-    for (place, (x, y)) in points.iter().enumerate() {
-        for (later_x, later_y) in &points[place + 1..] {
-            if later_x > x {
-                let slope = (later_y - y) / (later_x - x);
-                concordance += i64::from(slope > 0.0) - i64::from(slope < 0.0);
-                slopes.push(slope);
-            }
-        }
-    }
+    let mut slopes = slopes(points);
+    let concordance: i64 = slopes.iter().map(|slope| i64::from(*slope > 0.0) - i64::from(*slope < 0.0)).sum();
     slopes.sort_by(f64::total_cmp);
     let (n, pairs) = (points.len() as f64, slopes.len());
     let reach = Z99 * (n * (n - 1.0) * (2.0 * n + 5.0) / 18.0).sqrt();
@@ -276,11 +279,7 @@ fn ranks(values: impl Iterator<Item = f64>) -> Vec<f64> {
 
 /// The median of sorted values; 0 of none.
 pub(crate) fn median_of(sorted: &[f64]) -> f64 {
-    match sorted.len() {
-        0 => 0.0,
-        n if n % 2 == 1 => sorted[n / 2],
-        n => (sorted[n / 2 - 1] + sorted[n / 2]) / 2.0,
-    }
+    if sorted.is_empty() { 0.0 } else { figures::median(sorted) }
 }
 
 /// A quantile of sorted values; 0 of none.

@@ -9,6 +9,8 @@
 //! its sides. Where several figures are looked at, their chance values are corrected together by Holm's method
 //! (Scandinavian Journal of Statistics 6, 1979).
 
+use captures::splitmix::{GOLDEN, finalise};
+
 use crate::figures::median;
 
 /// A place where a row may have changed.
@@ -91,11 +93,8 @@ struct Random(u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ (word >> 31)
+        self.0 = self.0.wrapping_add(GOLDEN);
+        finalise(self.0)
     }
 
     fn shuffle(&mut self, all: &mut [i64]) {

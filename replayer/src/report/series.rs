@@ -1,5 +1,6 @@
 //! The course of a run, one entry a second, of bounded length.
 
+use crate::analysis::stats;
 use crate::limits;
 use crate::report::{Second, Statuses};
 use crate::tally::Interval;
@@ -54,9 +55,7 @@ impl Series {
         if known.len() < DRIFT_ENTRIES {
             return None;
         }
-        let pairs =
-            known.iter().enumerate().flat_map(|(i, one)| known[i + 1..].iter().map(move |two| (one, two)));
-        let mut slopes: Vec<f64> = pairs.map(|(one, two)| (two.1 - one.1) / (two.0 - one.0)).collect();
+        let mut slopes = stats::slopes(&known);
         let middle = slopes.len() / 2;
         let (_, median, _) = slopes.select_nth_unstable_by(middle, f64::total_cmp);
         Some(*median / self.width as f64)

@@ -2,6 +2,7 @@
 
 use super::kinds::Kind;
 use super::packed;
+use crate::splitmix::{GOLDEN, finalise};
 
 /// Appends the text of the identifier with this number in its session, of so many digits or characters.
 pub(super) fn put(kind: Kind, length: usize, mut words: Words, out: &mut Vec<u8>) {
@@ -29,28 +30,20 @@ pub(super) struct Words(u64);
 
 impl Words {
     pub(super) fn new(seed: u64, session: u64, number: u64) -> Words {
-        Words(mix(mix(mix(seed) ^ session) ^ number))
+        Words(finalise(finalise(finalise(seed) ^ session) ^ number))
     }
 
     fn bytes(&mut self, n: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(n + 8);
         while bytes.len() < n {
             self.0 = self.0.wrapping_add(GOLDEN);
-            bytes.extend_from_slice(&mix(self.0).to_le_bytes());
+            bytes.extend_from_slice(&finalise(self.0).to_le_bytes());
         }
         bytes.truncate(n);
         bytes
     }
 }
 
-/// A bijection of 64 bits that spreads every input bit over the output (the finaliser of SplitMix64).
-fn mix(mut x: u64) -> u64 {
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
-}
-
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 const ALPHABET: &[u8; 64] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
 
 #[cfg(test)]
