@@ -72,6 +72,43 @@ proptest! {
     }
 }
 
+/// Text that looks like an identifier, a number or a date but for one byte is kept as it is.
+#[test]
+fn almost_an_identifier_comes_back_byte_for_byte() {
+    const TEXTS: &[&str] = &[
+        "0f8fad5b-d9cb-469f-a165-70867728950e",
+        "0F8FAD5B-D9CB-469F-A165-70867728950E",
+        "4bf92f3577b34da6a3ce929d0e0e4736",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "t=aB3dE5gH7-jK9mN1pQ_3sT5uV7x",
+        "aB3dE5gH7jK9mN1pQ3sT5",
+        "eyJzdWIiOiJ1c2VyIDEyMyJ9.x",
+        "squall_0123456789abcdef0123456789abcdef",
+        "2023-11-14T22:13:20.123456Z",
+        "1700000012345",
+        "1,23,4711",
+    ];
+    for text in TEXTS {
+        let mut exchanges = Vec::new();
+        for at in 0..text.len() {
+            for byte in 0..=u8::MAX {
+                let mut value = text.as_bytes().to_vec();
+                value[at] = byte;
+                let start_us = 1_700_000_000_000_000 + exchanges.len() as u64;
+                let mut exchange = Exchange { start_us, ..Exchange::default() };
+                exchange.request.headers.push("x-id", value.clone());
+                exchange.request.body = Body { data: Some(value.into()), ..Body::default() };
+                exchanges.push(exchange);
+            }
+        }
+        let Encoded { raw, encoding, .. } = encode(&exchanges);
+        let read = decode(&raw, exchanges.len(), encoding).unwrap();
+        for (read, written) in read.iter().zip(&exchanges) {
+            assert_eq!(read, written, "a variant of {text}");
+        }
+    }
+}
+
 #[test]
 fn a_small_block_does_not_unfold_without_end() {
     let long = "x".repeat(1 << 20);

@@ -201,7 +201,9 @@ fn uuid(text: &[u8]) -> Option<Kind> {
     }
     let mut classes = 0;
     for group in [0..8, 9..13, 14..18, 19..23, 24..36] {
-        text[group].iter().for_each(|byte| classes |= CLASS[usize::from(*byte)]);
+        if length(&text[group.clone()], &mut classes, |class| class != 0) != group.len() {
+            return None;
+        }
     }
     match classes {
         DIGIT | LOWER_HEX | LOWER_HEX_DIGITS => Some(Kind::Uuid),
@@ -287,6 +289,7 @@ mod tests {
             "Hex 4bf92f3577b34da6a3ce929d0e0e4736, Hex 00f067aa0ba902b7",
         );
         check("id=0f8fad5b-d9cb-469f-a165-70867728950e;", "Uuid 0f8fad5b-d9cb-469f-a165-70867728950e");
+        check("0f8fad5b-d9cb-469f-a165-70867728950`", "Hex 0f8fad5b, Integer 70867728950");
         check("order-0F8FAD5B-D9CB-469F-A165-70867728950E", "UuidUpper 0F8FAD5B-D9CB-469F-A165-70867728950E");
         check("_=1700000012345&t=1699999999", "Millis 1700000012345, Seconds 1699999999");
         check("n=1600000012345", "Integer 1600000012345");
