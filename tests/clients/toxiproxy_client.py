@@ -27,7 +27,11 @@ def echo(proxy):
             assert piece, "ended after %r" % got
             got += piece
         assert got == b"word"
-        return time.monotonic() - begun
+        took = time.monotonic() - begun
+        # its end has come through, too: the next toxic finds nothing of this connection to work on
+        tcp.shutdown(socket.SHUT_WR)
+        assert tcp.recv(1) == b""
+        return took
 
 
 def refused(call, *errors):
