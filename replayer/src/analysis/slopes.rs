@@ -45,7 +45,8 @@ pub(crate) fn of(field: &Field, moments: &Moments, memory: &[(u64, u64)]) -> Slo
     });
     let mut slopes = Vec::new();
     let mut grown = Vec::new();
-    for figure in &figures {
+    let run = f64::from(field.end_ms()) / 60_000.0;
+    for figure in figures.iter().filter(|figure| figure.covers(run)) {
         let Some(line) = stats::slope(&figure.points) else { continue };
         let significant = figure.matters(&line);
         slopes.push(Slope {
@@ -65,6 +66,12 @@ pub(crate) fn of(field: &Field, moments: &Moments, memory: &[(u64, u64)]) -> Slo
 }
 
 impl Figure {
+    /// Whether it tells of most of a run of so many minutes: a queue that a burst leaves behind is no drift.
+    fn covers(&self, run: f64) -> bool {
+        let ends = self.points.first().zip(self.points.last());
+        ends.is_some_and(|(first, last)| COVERED * run <= last.0 - first.0)
+    }
+
     /// Whether it grows, by more than is worth a word, and not just with the load.
     fn matters(&self, line: &stats::Slope) -> bool {
         let (first, last) = self.ends();
@@ -269,6 +276,8 @@ const STEPS: usize = 40;
 /// Answers in a cell of the median polish, and its rounds.
 const CELL: usize = 3;
 const POLISHES: usize = 5;
+/// The part of a run that a figure must tell of.
+const COVERED: f64 = 2.0 / 3.0;
 /// Values in a step without which it says nothing.
 const FEWEST: usize = 10;
 /// Rank correlation with time that a drift has.

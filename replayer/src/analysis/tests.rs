@@ -272,6 +272,19 @@ fn a_leak() {
     assert!(memory.significant && (memory.per_minute - 360e6).abs() < 1e6, "{memory:?}");
 }
 
+/// Most sessions come within a few seconds, and wait the longer the later they come; before and after there are few.
+#[test]
+fn the_queue_behind_a_burst_is_no_leak() {
+    let mut made = run(|_, _| {});
+    for (ended, _) in made.iter_mut().filter(|(ended, _)| ended.clone != 0) {
+        ended.at_ms = 8_000 + ended.at_ms / 3;
+        ended.took_us += ended.at_ms * 100;
+    }
+    made.sort_by_key(|(ended, _)| (ended.program, ended.clone, ended.at_ms, ended.step));
+    let analysis = analysed(&made, &[]);
+    assert!(analysis.findings.is_empty(), "{:#?}", analysis.findings);
+}
+
 #[test]
 fn errors_that_grow_with_the_load() {
     let mut made = run(|_, _| {});
