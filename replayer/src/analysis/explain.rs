@@ -112,8 +112,11 @@ fn after_failure(context: &Context<'_>, cluster: Cluster, units: &[Unit]) -> Opt
 /// The part that follows from a rule, and what is left.
 fn downstream(context: &Context<'_>, cluster: Cluster, units: &[Unit]) -> Option<(Piece, Vec<Unit>)> {
     let touched = hits(units).fold(0, |set, at| set | context.field.attempts[at as usize].before);
-    let own =
-        best(context, |bit| (touched >> bit & 1 == 1).then(|| own_lift(context, units, bit)), is_own_lift);
+    let own = best(
+        context,
+        |bit| (touched >> bit & 1 == 1).then(|| own_lift(context, units, bit)),
+        |lift, tests| is_own_lift(lift, tests) && (!cluster.is_slow() || is_marked(lift)),
+    );
     let family = cluster.family(context.field, context.clusters);
     let common = best(
         context,
@@ -199,6 +202,8 @@ fn is_own_lift(lift: &Lift, tests: f64) -> bool {
         && lift.chance * tests < 0.01
         && 1.0 < lift.ratio.low
         && 2.0 <= lift.ratio.ratio
+        // step by step, and by the plain sums that are printed: a reader sees no contradiction
+        && lift.table.control_risk() < lift.table.exposed_risk()
 }
 
 /// The same on moments, of which there are few, and which are not alike by chance: a larger effect is asked for. Errors are
