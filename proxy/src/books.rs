@@ -131,7 +131,8 @@ struct EdgeScope {
     times: Mutex<EdgeTimes>,
 }
 
-/// Exchanges of a replay that a rule ended without a whole answer, so that the replayer can tell them from failures.
+/// Exchanges of a replay that a rule ended without a whole answer, or held until their client left, so that the replayer
+/// can tell them from failures.
 #[derive(Debug, Default)]
 struct Ended {
     list: Vec<EndedExchange>,
@@ -145,6 +146,8 @@ pub(crate) struct EndedExchange {
     pub(crate) attempt: u32,
     pub(crate) rule: Arc<str>,
     pub(crate) action: &'static str,
+    /// The client left, and the rule was what it had waited for.
+    pub(crate) left: bool,
 }
 
 impl Scope {

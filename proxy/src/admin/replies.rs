@@ -63,6 +63,9 @@ struct EndedLine<'a> {
     attempt: u32,
     rule: &'a str,
     action: &'a str,
+    /// The client left while the rule held it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    left: bool,
 }
 
 pub(super) fn metrics(shared: &Shared) -> Answer {
@@ -171,6 +174,7 @@ pub(super) fn ended(shared: &Shared, tag: &str) -> Answer {
         attempt: ended.attempt,
         rule: &ended.rule,
         action: ended.action,
+        left: ended.left,
     }));
     answer.headers_mut().insert("squall-lost", lost.into());
     answer

@@ -8,6 +8,7 @@ mod bodies;
 mod budget;
 mod caps;
 mod counting;
+mod holding;
 mod identity;
 mod plan;
 mod recent;
@@ -84,6 +85,8 @@ pub(crate) struct Open {
     /// [`crate::rules::Rules::turn`] when it began.
     turn: u64,
     pub(crate) fate: Fate,
+    /// The wait that its client did not sit out: place in the plan, and when it began.
+    pub(crate) held: Option<(usize, Instant)>,
     /// What acts on the answer, or on the body of the request.
     pub(crate) shapes: Shapes,
     /// Places in the plan of storms that wait for the outcome.
@@ -170,6 +173,7 @@ impl Exchange {
             marks: SmallVec::new(),
             turn: shared.rules.turn(),
             fate: Fate::Undecided,
+            held: None,
             shapes: Shapes::default(),
             storms: SmallVec::new(),
             duplicates: SmallVec::new(),
