@@ -100,7 +100,7 @@ pub struct ProxyArgs {
     /// At a stop, exchanges get this long to finish.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     grace: Duration,
-    /// Write the books as JSON at the end.
+    /// Write the books as JSON at the end, with how long upstreams took.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }

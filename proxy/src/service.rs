@@ -3,7 +3,7 @@
 //! The only module that speaks pingora's error type beyond passing it on.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -108,6 +108,7 @@ impl ProxyHttp for Service {
                 open.unanswered += 1;
             }
             open.tries += 1;
+            open.asked_at = Some(Instant::now());
             if open.is_copied() {
                 open.forwarded = Some(Box::new(request.clone()));
             }

@@ -18,7 +18,7 @@ use crate::progress::{Kinds, Outline, Progress};
 use crate::rehearsal::Advice;
 use crate::report::heat::HeatMap;
 use crate::report::series::Series;
-use crate::report::{Failures, Generator, PlanPart, Report, Rule, Second, Source, build};
+use crate::report::{Failures, Generator, PlanPart, Report, Rule, Second, Source, build, edges};
 use crate::tally::{Interval, Tally};
 use crate::{analysis, limits, rehearse, sys, verdict, why};
 
@@ -321,7 +321,7 @@ impl Pieces<'_> {
             links: build::links(&self.prepared.plan.links, tally),
             rules: self.rules(),
             guards: self.findings.books.guards.clone(),
-            edges: std::mem::take(&mut self.findings.edges),
+            edges: edges::told(std::mem::take(&mut self.findings.edges), self.options.shard.count > 1),
             series: Vec::new(),
             series_step_us: 0,
             heat: std::mem::replace(&mut self.heat, HeatMap::new()).into_heat(),

@@ -101,6 +101,8 @@ pub(crate) struct Open {
     pub(crate) tries: u32,
     /// Of those, how many died before the first answer byte.
     pub(crate) unanswered: u32,
+    /// When it was handed to the upstream, the last time.
+    pub(crate) asked_at: Option<Instant>,
     pub(crate) request_body: BodyCopy,
     pub(crate) answer: AnswerDigest,
     /// The messages of a stream, where the exchange is one and is recorded.
@@ -181,6 +183,7 @@ impl Exchange {
             grpc: http2 && is_grpc(&request.headers),
             tries: 0,
             unanswered: 0,
+            asked_at: None,
             request_body: BodyCopy::default(),
             answer: AnswerDigest::default(),
             stream: None,

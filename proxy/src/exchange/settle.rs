@@ -125,7 +125,8 @@ impl Open {
 
     fn post(&mut self, ending: Ending, shared: &Arc<Shared>) {
         let took = self.answer.stream_began().unwrap_or_else(|| self.elapsed());
-        shared.chain.leave(std::mem::take(&mut self.link), self.edge, took, &self.scopes);
+        let upstream = self.upstream_took();
+        shared.chain.leave(std::mem::take(&mut self.link), self.edge, (took, upstream), &self.scopes);
         self.plan.answered(self.answer.origin_status(), &self.live);
         if self.share_open {
             self.note_share(self.is_touched(), shared);
@@ -157,6 +158,13 @@ impl Open {
                 }
             });
         }
+    }
+
+    /// From when the request was handed to the upstream to its answer's header, whatever rules did before and after;
+    /// `None`: it gave no answer.
+    fn upstream_took(&self) -> Option<Duration> {
+        let (asked, began) = (self.asked_at?, self.answer.origin_began()?);
+        Some((self.started + began).saturating_duration_since(asked))
     }
 
     /// Protected exchanges and such that no guard is about never come here.

@@ -7,6 +7,7 @@
 
 mod books;
 mod course;
+mod edges;
 mod figures;
 mod lines;
 mod series;
@@ -117,7 +118,7 @@ fn sums(all: &[Run], shards: &Shards) -> Result<Report, String> {
         links: figures::links(&reports),
         rules: figures::rules(&reports),
         guards: figures::guards(&reports),
-        edges: if reports.len() == 1 { first.edges.clone() } else { Vec::new() },
+        edges: edges::edges(&reports)?,
         series,
         series_step_us,
         heat: course::heat(&reports),
