@@ -104,6 +104,9 @@ impl ProxyHttp for Service {
             downstream::restore(session.req_header(), request)?;
         }
         if let Some(open) = ctx.get() {
+            if let Some(parent) = open.traceparent(&self.shared) {
+                request.insert_header("traceparent", parent)?;
+            }
             if open.tries > 0 {
                 open.unanswered += 1;
             }
