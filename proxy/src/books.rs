@@ -18,7 +18,7 @@ use captures::opset::OpSet;
 use serde::Serialize;
 
 use crate::audit::{DelayBooks, RuleScope};
-use crate::chain::{ChainBooks, EdgeTimes};
+use crate::chain::{ChainBooks, Detail, EdgeTimes};
 use crate::rules::Rules;
 use crate::sync::lock;
 
@@ -68,6 +68,17 @@ pub struct EdgeBooks {
     pub shed: Counts,
     /// Not meant for the capture, by reason.
     pub not_recorded: Counts,
+}
+
+/// What an edge counted, and what its exchanges took.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EdgeSummary {
+    /// Its rows.
+    #[serde(flatten)]
+    pub books: EdgeBooks,
+    /// Its times.
+    #[serde(flatten)]
+    pub(crate) times: ChainBooks,
 }
 
 /// One rule's counts. Units: exchanges.
@@ -131,7 +142,8 @@ struct EdgeScope {
     times: Mutex<EdgeTimes>,
 }
 
-/// Exchanges of a replay that a rule ended without a whole answer, so that the replayer can tell them from failures.
+/// Exchanges of a replay that a rule ended without a whole answer, or held until their client left, so that the replayer
+/// can tell them from failures.
 #[derive(Debug, Default)]
 struct Ended {
     list: Vec<EndedExchange>,
@@ -145,6 +157,8 @@ pub(crate) struct EndedExchange {
     pub(crate) attempt: u32,
     pub(crate) rule: Arc<str>,
     pub(crate) action: &'static str,
+    /// The client left, and the rule was what it had waited for.
+    pub(crate) left: bool,
 }
 
 impl Scope {
@@ -188,9 +202,14 @@ impl Scope {
     }
 
     /// The times of every edge.
-    pub(crate) fn times(&self) -> Vec<ChainBooks> {
+    pub(crate) fn times(&self, detail: Detail) -> Vec<ChainBooks> {
         let names: Vec<String> = self.edges.iter().map(|edge| lock(&edge.books).name.clone()).collect();
-        self.edges.iter().map(|edge| lock(&edge.times).books(&names)).collect()
+        self.edges.iter().map(|edge| lock(&edge.times).books(&names, detail)).collect()
+    }
+
+    /// Rows and times of every edge.
+    pub(crate) fn summaries(&self, rows: Vec<EdgeBooks>, detail: Detail) -> Vec<EdgeSummary> {
+        rows.into_iter().zip(self.times(detail)).map(|(books, times)| EdgeSummary { books, times }).collect()
     }
 
     /// Work that must be over before the books are read: a storm copy, an exchange on its way to the capture.

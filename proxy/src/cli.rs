@@ -69,8 +69,12 @@ pub struct ProxyArgs {
     #[arg(long, value_name = "URL", help_heading = "OTLP")]
     otlp: Option<Collector>,
     /// The share of traces of which spans are sent; exchanges that a rule touched are sent always.
-    #[arg(long, value_name = "PERCENT", default_value = "1%", value_parser = percent, requires = "otlp", help_heading = "OTLP")]
+    #[arg(long, value_name = "PERCENT", default_value = "1%", value_parser = telemetry::otlp::share, requires = "otlp", help_heading = "OTLP")]
     otlp_sample: f64,
+    /// Name the proxy's own span in the traceparent that goes on, where one is sent: what the upstream makes of it is a
+    /// child of the proxy's. Without it the caller's goes on as it came, and both are the caller's children.
+    #[arg(long, requires = "otlp", help_heading = "OTLP")]
+    otlp_continue: bool,
     /// Certificate chain (PEM): edges do TLS, HTTP/2 and HTTP/1.1 by ALPN.
     #[arg(long, value_name = "FILE", requires = "tls_key", help_heading = "TLS")]
     tls_cert: Option<PathBuf>,
@@ -100,16 +104,9 @@ pub struct ProxyArgs {
     /// At a stop, exchanges get this long to finish.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     grace: Duration,
-    /// Write the books as JSON at the end.
+    /// Write the books as JSON at the end, with how long upstreams took.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-}
-
-/// `1%`, `0.1%`, `100%`: a share.
-fn percent(text: &str) -> Result<f64, String> {
-    let number = text.strip_suffix('%').and_then(|number| number.parse::<f64>().ok());
-    let share = number.filter(|number| (0.0..=100.0).contains(number)).map(|number| number / 100.0);
-    share.ok_or_else(|| format!("`{text}` is no share: write 1%, 0.1% or 100%"))
 }
 
 /// Runs the proxy until SIGINT or SIGTERM; SIGHUP reads the rules again, SIGUSR1 lifts them. 104: the command line, a file or
@@ -179,6 +176,7 @@ impl ProxyArgs {
         self.recording.apply(&mut config)?;
         config.rules = self.rules;
         config.ledger = self.ledger;
+        config.otlp_continue = self.otlp_continue;
         config.otlp = self.otlp.map(|collector| (collector, self.otlp_sample));
         config.upstream_insecure = self.upstream_insecure;
         config.upstream_ca = self.upstream_ca;

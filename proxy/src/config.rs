@@ -59,6 +59,8 @@ pub struct Config {
     pub ledger: Option<PathBuf>,
     /// Where metrics and spans go, and the share of uneventful exchanges whose spans go, 0 to 1.
     pub otlp: Option<(Collector, f64)>,
+    /// A traceparent that goes on names the proxy's span, where one is sent.
+    pub otlp_continue: bool,
     /// Worker threads; each has its own runtime, listeners and upstream pool.
     pub threads: usize,
     /// Certificate chain and key (PEM) for TLS on every edge that asks for it.
@@ -173,6 +175,7 @@ impl Config {
             seed: 0,
             ledger: None,
             otlp: None,
+            otlp_continue: false,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             tls: None,
             upstream_insecure: false,

@@ -2,7 +2,7 @@
 //! rules asked for.
 #![allow(clippy::print_stdout)]
 
-use crate::{Counts, EdgeBooks, FinalBooks, HookBooks, TcpEdgeBooks};
+use crate::{Counts, EdgeSummary, FinalBooks, HookBooks, TcpEdgeBooks};
 
 /// What `squall proxy --ci` exits with, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub(crate) fn summarise(books: &FinalBooks) {
     books.missed.iter().for_each(|missed| println!("MISSED: {missed}"));
 }
 
-fn edge(edge: &EdgeBooks) {
+fn edge(EdgeSummary { books: edge, times }: &EdgeSummary) {
     let sum = |counts: &Counts| counts.values().sum::<u64>();
     println!(
         "edge {}: {} seen, {} forwarded, {} answered or ended by rules, {} recorded, {} shed",
@@ -65,6 +65,14 @@ fn edge(edge: &EdgeBooks) {
         edge.recorded,
         sum(&edge.shed),
     );
+    let upstream = &times.upstream;
+    if upstream.count > 0 {
+        let [p50, p99] = [upstream.p50, upstream.p99].map(|us| us as f64 / 1000.0);
+        println!(
+            "edge {}: {} answers of the upstream, p50 {p50:.2} ms, p99 {p99:.2} ms",
+            edge.name, upstream.count
+        );
+    }
 }
 
 fn tcp_edge(edge: &TcpEdgeBooks) {

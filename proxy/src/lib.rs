@@ -48,7 +48,7 @@ mod upstream;
 
 pub use admin::{TOKEN_VARIABLE, Token};
 pub use audit::DelayBooks;
-pub use books::{Counts, EdgeBooks, RuleBooks};
+pub use books::{Counts, EdgeBooks, EdgeSummary, RuleBooks};
 #[doc(hidden)]
 pub use config::Stumble;
 pub use config::{Config, EdgeConfig, TlsFiles, Upstream};

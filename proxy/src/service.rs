@@ -3,7 +3,7 @@
 //! The only module that speaks pingora's error type beyond passing it on.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -104,10 +104,14 @@ impl ProxyHttp for Service {
             downstream::restore(session.req_header(), request)?;
         }
         if let Some(open) = ctx.get() {
+            if let Some(parent) = open.traceparent(&self.shared) {
+                request.insert_header("traceparent", parent)?;
+            }
             if open.tries > 0 {
                 open.unanswered += 1;
             }
             open.tries += 1;
+            open.asked_at = Some(Instant::now());
             if open.is_copied() {
                 open.forwarded = Some(Box::new(request.clone()));
             }

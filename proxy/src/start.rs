@@ -16,7 +16,8 @@ use serde::Serialize;
 use telemetry::otlp::Exporter;
 use tokio_rustls::TlsAcceptor;
 
-use crate::books::{Counts, EdgeBooks, RuleBooks, missed};
+use crate::books::{Counts, EdgeSummary, RuleBooks, missed};
+use crate::chain::Detail;
 use crate::config::{Config, Stumble};
 use crate::exchange::MOST_WAITS;
 use crate::faults::copies::Copies;
@@ -53,8 +54,8 @@ enum Closing {
 /// The proxy's own books at its end: what `squall proxy --json` writes.
 #[derive(Debug, Clone, Serialize)]
 pub struct FinalBooks {
-    /// Each edge.
-    pub edges: Vec<EdgeBooks>,
+    /// Each edge, and what its exchanges took.
+    pub edges: Vec<EdgeSummary>,
     /// Each plain-TCP edge.
     pub tcp_edges: Vec<TcpEdgeBooks>,
     /// Each rule that was ever eligible, or is in force.
@@ -255,7 +256,7 @@ impl Running {
         FinalBooks {
             recorded: edges.iter().map(|edge| edge.recorded).sum(),
             shed,
-            edges,
+            edges: self.shared.totals.summaries(edges, Detail::Figures),
             tcp_edges: self.shared.tcp.rows(),
             missed: missed(&rules),
             rules,

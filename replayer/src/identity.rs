@@ -32,6 +32,8 @@ pub(crate) enum Lane {
     Retry = 7,
     /// Keys and masks of a WebSocket.
     Socket = 8,
+    /// Numbers of traces and spans.
+    Trace = 9,
     /// Whether a clone is on a slow link.
     SlowLink = 32,
     /// Whether a clone reads slowly.

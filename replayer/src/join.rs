@@ -1,6 +1,6 @@
 //! The proxy's side of a run: announcing it, watching for a lifted cap, and reading the books afterwards.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use crate::limits;
 use crate::report::edges::find_slow;
 use crate::report::{Edge, Faults};
 use crate::stop::Stop;
-use crate::tally::Tally;
+use crate::tally::{Failure, Tally};
 
 /// A proxy in front of the target.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(crate) struct Findings {
     /// What the edges took, ours first.
     pub(crate) edges: Vec<Edge>,
     pub(crate) joined: Joined,
-    /// Rules that ended attempts of ours without an answer.
+    /// Rules that ended attempts of ours without an answer, or held them until we gave them up.
     pub(crate) ended: BTreeMap<(u64, u32), String>,
     /// How many of those did not fit into the proxy's list.
     pub(crate) ended_lost: u64,
@@ -188,12 +188,15 @@ impl Proxy {
     }
 
     fn join_ended(&self, tally: &Tally, found: &mut Findings) {
-        let ours: HashSet<(u64, u32)> = tally.unanswered.iter().map(|one| (one.op, one.attempt)).collect();
+        let ours: HashMap<(u64, u32), Failure> =
+            tally.unanswered.iter().map(|one| ((one.op, one.attempt), one.failure)).collect();
         let ended = &mut found.ended;
         let lost = self.admin.lines(&format!("/runs/{}/ended", self.run), &mut |line| {
             let Ok(line) = serde_json::from_slice::<Ended>(line) else { return };
             let Ok(op) = u64::from_str_radix(&line.op, 16) else { return };
-            if ours.contains(&(op, line.attempt)) {
+            let Some(failure) = ours.get(&(op, line.attempt)) else { return };
+            // of an attempt that we did not give up something else was the end, whatever held it then
+            if !line.left || matches!(failure, Failure::Timeout | Failure::Aborted) {
                 ended.insert((op, line.attempt), line.rule);
             }
         });

@@ -126,8 +126,10 @@ pub struct Options {
     pub argv: Vec<String>,
     /// Where the run's metrics can be scraped while it goes on; port 0 is a free one.
     pub metrics: Option<SocketAddr>,
-    /// The collector that is sent the run's metrics every five seconds and at its end.
+    /// The collector that is sent the run's metrics every five seconds and at its end, and spans.
     pub otlp: Option<Collector>,
+    /// The share of operations of which spans are sent there, 0 to 1.
+    pub otlp_sample: f64,
     /// Stops the run from outside.
     pub stop: Stop,
 }
@@ -266,6 +268,7 @@ impl Options {
             argv: Vec::new(),
             metrics: None,
             otlp: None,
+            otlp_sample: 0.01,
             stop: Stop::new(),
         }
     }

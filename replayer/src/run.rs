@@ -11,6 +11,7 @@ use crate::guard::Guard;
 use crate::join::{self, Findings, Proxy, Watch};
 use crate::metrics::Metrics;
 use crate::options::{self, AbortOn, Options, Speed};
+use crate::origin_counter::OriginCounter;
 use crate::origin_metrics::OriginMetrics;
 use crate::population::shape::{Bins, Shape};
 use crate::prepare::Prepared;
@@ -18,7 +19,7 @@ use crate::progress::{Kinds, Outline, Progress};
 use crate::rehearsal::Advice;
 use crate::report::heat::HeatMap;
 use crate::report::series::Series;
-use crate::report::{Failures, Generator, PlanPart, Report, Rule, Second, Source, build};
+use crate::report::{Failures, Generator, PlanPart, Report, Rule, Second, Source, build, edges};
 use crate::tally::{Interval, Tally};
 use crate::{analysis, limits, rehearse, sys, verdict, why};
 
@@ -69,15 +70,17 @@ pub fn replay(options: &Options, events: &mut dyn FnMut(Progress)) -> Result<Rep
     let run = run_tag();
     let mut notes = Vec::new();
     let (proxy, why_unknown) = meet_proxy(options, &prepared, &run, &mut notes)?;
-    let counter = prepared.counter.clone().map(Admin::new).transpose()?;
-    let before = counter.as_ref().map(count).transpose().map_err(Error::Usage)?;
+    let counter = prepared.counter.clone().map(OriginCounter::start).transpose()?;
     if let Rehearsed::Remark(words) = &rehearsed {
         notes.push(words.clone());
     }
     for note in &notes {
         events(Progress::Note(note.clone()));
     }
-    let job = Arc::new(Job { count_ops: proxy.is_some(), ..prepared.job(options, target, run.clone()) });
+    let traces =
+        metrics.as_ref().and_then(|metrics| metrics.traces(&run, prepared.plan.seed, options.otlp_sample));
+    let job = prepared.job(options, target, run.clone());
+    let job = Arc::new(Job { count_ops: proxy.is_some(), traces, ..job });
     let watch = proxy.as_ref().map(|proxy| proxy.watch(&options.stop)).transpose()?;
     let memory = prepared.metrics.clone().map(|peer| OriginMetrics::watch(Admin::new(peer)?)).transpose()?;
     let (started, cpu_before) = (SystemTime::now(), sys::cpu_time());
@@ -100,16 +103,9 @@ pub fn replay(options: &Options, events: &mut dyn FnMut(Progress)) -> Result<Rep
     let announced = proxy.is_some();
     let mut findings = proxy.map_or_else(Findings::default, |proxy| proxy.find(&outcome.tally));
     findings.faults = seen.and_then(|seen| seen.faults(origin_of_time, outcome.elapsed));
-    let origin = match (&counter, before) {
-        (Some(counter), Some(before)) => match count(counter) {
-            Ok(after) => Some(after.saturating_sub(before)),
-            Err(err) => {
-                notes.push(err);
-                None
-            }
-        },
-        _ => None,
-    };
+    let origin = counter.and_then(|counter| counter.stop().map_err(|err| notes.push(err)).ok());
+    let spans = seconds.metrics.take().and_then(Metrics::end);
+    notes.extend(spans.and_then(|spans| spans.trouble()));
     let pieces = Pieces {
         options,
         prepared: &prepared,
@@ -129,7 +125,9 @@ pub fn replay(options: &Options, events: &mut dyn FnMut(Progress)) -> Result<Rep
         notes,
         cpu,
     };
-    Ok(pieces.report())
+    let mut report = pieces.report();
+    report.generator.spans = spans;
+    Ok(report)
 }
 
 /// The seconds of a run as they end.
@@ -266,18 +264,6 @@ fn meet_proxy(
     }
 }
 
-/// The origin's own count: a number, or JSON with `requests`.
-fn count(counter: &Admin) -> Result<u64, String> {
-    let body = counter.get_own_path().map_err(|err| format!("the origin's counter: {err}"))?;
-    let text = String::from_utf8_lossy(&body);
-    if let Ok(number) = text.trim().parse() {
-        return Ok(number);
-    }
-    let value: Option<serde_json::Value> = serde_json::from_str(&text).ok();
-    let number = value.and_then(|value| value.get("requests").and_then(serde_json::Value::as_u64));
-    number.ok_or_else(|| "the origin's counter is neither a number nor JSON with \"requests\"".to_owned())
-}
-
 /// A tag that no other run has: 8 hex digits of the time and the process.
 pub(crate) fn run_tag() -> String {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
@@ -321,7 +307,7 @@ impl Pieces<'_> {
             links: build::links(&self.prepared.plan.links, tally),
             rules: self.rules(),
             guards: self.findings.books.guards.clone(),
-            edges: std::mem::take(&mut self.findings.edges),
+            edges: edges::told(std::mem::take(&mut self.findings.edges), self.options.shard.count > 1),
             series: Vec::new(),
             series_step_us: 0,
             heat: std::mem::replace(&mut self.heat, HeatMap::new()).into_heat(),
@@ -454,6 +440,7 @@ impl Pieces<'_> {
             sockets_peak: tally.conns_peak,
             threads: self.prepared.threads as u64,
             held_back: tally.held_back,
+            spans: None,
             degraded: Vec::new(),
             notes: std::mem::take(&mut self.notes),
         };

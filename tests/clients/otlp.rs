@@ -146,6 +146,188 @@ fn a_replay_sends_its_figures_at_the_end_whether_or_not_somebody_takes_them() {
     run(&gone);
 }
 
+#[test]
+fn the_traceparent_that_goes_on_may_name_the_proxys_span() {
+    let collector = Collector::open();
+    let url = collector.url();
+    for (said, n) in [(true, 1), (false, 2)] {
+        let origin = Origin::open();
+        let continued = ["--otlp", &url, "--otlp-sample", "100%", "--otlp-continue"];
+        let proxy = Proxy::before(&origin.url(), &continued);
+        let addr = proxy.addr();
+        let client = thread::spawn(move || match said {
+            true => traced(addr, n),
+            false => http::get(addr, "/api/products/7").status,
+        });
+        let head = origin.request();
+        origin.write("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+        assert_eq!(client.join().unwrap(), 200);
+        let span = eventually(&|| collector.spans().get(n as usize - 1).map(|(_, span)| span.clone()));
+        let goes_on = format!(
+            "traceparent: 00-{}-{}-01\r\n",
+            span["traceId"].as_str().unwrap(),
+            span["spanId"].as_str().unwrap()
+        );
+        assert_eq!(
+            (head.contains(&goes_on), head.matches("traceparent").count()),
+            (true, 1),
+            "{goes_on} in {head}"
+        );
+        if said {
+            assert_eq!(span["traceId"], format!("{:032x}", TRACE + n));
+            assert_eq!(span["parentSpanId"], format!("{:016x}", n + 1));
+        }
+    }
+}
+
+/// Rules name their spans also where there is no answer that could name them.
+#[test]
+fn a_delay_that_the_client_did_not_sit_out_is_in_its_span() {
+    let (shop, collector) = (Shop::open(&[]), Collector::open());
+    let url = collector.url();
+    let proxy =
+        Proxy::before(&shop.url(), &["--fault", "/** delay 1h", "--otlp", &url, "--otlp-sample", "0%"]);
+    let folder = tempfile::TempDir::new().unwrap();
+    let capture = handmade::capture(folder.path(), &[(1, 0, 5, "GET /api/products/7", "shop.test")]);
+    let target = format!("http://{}", proxy.addr());
+    let mut command = replay(&["--plain", "--no-rehearsal", "--timeout", "300ms", "--target", &target]);
+    command.arg(&capture);
+    Process::start("replay", command).wait();
+    proxy.settled(1);
+    proxy.stop();
+    let spans = collector.spans();
+    assert_eq!(spans.len(), 1, "no share of all, and always what a rule did");
+    let (_, span) = &spans[0];
+    assert_eq!(text(span, "squall.outcome"), "client_gone");
+    let (rules, actions) = (attribute(span, "squall.rule"), attribute(span, "squall.action"));
+    assert_eq!(rules["arrayValue"]["values"].as_array().map(Vec::len), Some(1), "{span}");
+    assert_eq!(actions["arrayValue"]["values"][0]["stringValue"], "delay");
+}
+
+/// From the client through the proxy to the origin: one trace, each below the one before.
+#[test]
+fn a_replay_begins_the_traces_that_proxy_and_origin_continue() {
+    for http2 in [false, true] {
+        let (shop, collector, folder) =
+            (Shop::open(&[]), Collector::open(), tempfile::TempDir::new().unwrap());
+        let url = collector.url();
+        let step = |n: u64| (1 + n % 2, n * 20, 5, "GET /api/products/7", "shop.test");
+        let capture = handmade::capture(folder.path(), &(0..6).map(step).collect::<Vec<_>>());
+        let rules =
+            ["--fault", "GET /api/products/* respond 503 40%", "--otlp", &url, "--otlp-sample", "100%"];
+        let proxy = Proxy::before(&shop.url(), &rules);
+        let target = format!("http://{}", proxy.addr());
+        let mut command = replay(&[
+            "--otlp",
+            &url,
+            "--otlp-sample",
+            "100%",
+            "--plain",
+            "--no-rehearsal",
+            "--amplify",
+            "5x",
+        ]);
+        command.args(["--target", &target]).args(http2.then_some("--http2")).arg(&capture);
+        Process::start("replay", command).wait();
+        let books = proxy.settled(30);
+        proxy.stop();
+        let spans = collector.spans();
+        let of = |service: &'static str| {
+            spans.iter().filter(move |(known, _)| known == service).map(|(_, span)| span)
+        };
+        assert_eq!((of("squall-replay").count(), of("squall-proxy").count()), (30, 30));
+        let traces: BTreeSet<&str> =
+            of("squall-replay").map(|span| span["traceId"].as_str().unwrap()).collect();
+        assert_eq!(traces.len(), 30, "an operation of a clone is a trace of its own");
+        for client in of("squall-replay") {
+            assert_eq!((&client["kind"], &client["parentSpanId"]), (&3.into(), &Value::Null));
+            assert_eq!(
+                (&client["name"], text(client, "url.path")),
+                (&"GET /api/products/{id}".into(), "/api/products/7".into())
+            );
+            let server = of("squall-proxy").find(|span| span["parentSpanId"] == client["spanId"]);
+            let server = server.unwrap_or_else(|| panic!("nobody continued {client}"));
+            assert_eq!((&server["traceId"], &server["kind"]), (&client["traceId"], &2.into()));
+            for same in ["squall.op", "squall.session"] {
+                assert_eq!(text(client, same), text(server, same));
+            }
+            assert_eq!(attribute(client, "squall.rule"), attribute(server, "squall.rule"), "{client}");
+            let [begun, ended] = ["startTimeUnixNano", "endTimeUnixNano"].map(|key| number(&client[key]));
+            assert!(begun < ended, "{client}");
+        }
+        let touched = of("squall-replay").filter(|span| !attribute(span, "squall.rule").is_null()).count();
+        assert_eq!(touched as u64, books.total("short_circuited"));
+    }
+}
+
+/// Recorded trace ids are those of the recorded client: no clone may go out with them, nor with another's.
+#[test]
+fn a_recorded_traceparent_is_replaced_and_stands_once() {
+    let (origin, collector, folder) = (Origin::open(), Collector::open(), tempfile::TempDir::new().unwrap());
+    let recorded = folder.path().join("recorded.zst");
+    let recorder = Proxy::before(&origin.url(), &["--record", recorded.to_str().unwrap()]);
+    let addr = recorder.addr();
+    let client = thread::spawn(move || traced(addr, 1));
+    origin.request();
+    origin.write("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    assert_eq!(client.join().unwrap(), 200);
+    recorder.settled(1);
+    recorder.stop();
+
+    let origin = Origin::open();
+    let mut command =
+        replay(&["--otlp", &collector.url(), "--otlp-sample", "100%", "--plain", "--no-rehearsal"]);
+    command.args(["--target", &origin.url()]).arg(&recorded);
+    let mut replaying = Process::start("replay", command);
+    let head = origin.request().to_ascii_lowercase();
+    origin.write("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    replaying.wait();
+    let (_, span) = &collector.spans()[0];
+    let said = format!("00-{}-{}-01", span["traceId"].as_str().unwrap(), span["spanId"].as_str().unwrap());
+    assert_eq!((head.contains(&said), head.matches("traceparent").count()), (true, 1), "{said} in {head}");
+    assert!(!head.contains(&traceparent(1)[..35]), "{head}");
+}
+
+/// The queue has room for 4,096 spans, and the collector takes none: everything is sent and answered all the same, and each
+/// span is accounted for, in the metrics as in run.json.
+#[test]
+fn a_collector_that_says_nothing_costs_spans_that_are_counted_and_no_request() {
+    const REQUESTS: u64 = 12_000;
+    let (shop, folder) = (Shop::open(&[]), tempfile::TempDir::new().unwrap());
+    let (_silent, url) = Collector::silent();
+    let steps: Vec<_> =
+        (0..REQUESTS / 100).map(|n| (1 + n % 10, n, 1, "GET /api/products/7", "shop.test")).collect();
+    let capture = handmade::capture(folder.path(), &steps);
+    let json = folder.path().join("run.json");
+    let mut command =
+        replay(&["--otlp", &url, "--otlp-sample", "100%", "--metrics", "0", "--plain", "--no-rehearsal"]);
+    command.args(["--amplify", "100x", "--speed", "max", "--target", &shop.url()]);
+    command.arg("--json").arg(&json).arg(&capture);
+    let mut replaying = Process::start("replay", command);
+    let metrics: SocketAddr = replaying.wait_for("where its metrics are", |line| {
+        line.split_once("metrics on http://")?.1.strip_suffix("/metrics")?.parse().ok()
+    });
+    // while the thread that sends still waits for its first answer, all requests have been answered and spans were shed
+    let scrape = || Scrape::read(&http::get(metrics, "/metrics").text());
+    let told =
+        |scrape: &Scrape, result| scrape.value("squall_replay_otlp_spans_total", &[("result", result)]);
+    let seen = eventually(&|| {
+        let scrape = scrape();
+        (shop.requests() == REQUESTS && 0.0 < told(&scrape, "shed")).then_some(scrape)
+    });
+    assert_eq!(seen.problems(), [""; 0]);
+    assert_eq!(told(&seen, "sent"), 0.0);
+    replaying.wait();
+    let run: Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    let n = |place: &str| run.pointer(place).and_then(Value::as_u64).unwrap_or_else(|| panic!("no {place}"));
+    assert_eq!((n("/requests/sent"), n("/requests/answered")), (REQUESTS, REQUESTS));
+    let [sent, shed, lost] = ["sent", "shed", "lost"].map(|name| n(&format!("/generator/spans/{name}")));
+    assert_eq!((sent, shed + lost), (0, REQUESTS), "each is accounted for");
+    assert!(0 < shed && 0 < lost, "{shed} {lost}");
+    let notes = run["generator"]["notes"].to_string();
+    assert!(notes.contains("12000 of 12000 spans did not come to the collector"), "{notes}");
+}
+
 /// The `n`-th request of a trace of its own; its status.
 fn traced(addr: SocketAddr, n: u64) -> u16 {
     let answer = http::send(addr, "GET /api/products/7", &[("traceparent", &traceparent(n))], b"");
@@ -154,6 +336,18 @@ fn traced(addr: SocketAddr, n: u64) -> u16 {
 
 fn traceparent(n: u64) -> String {
     format!("00-{:032x}-{:016x}-01", TRACE + n, n + 1)
+}
+
+/// What comes to be known; there is no event to wait for.
+fn eventually<T>(ask: &dyn Fn() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(known) = ask() {
+            return known;
+        }
+        assert!(Instant::now() < deadline, "it never came");
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// 64-bit numbers are texts in OTLP's JSON.

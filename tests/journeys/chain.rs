@@ -61,6 +61,11 @@ impl Chain {
 
     /// A replay of `capture` through the front, 20 times.
     fn replay(&self, capture: &Path) -> Replayed {
+        self.replay_part(capture, "1/1")
+    }
+
+    /// One shard of it.
+    fn replay_part(&self, capture: &Path, shard: &str) -> Replayed {
         let target = format!("http://{}", self.proxy.edge("front"));
         let admin = format!("http://{}", self.proxy.admin());
         let counter = format!("{}/_shop/count", self.shop.url());
@@ -81,6 +86,8 @@ impl Chain {
                 "--within",
                 "4s",
                 "--no-rehearsal",
+                "--shard",
+                shard,
             ],
         )
     }
@@ -183,6 +190,77 @@ fn where_nothing_is_slow_no_edge_is_named() {
     expect_joined(&chain, &run);
     let worst = n(&edge(&run, "front")["latency"]["max"]);
     assert!(named(&run).is_none() || 100_000 < worst, "{}", run.finished.out);
+}
+
+/// Each part has counts and buckets of its own; together they are those of one run.
+#[test]
+fn the_edges_of_shards_are_merged() {
+    let (folder, capture) = recorded();
+    let rule = format!("POST /charge edge payments delay {SLOW}");
+    let chain = Chain::open(&[], &["--fault", &rule]);
+    let parts = ["1/2", "2/2"].map(|shard| chain.replay_part(&capture, shard).expect_balanced());
+    let files = [1, 2].map(|part| folder.path().join(format!("{part}.json")));
+    for (part, file) in parts.iter().zip(&files) {
+        std::fs::write(file, part.json.to_string()).unwrap();
+    }
+    let json = folder.path().join("whole.json");
+    let [one, two] = files.map(|file| text(&file));
+    let merged = Finished::of(crate::support::squall(&["merge", &one, &two, "--json", &text(&json)]));
+    let whole = Replayed::read(merged, &json);
+    let (clients, calls) = (CLONES * VISITS * (VISIT + 1), CLONES * VISITS);
+    let names: Vec<&str> =
+        whole.json["edges"].as_array().unwrap().iter().map(|edge| edge["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["front", "payments", "search"]);
+    for (name, count) in [("front", clients), ("payments", calls), ("search", calls)] {
+        let edge = edge(&whole, name);
+        for place in ["/seen", "/latency/count", "/own/count", "/upstream/count"] {
+            assert_eq!(n(edge.pointer(place).unwrap()), count, "{name}{place}");
+        }
+        let buckets = edge["latency"]["buckets"].as_array().unwrap();
+        assert_eq!(buckets.chunks(2).map(|pair| n(&pair[1])).sum::<u64>(), count);
+        let most = parts.iter().map(|part| n(&self::edge(part, name)["latency"]["max"])).max();
+        assert_eq!(Some(n(&edge["latency"]["max"])), most);
+    }
+    let front = edge(&whole, "front");
+    for call in front["calls"].as_array().unwrap() {
+        let per_request = call["per_request"].as_f64().unwrap() - calls as f64 / clients as f64;
+        assert!(n(&call["count"]) == calls && per_request.abs() < 1e-9, "{call}");
+    }
+    let of_routes: u64 =
+        front["routes"].as_array().unwrap().iter().map(|route| n(&route["latency"]["count"])).sum();
+    assert_eq!(of_routes, clients);
+    assert_eq!(named(&whole), Some("payments"), "the cause is found in the whole: {}", whole.finished.out);
+}
+
+/// What the proxy itself says at its end: how long upstreams took, whatever rules added.
+#[test]
+fn the_proxys_own_books_hold_the_times_of_upstreams() {
+    let folder = TempDir::new().unwrap();
+    let json = folder.path().join("proxy.json");
+    let rule = format!("POST /charge edge payments delay {SLOW}");
+    let chain = Chain::open(&[], &["--fault", &rule, "--json", &text(&json)]);
+    chain.shop_around();
+    let clients = VISITS * (VISIT + 1);
+    chain.proxy.settled(clients + 2 * VISITS).expect_balanced();
+    let (_, said) = chain.proxy.stop();
+    let books: Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    for (edge, (name, count)) in books["edges"].as_array().unwrap().iter().zip([
+        ("front", clients),
+        ("payments", VISITS),
+        ("search", VISITS),
+    ]) {
+        assert_eq!((edge["name"].as_str(), n(&edge["seen"])), (Some(name), count));
+        let [upstream, latency] = ["upstream", "latency"].map(|times| &edge[times]);
+        assert_eq!((n(&upstream["count"]), n(&latency["count"])), (count, count), "{edge:#}");
+        assert!(n(&upstream["p50"]) <= n(&upstream["p99"]) && n(&upstream["p99"]) <= n(&upstream["max"]));
+        assert!(said.contains(&format!("edge {name}: {count} answers of the upstream, p50 ")), "{said}");
+        if name == "payments" {
+            assert!(
+                n(&upstream["max"]) + SLOW_US <= n(&latency["max"]),
+                "the rule's time is not the upstream's: {edge:#}"
+            );
+        }
+    }
 }
 
 /// The proxy cannot read operations where nobody passes them along; a trace that the service continues will do.

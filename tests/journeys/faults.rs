@@ -82,6 +82,7 @@ fn clients_that_lose_patience_during_a_delay_are_not_forwarded() {
     let how = ["--origin-counter", &counter, "--timeout", "300ms", "--speed", "max"];
     let run = replayed(&proxy, &capture, &how).expect_code(99).expect_balanced();
     assert_eq!((run.n("/requests/failed/timeout"), run.n("/requests/sent")), (6, 6));
+    assert_eq!((run.n("/failures/injected"), run.n("/failures/network")), (6, 0), "{}", run.finished.out);
     let books = proxy.settled(6);
     assert_eq!((books.total("client_gone"), books.total("forwarded"), shop.requests()), (6, 0, 0), "{books}");
 }

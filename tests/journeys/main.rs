@@ -29,6 +29,7 @@ mod links;
 mod merge;
 mod misbehaviour;
 mod operating;
+mod patience;
 mod pipelines;
 mod reload;
 mod repeating;

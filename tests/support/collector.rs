@@ -35,6 +35,13 @@ impl Collector {
         Collector { addr, received, over, thread: Some(thread) }
     }
 
+    /// One that is there, and says nothing: whoever sends to it waits as long as its patience goes.
+    pub(crate) fn silent() -> (TcpListener, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("a bound socket has an address"));
+        (listener, url)
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.addr)
     }

@@ -180,6 +180,13 @@ impl Shaper {
         outcome
     }
 
+    /// The part for which nothing passes: its tag, and since when. `None`: the last step let something pass, or ended.
+    #[must_use]
+    pub fn held(&self) -> Option<(usize, Duration)> {
+        let (idx, since) = self.held?;
+        self.items.get(idx).filter(|item| !item.is_over()).map(|item| (item.tag, since))
+    }
+
     /// What became of a part so far: of all that was added under its tag.
     #[must_use]
     pub fn outcome(&self, tag: usize) -> Outcome {

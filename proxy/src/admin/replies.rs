@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json as value;
 
 use super::{Answer, Asked};
-use crate::books::{EdgeBooks, RuleBooks, Scope, Snapshot, missed};
-use crate::chain::ChainBooks;
+use crate::books::{EdgeSummary, RuleBooks, Scope, Snapshot, missed};
+use crate::chain::Detail;
 use crate::hooks::HookBooks;
 use crate::metrics;
 use crate::rules::GuardBooks;
@@ -24,7 +24,7 @@ use crate::time::{micros, wall_us};
 struct Books {
     run: Option<String>,
     in_flight: i64,
-    edges: Vec<EdgeReply>,
+    edges: Vec<EdgeSummary>,
     /// Of all time: a replay is HTTP.
     tcp_edges: Vec<TcpEdgeBooks>,
     rules: Vec<RuleBooks>,
@@ -36,15 +36,6 @@ struct Books {
     breach: bool,
     ledger_lost: u64,
     uptime_us: u64,
-}
-
-/// What an edge counted, and what it took.
-#[derive(Serialize)]
-struct EdgeReply {
-    #[serde(flatten)]
-    books: EdgeBooks,
-    #[serde(flatten)]
-    times: ChainBooks,
 }
 
 /// `POST /runs`; what else the replay says of itself is for people.
@@ -63,6 +54,9 @@ struct EndedLine<'a> {
     attempt: u32,
     rule: &'a str,
     action: &'a str,
+    /// The client left while the rule held it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    left: bool,
 }
 
 pub(super) fn metrics(shared: &Shared) -> Answer {
@@ -77,14 +71,12 @@ pub(super) fn books(shared: &Shared, run: Option<&str>) -> Answer {
         let Snapshot { in_flight, edges } = scope.snapshot();
         let rules = scope.rule_books(&shared.rules, &shared.totals);
         let lifted = shared.rules.standing.lifted();
+        // a replay may be a part of a larger one, whose times are put together later
+        let detail = if scope.run.is_some() { Detail::Buckets } else { Detail::Figures };
         Books {
             run: scope.run.clone(),
             in_flight,
-            edges: edges
-                .into_iter()
-                .zip(scope.times())
-                .map(|(books, times)| EdgeReply { books, times })
-                .collect(),
+            edges: scope.summaries(edges, detail),
             tcp_edges: if scope.run.is_none() { shared.tcp.rows() } else { Vec::new() },
             guards: shared.rules.guard_books(shared.rules.since_start(scope.started)),
             hooks: shared.rules.hooks.books(),
@@ -171,6 +163,7 @@ pub(super) fn ended(shared: &Shared, tag: &str) -> Answer {
         attempt: ended.attempt,
         rule: &ended.rule,
         action: ended.action,
+        left: ended.left,
     }));
     answer.headers_mut().insert("squall-lost", lost.into());
     answer

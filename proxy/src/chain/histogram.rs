@@ -6,13 +6,24 @@ use captures::shape::{bounds, bucket};
 use serde::Serialize;
 
 /// Figures of a histogram, in microseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Figures {
     pub(crate) count: u64,
     pub(crate) p50: u64,
     pub(crate) p90: u64,
     pub(crate) p99: u64,
     pub(crate) max: u64,
+    /// Places of buckets that are not empty, each followed by its count; none where only figures were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) buckets: Vec<u64>,
+}
+
+/// How much is told of a histogram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Detail {
+    Figures,
+    /// Its buckets too, so that it can be added to others.
+    Buckets,
 }
 
 /// Times by bucket; at most about 1,900 buckets.
@@ -60,9 +71,11 @@ impl<B: Bucket> Histogram<B> {
         })
     }
 
-    pub(super) fn figures(&self) -> Figures {
+    pub(super) fn figures(&self, detail: Detail) -> Figures {
         let at = |quantile| self.place_at(quantile).map_or(0, |place| bounds(place).1.min(self.max));
-        Figures { count: self.count(), p50: at(0.5), p90: at(0.9), p99: at(0.99), max: self.max }
+        let told = self.buckets.iter().filter(|_| detail == Detail::Buckets);
+        let buckets = told.flat_map(|(place, bucket)| [u64::from(*place), bucket.count()]).collect();
+        Figures { count: self.count(), p50: at(0.5), p90: at(0.9), p99: at(0.99), max: self.max, buckets }
     }
 
     /// Adds another, bucket by bucket.
@@ -90,12 +103,14 @@ mod tests {
     #[test]
     fn figures_are_those_of_the_values() {
         let mut times = Histogram::default();
-        assert_eq!(times.figures(), Figures::default());
+        assert_eq!(times.figures(Detail::Buckets), Figures::default());
         (0..99).for_each(|_| times.add(10));
         times.add(300_000);
-        let figures = times.figures();
+        let figures = times.figures(Detail::Buckets);
+        assert_eq!(figures.buckets, [10, 99, bucket(300_000).into(), 1]);
         assert_eq!((figures.count, figures.p50, figures.p99, figures.max), (100, 10, 10, 300_000));
         times.add(300_000);
-        assert!((300_000..=300_000).contains(&times.figures().p99));
+        assert!((300_000..=300_000).contains(&times.figures(Detail::Figures).p99));
+        assert!(times.figures(Detail::Figures).buckets.is_empty());
     }
 }

@@ -29,6 +29,7 @@ use crate::books::Scope;
 use crate::exchange::{ATTEMPT, OP, bears_ours, text};
 use crate::sync::lock;
 
+pub(crate) use histogram::Detail;
 pub(crate) use times::{ChainBooks, EdgeTimes};
 
 /// Roots that are open, by key.
@@ -142,9 +143,22 @@ impl Chain {
         Link::Root { trace, keys, route: route() }
     }
 
-    /// The exchange is over. It took this long; of a stream, until its answer began.
-    pub(crate) fn leave(&self, link: Link, edge: usize, took: Duration, scopes: &Scopes) {
-        let note = |note: &dyn Fn(&mut EdgeTimes)| scopes.iter().for_each(|scope| scope.time(edge, note));
+    /// The exchange is over. It took this long (of a stream, until its answer began), of which the upstream took so long
+    /// to answer, if it did.
+    pub(crate) fn leave(
+        &self,
+        link: Link,
+        edge: usize,
+        (took, upstream): (Duration, Option<Duration>),
+        scopes: &Scopes,
+    ) {
+        let note = |note: &dyn Fn(&mut EdgeTimes)| {
+            let both = |times: &mut EdgeTimes| {
+                upstream.iter().for_each(|took| times.upstream(*took));
+                note(times);
+            };
+            scopes.iter().for_each(|scope| scope.time(edge, both));
+        };
         match link {
             Link::None if self.shards.is_empty() => note(&|times| times.alone(took)),
             Link::None => note(&|times| times.leaf(took)),

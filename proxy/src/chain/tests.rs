@@ -15,7 +15,7 @@ fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
 }
 
 fn books(scopes: &Scopes, edge: usize) -> serde_json::Value {
-    serde_json::to_value(scopes[0].times().remove(edge)).unwrap()
+    serde_json::to_value(scopes[0].times(Detail::Figures).remove(edge)).unwrap()
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -32,8 +32,8 @@ fn calls_are_joined_by_operation_and_by_trace() {
         let front = chain.enter(0, &headers(root), &scopes, || "POST /checkout".to_owned());
         let called = chain.enter(1, &headers(call), &scopes, String::new);
         assert!(matches!((&front, &called), (Link::Root { .. }, Link::Call(_))), "{root:?}");
-        chain.leave(called, 1, MINUTE, &scopes);
-        chain.leave(front, 0, 2 * MINUTE, &scopes);
+        chain.leave(called, 1, (MINUTE, None), &scopes);
+        chain.leave(front, 0, (2 * MINUTE, None), &scopes);
         let front = books(&scopes, 0);
         assert_eq!(
             (&front["calls"][0]["edge"], &front["calls"][0]["per_request"]),
@@ -57,7 +57,7 @@ fn attempts_and_strangers_are_kept_apart() {
     assert!(matches!(another, Link::Root { .. }), "the second attempt has a chain of its own");
     assert!(matches!(enter(1, &[]), Link::None));
     assert!(matches!(enter(1, &[("traceparent", "00-00000000000000000000000000000000-1-01")]), Link::None));
-    chain.leave(first, 0, MINUTE, &scopes);
+    chain.leave(first, 0, (MINUTE, None), &scopes);
     let late = enter(1, &[(OP, OPERATION)]);
     assert!(matches!(late, Link::Root { .. }), "its cause is over");
     assert!(matches!(Chain::new(1).enter(0, &headers(&[(OP, OPERATION)]), &scopes, String::new), Link::None));
@@ -70,8 +70,8 @@ fn a_call_that_could_be_anybodys_is_nobodys() {
     let roots = [0, 0].map(|edge| chain.enter(edge, &trace, &scopes, String::new));
     let call = chain.enter(1, &trace, &scopes, String::new);
     assert!(matches!(call, Link::Lost(Loss::Unclear)));
-    chain.leave(call, 1, MINUTE, &scopes);
-    roots.into_iter().for_each(|root| chain.leave(root, 0, MINUTE, &scopes));
+    chain.leave(call, 1, (MINUTE, None), &scopes);
+    roots.into_iter().for_each(|root| chain.leave(root, 0, (MINUTE, None), &scopes));
     assert_eq!(books(&scopes, 1)["unjoined"], 1);
     assert!(chain.shards.iter().all(|shard| lock(shard).is_empty()));
 }
@@ -97,7 +97,7 @@ fn the_table_is_bounded_and_says_what_it_let_go() {
     chain.open.store(MAX_OPEN, Ordering::Relaxed);
     let link = chain.enter(0, &headers(&[(OP, OPERATION)]), &scopes, String::new);
     assert!(matches!(link, Link::Lost(Loss::Shed)));
-    chain.leave(link, 0, MINUTE, &scopes);
+    chain.leave(link, 0, (MINUTE, None), &scopes);
     assert_eq!((&books(&scopes, 0)["chain_shed"], chain.open.load(Ordering::Relaxed)), (&1.into(), MAX_OPEN));
 }
 
@@ -107,7 +107,7 @@ fn routes_are_bounded() {
     for route in 0..1000 {
         times.root(&format!("GET /{route}"), (MINUTE, MINUTE), &[]);
     }
-    let books = serde_json::to_value(times.books(&[])).unwrap();
+    let books = serde_json::to_value(times.books(&[], Detail::Figures)).unwrap();
     let routes = books["routes"].as_array().unwrap();
     assert_eq!(routes.len(), 64);
     let count: u64 = routes.iter().map(|route| route["latency"]["count"].as_u64().unwrap()).sum();

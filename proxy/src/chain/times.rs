@@ -7,13 +7,14 @@ use serde::Serialize;
 use smallvec::SmallVec;
 
 use super::Loss;
-use super::histogram::{Bucket, Figures, Histogram};
+use super::histogram::{Bucket, Detail, Figures, Histogram};
 use crate::time::micros;
 
 /// What is measured of one edge.
 #[derive(Debug, Default)]
 pub(crate) struct EdgeTimes {
     latency: Histogram,
+    upstream: Histogram,
     /// Empty in a proxy with one edge.
     own: Histogram,
     /// Roots.
@@ -41,11 +42,14 @@ struct Parts {
 }
 
 /// The times of one edge, as `GET /books` has them. Microseconds.
-#[derive(Debug, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(crate) struct ChainBooks {
     /// From the request's header to the end of the exchange, faults included; of a stream, until its answer began.
     latency: Figures,
-    /// The same without the time in calls to other edges; absent with one edge.
+    /// From when the request was handed to the upstream to the header of its answer, without what rules add; of those that
+    /// it answered.
+    pub(crate) upstream: Figures,
+    /// The same as `latency` without the time in calls to other edges; absent with one edge.
     #[serde(skip_serializing_if = "Option::is_none")]
     own: Option<Figures>,
     /// Calls that its exchanges caused on other edges.
@@ -66,7 +70,7 @@ pub(crate) struct ChainBooks {
 }
 
 /// Calls to one edge.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 struct CallBooks {
     edge: String,
     count: u64,
@@ -74,7 +78,7 @@ struct CallBooks {
     latency: Figures,
 }
 
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 struct RouteBooks {
     route: String,
     latency: Figures,
@@ -84,7 +88,7 @@ struct RouteBooks {
 }
 
 /// The mean exchange of some.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 struct Means {
     count: u64,
     took_us: u64,
@@ -93,13 +97,18 @@ struct Means {
     calls: Vec<CallMean>,
 }
 
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 struct CallMean {
     edge: String,
     us: u64,
 }
 
 impl EdgeTimes {
+    /// What the upstream took to answer.
+    pub(super) fn upstream(&mut self, took: Duration) {
+        self.upstream.add(micros(took));
+    }
+
     /// An exchange of a proxy with one edge.
     pub(super) fn alone(&mut self, took: Duration) {
         self.latency.add(micros(took));
@@ -144,13 +153,13 @@ impl EdgeTimes {
     }
 
     /// All of it, with the names of the edges.
-    pub(crate) fn books(&self, edges: &[String]) -> ChainBooks {
+    pub(crate) fn books(&self, edges: &[String], detail: Detail) -> ChainBooks {
         let name = |edge: usize| edges.get(edge).cloned().unwrap_or_default();
         let call = |(edge, times): (&usize, &Histogram)| CallBooks {
             edge: name(*edge),
             count: times.count(),
             per_request: times.count() as f64 / self.roots.max(1) as f64,
-            latency: times.figures(),
+            latency: times.figures(detail),
         };
         let mut all = Histogram::<Parts>::default();
         self.routes.values().for_each(|route| all.merge(&route.parts, Parts::add));
@@ -162,16 +171,17 @@ impl EdgeTimes {
                 let from = times.parts.place_at(slow_from(times.parts.count()));
                 RouteBooks {
                     route: route.clone(),
-                    latency: times.parts.figures(),
-                    own: times.own.figures(),
+                    latency: times.parts.figures(detail),
+                    own: times.own.figures(detail),
                     slow: from.map(|from| means(&times.parts, from..=u16::MAX, &name)),
                 }
             })
             .collect();
         routes.sort_by_key(|route| std::cmp::Reverse(route.latency.p99));
         ChainBooks {
-            latency: self.latency.figures(),
-            own: (self.own.count() > 0).then(|| self.own.figures()),
+            latency: self.latency.figures(detail),
+            upstream: self.upstream.figures(detail),
+            own: (self.own.count() > 0).then(|| self.own.figures(detail)),
             calls: self.calls.iter().map(call).collect(),
             typical: median.map(|median| means(&all, 0..=median, &name)),
             routes,

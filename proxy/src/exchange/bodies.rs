@@ -253,6 +253,11 @@ impl AnswerDigest {
         if self.streams { self.known.ttfb } else { None }
     }
 
+    /// When the upstream's answer began; `None` where it gave none.
+    pub(crate) fn origin_began(&self) -> Option<Duration> {
+        self.known.ttfb.filter(|_| !self.known.own)
+    }
+
     /// The upstream's status; `None` where it gave none.
     pub(crate) fn origin_status(&self) -> Option<u16> {
         (self.known.status != 0 && !self.known.own).then_some(self.known.status)

@@ -8,6 +8,7 @@ mod bodies;
 mod budget;
 mod caps;
 mod counting;
+mod holding;
 mod identity;
 mod plan;
 mod recent;
@@ -84,6 +85,8 @@ pub(crate) struct Open {
     /// [`crate::rules::Rules::turn`] when it began.
     turn: u64,
     pub(crate) fate: Fate,
+    /// The wait that its client did not sit out: place in the plan, and when it began.
+    pub(crate) held: Option<(usize, Instant)>,
     /// What acts on the answer, or on the body of the request.
     pub(crate) shapes: Shapes,
     /// Places in the plan of storms that wait for the outcome.
@@ -98,6 +101,8 @@ pub(crate) struct Open {
     pub(crate) tries: u32,
     /// Of those, how many died before the first answer byte.
     pub(crate) unanswered: u32,
+    /// When it was handed to the upstream, the last time.
+    pub(crate) asked_at: Option<Instant>,
     pub(crate) request_body: BodyCopy,
     pub(crate) answer: AnswerDigest,
     /// The messages of a stream, where the exchange is one and is recorded.
@@ -170,6 +175,7 @@ impl Exchange {
             marks: SmallVec::new(),
             turn: shared.rules.turn(),
             fate: Fate::Undecided,
+            held: None,
             shapes: Shapes::default(),
             storms: SmallVec::new(),
             duplicates: SmallVec::new(),
@@ -177,6 +183,7 @@ impl Exchange {
             grpc: http2 && is_grpc(&request.headers),
             tries: 0,
             unanswered: 0,
+            asked_at: None,
             request_body: BodyCopy::default(),
             answer: AnswerDigest::default(),
             stream: None,

@@ -125,7 +125,8 @@ impl Open {
 
     fn post(&mut self, ending: Ending, shared: &Arc<Shared>) {
         let took = self.answer.stream_began().unwrap_or_else(|| self.elapsed());
-        shared.chain.leave(std::mem::take(&mut self.link), self.edge, took, &self.scopes);
+        let upstream = self.upstream_took();
+        shared.chain.leave(std::mem::take(&mut self.link), self.edge, (took, upstream), &self.scopes);
         self.plan.answered(self.answer.origin_status(), &self.live);
         if self.share_open {
             self.note_share(self.is_touched(), shared);
@@ -157,6 +158,13 @@ impl Open {
                 }
             });
         }
+    }
+
+    /// From when the request was handed to the upstream to its answer's header, whatever rules did before and after;
+    /// `None`: it gave no answer.
+    fn upstream_took(&self) -> Option<Duration> {
+        let (asked, began) = (self.asked_at?, self.answer.origin_began()?);
+        Some((self.started + began).saturating_duration_since(asked))
     }
 
     /// Protected exchanges and such that no guard is about never come here.
@@ -240,8 +248,10 @@ impl Open {
                 }
             });
         }
-        for part in self.plan.parts.iter().filter(|part| part.became != Became::NotMeant) {
-            shared.ledger.note(self.line(part, shared));
+        for (place, part) in self.plan.parts.iter().enumerate() {
+            if part.became != Became::NotMeant {
+                shared.ledger.note(self.line((place, part), shared));
+            }
         }
     }
 
@@ -299,11 +309,11 @@ impl Open {
         actions
     }
 
-    fn line(&self, part: &Part, shared: &Arc<Shared>) -> Line {
+    fn line(&self, (place, part): (usize, &Part), shared: &Arc<Shared>) -> Line {
         let identity = self.identity.as_ref();
         let (applied, took, suppressed) = match part.became {
             Became::Applied(took) => (true, took, None),
-            Became::Suppressed(why) => (false, Duration::ZERO, Some(why.as_str())),
+            Became::Suppressed(why) => (false, self.held_for(place), Some(why.as_str())),
             Became::Open | Became::NotMeant => (false, Duration::ZERO, None),
         };
         Line {
@@ -323,22 +333,26 @@ impl Open {
         }
     }
 
-    /// Tells the replay of exchanges that will look like failures to it.
+    /// Tells the replay of exchanges that will look like failures to it, and of those that it gave up while a rule held
+    /// them.
     fn post_ended(&self, ending: Ending) {
-        let (rule, action) = match ending {
-            Ending::Dropped(part) | Ending::Cut(part) => {
+        let (Some(run), Some(identity)) = (&self.run, &self.identity) else { return };
+        let Some(op) = identity.op_number else { return };
+        let is_gone = matches!(ending, Ending::ClientGone | Ending::ClientGoneAfter);
+        let part = match ending {
+            Ending::Dropped(part) | Ending::Cut(part) => Some(part),
+            _ if is_gone => self.held_by(),
+            _ => None,
+        };
+        let (rule, action) = match (part, self.ctl.ended_by()) {
+            (Some(part), _) => {
                 let part = &self.plan.parts[part];
                 (self.live.ids[part.rule].clone(), part.name(&self.live))
             }
-            Ending::Collateral => match self.ctl.ended_by() {
-                Some(ended) => (ended.rule.clone(), ended.action),
-                None => return,
-            },
-            _ => return,
+            (None, Some(ended)) if ending == Ending::Collateral => (ended.rule.clone(), ended.action),
+            (None, _) => return,
         };
-        let (Some(run), Some(identity)) = (&self.run, &self.identity) else { return };
-        let Some(op) = identity.op_number else { return };
-        run.scope.ended(EndedExchange { op, attempt: identity.attempt, rule, action });
+        run.scope.ended(EndedExchange { op, attempt: identity.attempt, rule, action, left: is_gone });
     }
 
     fn record(&mut self, ending: Ending, shared: &Arc<Shared>) -> Recorded {

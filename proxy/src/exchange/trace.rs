@@ -1,5 +1,6 @@
 //! The span of an exchange. The request goes on unchanged, its `traceparent` too: the span is a child of the caller's, beside
-//! what the upstream makes of the same header.
+//! what the upstream makes of the same header. Where the trace is to be continued, the header names the span instead: then what
+//! the upstream makes of it is a child of ours.
 
 use pingora_http::RequestHeader;
 use telemetry::otlp::{Exporter, Parent, Span, Value};
@@ -60,12 +61,24 @@ impl Trace {
     }
 }
 
-/// What rules did to it, each with what it did.
+impl Open {
+    /// What the request is to say of its span in place of what the caller said; `None`: it goes on as it came. Only a span
+    /// that will certainly be sent is named, or what the upstream makes of it would be nobody's child.
+    pub(crate) fn traceparent(&self, shared: &Shared) -> Option<String> {
+        let trace = self.trace.as_ref().filter(|_| shared.config.otlp_continue)?;
+        (trace.is_sampled || self.is_touched()).then(|| trace.span.traceparent())
+    }
+}
+
+/// What rules did to it, each with what it did; also the one that held it until its client left.
 fn injected(open: &Open, ending: Ending) -> (Vec<String>, Vec<String>) {
     let applied = open.plan.parts.iter().filter(|part| matches!(part.became, Became::Applied(_)));
     let own = applied.map(|part| (open.live.ids[part.rule].to_string(), part.name(&open.live).to_owned()));
     let collateral = open.ctl.ended_by().filter(|_| ending == Ending::Collateral);
-    own.chain(collateral.map(|ended| (ended.rule.to_string(), ended.action.to_owned()))).unzip()
+    let is_gone = matches!(ending, Ending::ClientGone | Ending::ClientGoneAfter);
+    let held = open.held.filter(|_| is_gone).map(|(part, _)| &open.plan.parts[part]);
+    let held = held.map(|part| (open.live.ids[part.rule].to_string(), part.name(&open.live).to_owned()));
+    own.chain(held).chain(collateral.map(|ended| (ended.rule.to_string(), ended.action.to_owned()))).unzip()
 }
 
 /// A longer path is cut: a span has room for so much.

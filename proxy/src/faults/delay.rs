@@ -39,7 +39,10 @@ pub(crate) async fn wait(session: &mut Session, exchange: &mut Exchange, at: At)
                 return Woken::Time;
             }
             Woken::Changed => {}
-            Woken::ClientGone => return Woken::ClientGone,
+            Woken::ClientGone => {
+                queue.note_held(exchange, begun);
+                return Woken::ClientGone;
+            }
         }
     }
 }
@@ -90,6 +93,17 @@ impl Queue {
 
     fn end(&self) -> Option<Duration> {
         self.waits.last().map(|(_, end)| *end)
+    }
+
+    /// The client did not wait for the end of the one that is under way.
+    fn note_held(&self, exchange: &mut Exchange, begun: Instant) {
+        let passed = begun.elapsed();
+        let before = |at: usize| at.checked_sub(1).map_or(Duration::ZERO, |at| self.waits[at].1);
+        let under_way =
+            self.waits.iter().enumerate().find(|(at, (_, end))| passed < *end || at + 1 == self.waits.len());
+        if let (Some((at, (part, _))), Some(open)) = (under_way, exchange.get()) {
+            open.held = Some((*part, (begun + before(at)).into_std()));
+        }
     }
 
     /// Each took its own time, the last one also what the wake-up was late by.

@@ -91,6 +91,7 @@ async fn fail_over(
     let waited = pause(session, exchange, part, begun + added, None).await;
     let Some(open) = exchange.get() else { return Next::Forward };
     if waited == Pause::ClientGone {
+        open.held = Some((part, begun.into_std()));
         return Next::ClientGone;
     }
     open.plan.parts[part].became = Became::Applied(begun.elapsed());

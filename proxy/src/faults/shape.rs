@@ -11,6 +11,7 @@
 //! HTTP/1 is shaped by the connection's stream (`conn/shaped.rs`), HTTP/2 by the session under pingora (`downstream/`).
 
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use bytes::Bytes;
 use fault_rules::Action;
@@ -234,6 +235,14 @@ impl Shapes {
     pub(crate) fn ended_by(&self) -> Option<usize> {
         let by_shape = self.answer.as_ref().and_then(|shaping| crate::sync::lock(shaping).ended_by());
         by_shape.or(self.cut_by)
+    }
+
+    /// The part that holds bytes back at this moment, and since when.
+    pub(crate) fn held(&self) -> Option<(usize, Instant)> {
+        [&self.answer, &self.request]
+            .into_iter()
+            .flatten()
+            .find_map(|shaping| crate::sync::lock(shaping).held())
     }
 
     /// What became of each shaped part: its place in the plan, and why where nothing was `otherwise`.

@@ -164,6 +164,12 @@ impl Shaping {
         (self.shaper.outcome(part), let_go || self.stumbled)
     }
 
+    /// The part that holds bytes back: its place in the plan, and since when.
+    pub(crate) fn held(&self) -> Option<(usize, Instant)> {
+        let (part, since) = self.shaper.held().filter(|_| !self.stumbled)?;
+        Some((part, self.origin + since))
+    }
+
     /// The part that has ended the direction: its place in the plan.
     pub(crate) fn ended_by(&self) -> Option<usize> {
         self.ended_by

@@ -84,7 +84,7 @@ fn every_exchange_finishes_and_idle_connections_close_at_once() {
         assert_eq!((stream.exactly(5), stream.rest()), (b"world".to_vec(), (Vec::new(), End::Eof)));
         drop(http2);
         let books = stopping.join().expect("stopped");
-        let edge = &books.edges[0];
+        let edge = &books.edges[0].books;
         assert_eq!((books.unfinished, edge.seen, edge.delivered, edge.recorded), (0, 81, 81, 81));
     });
     let verified = captures::verify::verify(proxy.capture()).expect("readable");
@@ -112,7 +112,7 @@ fn the_deadline_cuts_the_rest_and_counts_it() {
     for client in &mut clients {
         assert!(client.rest().0.is_empty());
     }
-    let edge = &books.edges[0];
+    let edge = &books.edges[0].books;
     assert_eq!((edge.seen, edge.forwarded, edge.ambiguous), (7, 7, 7));
     assert_eq!(edge.recorded, 7);
     assert_eq!(edge.delivered, 0);

@@ -21,6 +21,7 @@ mod members;
 mod outage;
 mod overrun;
 mod pass;
+mod patience;
 mod pipelining;
 mod places;
 mod protocols;

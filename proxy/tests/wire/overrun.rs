@@ -34,7 +34,7 @@ fn a_recorder_that_is_overrun_sheds_whole_sessions_and_harms_no_traffic() {
     });
     let status = proxy.status()["recording"].clone();
     let books = proxy.stop();
-    let edge = &books.edges[0];
+    let edge = &books.edges[0].books;
     assert_eq!((edge.seen, edge.delivered), (400, 400), "no request was harmed");
     let shed: u64 = books.shed.values().sum();
     assert_eq!(edge.seen, edge.recorded + shed, "each is accounted for");

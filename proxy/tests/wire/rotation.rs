@@ -118,7 +118,7 @@ fn a_folder_that_vanishes_costs_no_traffic_and_recording_resumes_with_it() {
     eventually("recording resumes", || proxy.status()["recording"]["state"] == "recording");
     ask(&proxy, 7);
     let books = proxy.stop();
-    let edge = &books.edges[0];
+    let edge = &books.edges[0].books;
     assert_eq!(edge.delivered, edge.seen, "no request was harmed");
     assert_eq!(edge.seen, edge.recorded + edge.shed.values().sum::<u64>());
     assert!(0 < books.shed["io"]);

@@ -103,6 +103,9 @@ pub(crate) struct Ended {
     pub(crate) op: String,
     pub(crate) attempt: u32,
     pub(crate) rule: String,
+    /// The rule did not end it: it held it until we gave it up.
+    #[serde(default)]
+    pub(crate) left: bool,
 }
 
 /// One rule in `GET /status`.

@@ -206,9 +206,12 @@ pub struct Args {
     /// Tell the run's metrics at http://ADDR/metrics for Prometheus; a bare port is on loopback, port 0 is a free one
     #[arg(long, value_name = "ADDR", value_parser = units::listen, help_heading = "What comes out")]
     pub metrics: Option<SocketAddr>,
-    /// Send the run's metrics there by OTLP over HTTP: http://127.0.0.1:4318; naming a host allows it
+    /// Send the run's metrics and spans there by OTLP over HTTP: http://127.0.0.1:4318; naming a host allows it
     #[arg(long, value_name = "URL", help_heading = "What comes out")]
     pub otlp: Option<Collector>,
+    /// The share of operations of which spans are sent, each a trace of its own that its traceparent names [default: 1%]
+    #[arg(long, value_name = "PERCENT", default_value = "1%", hide_default_value = true, value_parser = telemetry::otlp::share, requires = "otlp", help_heading = "What comes out")]
+    pub otlp_sample: f64,
     /// Print the plan and stop; no packet is sent
     #[arg(long, help_heading = "What comes out")]
     pub dry_run: bool,
@@ -296,6 +299,7 @@ impl Args {
             argv: std::env::args().collect(),
             metrics: self.metrics,
             otlp: self.otlp,
+            otlp_sample: self.otlp_sample,
             stop: Stop::new(),
         })
     }

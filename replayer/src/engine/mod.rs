@@ -16,6 +16,7 @@ mod settle;
 mod starts;
 mod taking;
 mod thread;
+mod trace;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ use crate::reconnect::Reconnect;
 use crate::retry::Retry;
 use crate::stop::{Stop, Wish};
 use crate::tally::{Interval, Tally, Why};
+use crate::traces::Traces;
 use crate::users::Users;
 
 /// What the threads are to do.
@@ -79,6 +81,8 @@ pub(crate) struct Job {
     pub(crate) count_ops: bool,
     /// Whether seconds hold what only metrics want.
     pub(crate) metered: bool,
+    /// Where spans of attempts go, if anywhere.
+    pub(crate) traces: Option<Traces>,
 }
 
 /// Whom the threads speak to.

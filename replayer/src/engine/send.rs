@@ -157,6 +157,7 @@ impl Engine {
             session: program.session(),
             clone: session.clone,
             operation: record.id,
+            trace: job.traces.as_ref().and_then(|traces| traces.name(record.id, record.attempt)),
         };
         let (jar, carried) = (jars.get(session.jar), carried.get(session.carried));
         scratch.clear();

@@ -93,6 +93,7 @@ pub(crate) fn failed(engine: &mut Engine, op: u32, failure: Failure, now: u64) {
     engine.flow_over(op, false, now);
     engine.hear(op, Some(failure));
     engine.keep(op, Fate::failed(failure), now);
+    engine.trace(op, Fate::failed(failure), now);
     let record = &engine.ops[op];
     let route = engine.step_of(op).route();
     let unanswered = Unanswered { op: record.id, attempt: record.attempt, route, failure };
@@ -120,6 +121,7 @@ pub(crate) fn answered(engine: &mut Engine, op: u32, now: u64) {
     engine.flow_over(op, true, now);
     engine.hear(op, None);
     engine.keep(op, Fate::status(engine.ops[op].status), now);
+    engine.trace(op, Fate::status(engine.ops[op].status), now);
     count_answer(engine, op, now);
     let record = &engine.ops[op];
     let retry_after = (record.retry_after_s > 0).then(|| Duration::from_secs(record.retry_after_s.into()));

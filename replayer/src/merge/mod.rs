@@ -7,6 +7,7 @@
 
 mod books;
 mod course;
+mod edges;
 mod figures;
 mod lines;
 mod series;
@@ -16,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::merge::lines::Lines;
 use crate::merge::shards::Shards;
-use crate::report::{Generator, PlanPart, Report, Threshold};
+use crate::report::{Generator, PlanPart, Report, Spans, Threshold};
 use crate::stop::Cause;
 use crate::verdict;
 
@@ -117,7 +118,7 @@ fn sums(all: &[Run], shards: &Shards) -> Result<Report, String> {
         links: figures::links(&reports),
         rules: figures::rules(&reports),
         guards: figures::guards(&reports),
-        edges: if reports.len() == 1 { first.edges.clone() } else { Vec::new() },
+        edges: edges::edges(&reports)?,
         series,
         series_step_us,
         heat: course::heat(&reports),
@@ -175,9 +176,20 @@ fn generator(all: &[Run], shards: &Shards) -> Generator {
         sockets_peak: sum(|generator| generator.sockets_peak),
         threads: sum(|generator| generator.threads),
         held_back: sum(|generator| generator.held_back),
+        spans: spans(all),
         degraded,
         notes,
     }
+}
+
+/// `None`: no run had a collector.
+fn spans(all: &[Run]) -> Option<Spans> {
+    let known = all.iter().filter_map(|run| run.report.generator.spans);
+    known.reduce(|sum, more| Spans {
+        sent: sum.sent + more.sent,
+        shed: sum.shed + more.shed,
+        lost: sum.lost + more.lost,
+    })
 }
 
 /// The largest: the whole is no better than its worst generator. `None`: one of them does not know.

@@ -1,11 +1,13 @@
 //! What a run has come to so far, as families of metrics.
 
 use std::collections::BTreeMap;
+use std::sync::Weak;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hdrhistogram::Histogram;
 use prometheus::Result;
 use prometheus::proto::MetricFamily;
+use telemetry::otlp::Exporter;
 use telemetry::{Buckets, Families, Names, as_i64};
 
 use crate::sys;
@@ -34,6 +36,8 @@ pub(super) struct Figures {
     names: Names,
     started: Duration,
     cpu_before: Duration,
+    /// Who counts the spans.
+    spans: Weak<Exporter>,
 }
 
 impl Figures {
@@ -58,7 +62,13 @@ impl Figures {
             names: Names::default(),
             started: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
             cpu_before: Duration::ZERO,
+            spans: Weak::new(),
         }
+    }
+
+    /// Spans go out there.
+    pub(super) fn count_spans(&mut self, exporter: Weak<Exporter>) {
+        self.spans = exporter;
     }
 
     pub(super) fn push(&mut self, interval: &Interval) {
@@ -93,6 +103,13 @@ impl Figures {
         self.outcomes(&families)?;
         self.load(&families)?;
         self.generator(&families)?;
+        if let Some(exporter) = self.spans.upgrade() {
+            let words = "Spans of attempts by what became of them.";
+            let spans = families.counter("squall_replay_otlp_spans_total", words, &["result"])?;
+            for (result, count) in exporter.counts() {
+                spans.with_label_values(&[result]).inc_by(count);
+            }
+        }
         let mut all = families.gather();
         all.extend([
             self.response.family(

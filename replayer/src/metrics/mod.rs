@@ -11,7 +11,9 @@ use telemetry::otlp::{Collector, Exporter};
 
 use crate::error::Error;
 use crate::options::Options;
+use crate::report::Spans;
 use crate::tally::Interval;
+use crate::traces::Traces;
 use figures::Figures;
 use serve::Server;
 
@@ -20,7 +22,7 @@ use serve::Server;
 pub(crate) struct Metrics {
     figures: Arc<Mutex<Figures>>,
     server: Option<Server>,
-    exporter: Option<Exporter>,
+    exporter: Option<Arc<Exporter>>,
 }
 
 impl Metrics {
@@ -43,13 +45,29 @@ impl Metrics {
                 lock(&told).families().unwrap_or_default()
             })
         };
-        let exporter = options.otlp.clone().map(export).transpose()?;
+        let exporter = options.otlp.clone().map(export).transpose()?.map(Arc::new);
+        if let Some(exporter) = &exporter {
+            lock(&figures).count_spans(Arc::downgrade(exporter));
+        }
         Ok(Metrics { figures, server, exporter })
     }
 
     /// Where it listens.
     pub(crate) fn addr(&self) -> Option<SocketAddr> {
         self.server.as_ref().map(Server::addr)
+    }
+
+    /// Where the spans of a run go; `None`: nowhere.
+    pub(crate) fn traces(&self, run: &str, seed: u64, share: f64) -> Option<Traces> {
+        let exporter = self.exporter.as_ref().filter(|_| 0.0 < share)?;
+        Some(Traces::new(Arc::clone(exporter), run, seed, share))
+    }
+
+    /// Ends it, once the last figures and spans have gone out: what became of the spans.
+    pub(crate) fn end(self) -> Option<Spans> {
+        let exporter = self.exporter.clone()?;
+        drop(self);
+        Some(Spans::of(&exporter))
     }
 
     /// One more second.

@@ -11,7 +11,7 @@ use zerocopy::FromBytes;
 
 use crate::cookies::{Jar, RecordedCookies};
 use crate::plan::store::{
-    HTTP2, IS_HEAD, KeyRecord, LAST_ON_LANE, NO_LANE, REPLAYABLE, Row, SUBMITS, StepRecord, Store,
+    HTTP2, IS_HEAD, KeyRecord, LAST_ON_LANE, NO_LANE, REPLAYABLE, Row, SUBMITS, StepRecord, Store, TRACED,
 };
 use crate::plan::substitute::{self, Composed, Outgoing};
 use crate::plan::template::{Sender, write};
@@ -241,7 +241,8 @@ impl<'a> Step<'a> {
         'a: 't,
     {
         let cookies = RecordedCookies(self.cookies());
-        write::Tail { sender, jar, carried: None, attempt, path: self.path(), cookies }
+        let trace = sender.trace.filter(|_| !self.has(TRACED));
+        write::Tail { sender, jar, carried: None, attempt, trace, path: self.path(), cookies }
     }
 
     /// The head with this clone's keys in its holes.
@@ -251,7 +252,7 @@ impl<'a> Step<'a> {
         for record in self.keys() {
             let place = record.place.get() as usize;
             out.extend_from_slice(&head[from..place]);
-            record.key().push(out, sender.seed, sender.session, sender.clone);
+            sender.push_key(out, &record.key());
             from = place;
         }
         out.extend_from_slice(&head[from..]);

@@ -147,6 +147,7 @@ impl Prepared {
             stop: options.stop.clone(),
             count_ops: false,
             metered: options.metrics.is_some() || options.otlp.is_some(),
+            traces: None,
         }
     }
 

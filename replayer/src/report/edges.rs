@@ -1,5 +1,8 @@
 //! How long each edge of the proxy took, and which of them a slow p99 comes from.
 
+use std::collections::BTreeMap;
+
+use captures::shape::{bounds, bucket};
 use serde::{Deserialize, Serialize};
 
 use crate::report::text::time;
@@ -25,7 +28,10 @@ pub struct Edge {
 pub struct EdgeTimes {
     /// From the request's header to the end of the exchange, faults included; of a stream, until its answer began.
     pub latency: Times,
-    /// The same without the time in calls to other edges; `None`: the proxy has one edge only.
+    /// From when the request was handed to the upstream to the header of its answer; `None`: an older proxy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<Times>,
+    /// `latency` without the time in calls to other edges; `None`: the proxy has one edge only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub own: Option<Times>,
     /// Calls that its exchanges caused on other edges.
@@ -42,7 +48,7 @@ pub struct EdgeTimes {
 }
 
 /// Times of a kind, exact to 3 %.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[allow(missing_docs)] // names and meanings are those of run.json
 pub struct Times {
@@ -51,6 +57,9 @@ pub struct Times {
     pub p90: u64,
     pub p99: u64,
     pub max: u64,
+    /// Places of buckets ([`captures::shape::bucket`]), each followed by its count; in runs that are parts of one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub buckets: Vec<u64>,
 }
 
 /// Calls to one edge.
@@ -114,6 +123,54 @@ pub struct Slow {
     pub words: String,
 }
 
+/// The edges of a run in its report: only parts of a run need what can be added up.
+pub(crate) fn told(mut edges: Vec<Edge>, is_part: bool) -> Vec<Edge> {
+    if !is_part {
+        edges.iter_mut().for_each(|edge| edge.times.forget_buckets());
+    }
+    edges
+}
+
+impl EdgeTimes {
+    fn forget_buckets(&mut self) {
+        let calls = self.calls.iter_mut().map(|calls| &mut calls.latency);
+        let routes = self.routes.iter_mut().flat_map(|route| [&mut route.latency, &mut route.own]);
+        let single = std::iter::once(&mut self.latency).chain(&mut self.upstream).chain(&mut self.own);
+        single.chain(calls).chain(routes).for_each(|times| times.buckets = Vec::new());
+    }
+}
+
+impl Times {
+    /// The figures of buckets.
+    pub(crate) fn new(counts: BTreeMap<u64, u64>, max: u64) -> Times {
+        let count: u64 = counts.values().fold(0, |sum, count| sum.saturating_add(*count));
+        let at = |quantile: f64| {
+            let wanted = ((count as f64 * quantile).ceil() as u64).max(1);
+            let mut seen: u64 = 0;
+            let place = counts.iter().find_map(|(place, count)| {
+                seen = seen.saturating_add(*count);
+                (wanted <= seen).then_some(*place as u16)
+            });
+            place.map_or(0, |place| bounds(place).1.min(max))
+        };
+        let (p50, p90, p99) = (at(0.5), at(0.9), at(0.99));
+        Times { count, p50, p90, p99, max, buckets: counts.into_iter().flat_map(<[u64; 2]>::from).collect() }
+    }
+
+    /// Places and counts. Fails unless they are what was counted.
+    pub(crate) fn pairs(&self) -> Result<impl Iterator<Item = (u64, u64)>, &'static str> {
+        let (pairs, rest) = self.buckets.as_chunks::<2>();
+        let last = u64::from(bucket(u64::MAX));
+        let sum = pairs
+            .iter()
+            .try_fold(0_u64, |sum, [place, count]| sum.checked_add(*count).filter(|_| *place <= last));
+        match (sum == Some(self.count), rest) {
+            (true, []) => Ok(pairs.iter().map(|[place, count]| (*place, *count))),
+            _ => Err("its buckets are not those of its count"),
+        }
+    }
+}
+
 /// Marks the edge that the slow p99 of the first edge comes from, if that is clear: more than half of what the slowest
 /// route takes beyond an ordinary exchange is spent there, and no other edge is nearly as slow by itself. Where the whole
 /// machine is busy all edges are slow, and none is the cause.
@@ -165,7 +222,7 @@ fn slow(edges: &[Edge]) -> Option<(usize, Slow)> {
 
 /// Its own p99 is far beyond that of every other edge.
 fn stands_out(edges: &[Edge], at: usize) -> bool {
-    let own = |edge: &Edge| edge.times.own.map_or(0, |own| own.p99);
+    let own = |edge: &Edge| edge.times.own.as_ref().map_or(0, |own| own.p99);
     let mut others = edges.iter().enumerate().filter(|(place, _)| *place != at);
     others.all(|(_, other)| STANDS_OUT * own(other) <= own(&edges[at]))
 }

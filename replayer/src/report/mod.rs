@@ -24,7 +24,7 @@ pub use course::{FaultWindow, Faults, FunnelStep, Heat, Second, Statuses};
 pub use edges::{CallTime, Calls, Edge, EdgeRoute, EdgeTimes, Slow, Split, Times};
 pub use parts::{
     Cohort, ConnectionsPart, Failures, Generator, Guard, Latency, LatencyPart, LinkUse, PlanPart, Requests,
-    Route, Rule, RuleAudit, RuleDelay, Sessions, Source, StreamsPart, Threshold, WarmupPart,
+    Route, Rule, RuleAudit, RuleDelay, Sessions, Source, Spans, StreamsPart, Threshold, WarmupPart,
 };
 pub use repeat::{Interval, Repeat, RepeatFinding, RepeatRun, Spread};
 

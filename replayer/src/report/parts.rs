@@ -344,6 +344,17 @@ pub struct Threshold {
     pub ok: bool,
 }
 
+/// Spans by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spans {
+    /// A collector took them.
+    pub sent: u64,
+    /// They found no room in the queue.
+    pub shed: u64,
+    /// No collector took them.
+    pub lost: u64,
+}
+
 /// The generator about itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
@@ -371,6 +382,9 @@ pub struct Generator {
     pub threads: u64,
     /// Requests that `--max-rate` held back.
     pub held_back: u64,
+    /// What became of the spans of its attempts; `None`: there was no collector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spans: Option<Spans>,
     pub degraded: Vec<String>,
     /// What else the user should know.
     pub notes: Vec<String>,

@@ -90,6 +90,7 @@ fn generator() -> Generator {
         sockets_peak: 1,
         threads: 1,
         held_back: 0,
+        spans: None,
         degraded: Vec::new(),
         notes: Vec::new(),
     }

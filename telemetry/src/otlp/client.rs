@@ -31,6 +31,16 @@ impl FromStr for Collector {
     }
 }
 
+/// Reads the share of traces that is sent: `1%`, `0.1%`, `100%`.
+///
+/// # Errors
+/// It is none: what to write instead.
+pub fn share(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').and_then(|number| number.parse::<f64>().ok());
+    let share = number.filter(|number| (0.0..=100.0).contains(number)).map(|number| number / 100.0);
+    share.ok_or_else(|| format!("`{text}` is no share: write 1%, 0.1% or 100%"))
+}
+
 impl Collector {
     /// Sends a body of JSON. Fails unless the collector answers 2xx.
     pub(super) fn post(&self, path: &str, body: &str) -> io::Result<()> {
@@ -57,6 +67,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shares_are_percents() {
+        assert_eq!(["0%", "2.5%", "100%"].map(share), [Ok(0.0), Ok(0.025), Ok(1.0)]);
+        for bad in ["", "1", "-1%", "101%", "x%", "NaN%"] {
+            assert!(share(bad).is_err_and(|words| words.contains("write 1%")), "{bad}");
+        }
+    }
 
     #[test]
     fn urls_are_read_or_refused_in_words() {

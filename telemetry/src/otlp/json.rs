@@ -3,7 +3,7 @@
 use prometheus::proto::{LabelPair, MetricFamily, MetricType};
 use serde_json::{Value as Json, json};
 
-use super::trace::{Span, Value, now_ns};
+use super::trace::{Side, Span, Value, now_ns};
 
 pub(super) fn traces(service: &str, spans: &[Span]) -> String {
     let spans: Vec<_> = spans.iter().map(span).collect();
@@ -53,14 +53,17 @@ fn span(span: &Span) -> Json {
         "traceId": format!("{:032x}", span.trace),
         "spanId": format!("{:016x}", span.id),
         "name": span.name,
-        "kind": SERVER,
+        "kind": match span.side {
+            Side::Server => SERVER,
+            Side::Client => CLIENT,
+        },
         "startTimeUnixNano": span.start_ns.to_string(),
         "endTimeUnixNano": span.end_ns.to_string(),
         "attributes": attributes.collect::<Vec<_>>(),
         "status": if span.is_error { json!({ "code": ERROR }) } else { json!({}) },
     });
     if let Some(parent) = span.parent {
-        said["parentSpanId"] = format!("{parent:016x}").into();
+        said["parentSpanId"] = format!("{:016x}", parent.span).into();
     }
     said
 }
@@ -112,5 +115,6 @@ fn histogram(point: &mut Json, histogram: &prometheus::proto::Histogram) {
 }
 
 const SERVER: u32 = 2;
+const CLIENT: u32 = 3;
 const ERROR: u32 = 2;
 const CUMULATIVE: u32 = 2;

@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 
 use prometheus::proto::MetricFamily;
 
-pub use client::Collector;
-pub use trace::{Parent, Span, Value};
+pub use client::{Collector, share};
+pub use trace::{Parent, Span, Value, is_sampled, now_ns};
 
 use trace::Ids;
 
@@ -75,7 +75,7 @@ impl Exporter {
     #[must_use]
     pub fn begin(&self, parent: Option<Parent>) -> (Span, bool) {
         let span = self.ids.span(parent);
-        let is_sampled = span.is_within(self.sample);
+        let is_sampled = is_sampled(span.trace, self.sample);
         (span, is_sampled)
     }
 

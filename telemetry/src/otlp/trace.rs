@@ -8,7 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parent {
     trace: u128,
-    span: u64,
+    pub(super) span: u64,
+    /// As they were said.
+    flags: u8,
 }
 
 /// One exchange in a trace.
@@ -16,7 +18,8 @@ pub struct Parent {
 pub struct Span {
     pub(super) trace: u128,
     pub(super) id: u64,
-    pub(super) parent: Option<u64>,
+    pub(super) parent: Option<Parent>,
+    pub(super) side: Side,
     /// What it is called: few different names.
     pub name: String,
     /// Nanoseconds since 1970.
@@ -27,6 +30,15 @@ pub struct Span {
     pub attributes: Vec<(&'static str, Value)>,
     /// It went wrong.
     pub is_error: bool,
+}
+
+/// The side of an exchange that tells a span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// It was asked.
+    Server,
+    /// It asked.
+    Client,
 }
 
 /// What an attribute holds.
@@ -55,20 +67,40 @@ impl Parent {
         let parent = Parent {
             trace: u128::from_str_radix(trace, 16).ok()?,
             span: u64::from_str_radix(span, 16).ok()?,
+            flags: u8::from_str_radix(flags, 16).ok()?,
         };
         (parent.trace != 0 && parent.span != 0).then_some(parent)
     }
 }
 
+/// Is a trace among this share of all? The same wherever it is asked, so that traces are whole or not there.
+#[must_use]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "half of a random number, as a share"
+)]
+pub fn is_sampled(trace: u128, share: f64) -> bool {
+    (trace as u64 as f64) < share * u64::MAX as f64
+}
+
 impl Span {
-    /// Is its trace among this share of all? The same for every span of a trace.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_precision_loss,
-        reason = "half of a random number, as a share"
-    )]
-    pub(super) fn is_within(&self, share: f64) -> bool {
-        (self.trace as u64 as f64) < share * u64::MAX as f64
+    /// The span of who asks, in a trace that begins with it. Neither number may be 0.
+    #[must_use]
+    pub fn first(trace: u128, id: u64) -> Span {
+        Span::new((trace, id), None, Side::Client)
+    }
+
+    /// What a request says of it to who is asked (`traceparent`): as sampled, or with the flags that were said to us.
+    #[must_use]
+    pub fn traceparent(&self) -> String {
+        let flags = self.parent.map_or(SAMPLED, |parent| parent.flags);
+        format!("00-{:032x}-{:016x}-{flags:02x}", self.trace, self.id)
+    }
+
+    fn new((trace, id): (u128, u64), parent: Option<Parent>, side: Side) -> Span {
+        let (name, attributes) = (String::new(), Vec::new());
+        Span { trace, id, parent, side, name, start_ns: 0, end_ns: 0, attributes, is_error: false }
     }
 }
 
@@ -87,9 +119,7 @@ impl Ids {
     pub(super) fn span(&self, parent: Option<Parent>) -> Span {
         let trace = parent
             .map_or_else(|| (u128::from(self.next()) << 64) | u128::from(self.next()), |parent| parent.trace);
-        let parent = parent.map(|parent| parent.span);
-        let (name, attributes) = (String::new(), Vec::new());
-        Span { trace, id: self.next(), parent, name, start_ns: 0, end_ns: 0, attributes, is_error: false }
+        Span::new((trace, self.next()), parent, Side::Server)
     }
 
     /// Never 0, which stands for none.
@@ -98,9 +128,14 @@ impl Ids {
     }
 }
 
-pub(super) fn now_ns() -> u128 {
+/// Nanoseconds since 1970.
+#[must_use]
+pub fn now_ns() -> u128 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos())
 }
+
+/// The flag of W3C Trace Context that says so.
+const SAMPLED: u8 = 1;
 
 #[cfg(test)]
 mod tests {
@@ -109,7 +144,8 @@ mod tests {
     #[test]
     fn parents_are_read_as_the_recommendation_says() {
         let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let parent = Parent { trace: 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c, span: 0xb7ad_6b71_6920_3331 };
+        let (trace, span) = (0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c, 0xb7ad_6b71_6920_3331);
+        let parent = Parent { trace, span, flags: 1 };
         assert_eq!(Parent::read(good), Some(parent));
         assert_eq!(Parent::read(&good.replacen("00", "cc", 1)), Some(parent), "later versions begin alike");
         for bad in [
@@ -129,10 +165,23 @@ mod tests {
     #[test]
     fn a_share_of_all_traces_is_sampled_and_a_trace_as_a_whole() {
         let ids = Ids::new();
-        let within = (0..10_000).filter(|_| ids.span(None).is_within(0.1)).count();
+        let within = (0..10_000).filter(|_| is_sampled(ids.span(None).trace, 0.1)).count();
         assert!((800..1200).contains(&within), "{within}: chance would be that far off once in 10^10");
-        assert!(ids.span(None).is_within(1.0) && !ids.span(None).is_within(0.0));
-        let parent = Some(Parent { trace: 7, span: 1 });
-        assert_eq!(ids.span(parent).is_within(0.01), ids.span(parent).is_within(0.01));
+        let trace = ids.span(None).trace;
+        assert!(is_sampled(trace, 1.0) && !is_sampled(trace, 0.0));
+        let parent = Some(Parent { trace, span: 1, flags: 0 });
+        assert_eq!(ids.span(parent).trace, trace, "so whoever is in it decides alike");
+    }
+
+    #[test]
+    fn a_child_says_whose_trace_it_is_in_and_that_it_is_the_next_ones_parent() {
+        let said = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+        let child = Ids::new().span(Parent::read(said));
+        let (next, id) = (child.traceparent(), format!("-{:016x}-00", child.id));
+        assert!(next.starts_with(&said[..35]) && next.ends_with(&id) && next != said, "{next}");
+        assert_eq!(
+            Span::first(10, 11).traceparent(),
+            "00-0000000000000000000000000000000a-000000000000000b-01"
+        );
     }
 }

@@ -32,7 +32,8 @@ fn contents(plan: &Plan) -> Vec<String> {
     for program in plan.programs() {
         all.push(format!("{:x} {}", program.session(), program.start_us()));
         for step in program.steps() {
-            let sender = crate::plan::Sender { seed: 1, run: "r", session: 1, clone: 2, operation: 3 };
+            let sender =
+                crate::plan::Sender { seed: 1, run: "r", session: 1, clone: 2, operation: 3, trace: None };
             let mut head = Vec::new();
             step.write_head(&mut head, sender, None, 1);
             let times = (step.offset_us(), step.end_us(), step.duration_us(), step.script().is_some());
@@ -165,7 +166,14 @@ fn steps_without_links_are_as_they_were() {
             assert_eq!(step.has_links(), [3, 8].contains(&place), "step {place}");
             assert_eq!(step.is_substituted(), place == 8, "only the one that sends the token is composed");
             if place != 8 {
-                let sender = crate::plan::Sender { seed: 1, run: "r", session: 1, clone: 2, operation: 3 };
+                let sender = crate::plan::Sender {
+                    seed: 1,
+                    run: "r",
+                    session: 1,
+                    clone: 2,
+                    operation: 3,
+                    trace: None,
+                };
                 let (mut head, mut other) = (Vec::new(), Vec::new());
                 step.write_head(&mut head, sender, None, 1);
                 before.write_head(&mut other, sender, None, 1);

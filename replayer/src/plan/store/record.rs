@@ -80,6 +80,8 @@ pub(crate) const HTTP2: u8 = 1 << 2;
 pub(crate) const REPLAYABLE: u8 = 1 << 3;
 /// Its method changes something: an impatient user sends it twice.
 pub(crate) const SUBMITS: u8 = 1 << 4;
+/// Its head says a `traceparent`.
+pub(crate) const TRACED: u8 = 1 << 5;
 
 const SHAPES: [KeyShape; 3] = [KeyShape::Hex, KeyShape::Uuid, KeyShape::Trace];
 

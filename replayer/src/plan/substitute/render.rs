@@ -53,7 +53,7 @@ fn write(bytes: &[u8], out: &mut Vec<u8>, length: usize, outgoing: &Outgoing<'_>
     for op in ops(bytes) {
         match op {
             Op::Text(text) => out.extend_from_slice(text),
-            Op::Key(key) => key.get().push(out, sender.seed, sender.session, sender.clone),
+            Op::Key(key) => sender.push_key(out, &key.get()),
             Op::Slot(escape, template) => {
                 let mut value = SmallVec::<[u8; 128]>::new();
                 render(template, &mut value, outgoing);

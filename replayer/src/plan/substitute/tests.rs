@@ -6,7 +6,7 @@ use super::*;
 use crate::plan::{self, Plan, Sender, Step, Wanted};
 use crate::testing::decode_block;
 
-const SENDER: Sender<'_> = Sender { seed: 1, run: "r", session: 0x2a, clone: 3, operation: 255 };
+const SENDER: Sender<'_> = Sender { seed: 1, run: "r", session: 0x2a, clone: 3, operation: 255, trace: None };
 const ROW: [&[u8]; 3] = [b"ann lee", b"a\"b\r\nX: 1", b"41"];
 
 fn recorded(target: &str, kind: &str, body: &str) -> Exchange {

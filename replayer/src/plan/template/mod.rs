@@ -12,9 +12,10 @@ use captures::messages::StreamKind;
 
 use crate::cookies::{RecordedCookie, RecordedCookies};
 use crate::h2::hpack;
-use crate::identity::Key;
+use crate::identity::{Key, KeyShape};
 use crate::plan::compile::links::Use;
 use crate::plan::substitute::{BodyWork, Escape, Holes, Pieces, Rules, Spot, push_with_spots};
+use crate::traces::Name;
 
 /// How requests are written for the target.
 #[derive(Clone, Debug, Default)]
@@ -63,6 +64,8 @@ pub(crate) struct Template {
     pub(crate) body: Bytes,
     /// Bytes of the body that were not recorded, sent as spaces.
     pub(crate) filler: u64,
+    /// The head says a `traceparent`, recorded or set.
+    pub(crate) traced: bool,
     /// A substitution might concern the body, which was not recorded whole and in the clear.
     pub(crate) unreadable: bool,
 }
@@ -76,6 +79,18 @@ pub(crate) struct Sender<'a> {
     pub(crate) session: u64,
     pub(crate) clone: u32,
     pub(crate) operation: u64,
+    /// The span that goes out for it, where it is sampled.
+    pub(crate) trace: Option<Name>,
+}
+
+impl Sender<'_> {
+    /// Appends its own value of a recorded key.
+    pub(crate) fn push_key(&self, out: &mut Vec<u8>, key: &Key) {
+        match self.trace.filter(|_| key.shape == KeyShape::Trace) {
+            Some(name) => name.push(out),
+            None => key.push(out, self.seed, self.session, self.clone),
+        }
+    }
 }
 
 /// The value of a field.
@@ -90,6 +105,7 @@ enum Value<'a> {
 /// Writes a head field by field.
 struct Head {
     http2: bool,
+    traced: bool,
     pieces: Pieces,
     /// Where the path begins in its text.
     path_at: usize,
@@ -103,7 +119,7 @@ impl Template {
         let body_work = holes.in_body(exchange, style.rules.in_body(exchange));
         let mut target = Vec::with_capacity(request.target.len() + 1);
         push_target(&mut target, &request.target);
-        let mut head = Head { http2: style.http2, pieces: Pieces::default(), path_at: 0 };
+        let mut head = Head { http2: style.http2, traced: false, pieces: Pieces::default(), path_at: 0 };
         let host = host(exchange, style.rewrite);
         let spots = holes.in_target(&target, style.rules.in_target(&target));
         head.request_line(&request.method, (&target, &spots), (host, style.rewrite.https));
@@ -125,6 +141,7 @@ impl Template {
             cookies: cookies(exchange, own.issued, &holes),
             body,
             filler,
+            traced: head.traced,
             unreadable: body_work == BodyWork::Unreadable,
             ..Template::default()
         };
@@ -175,6 +192,7 @@ impl Head {
     }
 
     fn field(&mut self, name: &str, value: Value<'_>) {
+        self.traced |= name.eq_ignore_ascii_case("traceparent");
         if self.http2 {
             return self.field_h2(name, value);
         }

@@ -29,7 +29,8 @@ fn asked(rewrite: &Rewrite, http2: bool) -> Wanted {
     Wanted { rewrite: rewrite.clone(), http2, ..plan::tests::wanted(1.0, 1) }
 }
 
-const SENDER: Sender<'_> = Sender { seed: 1, run: "0a0b0c0d", session: 0x2a, clone: 3, operation: 255 };
+const SENDER: Sender<'_> =
+    Sender { seed: 1, run: "0a0b0c0d", session: 0x2a, clone: 3, operation: 255, trace: None };
 
 fn written(exchange: &Exchange, rewrite: &Rewrite) -> String {
     let mut out = Vec::new();

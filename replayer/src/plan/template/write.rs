@@ -5,6 +5,7 @@ use crate::h2::hpack;
 use crate::identity;
 use crate::links::carried::Carried;
 use crate::plan::template::Sender;
+use crate::traces::Name;
 
 /// What the end of a head says.
 pub(crate) struct Tail<'a> {
@@ -12,6 +13,8 @@ pub(crate) struct Tail<'a> {
     pub(crate) jar: Option<&'a Jar>,
     pub(crate) carried: Option<&'a Carried>,
     pub(crate) attempt: u32,
+    /// To be said here: the head says none.
+    pub(crate) trace: Option<Name>,
     /// Of the request, for the paths of cookies.
     pub(crate) path: &'a [u8],
     pub(crate) cookies: RecordedCookies<'a>,
@@ -35,6 +38,11 @@ pub(crate) fn tail(out: &mut Vec<u8>, tail: &Tail<'_>) {
             false => out.extend_from_slice(b"\r\n"),
         }
     }
+    if let Some(name) = tail.trace {
+        out.extend_from_slice(b"traceparent: ");
+        name.push(out);
+        out.extend_from_slice(b"\r\n");
+    }
     out.extend_from_slice(b"squall-session: ");
     push_session(out, tail.sender);
     out.extend_from_slice(b"\r\nsquall-op: ");
@@ -55,6 +63,12 @@ pub(crate) fn tail_h2(out: &mut Vec<u8>, tail: &Tail<'_>) {
             true => out.truncate(before),
             false => hpack::close_string(out, start),
         }
+    }
+    if let Some(name) = tail.trace {
+        hpack::push_name(out, b"traceparent");
+        let start = out.len();
+        name.push(out);
+        hpack::close_string(out, start);
     }
     out.extend_from_slice(b"\0\x0esquall-session");
     let start = out.len();

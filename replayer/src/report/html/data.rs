@@ -23,7 +23,10 @@ pub(super) fn shown(all: Value) -> Value {
         each_object(run.get_mut(part), &mut |latency| with_curve(latency));
     }
     for value in run.values_mut() {
-        each_object(Some(value), &mut |object| drop(object.remove("hdr")));
+        each_object(Some(value), &mut |object| {
+            object.remove("hdr");
+            object.remove("buckets");
+        });
     }
     if let Some(series) = run.get_mut("series") {
         *series = columns(series);

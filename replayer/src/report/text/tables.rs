@@ -115,7 +115,7 @@ pub(super) fn chain(report: &Report, out: &mut String) -> Result {
     let service = &report.latency.service;
     row(service.count, service.p50, service.p99, "-".to_owned(), "client (sent to last byte)")?;
     for edge in &report.edges {
-        let (latency, own) = (&edge.times.latency, edge.times.own);
+        let (latency, own) = (&edge.times.latency, edge.times.own.as_ref());
         let call = |calls: &Calls| {
             format!("{:.2} to {} (p99 {})", calls.per_request, calls.edge, time(calls.latency.p99))
         };
