@@ -23,13 +23,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use captures::canary::Canaries;
 use captures::error::Error;
 use captures::export::{gor, har, mitmproxy, ndjson};
 use captures::header::{FileHeader, Options};
 use captures::import::{self, Format, ImportOptions, Numbering};
+use captures::redact::Policy;
 use captures::repair::repair;
+use captures::synthesize::read_trace;
 use captures::verify::verify;
-use captures::{Exchange, Reader, SessionId, Writer, seek};
+use captures::{Exchange, Reader, Redactor, SessionId, Writer, seek};
 use common::handmade::{self, Block};
 use dice::Dice;
 
@@ -248,6 +251,49 @@ fn packets() {
     importer(Format::Pcap, &corpus);
 }
 
+/// What users write by hand: each mistake is said in words.
+#[test]
+fn policies_of_redaction() {
+    let texts = corpus("redaction", "redaction");
+    run("policy", &texts, |input, _| match Policy::parse(&String::from_utf8_lossy(input)) {
+        Ok(policy) => {
+            let mut exchange = common::exchange(7);
+            let mut redactor = Redactor::with([1; 32], policy);
+            redactor.exchange(&mut exchange);
+            let once = exchange.clone();
+            redactor.exchange(&mut exchange);
+            assert_eq!(exchange.request.headers, once.request.headers, "redacted once and for all");
+        }
+        Err(mistake) => assert!(0 < mistake.line && 0 < mistake.column && !mistake.message.is_empty()),
+    });
+}
+
+#[test]
+fn files_of_canaries() {
+    run("canaries", &corpus("canary", "canary"), |input, dir| {
+        let path = dir.join("secrets.txt");
+        fs::write(&path, input).unwrap();
+        match Canaries::read(&path) {
+            Ok(_) => assert!(input.split(|byte| *byte == b'\n').any(|line| !line.is_empty())),
+            Err(err) => assert!(err.to_string().contains("secrets.txt"), "{err}"),
+        }
+    });
+}
+
+#[test]
+fn traces_of_arrivals() {
+    run("arrivals", &corpus("arrivals", "arrivals"), |input, dir| {
+        let path = dir.join("arrivals");
+        fs::write(&path, input).unwrap();
+        for column in [None, Some("at"), Some("2")] {
+            match read_trace(&path, column) {
+                Ok(trace) => assert!(!trace.times.is_empty() && trace.times.is_sorted()),
+                Err(err) => assert!(err.to_string().contains("arrivals"), "{err}"),
+            }
+        }
+    });
+}
+
 /// Captures of every encoding, closed and not.
 fn captures() -> Vec<Vec<u8>> {
     let dir = tempfile::tempdir().unwrap();
@@ -358,6 +404,8 @@ const WORDS: &[&[u8]] = &[
     b"9999999999:",
     b"127.0.0.1 - - [17/May/2015:10:05:03 +0000] \"GET / HTTP/1.1\" 200 2\n",
     b"[99/Foo/9999:99:99:99 +9999]",
+    b"#Fields: date time cs-method cs-uri-stem\n",
+    b"stdout F ",
     b"\xef\xbb\xbf",
     b"\xff\xfe",
     b"\x0a\x0d\x0d\x0a",

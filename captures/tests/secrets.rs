@@ -4,8 +4,10 @@ mod common;
 
 use std::fs;
 
+use captures::canary::{self, Canaries};
 use captures::exchange::{Request, Response};
 use captures::header::Options;
+use captures::messages::{Message, MessageKind, Stream, StreamKind};
 use captures::{Body, Exchange, Headers, Redactor, SessionId, Writer};
 
 /// A sign-up, a log-in and a purchase, as the demo's shoppers do them.
@@ -93,4 +95,78 @@ fn no_secret_is_in_any_byte_of_a_capture() {
     assert_eq!(body(2), format!("{{\"note\":\"{sid}\"}}"));
     let set = shopping[1].response.as_ref().unwrap().headers.get_str("set-cookie").unwrap().to_owned();
     assert_eq!(set, format!("sid={sid}; HttpOnly"));
+}
+
+/// Keys that nobody was ever given, as a service hands them out.
+fn keys() -> Vec<String> {
+    let key = |prefix: &str, rest: &str| format!("{prefix}{rest}");
+    vec![
+        key("sk_live", "_51H8xYzAbCdEfGhIjKlMnOpQ"),
+        key("ghp", "_0123456789abcdefghijABCDEFGHIJ012345"),
+        key("AKI", "A0123456789ABCDEF"),
+        key("xox", "b-0123456789-abcdefghijklmnop"),
+        key("", "opaque0/bearer+token=77~x"),
+        key("MIIEvQIBADANBgkq", "hkiG9w0BAQEFAASC"),
+    ]
+}
+
+/// A key in a field whose name says nothing, in a sentence, behind `Bearer`, in the lines of a file, and in a message of gRPC.
+fn with_keys(n: u64) -> Exchange {
+    let [live, hub, amazon, chat, bearer, private] = &keys()[..] else { panic!("six") };
+    let pem = format!("-----BEGIN PRIVATE KEY-----\\n{private}\\n-----END PRIVATE KEY-----\\n");
+    let body = format!(
+        r#"{{"note":"{live}","said":"use {hub}, or {amazon}.","call":"curl -H 'X: Bearer {bearer}'","file":"{pem}"}}"#
+    );
+    let message = [&[0x0a, chat.len() as u8], chat.as_bytes(), &[0x12, 3], b"ann"].concat();
+    let call = [&[0, 0, 0, 0, message.len() as u8][..], &message].concat();
+    let (kind, body) = match n % 2 {
+        0 => ("application/json", body.into_bytes()),
+        _ => ("application/grpc+proto", call),
+    };
+    let said = Message {
+        at_us: 1,
+        from_client: true,
+        kind: MessageKind::Framed,
+        compressed: false,
+        len: message.len() as u64,
+        data: Some(message.into()),
+    };
+    Exchange {
+        session: SessionId(1),
+        start_us: n,
+        request: Request {
+            method: "POST".to_owned(),
+            target: format!("/notes?q=see+{hub}"),
+            headers: [("Content-Type", kind)].into_iter().collect(),
+            body: Body::whole(body),
+            ..Request::default()
+        },
+        stream: (n % 2 == 1).then(|| Stream { messages: vec![said], ..Stream::new(StreamKind::Grpc) }),
+        ..Exchange::default()
+    }
+}
+
+#[test]
+fn keys_that_show_what_they_are_are_found_by_no_canary() {
+    let dir = tempfile::tempdir().unwrap();
+    let secrets = dir.path().join("secrets.txt");
+    fs::write(&secrets, keys().join("\n")).unwrap();
+    let canaries = Canaries::read(&secrets).unwrap();
+    let leaks = |name: &str, redacted: bool| {
+        let path = dir.path().join(name);
+        let mut redactor = Redactor::new([9; 32]);
+        let mut writer = Writer::create(&path, common::header(), Options::default()).unwrap();
+        for n in 0..4 {
+            let mut exchange = with_keys(n);
+            if redacted {
+                redactor.exchange(&mut exchange);
+                assert!(exchange.request.body.data.is_some(), "rewritten, not withheld");
+            }
+            writer.push(&exchange, 0).unwrap();
+        }
+        writer.finish(0).unwrap();
+        canary::verify(&path, &canaries).unwrap().1.count
+    };
+    assert!(6 <= leaks("plain.zst", false), "each of them is in it");
+    assert_eq!(leaks("redacted.zst", true), 0);
 }

@@ -66,6 +66,10 @@ pub(super) fn detect(path: &Path, head: &[u8]) -> Result<Format, Error> {
     let why = match text {
         _ if super::pcap::is_pcap(head) => return Ok(Format::Pcap),
         [] => "it is empty",
+        // a time in brackets begins the lines of some
+        [b'[', rest @ ..] if !matches!(rest.trim_ascii_start(), [] | [b'{' | b'[' | b']' | b'"', ..]) => {
+            return Ok(Format::AccessLog);
+        }
         [b'{' | b'[', ..] => return Ok(json(text)),
         [0x57, 0x2a, 0x4d, 0x18, ..] => "it is a capture already",
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "it is UTF-16; convert it first: iconv -f utf-16 -t utf-8",
@@ -121,6 +125,9 @@ mod tests {
         check(b"1.2.3.4 - - [x] \"GET / HTTP/1.1\" 200 1\n", Ok(Format::AccessLog));
         check(b"2001:470:abc::1 - - [x] \"GET / HTTP/1.1\" 200 1\n", Ok(Format::AccessLog));
         check(b"{\"time\":\"x\",\"status\":200}\n{", Ok(Format::AccessLog));
+        check(b"[2016-04-15T20:17:00.310Z] \"GET / HTTP/2\" 200 - 1\n", Ok(Format::AccessLog));
+        check(b"#Version: 1.0\n#Fields: date time\n", Ok(Format::AccessLog));
+        check(b"[\n {\"log\"", Ok(Format::Har));
         check(b"{\"request\":{\"uri\":\"/log\"},\"ts\":1}\n", Ok(Format::AccessLog));
         check(b"\xef\xbb\xbf\n{\n  \"log\": {", Ok(Format::Har));
         check(b"{\"log\":{\"entries\":[]}}", Ok(Format::Har));

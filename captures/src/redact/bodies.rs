@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use super::echo::Echo;
 use super::secrets::Secrets;
-use super::{forms, html, json, shapes, streams, text, urls};
+use super::{forms, grpc, html, json, shapes, streams, text, urls};
 use crate::messages::is_grpc;
 use crate::{Body, Headers};
 
@@ -21,9 +21,13 @@ pub(super) fn echo(body: &mut Body, headers: &mut Headers, echo: &Echo) -> bool 
 
 fn change(body: &mut Body, headers: &mut Headers, mut rewrite: impl FnMut(&[u8]) -> Option<Vec<u8>>) -> bool {
     if let Some(data) = streams::grpc_data(body, &header(headers, "content-type")) {
-        let is_clean = streams::is_clean_grpc(data, headers, &mut rewrite);
-        body.data = body.data.take().filter(|_| is_clean);
-        return is_clean;
+        let outcome = grpc::body(data, &header(headers, "grpc-encoding"), &mut rewrite);
+        match outcome {
+            grpc::Outcome::Clean => {}
+            grpc::Outcome::New(new) => replace(body, headers, new),
+            grpc::Outcome::Withheld => body.data = None,
+        }
+        return body.data.is_some();
     }
     let Some(data) = body.data.as_ref().filter(|data| !data.is_empty()) else { return true };
     if is_opaque(&header(headers, "content-type")) {
@@ -43,19 +47,25 @@ fn change(body: &mut Body, headers: &mut Headers, mut rewrite: impl FnMut(&[u8])
         },
     };
     if let Some(new) = new {
-        let before = body.len;
-        let beyond = body.len.saturating_sub(data.len() as u64);
-        *body = match whole {
-            true => Body::whole(new),
-            false => Body { len: new.len() as u64 + beyond, hash: None, data: Some(new.into()) },
-        };
-        let len = body.len;
-        headers.rewrite(|name, value| {
-            let stale = name.eq_ignore_ascii_case("content-length") && value == before.to_string().as_bytes();
-            (stale && len != before).then(|| len.to_string().into_bytes())
-        });
+        replace(body, headers, new);
     }
     true
+}
+
+/// Puts other bytes into a body; what was beyond those that are recorded stays so.
+fn replace(body: &mut Body, headers: &mut Headers, new: Vec<u8>) {
+    let before = body.len;
+    let recorded = body.data.as_ref().map_or(0, bytes::Bytes::len);
+    let beyond = body.len.saturating_sub(recorded as u64);
+    *body = match body.is_whole() {
+        true => Body::whole(new),
+        false => Body { len: new.len() as u64 + beyond, hash: None, data: Some(new.into()) },
+    };
+    let len = body.len;
+    headers.rewrite(|name, value| {
+        let stale = name.eq_ignore_ascii_case("content-length") && value == before.to_string().as_bytes();
+        (stale && len != before).then(|| len.to_string().into_bytes())
+    });
 }
 
 pub(super) fn rewrite_plain(plain: &[u8], content_type: &str, secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
@@ -163,7 +173,8 @@ pub(super) fn decode(coding: &str, data: &[u8]) -> Option<Vec<u8>> {
     (plain.len() as u64 <= MAX_DECODED).then_some(plain)
 }
 
-fn encode(coding: &str, plain: &[u8]) -> Vec<u8> {
+/// Packs by a content coding that [`decode`] knows.
+pub(super) fn encode(coding: &str, plain: &[u8]) -> Vec<u8> {
     const IN_MEMORY: &str = "writing to memory does not fail";
     match coding {
         "deflate" => {

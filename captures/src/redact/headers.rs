@@ -39,8 +39,7 @@ fn authorization(value: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
     let value = value.trim_ascii();
     let word = value.iter().position(u8::is_ascii_whitespace).unwrap_or(0);
     let scheme = &value[..word];
-    let known = SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known.as_bytes()));
-    let (kept, secret) = if known { value.split_at(word) } else { value.split_at(0) };
+    let (kept, secret) = if is_scheme(scheme) { value.split_at(word) } else { value.split_at(0) };
     let spaces = secret.len() - secret.trim_ascii_start().len();
     let pseudonym =
         match scheme.eq_ignore_ascii_case(b"Basic").then(|| basic(&secret[spaces..], secrets)).flatten() {
@@ -48,6 +47,11 @@ fn authorization(value: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
             None => secrets.hide(&secret[spaces..])?,
         };
     Some([kept, &secret[..spaces], pseudonym.as_bytes()].concat())
+}
+
+/// Whether a word is the name of a scheme of authentication.
+pub(super) fn is_scheme(word: &[u8]) -> bool {
+    SCHEMES.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
 }
 
 /// The name and password of `Basic`, as such again; `None` where it is no such pair, inside of it where nothing is to be hidden.

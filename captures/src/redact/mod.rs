@@ -14,6 +14,7 @@ mod cards;
 mod echo;
 mod emails;
 mod forms;
+mod grpc;
 mod headers;
 mod html;
 mod json;
@@ -25,6 +26,7 @@ mod secrets;
 mod shapes;
 mod streams;
 mod text;
+mod tokens;
 mod urls;
 
 use crate::{Exchange, Headers};

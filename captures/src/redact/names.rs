@@ -58,7 +58,8 @@ pub(super) fn looks_like_token(value: &[u8]) -> bool {
         return false;
     }
     let jwt = value.starts_with(b"eyJ") && value.iter().filter(|byte| **byte == b'.').count() == 2;
-    jwt || PREFIXES.iter().any(|prefix| value.starts_with(prefix))
+    let is_key = || super::tokens::at(value, 0).is_some_and(|range| range == (0..value.len()));
+    jwt || PREFIXES.iter().any(|prefix| value.starts_with(prefix)) || is_key()
 }
 
 /// Longer names are no names.

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use super::secrets::Secrets;
+use super::tokens::{self, is_part};
 use super::{cards, emails, names};
 
 /// Rewrites what a text shows; `None` where that is nothing.
@@ -58,16 +59,12 @@ fn next_shape(text: &[u8], from: usize, secrets: &Secrets<'_>) -> Option<(Range<
         b'@' if policy.emails => emails::around(text, from, at).map(|found| (found, false)),
         b'0'..=b'9' if policy.cards => cards::at(text, at).map(|found| (found, false)),
         b'e' if text[at..].starts_with(b"eyJ") && begins(at) => token(text, at).map(|found| (found, true)),
+        _ if begins(at) => tokens::at(text, at).map(|found| (found, true)),
         _ => None,
     })
 }
 
-fn is_part(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
-}
-
 fn token(text: &[u8], at: usize) -> Option<Range<usize>> {
-    let len = text[at..].iter().take_while(|byte| is_part(**byte)).count();
-    let len = len - text[at..at + len].iter().rev().take_while(|byte| **byte == b'.').count();
-    names::looks_like_token(&text[at..at + len]).then_some(at..at + len)
+    let word = tokens::word(text, at);
+    names::looks_like_token(&text[word.clone()]).then_some(word)
 }

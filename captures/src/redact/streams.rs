@@ -1,54 +1,31 @@
 //! Secrets in the messages of streams.
 //!
-//! Texts are rewritten as bodies are. A binary message is looked into too, but cannot be rewritten: its format knows
-//! lengths that would not fit any more. Where it holds a secret its bytes are withheld.
+//! Texts are rewritten as bodies are, messages of gRPC field by field. Another binary message is looked into too, but
+//! cannot be rewritten: its format knows lengths that would not fit any more. Where it holds a secret its bytes are withheld.
 
-use super::bodies::{decode, rewrite_plain};
+use super::bodies::rewrite_plain;
 use super::echo::Echo;
+use super::grpc::{self, Outcome};
 use super::secrets::Secrets;
-use crate::messages::{GrpcScanner, Message, Stream, StreamKind, is_grpc};
+use crate::messages::{Message, Stream, StreamKind, is_grpc};
 use crate::{Body, Headers};
 
 /// Replaces the secrets in the messages; `false` when bytes were withheld.
 pub(super) fn rewrite(stream: &mut Stream, headers: &Headers, secrets: &mut Secrets<'_>) -> bool {
     // what is no text is only looked into, and that thoroughly
-    let kind = |plain: &[u8]| if std::str::from_utf8(plain).is_ok() { "" } else { "text/plain" };
+    let is_grpc = stream.kind == StreamKind::Grpc;
+    let kind = |plain: &[u8]| match std::str::from_utf8(plain) {
+        // as in the body where they stand
+        _ if is_grpc => "application/grpc",
+        Ok(_) => "",
+        Err(_) => "text/plain",
+    };
     change(stream, headers, &mut |plain| rewrite_plain(plain, kind(plain), secrets))
 }
 
 /// Replaces what is echoed in the messages; `false` when bytes were withheld.
 pub(super) fn echo(stream: &mut Stream, headers: &Headers, echo: &Echo) -> bool {
     change(stream, headers, &mut |plain| echo.replace(plain))
-}
-
-/// Whether a gRPC body holds nothing that `find` would replace: neither as it is nor unpacked.
-pub(super) fn is_clean_grpc(
-    body: &[u8],
-    headers: &Headers,
-    find: &mut dyn FnMut(&[u8]) -> Option<Vec<u8>>,
-) -> bool {
-    if find(body).is_some() {
-        return false;
-    }
-    let mut scanner = GrpcScanner::default();
-    let mut packed = Vec::new();
-    let mut end = 0;
-    for (at, byte) in body.iter().enumerate() {
-        scanner.feed(std::slice::from_ref(byte), &mut |message| {
-            end = at + 1;
-            if message.compressed {
-                packed.push(at + 1 - message.len as usize..at + 1);
-            }
-        });
-    }
-    // a message that was cut off and is packed cannot be unpacked
-    let torn = body.get(end).is_some_and(|flag| flag & 1 != 0);
-    let coding = super::bodies::header(headers, "grpc-encoding");
-    !torn
-        && packed.into_iter().all(|range| {
-            let plain = decode(&coding, &body[range]);
-            plain.is_some_and(|plain| find(&plain).is_none())
-        })
 }
 
 fn change(stream: &mut Stream, headers: &Headers, find: &mut dyn FnMut(&[u8]) -> Option<Vec<u8>>) -> bool {
@@ -68,22 +45,23 @@ fn change_message(
     find: &mut dyn FnMut(&[u8]) -> Option<Vec<u8>>,
 ) -> bool {
     let Some(data) = &message.data else { return true };
-    let new = match (kind, message.compressed) {
-        (StreamKind::Grpc, true) => match decode(coding, data) {
-            Some(plain) => find(&plain),
-            None => Some(Vec::new()),
-        },
-        // nobody can say what is in it
-        (_, true) => Some(Vec::new()),
-        (_, false) => find(data),
-    };
-    let Some(new) = new else { return true };
-    let is_text = kind != StreamKind::Grpc && !message.compressed && std::str::from_utf8(data).is_ok();
-    message.data = is_text.then(|| new.into());
+    if kind == StreamKind::Grpc {
+        match grpc::message(data, message.compressed, coding, find) {
+            Outcome::Clean => return true,
+            Outcome::New(new) => message.data = Some(new.into()),
+            Outcome::Withheld => message.data = None,
+        }
+    } else {
+        // nobody can say what is in what is packed
+        let new = if message.compressed { Some(Vec::new()) } else { find(data) };
+        let Some(new) = new else { return true };
+        let is_text = !message.compressed && std::str::from_utf8(data).is_ok();
+        message.data = is_text.then(|| new.into());
+    }
     if let Some(data) = &message.data {
         message.len = data.len() as u64;
     }
-    is_text
+    message.data.is_some()
 }
 
 /// What is recorded of a gRPC body, if anything.
@@ -188,6 +166,43 @@ mod tests {
         assert_eq!(exchange.request.body.data.is_some(), kept);
         assert_eq!(exchange.request.body.len, body.len() as u64);
         assert_eq!(exchange.notes.contains(Notes::BODY_WITHHELD), !kept);
+    }
+
+    #[test]
+    fn addresses_cards_and_tokens_in_grpc_are_replaced() {
+        let field = |number: u8, text: &str| [&[number << 3 | 2, text.len() as u8], text.as_bytes()].concat();
+        let texts =
+            ["ann@example.org", "4111111111111111", "ghp_0123456789abcdefABCDEF0123456789abcd", "ann"];
+        let message: Vec<u8> = (1..).zip(texts).flat_map(|(number, text)| field(number, text)).collect();
+        for (flag, message) in [(0, message.clone()), (1, gzip(&message))] {
+            let headers = [("Content-Type", "application/grpc"), ("grpc-encoding", "gzip")];
+            let said = Message { compressed: flag == 1, ..sent(MessageKind::Framed, &message) };
+            let body = Body::whole(framed(flag, &message));
+            let stream = Stream { messages: vec![said], ..Stream::new(StreamKind::Grpc) };
+            let request = Request { headers: headers.into_iter().collect(), body, ..Request::default() };
+            let mut exchange = Exchange { request, stream: Some(stream), ..Exchange::default() };
+            let mut redactor = Redactor::new([7; 32]);
+            redactor.exchange(&mut exchange);
+            assert!(!exchange.notes.contains(Notes::BODY_WITHHELD), "flag {flag}");
+            let once = exchange.clone();
+            redactor.exchange(&mut exchange);
+            assert_eq!(exchange, once, "redacting again changes nothing");
+            let body = exchange.request.body.data.unwrap();
+            let said = exchange.stream.unwrap().messages.remove(0);
+            assert_eq!(
+                (body.len() as u64, said.len),
+                (5 + said.len, said.data.as_ref().unwrap().len() as u64)
+            );
+            assert_eq!(said.data.unwrap(), &body[5..], "the message stands in the body");
+            let plain = if flag == 1 {
+                crate::redact::decode_all("gzip", &body[5..]).unwrap()
+            } else {
+                body[5..].to_vec()
+            };
+            let plain = String::from_utf8_lossy(&plain);
+            texts[..3].iter().for_each(|secret| assert!(!plain.contains(secret), "{plain:?}"));
+            assert!(plain.contains(".test") && plain.ends_with("ann"), "{plain:?}");
+        }
     }
 
     #[test]

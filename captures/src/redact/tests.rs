@@ -165,6 +165,12 @@ fn forms_of_all_kinds() {
         &format!("<a:Password Type=\"t\">{p}</a:Password>"),
     );
     check_body("text/plain", "user: a\npassword: xy\n", &format!("user: a\npassword: {}\n", pseudonym("xy")));
+    let (bearer, key) = (pseudonym("abc-123"), pseudonym("no-scheme"));
+    check_body(
+        "text/plain",
+        "Authorization: Bearer abc-123\nauth: no-scheme\n",
+        &format!("Authorization: Bearer {bearer}\nauth: {key}\n"),
+    );
 }
 
 #[test]

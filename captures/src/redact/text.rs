@@ -50,6 +50,8 @@ fn assigned(text: &[u8], name: &std::ops::Range<usize>) -> Option<std::ops::Rang
     at += text[at..].iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\\')).count();
     let quote = text.get(at).copied().filter(|byte| matches!(byte, b'"' | b'\''));
     let start = at + usize::from(quote.is_some());
+    let is_auth = text[name.clone()].windows(4).any(|part| part.eq_ignore_ascii_case(b"auth"));
+    let start = if is_auth { behind_scheme(text, start) } else { start };
     let is_end = |byte: &u8| match quote {
         Some(quote) => *byte == quote || *byte == b'\\',
         None => {
@@ -62,6 +64,20 @@ fn assigned(text: &[u8], name: &std::ops::Range<usize>) -> Option<std::ops::Rang
     let is_value = !matches!(text.get(start), Some(b'$' | b'{' | b'['));
     (len != 0 && is_value).then_some(start..start + len)
 }
+
+/// `Authorization: Bearer …`: the secret is what follows the scheme.
+fn behind_scheme(text: &[u8], start: usize) -> usize {
+    let len = text[start..].iter().take(LONGEST_SCHEME + 1).position(|byte| *byte == b' ');
+    let is_scheme = len.is_some_and(|len| super::headers::is_scheme(&text[start..start + len]));
+    let spaces = |at: usize| text[at..].iter().take_while(|byte| **byte == b' ').count();
+    match len {
+        Some(len) if is_scheme => start + len + spaces(start + len),
+        _ => start,
+    }
+}
+
+/// Names of schemes are short.
+const LONGEST_SCHEME: usize = 24;
 
 fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')

@@ -17,8 +17,8 @@ use super::{complain, count, thousands};
 /// What to import, and where to.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ImportArgs {
-    /// Access logs (common, combined or JSON lines), HAR files, mitmproxy flows, GoReplay files (.gor), packets (pcap,
-    /// pcapng), or NDJSON from `captures export`; plain, gzip or zstd.
+    /// Access logs (common, combined, JSON lines, W3C, load balancers), HAR files, mitmproxy flows, GoReplay files
+    /// (.gor), packets (pcap, pcapng), or NDJSON from `captures export`; plain, gzip or zstd.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The capture to make; an existing file is refused.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::super::time::{Moment, log_time};
-use super::line::{Line, RequestLine, Unfit, absolute};
+use super::line::{Line, RequestLine, Unfit, absolute, without_port};
 
 /// The line that a text in JSON holds. Docker puts the lines of others into a field `log`.
 pub(super) fn parse(text: &[u8]) -> Result<Line, Unfit> {
@@ -30,12 +30,12 @@ fn inner_value(text: &str) -> Result<Value, Unfit> {
         .map_err(|_| Unfit::Damaged("the text in a line of JSON is no line of a log"))
 }
 
-fn line(fields: &Fields) -> Result<Line, Unfit> {
+/// The line that fields make.
+pub(super) fn line(fields: &Fields) -> Result<Line, Unfit> {
     let mut request = request(fields)?;
     let status = fields.text(STATUS).and_then(|status| status.parse().ok()).filter(|status| *status < 1000);
     let duration_us = duration(fields);
-    let (mut time, is_start) =
-        time(fields).ok_or(Unfit::Damaged("a line of JSON has no time that can be read"))?;
+    let (mut time, is_start) = time(fields).ok_or(Unfit::Damaged("its time cannot be read"))?;
     if !is_start {
         // it was written when the answer was sent
         time.us = time.us.saturating_sub(duration_us.unwrap_or(0));
@@ -49,7 +49,7 @@ fn line(fields: &Fields) -> Result<Line, Unfit> {
     let client = client.split(',').next().unwrap_or_default().trim().to_owned();
     let body = fields.text(BODY).unwrap_or_default();
     Ok(Line {
-        client: client.into_bytes(),
+        client: without_port(client.as_bytes()).to_vec(),
         time,
         user_agent: fields.text(AGENT).unwrap_or_default().into_bytes(),
         referer: fields.text(REFERER).unwrap_or_default().into_bytes(),
@@ -65,11 +65,14 @@ fn line(fields: &Fields) -> Result<Line, Unfit> {
 }
 
 fn request(fields: &Fields) -> Result<RequestLine, Unfit> {
-    if let Some(line) = fields.text(&["request", "requestline"]).filter(|line| line.contains(' ')) {
+    if let Some(line) = fields.0.get("requestline") {
+        return RequestLine::parse(line.as_bytes());
+    }
+    if let Some(line) = fields.text(&["request"]).filter(|line| line.contains(' ')) {
         return RequestLine::parse(line.as_bytes());
     }
     let (Some(method), Some(mut target)) = (fields.text(METHOD), fields.text(TARGET)) else {
-        return Err(Unfit::Skip("a line of JSON without a request"));
+        return Err(Unfit::Skip("a line without a request"));
     };
     if let Some(query) = fields.text(QUERY).filter(|_| !target.contains('?')) {
         let mark = if query.starts_with('?') { "" } else { "?" };
@@ -84,7 +87,7 @@ fn request(fields: &Fields) -> Result<RequestLine, Unfit> {
 fn time(fields: &Fields) -> Option<(Moment, bool)> {
     let times = TIME.iter().filter_map(|name| {
         let moment = moment(&fields.text(&[*name])?)?;
-        Some((moment, name.starts_with("start")))
+        Some((moment, name.starts_with("start") || *name == "edgestarttimestamp"))
     });
     let times: Vec<(Moment, bool)> = times.collect();
     times.iter().find(|(moment, _)| moment.exact).or(times.first()).copied()
@@ -156,9 +159,14 @@ fn humans(text: &str) -> Option<u64> {
 }
 
 /// The values of an object by their names, those of objects within it too.
-struct Fields(HashMap<String, String>);
+pub(super) struct Fields(HashMap<String, String>);
 
 impl Fields {
+    /// Of values that were named already.
+    pub(super) fn named(values: &[(&str, String)]) -> Fields {
+        Fields(values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
+    }
+
     fn of(value: &Value) -> Fields {
         let mut fields = HashMap::new();
         add(value, "", MAX_DEPTH, &mut fields);
@@ -222,7 +230,8 @@ const WRAPPERS: [&str; 14] = [
     "nginx",
     "body",
 ];
-const METHOD: &[&str] = &["requestmethod", "method", "httpmethod", "verb", "httprequestmethod"];
+const METHOD: &[&str] =
+    &["requestmethod", "method", "httpmethod", "verb", "httprequestmethod", "clientrequestmethod"];
 const TARGET: &[&str] = &[
     "requesturi",
     "uri",
@@ -235,12 +244,31 @@ const TARGET: &[&str] = &[
     "urloriginal",
     "urlpath",
     "document",
+    "clientrequesturi",
+    "xenvoyoriginalpath",
+    "xenvoyoriginpath",
 ];
 const QUERY: &[&str] = &["args", "querystring", "query", "urlquery", "requestquery"];
-const PROTOCOL: &[&str] =
-    &["serverprotocol", "protocol", "proto", "requestprotocol", "httpversion", "version", "httpprotocol"];
-const STATUS: &[&str] =
-    &["status", "statuscode", "responsestatus", "downstreamstatus", "responsecode", "httpstatus", "code"];
+const PROTOCOL: &[&str] = &[
+    "serverprotocol",
+    "protocol",
+    "proto",
+    "requestprotocol",
+    "httpversion",
+    "version",
+    "httpprotocol",
+    "clientrequestprotocol",
+];
+const STATUS: &[&str] = &[
+    "status",
+    "statuscode",
+    "responsestatus",
+    "downstreamstatus",
+    "responsecode",
+    "httpstatus",
+    "code",
+    "edgeresponsestatus",
+];
 const BYTES: &[&str] = &[
     "bodybytessent",
     "bytessent",
@@ -251,6 +279,7 @@ const BYTES: &[&str] = &[
     "responsesize",
     "bodysize",
     "responselength",
+    "edgeresponsebytes",
 ];
 const CLIENT: &[&str] = &[
     "remoteaddr",
@@ -267,13 +296,31 @@ const CLIENT: &[&str] = &[
     "downstreamremoteaddress",
 ];
 const FORWARDED: &[&str] = &["httpxforwardedfor", "xforwardedfor", "httpxrealip", "xrealip", "realip"];
-const AGENT: &[&str] = &["httpuseragent", "useragent", "agent", "requestuseragent", "useragentoriginal"];
-const REFERER: &[&str] = &["httpreferer", "httpreferrer", "referer", "referrer", "requestreferer"];
-const HOST: &[&str] =
-    &["httphost", "host", "requesthost", "authority", "servername", "vhost", "requestaddr", "domain"];
-const SCHEME: &[&str] = &["scheme", "requestscheme", "httpxforwardedproto", "xforwardedproto"];
+const AGENT: &[&str] = &[
+    "httpuseragent",
+    "useragent",
+    "agent",
+    "requestuseragent",
+    "useragentoriginal",
+    "clientrequestuseragent",
+];
+const REFERER: &[&str] =
+    &["httpreferer", "httpreferrer", "referer", "referrer", "requestreferer", "clientrequestreferer"];
+const HOST: &[&str] = &[
+    "httphost",
+    "host",
+    "requesthost",
+    "authority",
+    "servername",
+    "vhost",
+    "requestaddr",
+    "domain",
+    "clientrequesthost",
+];
+const SCHEME: &[&str] =
+    &["scheme", "requestscheme", "httpxforwardedproto", "xforwardedproto", "clientrequestscheme"];
 const BODY: &[&str] = &["requestbody"];
-const TIME: [&str; 14] = [
+const TIME: [&str; 16] = [
     "startutc",
     "starttime",
     "startlocal",
@@ -288,6 +335,8 @@ const TIME: [&str; 14] = [
     "eventtime",
     "logtime",
     "t",
+    "edgestarttimestamp",
+    "edgeendtimestamp",
 ];
 const MAX_DEPTH: usize = 6;
 const MAX_FIELDS: usize = 512;
@@ -388,6 +437,27 @@ mod tests {
             (exchange.request.scheme.as_str(), exchange.ttfb_us, exchange.response),
             ("https", None, None)
         );
+    }
+
+    #[test]
+    fn the_names_of_cloudflare() {
+        let found = read(
+            r#"{"ClientIP":"1.1.1.1","ClientRequestHost":"shop.test","ClientRequestMethod":"GET","ClientRequestURI":"/a","ClientRequestUserAgent":"curl/8","EdgeEndTimestamp":"2023-11-14T22:13:21Z","EdgeResponseBytes":7,"EdgeResponseStatus":200,"EdgeStartTimestamp":1700000000000000000}"#,
+        );
+        let (asked, answer) = (&found.request, found.response.as_ref().unwrap());
+        assert_eq!((asked.authority.as_str(), asked.target.as_str()), ("shop.test", "/a"));
+        assert_eq!((found.start_us, answer.status, answer.body.len), (1_700_000_000_000_000, 200, 7));
+    }
+
+    #[test]
+    fn the_port_of_a_client_is_not_who_it_is() {
+        let line = |port: u16| {
+            let text = format!(
+                r#"{{"start_time":"2023-11-14T22:13:20.000Z","method":"GET","path":"/","response_code":200,"downstream_remote_address":"10.0.0.12:{port}"}}"#
+            );
+            parse(text.as_bytes()).unwrap().client
+        };
+        assert_eq!((line(50_000), line(50_001)), (b"10.0.0.12".to_vec(), b"10.0.0.12".to_vec()));
     }
 
     #[test]

@@ -1,6 +1,11 @@
 //! One line of an access log.
 
+use std::net::SocketAddr;
+
 use super::super::time::{Moment, log_time};
+use super::ordered;
+use super::took::took;
+use super::wrapped::unwrapped;
 use crate::exchange::{Protocol, Request, Response};
 use crate::notes::Notes;
 use crate::{Body, Exchange, Headers, SessionId};
@@ -45,15 +50,19 @@ pub(super) struct RequestLine {
 impl Line {
     /// Reads a line of any kind.
     pub(super) fn parse(text: &[u8]) -> Result<Line, Unfit> {
+        let text = unwrapped(text);
         match text {
             [b'{', ..] => super::json::parse(text),
-            _ => Line::parse_text(text),
+            _ => match Line::parse_text(text) {
+                Err(Unfit::Damaged(why)) => ordered::parse(text).unwrap_or(Err(Unfit::Damaged(why))),
+                read => read,
+            },
         }
     }
 
     /// Reads a line that is no JSON.
     pub(super) fn parse_text(text: &[u8]) -> Result<Line, Unfit> {
-        let (before, time, rest) = split_time(text)?;
+        let (before, mut time, rest) = split_time(text)?;
         let (client, mut host) = client(before)?;
         let (request, rest) = quoted_request(rest)?;
         let mut request = RequestLine::parse(&request)?;
@@ -78,8 +87,12 @@ impl Line {
         let referer = quoted();
         let user_agent = quoted();
         let bytes = number(bytes).unwrap_or(0);
+        let took = took(rest);
+        if let Some(took) = took.filter(|took| took.is_end) {
+            time.us = time.us.saturating_sub(took.us);
+        }
         Ok(Line {
-            client: client.to_vec(),
+            client: without_port(client).to_vec(),
             time,
             user_agent,
             referer,
@@ -87,7 +100,7 @@ impl Line {
             status,
             bytes,
             host,
-            duration_us: None,
+            duration_us: took.map(|took| took.us),
             ttfb_us: None,
             connection: None,
             body: Vec::new(),
@@ -136,7 +149,8 @@ impl Line {
 impl RequestLine {
     pub(super) fn parse(text: &[u8]) -> Result<RequestLine, Unfit> {
         let text = text.trim_ascii();
-        if text.is_empty() || text == b"-" {
+        let is_none = text.iter().all(|byte| matches!(byte, b'-' | b' ')) || text == BAD_REQUEST;
+        if is_none {
             return Err(Unfit::Skip("no request was sent"));
         }
         let (method, rest) = word(text);
@@ -193,11 +207,16 @@ fn client(before: &[u8]) -> Result<(&[u8], (String, String)), Unfit> {
                 Some((name, "80")) => ("http", name),
                 _ => ("", host.as_ref()),
             };
-            Ok((client, (scheme.to_owned(), authority.to_owned())))
+            Ok((first_of(client), (scheme.to_owned(), authority.to_owned())))
         }
-        // a list of forwarders: the first is the client
-        [client, ..] => Ok((client.strip_suffix(b",").unwrap_or(client), none)),
+        [client, ..] => Ok((first_of(client), none)),
     }
+}
+
+/// Of a list of forwarders, which may stand in quotes, the first is the client.
+fn first_of(client: &[u8]) -> &[u8] {
+    let client = client.strip_prefix(b"\"").unwrap_or(client);
+    client.strip_suffix(b",").or_else(|| client.strip_suffix(b"\"")).unwrap_or(client)
 }
 
 fn is_virtual_host(host: &[u8], client: &[u8]) -> bool {
@@ -206,7 +225,7 @@ fn is_virtual_host(host: &[u8], client: &[u8]) -> bool {
     let colons = host.iter().filter(|byte| **byte == b':').count();
     let has_port =
         colons == 1 && host.rsplit(|byte| *byte == b':').next().is_some_and(|port| number(port).is_some());
-    !host.ends_with(b",") && (has_port || parse(host).is_none() && parse(client).is_some())
+    !host.ends_with(b",") && (has_port || parse(host).is_none() && parse(first_of(client)).is_some())
 }
 
 /// The request in quotes, unescaped, and what follows. Old servers do not escape quotes: the closing one is
@@ -268,6 +287,22 @@ fn unescape(text: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The same of a text.
+pub(super) fn unescape_text(text: &str) -> String {
+    String::from_utf8_lossy(&unescape(text.as_bytes())).into_owned()
+}
+
+/// The address of a client without the port behind it, which is another with every connection.
+pub(super) fn without_port(client: &[u8]) -> &[u8] {
+    let text = std::str::from_utf8(client).unwrap_or_default();
+    match text.rsplit_once(':') {
+        Some((address, _)) if text.parse::<SocketAddr>().is_ok() => {
+            address.trim_matches(['[', ']']).as_bytes()
+        }
+        _ => client,
+    }
+}
+
 /// `http://host/path` as scheme, authority and path.
 pub(super) fn absolute(target: &str) -> Option<(String, String, String)> {
     let (scheme, rest) = target.split_once("://")?;
@@ -294,6 +329,8 @@ fn number(text: &[u8]) -> Option<u64> {
 
 const NO_REQUEST: Unfit = Unfit::Damaged("what is in quotes is no request of HTTP");
 const NO_STATUS: Unfit = Unfit::Damaged("no status follows the request");
+/// HAProxy's word for what it could not read.
+const BAD_REQUEST: &[u8] = b"<BADREQ>";
 /// nginx's word for a client that left before it was answered.
 const NGINX_CLIENT_GONE: u16 = 499;
 
@@ -345,7 +382,7 @@ mod tests {
         for wrong in ["GET", "\\x16\\x03\\x01\\x02", "{\"a\":1}", "GET nothing HTTP/1.1", "G{T / HTTP/1.1"] {
             assert!(matches!(parse(&with(wrong)), Err(Unfit::Damaged(_))), "{wrong}");
         }
-        for nothing in ["-", "", "PRI * HTTP/2.0"] {
+        for nothing in ["-", "", "- - - ", "<BADREQ>", "PRI * HTTP/2.0"] {
             assert!(matches!(parse(&with(nothing)), Err(Unfit::Skip(_))), "{nothing}");
         }
     }
@@ -364,8 +401,25 @@ mod tests {
         check("a.test:8080 ::1 - -", "::1", "", "a.test:8080");
         check("a.test 1.1.1.1 - -", "1.1.1.1", "", "a.test");
         check("1.1.1.1, 2.2.2.2 - -", "1.1.1.1", "", "");
+        check("a.test 1.1.1.1, 2.2.2.2, 3.3.3.3 - -", "1.1.1.1", "", "a.test");
+        check("a.test:80 \"1.1.1.1, 2.2.2.2\" 3.3.3.3 - -", "1.1.1.1", "http", "a.test");
         check("host.test - frank", "host.test", "", "");
         check("[::1] - -", "[::1]", "", "");
+        check("1.1.1.1:50000 - -", "1.1.1.1", "", "");
+        check("[2001:db8::1]:50000 - -", "2001:db8::1", "", "");
+        check("Nov 14 22:13:20 web nginx: 1.1.1.1 - -", "1.1.1.1", "", "");
+    }
+
+    #[test]
+    fn times_of_the_end_become_times_of_the_start() {
+        let check = |rest: &str, start_us: u64, duration_us: Option<u64>| {
+            let line = format!("1.1.1.1 - - {TIME} \"GET / HTTP/1.1\" 200 1 \"-\" \"x\" {rest}");
+            let exchange = parse(&line).unwrap();
+            assert_eq!((exchange.start_us, exchange.duration_us), (start_us, duration_us), "{rest}");
+        };
+        check("", 1_431_857_103_000_000, None);
+        check("0.003 \"9.9.9.9\" rt=1.250", 1_431_857_101_750_000, Some(1_250_000));
+        check("17 \"web@docker\" \"http://10.0.0.5:80\" 12ms", 1_431_857_103_000_000, Some(12_000));
     }
 
     #[test]

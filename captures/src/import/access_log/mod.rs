@@ -1,4 +1,5 @@
-//! Access logs in the common and the combined format, as Apache, nginx and many others write them, and in lines of JSON.
+//! Access logs in the common and the combined format, as Apache, nginx and many others write them, in lines of JSON, in the
+//! extended format of the W3C, and as load balancers write them; also within the lines of syslog, of pods and of Compose.
 //!
 //! The common formats know neither hosts nor durations: the authority is empty (unless the line begins with a virtual
 //! host), durations are unknown. A session is one client address with one user agent, until 30 minutes pass without a
@@ -7,6 +8,10 @@
 
 mod json;
 mod line;
+mod ordered;
+mod took;
+mod w3c;
+mod wrapped;
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, Read};
@@ -17,6 +22,7 @@ use super::{ImportOptions, Numbering, Sink, Tally};
 use crate::Exchange;
 use crate::error::Error;
 use line::{Line, Unfit};
+use w3c::Directives;
 
 /// Reads a log to its end.
 ///
@@ -31,6 +37,7 @@ pub fn read(
 ) -> Result<Tally, Error> {
     let mut tally = Tally::default();
     let mut sorter = Sorter::default();
+    let mut directives = Directives::default();
     let mut buffer = Vec::new();
     let (mut number, mut latest_us) = (0u64, 0);
     loop {
@@ -55,11 +62,17 @@ pub fn read(
         if text.is_empty() {
             continue;
         }
-        match Line::parse(text) {
-            Ok(line) => {
+        if text.starts_with(b"#") {
+            directives.take(text);
+            tally.skip("a comment");
+            continue;
+        }
+        let read = directives.line(text).and_then(|text| Line::parse(&text).map(|line| (line, text)));
+        match read {
+            Ok((line, text)) => {
                 tally.out_of_order += u64::from(line.time.us < latest_us);
                 latest_us = latest_us.max(line.time.us);
-                sorter.push(line.time.us, text)?;
+                sorter.push(line.time.us, &text)?;
             }
             Err(Unfit::Skip(why)) => tally.skip(why),
             Err(Unfit::Damaged(why)) => tally.damage(format_args!("line {number}"), why),

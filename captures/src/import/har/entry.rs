@@ -27,22 +27,31 @@ pub(super) enum Connection {
     Named(Option<String>),
 }
 
-/// The exchange of an entry, what it says of its connection, and whether it brought its own session.
-pub(super) fn exchange(
-    entry: &Value,
-    options: &ImportOptions,
-) -> Result<(Exchange, Connection, bool), Unfit> {
+/// An entry, read.
+pub(super) struct Read {
+    pub(super) exchange: Exchange,
+    pub(super) connection: Connection,
+    /// It brought its own session.
+    pub(super) has_session: bool,
+    /// It says when it began.
+    pub(super) has_time: bool,
+}
+
+/// Reads an entry; one that does not say when it began is taken to follow what ended at `after_us`.
+pub(super) fn read(entry: &Value, options: &ImportOptions, after_us: u64) -> Result<Read, Unfit> {
     let request =
         entry.get("request").filter(|request| request.is_object()).ok_or_else(|| missing("request"))?;
     let url = text(request, "url").ok_or_else(|| missing("request.url"))?;
-    let method = text(request, "method")
-        .filter(|method| !method.is_empty())
-        .ok_or_else(|| missing("request.method"))?;
     let url = parts::split_url(url).map_err(|why| match why {
         parts::BadUrl::Other => Unfit::Skip("the URL is none of HTTP"),
         parts::BadUrl::Broken => Unfit::Damaged("request.url is no URL".to_owned()),
     })?;
-    let start_us = start(entry.get("startedDateTime"))?;
+    let method = text(request, "method")
+        .filter(|method| !method.is_empty())
+        .ok_or_else(|| missing("request.method"))?;
+    let started = start(entry.get("startedDateTime"))?;
+    let start_us = started.unwrap_or(after_us);
+    let coarse = if started.is_none() { Notes::COARSE_TIME } else { Notes::NONE };
     let response = entry.get("response").unwrap_or(&Value::Null);
     let headers = parts::headers(request.get("headers"));
     let name = format!("{} {}", url.authority, text(entry, "connection").unwrap_or_default());
@@ -50,7 +59,7 @@ pub(super) fn exchange(
         edge: options.edge.clone(),
         start_us,
         protocol: protocol(request, response),
-        notes: notes(entry, request, response).with(url.notes),
+        notes: notes(entry, request, response).with(url.notes).with(coarse),
         request: Request {
             method: method.to_owned(),
             scheme: url.scheme,
@@ -70,14 +79,14 @@ pub(super) fn exchange(
     }
     finish_notes(&mut exchange);
     let connection = text(entry, "connection").filter(|name| !matches!(name.trim(), "" | "0")).map(|_| name);
-    match entry.get("_squall") {
+    let (connection, has_session) = match entry.get("_squall") {
         Some(own) => {
-            let connection = restore(&mut exchange, own, response, options);
-            let has_session = own.get("session").is_some();
-            connection.map(|id| (exchange, Connection::Exact(id), has_session))
+            let id = restore(&mut exchange, own, response, options)?;
+            (Connection::Exact(id), own.get("session").is_some())
         }
-        None => Ok((exchange, Connection::Named(connection), false)),
-    }
+        None => (Connection::Named(connection), false),
+    };
+    Ok(Read { exchange, connection, has_session, has_time: started.is_some() })
 }
 
 fn answer(response: &Value, options: &ImportOptions) -> Option<Response> {
@@ -130,14 +139,17 @@ fn restore(
     Ok(own.connection)
 }
 
-fn start(started: Option<&Value>) -> Result<u64, Unfit> {
+/// When it began; `None` where that is not said, as in archives that were written by hand.
+fn start(started: Option<&Value>) -> Result<Option<u64>, Unfit> {
     match started {
         Some(Value::String(text)) => iso_time(text)
-            .map(|moment| moment.us)
+            .map(|moment| Some(moment.us))
             .map_err(|_| Unfit::Damaged(format!("startedDateTime {text:.40?} is no time"))),
         // milliseconds since 1970
-        Some(Value::Number(ms)) => micros(ms.as_f64()).ok_or_else(|| missing("startedDateTime")),
-        _ => Err(missing("startedDateTime")),
+        Some(Value::Number(ms)) => micros(ms.as_f64())
+            .map(Some)
+            .ok_or_else(|| Unfit::Damaged("startedDateTime is no time".to_owned())),
+        _ => Ok(None),
     }
 }
 

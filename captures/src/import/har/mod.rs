@@ -44,6 +44,7 @@ pub fn read(
         sessions: HashSet::new(),
         connections: HashMap::new(),
         creator: String::new(),
+        ended_us: 0,
         entries: None,
         failed: None,
         meter: Rc::default(),
@@ -92,6 +93,8 @@ struct Archive<'a, 'b> {
     /// Connections by what the archive calls them.
     connections: HashMap<String, u64>,
     creator: String,
+    /// When the entry before ended.
+    ended_us: u64,
     /// Entries read, once there was a list of them.
     entries: Option<u64>,
     failed: Option<Error>,
@@ -106,8 +109,10 @@ impl Archive<'_, '_> {
         let number = self.entries.get_or_insert(0);
         let place = *number;
         *number += 1;
-        match entry::exchange(&entry, self.options) {
-            Ok((mut exchange, connection, has_session)) => {
+        match entry::read(&entry, self.options, self.ended_us) {
+            Ok(entry::Read { mut exchange, connection, has_session, has_time }) => {
+                self.tally.note("entries without a time, put behind those before", u64::from(!has_time));
+                self.ended_us = exchange.start_us.saturating_add(exchange.duration_us.unwrap_or(0));
                 match has_session {
                     true => self.numbering.saw_session(exchange.session),
                     false => exchange.session = self.session(),

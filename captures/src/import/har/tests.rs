@@ -136,6 +136,26 @@ fn sockets_caches_and_other_urls() {
 }
 
 #[test]
+fn entries_without_a_time_follow_those_before() {
+    let timed = entry("", "", r#","time":2.5"#);
+    let bare = r#"{"request":{"method":"GET","url":"http://a.test/y"},"response":{}}"#.to_owned();
+    let (exchanges, tally) = import(&har(&[bare.clone(), timed, bare.clone(), bare].join(","))).unwrap();
+    let starts: Vec<u64> = exchanges.iter().map(|exchange| exchange.start_us).collect();
+    let ended = 1_680_134_454_252_500;
+    assert_eq!((starts, tally.damaged), (vec![0, ended - 2_500, ended, ended], 0));
+    assert_eq!(tally.noted.values().copied().collect::<Vec<_>>(), [3], "{:?}", tally.noted);
+    let coarse = |at: usize| exchanges[at].notes.contains(Notes::COARSE_TIME);
+    assert!(coarse(0) && !coarse(1) && coarse(2) && coarse(3));
+}
+
+#[test]
+fn what_a_page_holds_in_itself_is_no_request_even_without_a_method() {
+    let (_, tally) =
+        import(&har(r#"{"request":{"url":"data:image/png;base64,AA=="},"response":{}}"#)).unwrap();
+    assert_eq!((tally.skipped.values().sum::<u64>(), tally.damaged), (1, 0));
+}
+
+#[test]
 fn a_damaged_entry_leaves_the_others() {
     let entries = [
         entry("", "", ""),

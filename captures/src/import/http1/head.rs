@@ -113,6 +113,8 @@ fn request_line(line: &[u8]) -> Result<(String, Vec<u8>, Protocol), Malformed> {
     let target = rest[..at].trim_ascii();
     match (method_len, target) {
         (0, _) | (_, []) => Err(WRONG),
+        // the opening words of HTTP/2
+        (3, b"*") if line.starts_with(b"PRI ") => Err(WRONG),
         _ => Ok((String::from_utf8_lossy(&line[..method_len]).into_owned(), target.to_vec(), protocol)),
     }
 }

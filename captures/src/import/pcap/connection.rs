@@ -79,12 +79,22 @@ impl Connection {
         Some(connection)
     }
 
-    /// Whether a segment opens another connection between the same two.
+    /// Whether a segment opens another connection between the same two. An attempt that ended before anything was said,
+    /// as where a server still remembers an older connection, is made again with the same number.
     pub(super) fn is_another(&self, segment: &Segment<'_>) -> bool {
-        let opens = segment.syn && segment.ack.is_none();
-        opens
-            && self.opened_with != Some(segment.seq)
-            && (self.is_over || self.opened_with.is_some() || 0 < self.packets)
+        match (segment.syn, segment.ack) {
+            (true, None) if self.is_over => true,
+            (true, None) => {
+                self.opened_with != Some(segment.seq) && (self.opened_with.is_some() || 0 < self.packets)
+            }
+            (true, Some(_)) => self.is_over && self.is_untouched(),
+            (false, _) => false,
+        }
+    }
+
+    /// Neither side said anything.
+    fn is_untouched(&self) -> bool {
+        self.to_server.is_untouched() && self.to_client.is_untouched()
     }
 
     pub(super) fn client(&self) -> SocketAddr {
@@ -110,7 +120,8 @@ impl Connection {
         self.packets += 1;
         self.last_us = self.last_us.max(at_us);
         if self.is_over {
-            return Out::default();
+            let is_late = self.is_reset && !segment.payload.is_empty();
+            return if is_late { other("segments behind a reset") } else { Out::default() };
         }
         let from_client = segment.from == self.client;
         let Connection { to_server, to_client, speaks, context, packets, .. } = self;
@@ -142,9 +153,13 @@ impl Connection {
         if std::mem::replace(&mut self.is_over, true) {
             return Out::default();
         }
+        let is_untouched = self.is_untouched();
         let Connection { to_server, to_client, speaks, context, .. } = self;
-        to_server.finish(&mut |place, event| speaks.event(context, true, place, event));
-        to_client.finish(&mut |place, event| speaks.event(context, false, place, event));
+        // what a stray acknowledgement says is missing was never sent
+        if !is_untouched {
+            to_server.finish(&mut |place, event| speaks.event(context, true, place, event));
+            to_client.finish(&mut |place, event| speaks.event(context, false, place, event));
+        }
         let is_closed = self.is_reset || to_server.is_over() && to_client.is_over();
         let by_client = self.ended_by_client.filter(|_| is_closed);
         let out = speaks.finish(Ending { by_client, is_whole: to_client.is_over() });
@@ -224,6 +239,8 @@ fn recognised(said: &[Said], event: Event<'_>, context: &Context) -> Option<Spea
         () if matches!(event, Event::Gap { .. }) => http1(),
         () if opening.is_empty() => match answer() {
             Some(true) => http1(),
+            // servers of HTTP/2 need not wait for their clients
+            _ if said.iter().any(|said| !said.from_client && begins_settings(&said.bytes)) => None,
             Some(false) => Some(Speaks::Other("connections where the server speaks first, no HTTP")),
             None => None,
         },
@@ -242,5 +259,17 @@ fn recognised(said: &[Said], event: Event<'_>, context: &Context) -> Option<Spea
     }
 }
 
+/// Whether a server's first bytes are the frame that HTTP/2 begins with, as far as they go.
+fn begins_settings(bytes: &[u8]) -> bool {
+    match bytes {
+        [0, _, _, kind, flags, stream @ ..] => {
+            *kind == SETTINGS && *flags == 0 && stream.iter().take(4).all(|byte| *byte == 0)
+        }
+        [first, ..] => bytes.len() < 5 && *first == 0,
+        [] => true,
+    }
+}
+
+const SETTINGS: u8 = 4;
 /// Segments until the first line of a request must be complete.
 const MAX_OPENING: usize = 64;

@@ -83,6 +83,11 @@ impl Direction {
         self.next_seq.get_or_insert(seq);
     }
 
+    /// Nothing of it was seen.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.offset == 0 && self.held.is_empty()
+    }
+
     /// All of it was seen.
     pub(super) fn is_over(&self) -> bool {
         self.end.is_some_and(|end| end <= self.offset)

@@ -1,7 +1,8 @@
 //! Packets as tcpdump and Wireshark save them (pcap, pcapng): TCP put in order again, and the HTTP in it.
 //!
 //! HTTP/1 with persistent and pipelined requests, HTTP/2 without TLS, gRPC, server-sent events, WebSockets. Links of
-//! Ethernet (also tagged), Linux cooked captures, raw IP and loopback; IPv4 and IPv6. What TLS hides cannot be read. A
+//! Ethernet (also tagged), Linux cooked captures, raw IP, loopback and a few more; IPv4 and IPv6, also within VXLAN, Geneve,
+//! GRE and other tunnels. What TLS hides cannot be read. A
 //! session is one client with one user agent, as in access logs.
 //!
 //! Captures lose packets. Bytes that are missing are counted, an exchange whose parts are missing says so, and reading
@@ -18,6 +19,7 @@ mod packet;
 mod records;
 mod streams;
 mod table;
+mod tunnel;
 
 use std::io::BufRead;
 

@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use etherparse::{EtherType, LaxNetSlice, LaxSlicedPacket, TransportSlice};
 
+use super::tunnel;
+
 /// A TCP segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Segment<'a> {
@@ -47,7 +49,13 @@ impl Unfit {
 
 /// The segment in a frame.
 pub(super) fn segment(link: u32, frame: &[u8]) -> Result<Segment<'_>, Unfit> {
-    let packet = sliced(link, frame)?;
+    let mut packet = sliced(link, frame)?;
+    for _ in 0..MAX_DEPTH {
+        match tunnel::within(&packet).and_then(|(link, inner)| sliced(link, inner).ok()) {
+            Some(inner) => packet = inner,
+            None => break,
+        }
+    }
     let Some(net) = &packet.net else {
         return Err(if packet.stop_err.is_some() { Unfit::Cut } else { Unfit::Other });
     };
@@ -103,22 +111,56 @@ fn sliced(link: u32, frame: &[u8]) -> Result<LaxSlicedPacket<'_>, Unfit> {
         ETHERNET => LaxSlicedPacket::from_ethernet(frame).map_err(|_| Unfit::Cut),
         LINUX_COOKED => ether_type(14, 16),
         LINUX_COOKED_2 => ether_type(0, 20),
+        CISCO_HDLC => ether_type(2, 4),
         // a family of addresses, which the first half byte of IP says too
         NULL | LOOP => ip(4),
         RAW | RAW_BSD | RAW_OPENBSD | IPV4 | IPV6 => ip(0),
+        PPP => ip(if frame.starts_with(&[0xff, 3]) { 4 } else { 2 }),
+        NFLOG => sliced(RAW, nflog(frame).ok_or(Unfit::Cut)?),
+        // of a Mac: its head says how long it is, and what follows
+        PKTAP | PKTAP_OLD => {
+            let number = |at: usize| super::records::number(frame.get(at..)?, false);
+            let (len, link) = (number(0).ok_or(Unfit::Cut)?, number(8).ok_or(Unfit::Cut)?);
+            match frame.get(len as usize..) {
+                Some(inner) if link != PKTAP && link != PKTAP_OLD => sliced(link, inner),
+                _ => Err(Unfit::Link),
+            }
+        }
         _ => Err(Unfit::Link),
     }
 }
 
+/// The packet among what netfilter logs: a head of four bytes, then parts that say their length and their type.
+fn nflog(frame: &[u8]) -> Option<&[u8]> {
+    const PAYLOAD: u16 = 9;
+    let mut rest = frame.get(4..)?;
+    loop {
+        let [l0, l1, t0, t1, ..] = rest else { return None };
+        let (len, kind) = (usize::from(u16::from_le_bytes([*l0, *l1])), u16::from_le_bytes([*t0, *t1]));
+        let part = rest.get(4..len.max(4).min(rest.len()))?;
+        if kind == PAYLOAD {
+            return Some(part);
+        }
+        rest = rest.get(len.max(4).next_multiple_of(4)..)?;
+    }
+}
+
+/// Packets within packets.
+const MAX_DEPTH: usize = 4;
 const NULL: u32 = 0;
-const ETHERNET: u32 = 1;
+pub(super) const ETHERNET: u32 = 1;
+const PPP: u32 = 9;
 const RAW_BSD: u32 = 12;
 const RAW_OPENBSD: u32 = 14;
-const RAW: u32 = 101;
+pub(super) const RAW: u32 = 101;
+const CISCO_HDLC: u32 = 104;
 const LOOP: u32 = 108;
 const LINUX_COOKED: u32 = 113;
+const PKTAP_OLD: u32 = 149;
 const IPV4: u32 = 228;
 const IPV6: u32 = 229;
+const NFLOG: u32 = 239;
+const PKTAP: u32 = 258;
 const LINUX_COOKED_2: u32 = 276;
 
 #[cfg(test)]
@@ -176,6 +218,12 @@ mod tests {
             check(link, &[], &v6, of_v6);
         }
         check(IPV4, &[], &v4, of_v4);
+        check(CISCO_HDLC, &[0x0f, 0, 8, 0], &v4, of_v4);
+        check(PPP, &[0xff, 3, 0, 0x21], &v4, of_v4);
+        check(PPP, &[0, 0x57], &v6, of_v6);
+        check(NFLOG, &[2, 0, 0, 0, 5, 0, 10, 0, b'x', 0, 0, 0, 49, 0, 9, 0], &v4, of_v4);
+        check(PKTAP, &[16, 0, 0, 0, 1, 0, 0, 0, 101, 0, 0, 0, 0, 0, 0, 0], &v6, of_v6);
+        check(PKTAP, &[16, 0, 0, 0, 1, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0], &v6, Err(Unfit::Link));
         check(127, &[], &v4, Err(Unfit::Link));
     }
 

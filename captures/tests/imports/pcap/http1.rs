@@ -260,3 +260,39 @@ fn packets_cut_by_the_capture_still_say_what_was_asked() {
     assert_eq!(answer_body(&found.exchanges[0]).len, 2000);
     assert!(0 < found.tally.noted["bytes not captured"]);
 }
+
+/// A server that still remembers an older connection acknowledges what was never sent; the client resets that, and opens
+/// again with the same number.
+#[test]
+fn an_attempt_that_is_made_again_is_another_connection() {
+    let mut talk = Talk::midway(4000);
+    talk.packet(true, b"", "S");
+    let mut stale = Talk::midway(4000).again();
+    stale.packets.clear();
+    stale.packet(false, b"", "A");
+    stale.packet(true, b"", "R");
+    talk.packets.append(&mut stale.packets);
+    let mut again = Talk::open(4000);
+    again.asks(get("/a")).says(ok("first")).close();
+    talk.packets.append(&mut again.packets);
+    check(&talk, &["GET /a 200"]);
+    assert_eq!(import(&talk).tally.noted, [].into());
+}
+
+#[test]
+fn what_comes_behind_a_reset_is_counted() {
+    let mut talk = Talk::open(4000);
+    talk.asks(get("/a")).says(ok("first"));
+    talk.packet(false, b"", "R");
+    talk.asks(get("/b"));
+    check(&talk, &["GET /a 200"]);
+    assert_eq!(import(&talk).tally.noted, [("segments behind a reset".to_owned(), 1)].into());
+}
+
+#[test]
+fn the_opening_words_of_http2_are_no_request() {
+    let mut talk = Talk::midway(4000);
+    talk.says("HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n");
+    talk.asks("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").close();
+    assert!(import(&talk).exchanges.is_empty());
+}

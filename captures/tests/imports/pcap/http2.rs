@@ -48,6 +48,20 @@ fn body(exchange: &Exchange) -> Body {
 }
 
 #[test]
+fn a_server_may_speak_first() {
+    let mut asks = Encoder::new();
+    let settings = frame(4, 0, 0, &[0, 3, 0, 0, 0, 100]);
+    for size in [1, 4, 99] {
+        let mut talk = Talk::open(4000);
+        talk.pieces(false, &settings, size);
+        talk.asks([PREFACE, &SETTINGS, &get(&mut asks, 1, "/a")].concat());
+        talk.says(frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0x88])).close();
+        assert_eq!(brief(&import(&talk).exchanges), ["GET /a 200"], "in pieces of {size}");
+        asks = Encoder::new();
+    }
+}
+
+#[test]
 fn streams_are_exchanges() {
     let (mut asks, mut says) = (Encoder::new(), Encoder::new());
     let mut talk = Talk::open(4000);
