@@ -45,6 +45,7 @@ pub(super) struct Flow {
     pub(super) endless: bool,
     wake: Option<Instant>,
     pub(super) last_read: Option<Instant>,
+    pub(super) last_write: Option<Instant>,
     /// Counted among what all connections hold.
     held: Held,
     /// A rule panicked: none is about this flow any more.
@@ -100,6 +101,7 @@ impl Flow {
             endless: false,
             wake: None,
             last_read: None,
+            last_write: None,
             held: Held::of(gate),
             stumbled: false,
         }
@@ -215,7 +217,7 @@ impl Flow {
             match to.try_write(self.line.cleared()) {
                 Ok(n) => {
                     self.line.sent(n);
-                    turn.books.went(self.way, n);
+                    self.went(n, turn);
                     moved = true;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -265,7 +267,7 @@ impl Flow {
         }
         match to.try_write(bytes) {
             Ok(n) => {
-                turn.books.went(self.way, n);
+                self.went(n, turn);
                 self.line.push_cleared(&bytes[n..]);
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => self.line.push_cleared(bytes),
@@ -274,6 +276,11 @@ impl Flow {
                 self.die(turn.books);
             }
         }
+    }
+
+    fn went(&mut self, bytes: usize, turn: &Turn<'_>) {
+        turn.books.went(self.way, bytes);
+        self.last_write = Some(turn.now);
     }
 
     fn push(&mut self, bytes: &[u8], what: Content, turn: &mut Turn<'_>) {
