@@ -43,4 +43,5 @@ mod tcp_rules;
 mod timing;
 mod toxics;
 mod toxiproxy;
+mod victims;
 mod websockets;
