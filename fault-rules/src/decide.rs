@@ -116,6 +116,8 @@ pub enum Why {
     BodyNotKept,
     /// The answer ended before the point of the fault (or has no such point).
     NoSuchPoint,
+    /// So much waits in memory that nothing more was held back for the fault.
+    Buffered,
 }
 
 impl Why {
@@ -144,6 +146,7 @@ impl Why {
             Self::Amplification => "amplification",
             Self::BodyNotKept => "body_not_kept",
             Self::NoSuchPoint => "no_such_point",
+            Self::Buffered => "buffered",
         }
     }
 }

@@ -22,12 +22,19 @@ pub(crate) struct Gate {
     left: Notify,
     max_buffered: usize,
     /// Bytes that connections hold, in the sizes that were allocated.
-    pub(crate) buffered: Arc<AtomicUsize>,
+    buffered: AtomicUsize,
 }
 
 /// Held by a connection for as long as it is open.
 #[derive(Debug)]
 pub(crate) struct Place(Arc<Gate>);
+
+/// What one holder has of all that is buffered; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    gate: Arc<Gate>,
+    bytes: usize,
+}
 
 impl Gate {
     pub(crate) fn new(most: usize, max_buffered: usize) -> Arc<Gate> {
@@ -36,7 +43,7 @@ impl Gate {
             open: AtomicUsize::new(0),
             left: Notify::new(),
             max_buffered,
-            buffered: Arc::default(),
+            buffered: AtomicUsize::new(0),
         })
     }
 
@@ -96,9 +103,44 @@ impl Gate {
         self.max_buffered < self.buffered.load(Ordering::Relaxed)
     }
 
+    /// Is so much buffered that faults hold nothing more back? They must not shut the door.
+    fn is_crowded(&self) -> bool {
+        self.max_buffered - self.max_buffered / RESERVE < self.buffered.load(Ordering::Relaxed)
+    }
+
     /// Bytes buffered now, and the bound.
     pub(crate) fn memory(&self) -> [usize; 2] {
         [self.buffered.load(Ordering::Relaxed), self.max_buffered]
+    }
+}
+
+impl Held {
+    pub(crate) fn of(gate: Arc<Gate>) -> Held {
+        Held { gate, bytes: 0 }
+    }
+
+    /// So many bytes are held now.
+    pub(crate) fn set(&mut self, bytes: usize) {
+        if bytes != self.bytes {
+            self.gate.buffered.fetch_add(bytes.wrapping_sub(self.bytes), Ordering::Relaxed);
+            self.bytes = bytes;
+        }
+    }
+
+    /// Do all together hold as much as may be?
+    pub(crate) fn is_full(&self) -> bool {
+        self.gate.is_full()
+    }
+
+    /// Do all together hold as much as faults may add to?
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.gate.is_crowded()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.set(0);
     }
 }
 
@@ -109,5 +151,7 @@ impl Drop for Place {
     }
 }
 
+/// The part of the bound that what faults hold back leaves to everything else: an eighth.
+const RESERVE: usize = 8;
 /// How soon a door that was shut for want of memory is tried again.
 const PAUSE: Duration = Duration::from_millis(10);

@@ -27,7 +27,8 @@ pub struct Limits {
     /// A request's header may be so large; a larger one is answered 431.
     #[arg(long, value_name = "SIZE", default_value = "64KB", value_parser = bytes)]
     pub max_header: usize,
-    /// While more than this waits in memory to be written or read, new connections wait in the kernel's queue.
+    /// While more than this waits in memory to be written or read, new connections wait in the kernel's queue. Faults
+    /// hold answers on HTTP/2 back in seven eighths of it, then let them pass.
     #[arg(long, value_name = "SIZE", default_value = "256MB", value_parser = bytes)]
     pub max_buffered: usize,
     /// A request's header must be whole so long after its first byte; else it is answered 408.

@@ -75,15 +75,15 @@ impl Server {
     /// TLS, and which HTTP it is: under TLS, ALPN says; clear text says so by its first bytes. `None`: the client left,
     /// or stayed silent.
     async fn greet(&self, tcp: TcpStream, ctl: Arc<ConnCtl>) -> Option<(Box<Conn>, bool)> {
-        let total = self.shared.gate.buffered.clone();
+        let gate = self.shared.gate.clone();
         match (&self.tls, self.shared.edges[ctl.edge].tls) {
             (Some(acceptor), true) => {
                 let tls = self.unless_draining(HANDSHAKE_LIMIT, acceptor.accept(tcp)).await?.ok()?;
                 let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-                Some((Box::new(Conn::new(Raw::Tls(Box::new(tls)), ctl, self.bounds(), total)), http2))
+                Some((Box::new(Conn::new(Raw::Tls(Box::new(tls)), ctl, self.bounds(), gate)), http2))
             }
             _ => {
-                let mut conn = Box::new(Conn::new(Raw::Plain(tcp), ctl, self.bounds(), total));
+                let mut conn = Box::new(Conn::new(Raw::Plain(tcp), ctl, self.bounds(), gate));
                 if !self.first_bytes(&mut conn).await {
                     return None;
                 }

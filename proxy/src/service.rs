@@ -166,7 +166,7 @@ impl ProxyHttp for Service {
                 open.keep_answer(answer, &self.shared);
             }
             if let Some(identity) = &mut open.identity {
-                identity.session_id = self.shared.sessions.learn(identity, &answer.headers);
+                identity.who.id = self.shared.sessions.learn(identity, &answer.headers);
             }
         }
         if !self.shared.config.trust_upstream_squall && bears_ours(&answer.headers) {

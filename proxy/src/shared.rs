@@ -84,7 +84,7 @@ pub(crate) struct Parts {
 
 impl Shared {
     pub(crate) fn new(config: Config, parts: Parts) -> Self {
-        let started = Instant::now();
+        let (started, first_connection) = (Instant::now(), connection_base());
         let names: Vec<String> = parts.edges.iter().map(|edge| edge.name.to_string()).collect();
         Shared {
             totals: Arc::new(Scope::new(None, &names, started)),
@@ -93,7 +93,8 @@ impl Shared {
             chain: Chain::new(parts.edges.len()),
             gate: Gate::new(config.limits.max_connections.unwrap_or_else(places), config.limits.max_buffered),
             meets: Meets::default(),
-            sessions: Sessions::new(config.session_keys.clone(), &config.redaction_key),
+            sessions: Sessions::new(config.session_keys.clone(), &config.redaction_key)
+                .from_connection(first_connection),
             recent: Recent::default(),
             config,
             edges: parts.edges,
@@ -108,7 +109,7 @@ impl Shared {
             live: Live::default(),
             listening: Live::default(),
             drain: watch::channel(false).0,
-            next_connection: AtomicU64::new(connection_base()),
+            next_connection: AtomicU64::new(first_connection),
         }
     }
 

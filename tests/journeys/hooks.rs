@@ -45,16 +45,17 @@ fn a_process_is_frozen_for_its_window_and_freed_by_every_end() {
 #[test]
 fn a_window_that_closes_frees_and_a_removed_hook_too() {
     let (victim, server, folder) = (Victim::new(), Server::plain(), TempDir::new().unwrap());
-    let rules = folder.path().join("faults.toml");
-    std::fs::write(&rules, victim.hook("when = \"200ms..700ms, every 1h\"")).unwrap();
+    let [rules, witness] = ["faults.toml", "frozen"].map(|name| folder.path().join(name));
+    std::fs::write(&rules, victim.witnessed_hook(&text(&witness), "when = \"1s..2s, every 10h\"")).unwrap();
     let proxy = Proxy::before(&server.url(), &["--allow-hooks", "--rules", &text(&rules)]);
-    victim.await_frozen(true);
-    victim.await_frozen(false);
+    // the window closes while nobody here looks, so the command itself tells what it saw
     eventually("its end is told", || {
         (proxy.ask("/status")["hooks"][0]["books"]["state"] == "over").then_some(())
     });
+    assert!(witness.exists(), "it was frozen");
+    victim.await_frozen(false);
     let shown = run_squall(&["status", &proxy.admin().to_string()]);
-    shown.expect_words(0, &["hook freeze: opens in 59m"]);
+    shown.expect_words(0, &["hook freeze: opens in 9h"]);
     std::fs::write(&rules, victim.hook("when = \"0s..1h\"")).unwrap();
     victim.await_frozen(true);
     std::fs::write(&rules, "version = 1\n").unwrap();
@@ -111,9 +112,23 @@ impl Victim {
     }
 
     fn hook(&self, more: &str) -> String {
+        self.hook_by(&format!("kill -STOP {}", self.0.id()), more)
+    }
+
+    /// Its start is over once the process is frozen, and leaves a file then.
+    fn witnessed_hook(&self, file: &str, more: &str) -> String {
+        let pid = self.0.id();
+        let is_frozen = format!("grep -q ') T ' /proc/{pid}/stat");
+        self.hook_by(
+            &format!("kill -STOP {pid}; until {is_frozen}; do sleep 0.01; done; touch '{file}'"),
+            more,
+        )
+    }
+
+    fn hook_by(&self, start: &str, more: &str) -> String {
         let pid = self.0.id();
         format!(
-            "version = 1\n[[hook]]\nid = \"freeze\"\nstart = [\"kill\", \"-STOP\", \"{pid}\"]\nend = [\"kill\", \"-CONT\", \"{pid}\"]\n{more}\n"
+            "version = 1\n[[hook]]\nid = \"freeze\"\nstart = [\"sh\", \"-c\", \"{start}\"]\nend = [\"kill\", \"-CONT\", \"{pid}\"]\n{more}\n"
         )
     }
 

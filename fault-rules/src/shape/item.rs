@@ -90,8 +90,9 @@ impl Item {
         matches!(self.state, State::Stall(_))
     }
 
-    pub(super) fn remove(&mut self) {
-        self.state = State::Over;
+    /// False: it was over already.
+    pub(super) fn remove(&mut self) -> bool {
+        !matches!(std::mem::replace(&mut self.state, State::Over), State::Over)
     }
 
     pub(super) fn wants_event(&self) -> bool {

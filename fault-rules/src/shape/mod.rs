@@ -94,6 +94,17 @@ pub struct Shaper {
     held: Option<(usize, Duration)>,
 }
 
+impl Shape {
+    /// Whether it makes bytes wait; what only changes them, or ends the direction, does not.
+    #[must_use]
+    pub fn holds_back(&self) -> bool {
+        match self {
+            Self::Pace { .. } | Self::Loss(_) | Self::Stall { .. } | Self::FirstByte(_) => true,
+            Self::Corrupt(..) | Self::End(_) => false,
+        }
+    }
+}
+
 impl Shaper {
     /// Adds a part; `tag` is the caller's name for it, `key` the seed of what it draws.
     pub fn add(&mut self, tag: usize, shape: Shape, key: u64) {
@@ -166,10 +177,12 @@ impl Shaper {
         self.next_end().until()
     }
 
-    /// A part is no more, at this time; the others go on. What it did so far stays known.
-    pub fn remove(&mut self, tag: usize, now: Duration) {
+    /// A part is no more, at this time; the others go on. What it did so far stays known. False: nothing of it was left to
+    /// do.
+    pub fn remove(&mut self, tag: usize, now: Duration) -> bool {
         self.charge(now);
-        self.items.iter_mut().filter(|item| item.tag == tag).for_each(Item::remove);
+        let items = self.items.iter_mut().filter(|item| item.tag == tag);
+        items.fold(false, |was_at_work, item| was_at_work | item.remove())
     }
 
     /// The same, and nothing of it is kept: for a direction that outlives any number of parts. Gives what became of it.

@@ -31,7 +31,6 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -46,6 +45,8 @@ use pingora_http::ResponseHeader;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::time::{Instant, Sleep};
 
+use crate::gate::{Gate, Held};
+
 pub(crate) use ctl::{ConnCtl, Ended, Farewell, Refusal};
 pub(crate) use cut::Cut;
 pub(crate) use framing::BodyFraming;
@@ -53,6 +54,7 @@ pub(crate) use inbound::InboundOrder;
 pub(crate) use outq::unacknowledged;
 pub(crate) use pause::Pause;
 pub(crate) use raw::Raw;
+pub(crate) use reading::PIPE;
 pub(crate) use round::HeaderBounds;
 pub(crate) use trailers::last_chunk;
 
@@ -61,7 +63,7 @@ use framing::Framing;
 use h2_cut::H2Cut;
 use inbound::Inbound;
 use outbound::Outbound;
-use reading::{Ahead, Held};
+use reading::Ahead;
 use round::Round;
 use trailers::{LAST_CHUNK, SIZE_OF_LAST_CHUNK};
 
@@ -105,13 +107,13 @@ pub(crate) struct Bounds {
 }
 
 impl Conn {
-    /// Wraps an accepted connection; what it holds is added to `total`.
-    pub(crate) fn new(raw: Raw, ctl: Arc<ConnCtl>, bounds: Bounds, total: Arc<AtomicUsize>) -> Conn {
+    /// Wraps an accepted connection; what it holds is counted at the gate.
+    pub(crate) fn new(raw: Raw, ctl: Arc<ConnCtl>, bounds: Bounds, gate: Arc<Gate>) -> Conn {
         Conn {
             raw,
             round: Round::begin(&ctl, bounds.header),
             bounds,
-            held: Held::of(total),
+            held: Held::of(gate),
             stall: None,
             ctl,
             ahead: Ahead::default(),

@@ -3,8 +3,6 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
@@ -170,35 +168,12 @@ impl Conn {
     }
 }
 
-/// A connection's part of what the proxy holds for all of them.
-#[derive(Debug)]
-pub(super) struct Held {
-    total: Arc<AtomicUsize>,
-    bytes: usize,
-}
-
-impl Held {
-    pub(super) fn of(total: Arc<AtomicUsize>) -> Held {
-        Held { total, bytes: 0 }
-    }
-
-    pub(super) fn set(&mut self, bytes: usize) {
-        if bytes != self.bytes {
-            self.total.fetch_add(bytes.wrapping_sub(self.bytes), Ordering::Relaxed);
-            self.bytes = bytes;
-        }
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.set(0);
-    }
-}
-
 /// Most requests are whole in so much.
 const READ_AHEAD: usize = 4096;
 
 /// What waits in the HTTP layer behind an answer that its client does not take, at the most: the piece that is being
-/// written, and four in the pipe from the upstream, of 64 KB each.
-const STALLED: usize = 5 * 64 * 1024;
+/// written, of 64 KB, and the pipe.
+const STALLED: usize = 64 * 1024 + PIPE;
+
+/// What waits in the pipe from the upstream behind an answer that is not written on, at the most: four pieces.
+pub(crate) const PIPE: usize = 4 * 64 * 1024;

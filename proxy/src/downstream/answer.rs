@@ -2,6 +2,7 @@
 //!
 //! What may not go yet is held, up to [`MAX_HELD`], so that pingora goes on to read what the client sends meanwhile: the
 //! two directions of a call have nothing to do with each other. It goes on its way whenever pingora reads, writes or waits.
+//! It counts in what the proxy holds for all clients; where that comes near to what it may, what shapes the answer gives way.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,8 +17,9 @@ use pingora_http::ResponseHeader;
 
 use super::outgoing::Outgoing;
 use super::{client_left, injected};
-use crate::conn::{ConnCtl, Cut, Ended, Pause};
+use crate::conn::{ConnCtl, Cut, Ended, PIPE, Pause};
 use crate::faults::{Cutoff, Move, SharedShaping};
+use crate::gate::Held;
 use crate::shared::Shared;
 use crate::sync::lock;
 
@@ -29,6 +31,9 @@ pub(super) struct Answer {
     out: Outgoing,
     /// What pingora has written and may not go yet.
     held: BytesMut,
+    counted: Held,
+    /// Whoever writes waits for the shapes, and so does what comes behind.
+    is_blocked: bool,
     /// The header has been written.
     begun: bool,
     /// The answer has ended before its time: whatever else is written goes nowhere.
@@ -53,8 +58,9 @@ struct Shaped {
 
 impl Answer {
     pub(super) fn new(ctl: Arc<ConnCtl>, shared: Arc<Shared>) -> Self {
-        let (out, held) = (Outgoing::default(), BytesMut::new());
-        Answer { ctl, shared, shaped: None, out, held, begun: false, torn: false, dying: None }
+        let (out, held, counted) = (Outgoing::default(), BytesMut::new(), Held::of(shared.gate.clone()));
+        let (is_blocked, begun, torn) = (false, false, false);
+        Answer { ctl, shared, shaped: None, out, held, counted, is_blocked, begun, torn, dying: None }
     }
 
     pub(super) fn ctl(&self) -> &Arc<ConnCtl> {
@@ -117,10 +123,34 @@ impl Answer {
         if let Some(done) = self.let_go(0).now_or_never() {
             done?; // what may go at once goes at once
         }
+        let most = if self.make_room() { MAX_HELD } else { 0 };
         if end {
             return self.finish().await;
         }
-        self.let_go(MAX_HELD).await
+        self.is_blocked = 0 < most && most < self.held.len() + self.out.waiting();
+        self.count();
+        let done = self.let_go(most).await;
+        self.is_blocked = false;
+        self.count();
+        done
+    }
+
+    /// Whether what is held may stay. Where it may not, its shapes have given way.
+    fn make_room(&mut self) -> bool {
+        self.count();
+        if self.held.is_empty() || !self.counted.is_crowded() {
+            return true;
+        }
+        if let Some(shaped) = &self.shaped {
+            lock(&shaped.shaping).give_way();
+        }
+        false
+    }
+
+    /// Tells what waits here, for its time or for the client's window, and behind it.
+    fn count(&mut self) {
+        let behind = if self.is_blocked { PIPE } else { 0 };
+        self.counted.set(self.held.len() + self.out.waiting() + behind);
     }
 
     pub(super) async fn trailers(&mut self, trailers: HeaderMap) -> Result<()> {
@@ -203,6 +233,7 @@ impl Answer {
         while most < self.held.len() + self.out.waiting() {
             if 0 < self.out.waiting() {
                 self.flush().await?;
+                self.count();
                 continue;
             }
             match self.step() {
@@ -287,6 +318,7 @@ impl Answer {
     /// Safe: see [`Answer::check`].
     async fn end(&mut self, how: Cutoff) -> Result<()> {
         self.torn = true;
+        self.held = BytesMut::new();
         match how {
             Cutoff::Reset { code, connection } => {
                 if connection {
@@ -300,6 +332,7 @@ impl Answer {
                 }
             }
         }
+        self.count();
         self.check().await
     }
 

@@ -6,17 +6,20 @@ use captures::SessionId;
 use captures::session_key::Marks;
 use http::{HeaderMap, HeaderName};
 
-use super::sessions::{Sessions, hash};
+use super::sessions::{Sessions, Who, hash};
 
 /// What an exchange is known by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
-    /// Session key: `squall-session` without its run tag, else the number of the recorded session.
+    /// What rules know the session by: `squall-session` without its run tag, else the number of [`Who::choice`].
     pub(crate) session: String,
-    pub(crate) session_id: SessionId,
+    pub(crate) who: Who,
+    /// A replay says itself which session it is.
+    is_stranger: bool,
     /// Which key named the session, in their order of preference.
     pub(crate) place: usize,
-    /// Operation: `squall-op`, else the idempotency key, else the trace, else session, method, path and turn.
+    /// Operation: `squall-op`, else the idempotency key, else the trace, else session, method, path and turn. Written as
+    /// [`Identity::told_op`].
     pub(crate) op: String,
     /// The operation as a number; only a replay's is one.
     pub(crate) op_number: Option<u64>,
@@ -73,14 +76,15 @@ impl Identity {
         let marked = bears_ours(asked.headers);
         let ours = |name: &str| asked.headers.get(name).and_then(|value| value.to_str().ok());
         let ours = |name: &str| if marked { ours(name) } else { None };
-        let (session, (session_id, place)) = match ours(SESSION) {
-            Some(value) => {
-                let key = fault_rules::select::session_key(value);
-                (Cow::Borrowed(key), (SessionId(hash(&[key.as_bytes()])), 0))
+        let replayed = ours(SESSION).map(fault_rules::select::session_key);
+        let (session, (who, place)) = match replayed {
+            Some(key) => {
+                let number = hash(&[key.as_bytes()]);
+                (Cow::Borrowed(key), (Who { id: SessionId(number), choice: number }, 0))
             }
             None => {
-                let named = sessions.of_request(asked);
-                (Cow::Owned(named.0.to_string()), named)
+                let (who, place) = sessions.of_request(asked);
+                (Cow::Owned(who.choice.to_string()), (who, place))
             }
         };
         let op_number = ours(OP).filter(|op| op.len() == 16).and_then(|op| u64::from_str_radix(op, 16).ok());
@@ -89,7 +93,7 @@ impl Identity {
             Some(name) => name.to_owned(),
             None if !asked.names_operation => String::new(),
             None => {
-                let turn = sessions.turn(session_id, asked.method, asked.path);
+                let turn = sessions.turn(who.id, asked.method, asked.path);
                 let mut turn_text = itoa::Buffer::new();
                 [&session, asked.method, asked.path, turn_text.format(turn)].join(" ")
             }
@@ -101,7 +105,21 @@ impl Identity {
             None if counts => sessions.attempt(&op, asked),
             None => 1,
         };
-        Identity { session: session.into_owned(), session_id, place, op, op_number, attempt }
+        let is_stranger = replayed.is_none();
+        Identity { session: session.into_owned(), who, is_stranger, place, op, op_number, attempt }
+    }
+
+    /// The session as it is written: a stranger's by its recorded number.
+    pub(crate) fn told_session(&self) -> String {
+        if self.is_stranger { self.who.id.0.to_string() } else { self.session.clone() }
+    }
+
+    /// The operation as it is written: without what a stranger's session was chosen by.
+    pub(crate) fn told_op(&self) -> String {
+        match self.op.strip_prefix(&self.session).filter(|_| self.is_stranger) {
+            Some(rest) => format!("{}{rest}", self.who.id.0),
+            None => self.op.clone(),
+        }
     }
 }
 
@@ -173,15 +191,15 @@ mod tests {
         let first = identify(&sessions, 1, &[]);
         sessions.learn(&first, &headers(&[("set-cookie", "sid=0123456789; Path=/")]));
         let elsewhere = identify(&sessions, 2, &[("cookie", "lang=de; sid=0123456789")]);
-        assert_eq!(elsewhere.session_id, first.session_id);
-        assert_ne!(identify(&sessions, 2, &[]).session_id, first.session_id);
+        assert_eq!(elsewhere.who.id, first.who.id);
+        assert_ne!(identify(&sessions, 2, &[]).who.id, first.who.id);
     }
 
     #[test]
     fn a_session_cookie_from_before_joins_connections() {
         let sessions = Sessions::new(Vec::new(), &[1; 32]);
         let cookie = [("cookie", "theme=dark; PHPSESSID=abcdefgh")];
-        assert_eq!(identify(&sessions, 1, &cookie).session_id, identify(&sessions, 2, &cookie).session_id);
+        assert_eq!(identify(&sessions, 1, &cookie).who.id, identify(&sessions, 2, &cookie).who.id);
     }
 
     #[test]
@@ -190,6 +208,8 @@ mod tests {
         let first = identify(&sessions, 1, &[]);
         let second = identify(&sessions, 1, &[]);
         assert_ne!(first.op, second.op);
+        assert!(first.op.starts_with(&format!("{} GET /a", first.session)));
+        assert!(first.told_op().starts_with(&format!("{} GET /a", first.who.id.0)), "{}", first.told_op());
         let keyed = [("idempotency-key", "k-1")];
         assert_eq!(identify(&sessions, 1, &keyed).op, identify(&sessions, 2, &keyed).op);
     }

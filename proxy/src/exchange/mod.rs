@@ -238,7 +238,7 @@ impl Open {
             names_operation: ruled,
         };
         let identity = Identity::of(&asked, &shared.sessions);
-        shared.recent.note(identity.session_id, self.started.saturating_duration_since(shared.started));
+        shared.recent.note(identity.who.id, self.started.saturating_duration_since(shared.started));
         if let (Some(run), Some(op)) = (&self.run, identity.op_number)
             && run.edge == self.edge
         {

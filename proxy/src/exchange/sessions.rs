@@ -23,19 +23,36 @@ use crate::sync::lock;
 pub(crate) struct Sessions {
     keys: Vec<Key>,
     names: SessionNames,
+    first_connection: u64,
     /// Sessions by the cookies that their answers set.
-    cookies: Mutex<TwoGenerations>,
-    turns: Mutex<TwoGenerations>,
-    attempts: Mutex<TwoGenerations>,
+    cookies: Mutex<TwoGenerations<Who>>,
+    turns: Mutex<TwoGenerations<u64>>,
+    attempts: Mutex<TwoGenerations<u64>>,
     /// The cookie that was given first to a session which has none yet, by session and key.
-    given: Mutex<TwoGenerations>,
+    given: Mutex<TwoGenerations<u64>>,
+}
+
+/// The two numbers of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Who {
+    /// As it is recorded: it does not give away the key that named the session.
+    pub(crate) id: SessionId,
+    /// As rules choose it: the same in every run, so that each has the same victims. Who tries what the key may be finds it,
+    /// so this is never written.
+    pub(crate) choice: u64,
 }
 
 /// A map that forgets: lookups refresh, and when one generation is full the one before is dropped.
-#[derive(Debug, Default)]
-struct TwoGenerations {
-    young: HashMap<u64, u64, BuildHasherDefault<Hashed>>,
-    old: HashMap<u64, u64, BuildHasherDefault<Hashed>>,
+#[derive(Debug)]
+struct TwoGenerations<V> {
+    young: HashMap<u64, V, BuildHasherDefault<Hashed>>,
+    old: HashMap<u64, V, BuildHasherDefault<Hashed>>,
+}
+
+impl<V> Default for TwoGenerations<V> {
+    fn default() -> Self {
+        TwoGenerations { young: HashMap::default(), old: HashMap::default() }
+    }
 }
 
 /// Keys are hashes already; what clients choose has gone through XXH3.
@@ -59,13 +76,24 @@ impl Hasher for Hashed {
 impl Sessions {
     /// Sessions by these keys, named under a secret.
     pub(crate) fn new(keys: Vec<Key>, secret: &[u8; 32]) -> Sessions {
-        let none = Mutex::default;
-        let names = SessionNames::new(secret);
-        Sessions { keys, names, cookies: none(), turns: none(), attempts: none(), given: none() }
+        Sessions {
+            keys,
+            names: SessionNames::new(secret),
+            first_connection: 0,
+            cookies: Mutex::default(),
+            turns: Mutex::default(),
+            attempts: Mutex::default(),
+            given: Mutex::default(),
+        }
+    }
+
+    /// The number of the first connection of this run: it is another in each.
+    pub(crate) fn from_connection(self, first_connection: u64) -> Sessions {
+        Sessions { first_connection, ..self }
     }
 
     /// The session of a request, and the place of the key that named it.
-    pub(crate) fn of_request(&self, asked: &Asked<'_>) -> (SessionId, usize) {
+    pub(crate) fn of_request(&self, asked: &Asked<'_>) -> (Who, usize) {
         if self.keys.is_empty() {
             return (self.by_its_looks(asked.headers, asked.connection), 0);
         }
@@ -75,37 +103,59 @@ impl Sessions {
                 Key::Cookie(name) => lock(&self.cookies).get(pair(name, &value)),
                 _ => None,
             };
-            return (known.map_or_else(|| self.names.session(place, &value), SessionId), place);
+            return (known.unwrap_or_else(|| self.named(place, key, &value)), place);
         }
-        (by_connection(asked.connection), self.keys.len())
+        (self.by_connection(asked.connection), self.keys.len())
+    }
+
+    fn named(&self, place: usize, key: &Key, value: &[u8]) -> Who {
+        let id = self.names.session(place, value);
+        let relative = match (key, value.try_into().map(u64::from_le_bytes)) {
+            (Key::Connection, Ok(number)) => Some(self.in_this_run(number)),
+            _ => None,
+        };
+        let value = relative.as_ref().map_or(value, <[u8; 8]>::as_slice);
+        Who { id, choice: hash(&[&place.to_le_bytes(), value]) }
+    }
+
+    fn by_connection(&self, connection: u64) -> Who {
+        let number = |bytes: [u8; 8]| hash(&[b"connection", &bytes]);
+        let id = SessionId(number(connection.to_le_bytes()));
+        Who { id, choice: number(self.in_this_run(connection)) }
+    }
+
+    /// The number of a connection counted from the first of the run.
+    fn in_this_run(&self, connection: u64) -> [u8; 8] {
+        connection.wrapping_sub(self.first_connection).to_le_bytes()
     }
 
     /// By its cookies or its connection.
-    fn by_its_looks(&self, headers: &HeaderMap, connection: u64) -> SessionId {
+    fn by_its_looks(&self, headers: &HeaderMap, connection: u64) -> Who {
         let mut named = None;
         for pair in cookie_pairs(headers) {
             if let Some(session) = lock(&self.cookies).get(hash(&[pair])) {
-                return SessionId(session);
+                return session;
             }
             if named.is_none() && is_session_cookie(pair) {
                 named = Some(pair);
             }
         }
-        named.map_or_else(|| by_connection(connection), |pair| self.names.session(0, pair))
+        let by_pair = |pair| Who { id: self.names.session(0, pair), choice: hash(&[pair]) };
+        named.map_or_else(|| self.by_connection(connection), by_pair)
     }
 
     /// An answer sets cookies: who brings them back is of the same session. Gives the session that the exchange belongs to,
     /// which is another where its own was only that of a connection or client and has been given such a cookie before: then
     /// several users share it.
     pub(crate) fn learn(&self, identity: &Identity, answer: &HeaderMap) -> SessionId {
-        let session = identity.session_id;
-        let mut belongs_to = session;
+        let session = identity.who;
+        let mut belongs_to = session.id;
         for value in answer.get_all(http::header::SET_COOKIE) {
             if self.keys.is_empty() {
                 let pair =
                     value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
                 if pair.len() >= SHORTEST_PAIR {
-                    lock(&self.cookies).put(hash(&[pair]), session.0);
+                    lock(&self.cookies).put(hash(&[pair]), session);
                 }
                 continue;
             }
@@ -114,9 +164,9 @@ impl Sessions {
                 let Key::Cookie(name) = key else { continue };
                 let Some(value) = set(value.as_bytes(), name) else { continue };
                 let pair = pair(name, &value);
-                if place == identity.place || self.is_first(session, place, pair) {
-                    lock(&self.cookies).put(pair, session.0);
-                } else if belongs_to == session {
+                if place == identity.place || self.is_first(session.id, place, pair) {
+                    lock(&self.cookies).put(pair, session);
+                } else if belongs_to == session.id {
                     belongs_to = self.names.session(place, &value);
                 }
             }
@@ -158,8 +208,8 @@ impl Sessions {
     }
 }
 
-impl TwoGenerations {
-    fn get(&mut self, key: u64) -> Option<u64> {
+impl<V: Copy> TwoGenerations<V> {
+    fn get(&mut self, key: u64) -> Option<V> {
         if let Some(value) = self.young.get(&key) {
             return Some(*value);
         }
@@ -168,6 +218,15 @@ impl TwoGenerations {
         Some(value)
     }
 
+    fn put(&mut self, key: u64, value: V) {
+        if self.young.len() >= GENERATION && !self.young.contains_key(&key) {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(key, value);
+    }
+}
+
+impl TwoGenerations<u64> {
     /// Counts one more; gives how many there were before.
     fn count(&mut self, key: u64) -> u64 {
         if let Some(count) = self.young.get_mut(&key) {
@@ -178,17 +237,6 @@ impl TwoGenerations {
         self.put(key, before + 1);
         before
     }
-
-    fn put(&mut self, key: u64, value: u64) {
-        if self.young.len() >= GENERATION && !self.young.contains_key(&key) {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(key, value);
-    }
-}
-
-fn by_connection(connection: u64) -> SessionId {
-    SessionId(hash(&[b"connection", &connection.to_le_bytes()]))
 }
 
 /// A cookie and its value, for tables in memory.
@@ -220,7 +268,7 @@ pub(super) fn hash(parts: &[&[u8]]) -> u64 {
 
 /// A cookie shorter than this (`lang=de`) says nothing about who sends it.
 const SHORTEST_PAIR: usize = 12;
-/// Keys of one generation: 16 bytes each, so about 40 MB at the worst.
+/// Keys of one generation: 16 or 24 bytes each, so about 60 MB a table at the worst.
 const GENERATION: usize = 1 << 20;
 
 #[cfg(test)]
@@ -262,7 +310,7 @@ mod tests {
         let sessions = by(&["cookie:sid", "header:x-user", "query:u", "client"]);
         let of = |connection, target: &str, fields: &[(&'static str, &str)]| {
             let identity = identify(&sessions, connection, target, fields);
-            (identity.session_id, identity.place)
+            (identity.who.id, identity.place)
         };
         let cookie = of(1, "/", &[("cookie", "lang=de; sid=a"), ("x-user", "ann")]);
         assert_eq!(cookie, of(2, "/x?u=1", &[("cookie", "sid=a"), ("x-user", "bob")]));
@@ -276,8 +324,8 @@ mod tests {
         assert_ne!(header.0, query.0);
         let none = by(&["cookie:sid"]);
         assert_eq!(
-            identify(&none, 5, "/", &[]).session_id,
-            identify(&Sessions::new(Vec::new(), &[9; 32]), 5, "/", &[]).session_id
+            identify(&none, 5, "/", &[]).who.id,
+            identify(&Sessions::new(Vec::new(), &[9; 32]), 5, "/", &[]).who.id
         );
     }
 
@@ -287,14 +335,14 @@ mod tests {
         let visit = identify(&sessions, 1, "/", &[]);
         let learned =
             sessions.learn(&visit, &headers(&[("set-cookie", "lang=de"), ("set-cookie", "sid=ann; Path=/")]));
-        assert_eq!(learned, visit.session_id);
+        assert_eq!(learned, visit.who.id);
         let back = identify(&sessions, 2, "/", &[("cookie", "sid=ann")]);
-        assert_eq!(back.session_id, visit.session_id, "on another connection too");
+        assert_eq!(back.who.id, visit.who.id, "on another connection too");
         sessions.learn(&back, &headers(&[("set-cookie", "sid=ann-2")]));
         let renewed = identify(&sessions, 3, "/", &[("cookie", "sid=ann-2")]);
-        assert_eq!(renewed.session_id, visit.session_id, "a cookie that was renewed");
+        assert_eq!(renewed.who.id, visit.who.id, "a cookie that was renewed");
         let gone = sessions.learn(&renewed, &headers(&[("set-cookie", "sid=; Max-Age=0")]));
-        assert_eq!(gone, visit.session_id);
+        assert_eq!(gone, visit.who.id);
     }
 
     /// A load balancer's connection carries many users: each is given a cookie of their own.
@@ -304,7 +352,7 @@ mod tests {
         let visits = ["ann", "bob", "eve"].map(|user| {
             let visit = identify(&sessions, 1, "/", &[]);
             let given = sessions.learn(&visit, &headers(&[("set-cookie", &format!("sid={user}"))]));
-            let back = identify(&sessions, 1, "/", &[("cookie", &format!("sid={user}"))]).session_id;
+            let back = identify(&sessions, 1, "/", &[("cookie", &format!("sid={user}"))]).who.id;
             assert_eq!(given, back, "{user}");
             back
         });
@@ -314,9 +362,39 @@ mod tests {
     #[test]
     fn names_depend_on_the_secret() {
         let cookie = [("cookie", "PHPSESSID=0123456789")];
-        let of = |secret: u8| identify(&Sessions::new(Vec::new(), &[secret; 32]), 1, "/", &cookie).session_id;
+        let of = |secret: u8| identify(&Sessions::new(Vec::new(), &[secret; 32]), 1, "/", &cookie).who.id;
         assert_eq!(of(1), of(1));
         assert_ne!(of(1), of(2));
+    }
+
+    #[test]
+    fn choices_are_those_of_every_run() {
+        let cookie = [("cookie", "PHPSESSID=0123456789")];
+        let run = |keys: &[&str], secret: u8, first: u64| {
+            let keys = keys.iter().map(|key| key.parse().expect("a key")).collect();
+            let sessions = Sessions::new(keys, &[secret; 32]).from_connection(first);
+            let choice = |identity: Identity| (identity.session, identity.op);
+            let all = [
+                choice(identify(&sessions, first, "/", &cookie)),
+                choice(identify(&sessions, first + 1, "/", &[])),
+                choice(identify(&sessions, first + 2, "/", &[])),
+            ];
+            assert!(all[0] != all[1] && all[1] != all[2] && all[0] != all[2]);
+            all
+        };
+        for keys in [&[][..], &["cookie:PHPSESSID"], &["cookie:PHPSESSID", "connection"], &["connection"]] {
+            assert_eq!(run(keys, 1, 1_000), run(keys, 2, 77_000), "{keys:?}");
+        }
+    }
+
+    #[test]
+    fn choices_are_not_told() {
+        let sessions = by(&["cookie:sid"]);
+        let stranger = identify(&sessions, 1, "/", &[("cookie", "sid=ann")]);
+        assert_eq!(stranger.told_session(), stranger.who.id.0.to_string());
+        assert_ne!(stranger.told_session(), stranger.session);
+        let replay = identify(&sessions, 1, "/", &[("squall-session", "0a1b2c3d-7-0")]);
+        assert_eq!(replay.told_session(), "7-0");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::plan::WaitedOut;
-use super::{Became, Exchange, Fate, Open, Part};
+use super::{Became, Exchange, Fate, Identity, Open, Part};
 use crate::books::{EdgeBooks, EndedExchange, RuleBooks, bump};
 use crate::faults::copies::Launches;
 use crate::faults::storm;
@@ -319,8 +319,8 @@ impl Open {
         Line {
             t_us: self.started_wall_us,
             edge: shared.edges[self.edge].name.clone(),
-            session: identity.map(|identity| identity.session.clone()).unwrap_or_default(),
-            op: identity.map(|identity| identity.op.clone()).unwrap_or_default(),
+            session: identity.map(Identity::told_session).unwrap_or_default(),
+            op: identity.map(Identity::told_op).unwrap_or_default(),
             attempt: identity.map_or(1, |identity| identity.attempt),
             rule: self.live.ids[part.rule].clone(),
             action: part.name(&self.live),
@@ -370,7 +370,7 @@ impl Open {
         }
         let (answer, answer_body) = self.answer.take();
         recorder.offer(Item {
-            session: identity.session_id,
+            session: identity.who.id,
             replayed: identity.op_number.is_some(),
             ctl: self.ctl.clone(),
             edge: self.edge,

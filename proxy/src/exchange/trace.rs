@@ -50,8 +50,8 @@ impl Trace {
             span.attributes.push(("http.response.status_code", Value::Number(status.into())));
         }
         if let Some(identity) = &open.identity {
-            span.attributes.push(("squall.session", text(&identity.session)));
-            span.attributes.push(("squall.op", text(&identity.op)));
+            span.attributes.push(("squall.session", Value::Text(identity.told_session())));
+            span.attributes.push(("squall.op", Value::Text(identity.told_op())));
         }
         if !rules.is_empty() {
             span.attributes.push(("squall.rule", Value::Texts(rules)));

@@ -8,12 +8,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use bytes::Bytes;
+use fault_rules::decide::Why;
 use fault_rules::shape::{Outcome, Shape, Shaper, Step};
 use smallvec::SmallVec;
 use tokio::sync::watch;
 
 use super::events::Events;
 use crate::config::Stumble;
+use crate::limits::Met;
 use crate::shared::Shared;
 
 /// Shared by the exchange and the stream that moves its bytes; locked for single steps only.
@@ -38,9 +40,11 @@ struct Shaped {
     /// Place in the plan.
     part: usize,
     rule: Arc<str>,
+    shape: Shape,
     /// How the direction ends by it, if it does.
     ending: Option<Cutoff>,
-    let_go: bool,
+    /// Why it has let go, where it has.
+    let_go: Option<Why>,
 }
 
 /// How an answer ends before its time.
@@ -94,7 +98,7 @@ impl Shaping {
         ending: Option<Cutoff>,
     ) {
         self.shaper.add(part, shape, key);
-        self.parts.push(Shaped { part, rule, ending, let_go: false });
+        self.parts.push(Shaped { part, rule, shape, ending, let_go: None });
     }
 
     /// Messages of the payload are to be found by this.
@@ -150,18 +154,38 @@ impl Shaping {
     pub(crate) fn release(&mut self) {
         let now = self.origin.elapsed();
         let draining = self.shared.is_draining();
-        for shaped in self.parts.iter_mut().filter(|shaped| !shaped.let_go) {
+        for shaped in self.parts.iter_mut().filter(|shaped| shaped.let_go.is_none()) {
             if draining || !self.shared.rules.holds(&shaped.rule) {
-                shaped.let_go = true;
+                shaped.let_go = Some(Why::Lifted);
                 self.shaper.remove(shaped.part, now);
             }
         }
     }
 
-    /// What became of a part, and whether it was let go.
-    pub(crate) fn outcome(&self, part: usize) -> (Outcome, bool) {
-        let let_go = self.parts.iter().any(|shaped| shaped.part == part && shaped.let_go);
-        (self.shaper.outcome(part), let_go || self.stumbled)
+    /// There is no room for what waits: parts that make it wait let go, for good.
+    pub(crate) fn give_way(&mut self) {
+        let now = self.origin.elapsed();
+        let mut gave_way = false;
+        let holding = |shaped: &&mut Shaped| shaped.let_go.is_none() && shaped.shape.holds_back();
+        for shaped in self.parts.iter_mut().filter(holding) {
+            if self.shaper.remove(shaped.part, now) {
+                shaped.let_go = Some(Why::Buffered);
+                gave_way = true;
+            }
+        }
+        if gave_way {
+            self.shared.meets.note(Met::Buffered);
+        }
+    }
+
+    /// What became of a part, and why it was let go, where it was. A wait for the first byte that was cut short is none.
+    pub(crate) fn outcome(&self, part: usize) -> (Outcome, Option<Why>) {
+        let mut outcome = self.shaper.outcome(part);
+        let shaped = self.parts.iter().find(|shaped| shaped.part == part);
+        let let_go = shaped.and_then(|shaped| shaped.let_go);
+        let waits_once = shaped.is_some_and(|shaped| matches!(shaped.shape, Shape::FirstByte(_)));
+        outcome.reached &= !(waits_once && let_go == Some(Why::Buffered));
+        (outcome, let_go.or(self.stumbled.then_some(Why::Lifted)))
     }
 
     /// The part that holds bytes back: its place in the plan, and since when.

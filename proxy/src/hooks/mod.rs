@@ -142,11 +142,9 @@ impl Keeper {
         let mut changes = self.rules.changes();
         while !self.is_stopped() {
             changes.mark_unchanged();
+            let looked = self.rules.run_now();
             self.reconcile();
-            let now = self.rules.run_now();
-            let live = self.rules.live();
-            let next = live.set.hooks.iter().filter_map(|hook| hook.window.next_turn(now)).min();
-            let pause = next.map_or(IDLE, |next| next.saturating_sub(now).min(IDLE));
+            let pause = pause(&self.rules.live().set.hooks, looked, self.rules.run_now());
             tokio::select! {
                 _ = self.stopped.changed() => {}
                 _ = changes.changed() => {}
@@ -258,6 +256,12 @@ impl Drop for Keeper {
             self.rules.lift("the thread of the hooks panicked", true);
         }
     }
+}
+
+/// How long nothing is due at `now`, after a look that was no earlier than `looked`: a turn since then is due at once.
+fn pause(hooks: &[Hook], looked: Duration, now: Duration) -> Duration {
+    let next = hooks.iter().filter_map(|hook| hook.window.next_turn(looked)).min();
+    next.map_or(IDLE, |next| next.saturating_sub(now).min(IDLE))
 }
 
 /// A reload that changes neither command leaves a hook that is on as it is.

@@ -60,6 +60,21 @@ fn hook(id: &str, more: &str) -> String {
     )
 }
 
+/// The thread may be kept from its work between its look at the windows and the question when to look again.
+#[test]
+fn a_turn_behind_the_look_is_not_slept_through() {
+    let fixture = Fixture::new(&hook("a", "when = \"300ms..600ms\""));
+    let hooks = fixture.rules.live().set.hooks.clone();
+    let check = |looked: u64, now: u64, expect: Duration| {
+        let [looked, now] = [looked, now].map(Duration::from_millis);
+        assert_eq!(pause(&hooks, looked, now), expect, "{looked:?} {now:?}");
+    };
+    check(100, 100, Duration::from_millis(200));
+    check(299, 301, Duration::ZERO);
+    check(599, 700, Duration::ZERO);
+    check(601, 601, IDLE);
+}
+
 #[test]
 fn a_window_opens_and_closes() {
     let fixture = Fixture::new(&hook("a", "when = \"300ms..600ms, every 600ms 2 times\""));

@@ -17,7 +17,6 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use fault_rules::action::Direction;
 use fault_rules::report::Diagnostic;
-use fault_rules::state::guard::{Ending as Fared, Observed};
 use fault_rules::{Decision, Facts, Rule, RuleSet};
 use smallvec::SmallVec;
 use tokio::sync::watch as channel;
@@ -30,7 +29,7 @@ pub(crate) use arming::Standing;
 pub(crate) use extra::Extra;
 pub(crate) use gauges::Gauges;
 pub use guards::GuardBooks;
-pub(crate) use guards::{Mark, Sentinel, Tripped};
+pub(crate) use guards::{Mark, Sentinel, Told, Tripped};
 pub use latencies::latencies;
 pub(crate) use policy::Policy;
 pub(crate) use watch::{RuleFile, Watching, join};
@@ -298,19 +297,22 @@ impl Rules {
         })
     }
 
-    /// Tells the guards that name a TCP edge how a connection of it fared: that it was connected (or was not), in this time,
-    /// or how it ended.
-    pub(crate) fn tell_of_connection(&self, facts: &Facts<'_>, ending: Fared, time: Option<Duration>) {
+    /// Is there a guard that looks at connections of this TCP edge?
+    pub(crate) fn guards_edge(&self, edge: &str) -> bool {
+        self.live.load().guards.iter().any(|guard| guard.names(edge))
+    }
+
+    /// Tells the guards that name a TCP edge something of a connection of it.
+    pub(crate) fn tell_of_connection(&self, facts: &Facts<'_>, told: Told) {
         let live = self.live();
-        let is_of = |guard: &Arc<Sentinel>| guard.is_about(facts.edge, time.is_some());
+        let is_of = |guard: &Arc<Sentinel>| guard.is_about(facts.edge, told);
         if !live.guards.iter().any(is_of) || live.set.safety.protect.iter().any(|on| on.matches(facts)) {
             return;
         }
         for mark in self.marks(&live, facts) {
             let guard = &live.guards[mark.guard];
             if is_of(guard) {
-                let Mark { side: lot, cluster, .. } = mark;
-                guard.note(&mark, &Observed { lot, cluster, ending, time, attempt: 1 }, self.now());
+                guard.note(&mark, &told.observed(&mark), self.now());
             }
         }
     }

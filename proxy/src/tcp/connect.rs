@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use fault_rules::Action;
 use fault_rules::action::{End, OutageMode, Point};
 use fault_rules::delay::At;
-use fault_rules::state::guard::Ending as Fared;
 use tokio::net::TcpStream;
 
 use super::asked::What;
@@ -15,6 +14,7 @@ use super::connection::Connection;
 use super::{shapes, wire};
 use crate::exchange::ROOM_PAUSE;
 use crate::limits::{Met, is_shortage};
+use crate::rules::Told;
 use crate::timer::sleep_until;
 
 /// What the rules in force say of a client that is not connected yet.
@@ -68,8 +68,7 @@ impl Connection {
         let begun = Instant::now();
         let dialled = self.dial(&client).await;
         match &dialled {
-            Ok(_) => self.tell_guards(Fared::Good, Some(begun.elapsed())),
-            Err(Ending::Unreachable) => self.tell_guards(Fared::Failed, Some(begun.elapsed())),
+            Ok(_) | Err(Ending::Unreachable) => self.tell_guards(Told::Answered(begun.elapsed())),
             Err(_) => {}
         }
         match dialled {

@@ -20,9 +20,11 @@ use super::books::Ending;
 use super::edge::Door;
 use super::flow::{Flow, Turn};
 use super::parts::Parts;
+use super::talk::Talk;
 use super::{shapes, wire};
 use crate::config::Stumble;
 use crate::gate::Place;
+use crate::rules::Told;
 use crate::shared::{Alive, Shared};
 
 /// Everything of a connection but its sockets.
@@ -35,6 +37,7 @@ pub(super) struct Connection {
     pub(super) up: Flow,
     /// Upstream to client.
     pub(super) down: Flow,
+    pub(super) talk: Talk,
     pub(super) changes: watch::Receiver<u64>,
     /// When to ask the rules again though nothing changed.
     pub(super) turn: Option<Instant>,
@@ -82,6 +85,7 @@ impl Connection {
             start: Instant::now(),
             up: Flow::new(Direction::Request, gate.clone()),
             down: Flow::new(Direction::Response, gate),
+            talk: Talk::default(),
             turn: None,
             over_since: None,
             stumbled: false,
@@ -134,6 +138,7 @@ impl Connection {
     pub(super) fn review(&mut self, now: Instant) {
         self.changes.mark_unchanged();
         self.turn = None;
+        self.talk.be_heard(self.shared.rules.guards_edge(&self.door.books.name));
         self.shielded(|this| this.ask(now));
     }
 
@@ -188,7 +193,7 @@ impl Connection {
             Ending::Aborted | Ending::Stopped => None,
         };
         if let Some(fared) = fared {
-            self.tell_guards(fared, None);
+            self.tell_guards(Told::Ended(fared));
         }
         let by = match ending {
             Ending::Cut(rule) => Some(&**rule),
@@ -206,9 +211,9 @@ impl Connection {
     }
 
     /// Guards look whether or not rules have stumbled here.
-    pub(super) fn tell_guards(&self, fared: Fared, time: Option<Duration>) {
+    pub(super) fn tell_guards(&self, told: Told) {
         let rules = &self.shared.rules;
-        rules.shielded(|| rules.tell_of_connection(&self.parts.identity.facts(), fared, time));
+        rules.shielded(|| rules.tell_of_connection(&self.parts.identity.facts(), told));
     }
 
     fn tell_reached(&mut self) {

@@ -13,7 +13,6 @@ use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::net::Shutdown;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use fault_rules::action::Direction;
@@ -27,7 +26,7 @@ use super::books::TcpBooks;
 use super::line::{Content, Line, Piece};
 use super::parts::Parts;
 use crate::config::Stumble;
-use crate::gate::Gate;
+use crate::gate::{Gate, Held};
 
 /// One direction.
 pub(super) struct Flow {
@@ -46,15 +45,11 @@ pub(super) struct Flow {
     pub(super) endless: bool,
     wake: Option<Instant>,
     pub(super) last_read: Option<Instant>,
+    pub(super) last_write: Option<Instant>,
+    /// Counted among what all connections hold.
     held: Held,
     /// A rule panicked: none is about this flow any more.
     pub(super) stumbled: bool,
-}
-
-/// What a flow holds, counted among what all connections hold.
-struct Held {
-    gate: Arc<Gate>,
-    bytes: usize,
 }
 
 /// A delay at work.
@@ -106,7 +101,8 @@ impl Flow {
             endless: false,
             wake: None,
             last_read: None,
-            held: Held { gate, bytes: 0 },
+            last_write: None,
+            held: Held::of(gate),
             stumbled: false,
         }
     }
@@ -221,7 +217,7 @@ impl Flow {
             match to.try_write(self.line.cleared()) {
                 Ok(n) => {
                     self.line.sent(n);
-                    turn.books.went(self.way, n);
+                    self.went(n, turn);
                     moved = true;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -271,7 +267,7 @@ impl Flow {
         }
         match to.try_write(bytes) {
             Ok(n) => {
-                turn.books.went(self.way, n);
+                self.went(n, turn);
                 self.line.push_cleared(&bytes[n..]);
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => self.line.push_cleared(bytes),
@@ -280,6 +276,11 @@ impl Flow {
                 self.die(turn.books);
             }
         }
+    }
+
+    fn went(&mut self, bytes: usize, turn: &Turn<'_>) {
+        turn.books.went(self.way, bytes);
+        self.last_write = Some(turn.now);
     }
 
     fn push(&mut self, bytes: &[u8], what: Content, turn: &mut Turn<'_>) {
@@ -392,25 +393,8 @@ impl Flow {
     }
 
     fn bound(&self) -> usize {
-        let has_room = !self.lags.is_empty() && !self.held.gate.is_full();
+        let has_room = !self.lags.is_empty() && !self.held.is_full();
         if has_room { DELAYED_BOUND } else { BOUND }
-    }
-}
-
-impl Held {
-    fn set(&mut self, bytes: usize) {
-        if self.bytes < bytes {
-            self.gate.buffered.fetch_add(bytes - self.bytes, Ordering::Relaxed);
-        } else if bytes < self.bytes {
-            self.gate.buffered.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
-        }
-        self.bytes = bytes;
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.set(0);
     }
 }
 

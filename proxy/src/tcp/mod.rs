@@ -21,6 +21,7 @@ mod line;
 mod parts;
 mod pump;
 mod shapes;
+mod talk;
 mod wire;
 
 use std::net::SocketAddr;

@@ -38,6 +38,9 @@ impl Connection {
             if self.is_stale(now) {
                 self.review(now);
             }
+            if let Some(told) = self.talk.beat(self.start, now) {
+                self.tell_guards(told);
+            }
             let moved = self.step((&client, &upstream), now);
             if let Some(done) = self.done(now) {
                 break done;
@@ -61,7 +64,15 @@ impl Connection {
         let mut turn =
             Turn { now, start: self.start, run_now, parts: &mut self.parts, books: &self.door.books };
         let up = self.up.step((client, upstream), &mut turn);
+        if self.up.last_write == Some(now) {
+            self.talk.asked(now, self.down.is_idle());
+        }
         let down = self.down.step((upstream, client), &mut turn);
+        if self.down.last_read == Some(now)
+            && let Some(told) = self.talk.answered(now)
+        {
+            self.tell_guards(told);
+        }
         self.follow_flows();
         self.shielded(Connection::note_reached);
         up | down
@@ -119,7 +130,8 @@ impl Connection {
     /// Waits until something can be moved, or the rules say something else.
     async fn wait(&mut self, (client, upstream): (&TcpStream, &TcpStream), failed: &mut [bool; 2]) {
         let flush = self.over_since.map(|since| since + FLUSH_LIMIT);
-        let mut wake = [self.up.wake(), self.down.wake(), self.turn, flush].into_iter().flatten().min();
+        let wakes = [self.up.wake(), self.down.wake(), self.turn, self.talk.next_beat(), flush];
+        let mut wake = wakes.into_iter().flatten().min();
         if self.shared.is_draining() {
             let quiet = self.quiet_until();
             wake = Some(wake.map_or(quiet, |wake| wake.min(quiet)).max(Instant::now() + DRAIN_GLANCE));

@@ -268,3 +268,84 @@ fn guards_look_at_connections_of_the_edge_that_they_name() {
     assert_eq!((state("under-slow"), state("under-web")), ("acting".into(), "acting".into()));
     assert_eq!(of("web")["samples"], 0, "a guard that names no edge is about requests");
 }
+
+/// A guard over the edge, and a rule under it that takes the blame.
+fn guarded(signal: &str, limit: &str) -> String {
+    format!(
+        "[guard.slo]\non = \"edge db\"\nsignal = \"{signal}\"\nlimit = \"{limit}\"\nwindow = \"1s\"\nmin_samples = 10\n\
+         {}guard = \"slo\"\n",
+        rule("delay = \"1ms\"")
+    )
+}
+
+fn slo(proxy: &Proxy) -> serde_json::Value {
+    proxy.json("/books")["guards"][0].clone()
+}
+
+#[test]
+fn a_guard_judges_the_answers_of_a_connection_that_never_ends() {
+    let upstream = Upstream::open();
+    let proxy = Proxy::tcp_before(upstream.addr).rules(&guarded("p50", "20ms")).start();
+    let (mut client, mut server) = pair(&proxy, &upstream);
+    // rules that delay both ways are no fault of the upstream's
+    let prompt = |client: &mut std::net::TcpStream, server: &mut std::net::TcpStream| {
+        passes(client, server, b"ask");
+        passes(server, client, b"answer");
+    };
+    (0..15).for_each(|_| prompt(&mut client, &mut server));
+    eventually("it has looked", || slo(&proxy)["samples"].as_u64() >= Some(10));
+    let mut slow = || {
+        passes(&mut client, &mut server, b"ask");
+        std::thread::sleep(ms(30));
+        passes(&mut server, &mut client, b"answer");
+    };
+    eventually("it has tripped", || {
+        slow();
+        !slo(&proxy)["tripped_at_us"].is_null()
+    });
+    let books = slo(&proxy);
+    assert!(books["value"].as_f64() >= Some(20_000.0), "microseconds: {books}");
+    eventually("its rule is lifted", || proxy.status()["rules"]["list"][0]["state"] == "lifted");
+    prompt(&mut client, &mut server);
+    assert_eq!(proxy.rows("db")["open"], 1, "it goes on");
+}
+
+#[test]
+fn a_guard_sees_an_upstream_that_never_answers() {
+    let upstream = Upstream::open();
+    let proxy = Proxy::tcp_before(upstream.addr).rules(&guarded("p95", "100ms")).start();
+    let mut pairs: Vec<_> = (0..40).map(|_| pair(&proxy, &upstream)).collect();
+    for (client, server) in &mut pairs {
+        passes(client, server, b"hello");
+        passes(server, client, b"welcome");
+    }
+    // these take what they are given, and were never known to answer
+    let mut one_way: Vec<_> = (0..3).map(|_| pair(&proxy, &upstream)).collect();
+    for (client, server) in one_way.iter_mut().chain(&mut pairs) {
+        passes(client, server, b"and now?");
+    }
+    eventually("it has tripped", || !slo(&proxy)["tripped_at_us"].is_null());
+    let books = slo(&proxy);
+    assert!(books["value"].as_f64() >= Some(1_000_000.0), "they wait for as long as the window: {books}");
+    assert_eq!(proxy.rows("db")["open"], 43);
+}
+
+#[test]
+fn connections_that_go_on_are_good_ones() {
+    let upstream = Upstream::open();
+    let proxy = Proxy::tcp_before(upstream.addr).rules(&guarded("error_ratio", "30%")).start();
+    let mut pairs: Vec<_> = (0..60).map(|_| pair(&proxy, &upstream)).collect();
+    let mut talk = || {
+        for (client, server) in &mut pairs {
+            passes(client, server, b"ask");
+            passes(server, client, b"answer");
+        }
+    };
+    eventually("those that live are counted", || {
+        talk();
+        let books = slo(&proxy);
+        books["samples"].as_u64() >= Some(30) && books["value"] == 0.0
+    });
+    assert!(slo(&proxy)["tripped_at_us"].is_null());
+    assert_eq!(proxy.rows("db")["open"], 60);
+}

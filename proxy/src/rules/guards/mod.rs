@@ -12,7 +12,7 @@ use fault_rules::guard::{Guard, Signal, Trip};
 use fault_rules::hook::Hook;
 use fault_rules::rule::{Scale, Window};
 use fault_rules::state::GuardState;
-use fault_rules::state::guard::{Observed, Reading, Side};
+use fault_rules::state::guard::{Ending, Observed, Reading, Side};
 use fault_rules::{Decision, Facts, Rule, RuleSet};
 use serde::Serialize;
 
@@ -55,6 +55,19 @@ pub(crate) struct Mark {
     pub(crate) side: Side,
     pub(crate) cluster: u64,
     epoch: u32,
+}
+
+/// What a connection of a TCP edge tells guards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// The upstream answered after so long: it was connected to (or was not), or gave bytes after it was given some.
+    Answered(Duration),
+    /// How it ended.
+    Ended(Ending),
+    /// It goes on, and the upstream has answered between these ages of it.
+    Lives { from: Duration, to: Duration },
+    /// It waits for an answer, for so long, and for `from` when that was told before.
+    Waits { from: Duration, to: Duration },
 }
 
 /// A guard in books and status. Shares of 1, microseconds, answers a second, attempts for an operation.
@@ -176,11 +189,23 @@ impl Sentinel {
         Some(Mark { guard, side, cluster: cluster.unwrap_or(facts.connection), epoch })
     }
 
-    /// Whether it looks at this of a connection of a TCP edge: only where it names the edge, since connections say other
-    /// things than requests. A latency is there how long the upstream took to be connected to.
-    pub(super) fn is_about(&self, edge: &str, connects: bool) -> bool {
+    /// Whether it looks at connections of a TCP edge: only where it names the edge, since those say other things than
+    /// requests.
+    pub(super) fn names(&self, edge: &str) -> bool {
+        self.spec.on.edge() == Some(edge)
+    }
+
+    /// Whether it looks at this of a connection of a TCP edge. What lasts counts once a window.
+    pub(super) fn is_about(&self, edge: &str, told: Told) -> bool {
         let is_latency = matches!(self.spec.signal, Signal::Latency(_));
-        self.spec.on.edge() == Some(edge) && is_latency == connects
+        let windows = |time: Duration| time.as_nanos() / self.spec.window.as_nanos().max(1);
+        let is_due = match told {
+            Told::Answered(_) => is_latency,
+            Told::Ended(_) => !is_latency,
+            Told::Lives { from, to } => !is_latency && windows(from) < windows(to),
+            Told::Waits { from, to } => is_latency && windows(from) < windows(to),
+        };
+        is_due && self.names(edge)
     }
 
     /// How an exchange ended.
@@ -290,6 +315,17 @@ impl Sentinel {
 
     pub(super) fn name(&self) -> &str {
         &self.spec.name
+    }
+}
+
+impl Told {
+    pub(super) fn observed(self, mark: &Mark) -> Observed {
+        let (ending, time) = match self {
+            Told::Answered(time) | Told::Waits { to: time, .. } => (Ending::Good, Some(time)),
+            Told::Ended(ending) => (ending, None),
+            Told::Lives { .. } => (Ending::Good, None),
+        };
+        Observed { lot: mark.side, cluster: mark.cluster, ending, time, attempt: 1 }
     }
 }
 

@@ -1,5 +1,4 @@
 use fault_rules::guard::{Base, Limit, Margin};
-use fault_rules::state::guard::Ending;
 
 use super::*;
 
@@ -206,4 +205,26 @@ fn words_of_a_trip() {
         "guard slo tripped at 12.3 s: error_ratio was 12.30 %, the limit 3.00 %, compared with 1.00 % (420 samples); lifts ramp, bad"
     );
     assert!(fixture.sentinel.books().in_words().contains("too few samples"));
+}
+
+#[test]
+fn of_a_connection_that_lasts_each_window_counts_once() {
+    let sentinel = |signal| {
+        let on = fault_rules::matcher::Matcher::of_edge("db");
+        adopt(&set(Guard { on, signal, ..spec(Trip::Lift, Base::Absolute) }), &[]).remove(0)
+    };
+    let (ratio, p95) = (sentinel(Signal::ErrorRatio), sentinel(Signal::Latency(95)));
+    let check = |told: Told, expect: [bool; 2]| {
+        assert_eq!([ratio.is_about("db", told), p95.is_about("db", told)], expect, "{told:?}");
+        assert!(!ratio.is_about("other", told) && !p95.is_about("other", told));
+    };
+    let ms = Duration::from_millis;
+    check(Told::Answered(ms(5)), [false, true]);
+    check(Told::Ended(Ending::Failed), [true, false]);
+    check(Told::Lives { from: ms(0), to: ms(999) }, [false, false]);
+    check(Told::Lives { from: ms(999), to: ms(1_001) }, [true, false]);
+    check(Told::Lives { from: ms(1_001), to: ms(1_900) }, [false, false]);
+    check(Told::Lives { from: ms(1_001), to: ms(60_000) }, [true, false]);
+    check(Told::Waits { from: ms(0), to: ms(999) }, [false, false]);
+    check(Told::Waits { from: ms(999), to: ms(2_100) }, [false, true]);
 }
