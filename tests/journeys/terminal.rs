@@ -99,6 +99,35 @@ fn a_screen_tells_of_the_run_and_its_keys_pause_and_stop_it() {
     terminal.shows(&["books", "the run is not complete"]); // the report follows on the ordinary screen
 }
 
+/// The plan waits while a run is paused, so what is left of it does not get less; the clock beside it goes on.
+#[test]
+fn what_is_left_stands_during_a_pause() {
+    let (folder, server) = (TempDir::new().unwrap(), Server::plain());
+    let args = ["--target", &server.url(), "--no-rehearsal"];
+    let mut terminal = Terminal::run(&long(folder.path()), &args, (80, 24));
+    terminal.shows(&["running", "left"]);
+    terminal.press("p");
+    let (paused_at, left) = times(&terminal.shows(&["PAUSED"]));
+    let (_, still_left) = eventually("five seconds pass", || {
+        Some(times(&terminal.text())).filter(|(elapsed, _)| *elapsed >= paused_at + 5)
+    });
+    assert!(left.abs_diff(still_left) <= 1, "{left} s were left, then {still_left} s");
+    terminal.press("p");
+    eventually("it goes on", || (times(&terminal.text()).1 + 2 <= left).then_some(()));
+    terminal.press("Q");
+    terminal.ends();
+}
+
+/// Seconds that have passed and that are left, as the screen has them.
+fn times(screen: &str) -> (u64, u64) {
+    let (_, line) = screen.split_once("time ").unwrap_or_default();
+    let clocks = line.split_whitespace().filter_map(|word| word.trim_end_matches(',').split_once(':'));
+    let mut clocks = clocks.map(|(minutes, seconds)| {
+        60 * minutes.parse::<u64>().unwrap_or(0) + seconds.parse::<u64>().unwrap_or(0)
+    });
+    (clocks.next().unwrap_or(0), clocks.next().unwrap_or(0))
+}
+
 #[test]
 fn control_c_stops_and_a_narrow_terminal_has_a_few_words() {
     let (folder, server) = (TempDir::new().unwrap(), Server::plain());
