@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::kit::{Server, capture, eventually, picture, text};
 use crate::support::{Process, Proxy, Shop, replay};
+use crate::{chromium, tools};
 
 /// A replay on a terminal.
 struct Terminal {
@@ -162,7 +163,6 @@ fn a_pipe_gets_one_plain_line_a_second_and_quiet_nothing() {
     assert_eq!(run(&["--quiet"]), "");
 }
 
-/// Screenshots go to `target/screenshots`, or to the folder that `SQUALL_SCREENSHOTS` names.
 #[test]
 fn a_run_through_faults_is_pictured_in_two_sizes() {
     let (folder, shop) = (TempDir::new().unwrap(), Shop::open(&[]));
@@ -177,9 +177,6 @@ fn a_run_through_faults_is_pictured_in_two_sizes() {
     let capture = capture(folder.path(), &steps);
     let (target, admin) = (format!("http://{}", proxy.addr()), format!("http://{}", proxy.admin()));
     let args = ["--target", &target, "--proxy", &admin, "--no-rehearsal"];
-    let shots = std::env::var_os("SQUALL_SCREENSHOTS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/screenshots"), Into::into);
-    std::fs::create_dir_all(&shots).unwrap();
     let sizes = [(80, 24), (140, 40)];
     let terminals = sizes.map(|size| Terminal::run(&capture, &args, size));
     for ((cols, rows), mut terminal) in sizes.into_iter().zip(terminals) {
@@ -189,9 +186,14 @@ fn a_run_through_faults_is_pictured_in_two_sizes() {
         }
         let svg = picture(terminal.screen.lock().unwrap().screen());
         roxmltree::Document::parse(&svg).unwrap();
-        std::fs::write(shots.join(format!("terminal-{cols}x{rows}.svg")), svg).unwrap();
+        let file = chromium::shots().join(format!("terminal-{cols}x{rows}.svg"));
+        std::fs::write(&file, svg).unwrap();
         terminal.press("Q");
         terminal.ends();
+        if let Some(mut look) = chromium::node("terminal.js") {
+            look.arg(file);
+            tools::run(look);
+        }
     }
 }
 
