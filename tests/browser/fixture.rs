@@ -112,6 +112,35 @@ pub(crate) fn bare(mut run: Value) -> Value {
     run
 }
 
+/// A record of a history: every figure moves at some place, and names are hostile.
+pub(crate) fn record(nth: usize) -> Value {
+    let figures = [
+        ("requests.rate", 1800.0),
+        ("errors", 0.01),
+        ("failures.injected", 0.008),
+        ("failures.origin", 0.0),
+        ("response.mean", 2600.0),
+        ("response.p50", 1900.0),
+        ("response.p95", 9000.0),
+        ("response.p99", 31_000.0),
+        ("response.p99_9", 480_000.0),
+        ("service.p99", 28_000.0),
+        ("lateness.p99", 210.0),
+        ("generator.cpu_share", 0.31),
+        ("generator.rss_peak", 61e6),
+    ];
+    let values = figures.iter().enumerate().map(|(at, (name, value))| {
+        let step = if nth < 100 + 60 * at { 1.0 } else { 1.4 };
+        ((*name).to_owned(), json!(value * step * (1.0 + (nth * (at + 7) * 31 % 97) as f64 / 500.0)))
+    });
+    let verdict = ["pass", "pass", "degraded", "fail", "interrupted"][nth * nth % 5];
+    json!({ "squall": "0.1.0", "run": format!("{nth:08x}"), "plan_hash": "00112233445566ff", "shard": "1/1",
+        "started": format!("2026-11-{:02}T{:02}:{:02}:{:02}.5Z", 1 + nth / 40, nth / 3600, nth / 60 % 60, nth % 60),
+        "elapsed_us": 60_000_000, "seed": "1", "capture": "/var/captures/morning.zst", "target": "http://shop.test",
+        "argv": ["replay", HOSTILE[1], "-H", "authorization: Bearer abc"], "verdict": verdict, "reason": HOSTILE[nth % 4].repeat(9),
+        "figures": values.collect::<Map<_, _>>(), "headline": HOSTILE[(nth + 1) % 4].repeat(9), "removed": nth })
+}
+
 fn second(second: u64) -> Value {
     let wave = (second as f64 / 400.0).sin() + 1.5;
     let sent = (wave * 8000.0) as u64 + second * 7919 % 500;

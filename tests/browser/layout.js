@@ -3,6 +3,10 @@
 
 function layout() {
   const wrong = [];
+  /** A figure with its unit, a share, a moment, a date. */
+  const UNIT = /(\d\s?(µs|ms|s|min|h|%|[KMGT]?B|\/s)|^now|\d\d-\d\d \d\d:\d\d|\d\d:\d\d:\d\d)$/;
+  /** Pixels: lower letters nobody reads, and with less between them two labels are one. */
+  const [SMALLEST, APART] = [11, 3];
   const wide = document.documentElement.clientWidth;
   if (document.documentElement.scrollWidth > wide) wrong.push(`scrolls sideways: ${document.documentElement.scrollWidth} of ${wide} px`);
 
@@ -49,14 +53,28 @@ function layout() {
       // lines of one block may touch; headers that stick lie over rows on purpose
       const sticks = one.holder.closest("thead") !== null || other.holder.closest("thead") !== null;
       if (across > 1.5 && down > 4 && !sticks) wrong.push(`overlap: "${one.text}" and "${other.text}"`);
+      const chart = one.holder.closest("svg");
+      if (across <= 1.5 && -across < APART && down > 4 && chart && chart === other.holder.closest("svg")) {
+        wrong.push(`labels run together: "${one.text}" and "${other.text}"`);
+      }
     }
   });
 
   for (const drawing of document.querySelectorAll("svg.plot")) {
     if (!drawing.checkVisibility()) continue;
-    const labels = [...drawing.querySelectorAll("text")].map((label) => label.textContent);
-    const united = labels.filter((label) => /\d\s?(µs|ms|s|min|h|%|\/s)$/.test(label));
-    if (united.length < 2) wrong.push(`an axis without a unit: ${drawing.getAttribute("aria-label")}: ${labels.join(", ")}`);
+    const name = drawing.getAttribute("aria-label") || drawing.id;
+    const title = ((drawing.closest("figure") || drawing).querySelector("figcaption") || {}).textContent || "";
+    const scales = [...drawing.querySelectorAll("g.scale")];
+    if (scales.length !== 2) wrong.push(`an axis without a unit: ${scales.length} axes of two: ${name}`);
+    for (const axis of scales) {
+      const labels = [...axis.querySelectorAll("text")];
+      const bare = labels.map((label) => label.textContent).filter((label) => !UNIT.test(label));
+      // counts have no unit but what is counted, which the title says
+      const counted = axis.dataset.unit && title.toLowerCase().includes(axis.dataset.unit) && bare.every((label) => /^[\d,.]+$/.test(label));
+      if (labels.length === 0 || (bare.length > 0 && !counted)) wrong.push(`an axis without a unit: ${name}: ${bare.join(", ")}`);
+      const small = labels.find((label) => label.getBoundingClientRect().height < SMALLEST);
+      if (small) wrong.push(`too small to read: ${small.textContent} in ${name}`);
+    }
   }
   for (const table of document.querySelectorAll("table")) {
     if (!table.caption || !table.caption.textContent) wrong.push("a table without a caption");

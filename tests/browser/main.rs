@@ -5,7 +5,9 @@
 //! Screenshots go to `target/screenshots`, or to the folder that `SQUALL_SCREENSHOTS` names.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod chromium;
 mod fixture;
+mod history;
 mod proxy;
 #[path = "../support/mod.rs"]
 mod support;
@@ -18,15 +20,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
+use chromium::{node, shots};
 use serde_json::Value;
-use support::squall;
+use support::{Shop, replay, squall};
 use tempfile::TempDir;
 
 /// A demo, whose run all tests look at.
 static DEMO: LazyLock<TempDir> = LazyLock::new(|| {
     let folder = TempDir::new().unwrap();
-    let mut demo =
-        squall(&["demo", "--amplify", "10x", "--quiet", "--json", "run.json", "--report", "run.html"]);
+    let mut demo = squall(&["demo", "--amplify", "10x", "--quiet", "--keep", "kept"]);
+    demo.args(["--json", "run.json", "--report", "run.html"]);
     let out = demo.current_dir(folder.path()).stdin(Stdio::null()).output().unwrap();
     // where the machine is busy with other tests the generator is late, and says so: that is a run as well
     assert!(matches!(out.status.code(), Some(0 | 111)), "{}", String::from_utf8_lossy(&out.stderr));
@@ -35,6 +38,17 @@ static DEMO: LazyLock<TempDir> = LazyLock::new(|| {
 
 fn run_json() -> Value {
     serde_json::from_slice(&fs::read(DEMO.path().join("run.json")).unwrap()).unwrap()
+}
+
+/// The demo's replay once more, without its faults.
+fn calm_run() -> Value {
+    let (folder, shop) = (TempDir::new().unwrap(), Shop::open(&[]));
+    let capture = DEMO.path().join("kept/capture.zst");
+    let args = ["--target", &shop.url(), "--amplify", "10x", "--quiet", "--json", "calm.json"];
+    let mut run = replay(&args);
+    let out = run.arg(capture).current_dir(folder.path()).stdin(Stdio::null()).output().unwrap();
+    assert!(matches!(out.status.code(), Some(0 | 111)), "{}", String::from_utf8_lossy(&out.stderr));
+    serde_json::from_slice(&fs::read(folder.path().join("calm.json")).unwrap()).unwrap()
 }
 
 /// `squall report` of these runs.
@@ -56,28 +70,10 @@ fn look(page: &Path, widths: &str) -> Option<Command> {
     Some(node)
 }
 
-/// A script beside this file, with a browser to drive and what looks at pages.
-fn node(script: &str) -> Option<Command> {
-    tools::program("chromium", "chromium")?;
-    let libraries =
-        ["-e", "require('playwright-core'); require('axe-core/axe.min.js'); require('html-validate')"];
-    let mut node = tools::installed("node", ("NODE_PATH", "node/node_modules"), &libraries)?;
-    node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser").join(script));
-    Some(node)
-}
-
-/// Where screenshots go.
-fn shots() -> PathBuf {
-    let shots = std::env::var_os("SQUALL_SCREENSHOTS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/screenshots"), PathBuf::from);
-    fs::create_dir_all(&shots).unwrap();
-    shots
-}
-
 #[test]
 fn a_real_run_is_readable() {
     let Some(mut look) = look(&DEMO.path().join("run.html"), ALL) else { return };
-    look.arg(shots());
+    look.arg(shots().join("report"));
     tools::run(look);
 }
 
@@ -101,6 +97,16 @@ fn runs_are_compared() {
         &[("before.json", run_json()), ("after.json", slower), ("again.json", run_json())],
     );
     if let Some(look) = look(&page, ALL) {
+        tools::run(look);
+    }
+}
+
+#[test]
+fn two_real_runs_are_compared_and_readable() {
+    let folder = TempDir::new().unwrap();
+    let page = page(folder.path(), &[("calm.json", calm_run()), ("faults.json", run_json())]);
+    if let Some(mut look) = look(&page, ALL) {
+        look.arg(shots().join("compare"));
         tools::run(look);
     }
 }
@@ -130,7 +136,8 @@ fn what_is_wrong_with_a_page_is_noticed() {
     let page = folder.path().join("wrong.html");
     let good = fs::read_to_string(DEMO.path().join("run.html")).unwrap();
     let bad = "<video width=2500 height=9></video><table><tr><th>x</table><img src=http://127.0.0.1:9/x><svg class=plot width=90 height=20>\
-        <text y=15>one</text><text y=15>another, much longer</text></svg><button></button><script>alert(1)</script>";
+        <text y=15>one</text><text y=15>another, much longer</text></svg><svg class=plot width=99 height=40><g class=scale><text y=15>1</text>\
+        <text x=9 y=15>2</text></g><g class=scale transform=scale(.5)><text y=60>3 s</text></g></svg><button></button><script>alert(1)</script>";
     fs::write(&page, good.replace("<footer", &format!("{bad}<footer"))).unwrap();
     let Some(mut look) = look(&page, "1280") else { return };
     let out = look.stdin(Stdio::null()).output().unwrap();
@@ -142,6 +149,8 @@ fn what_is_wrong_with_a_page_is_noticed() {
         "asked for ",
         "scrolls sideways",
         "overlap: ",
+        "labels run together: ",
+        "too small to read: ",
         "cut off",
         "without a unit",
         "without a scope",
@@ -152,5 +161,5 @@ fn what_is_wrong_with_a_page_is_noticed() {
     assert!(!said.contains("dialog"), "the policy let a script run:\n{said}");
 }
 
-/// Widths in pixels: a telephone, a laptop, a screen.
-const ALL: &str = "390,1280,1920";
+/// Widths in pixels: a small telephone, a laptop, a screen.
+const ALL: &str = "360,1280,1920";

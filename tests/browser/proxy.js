@@ -40,7 +40,7 @@ const shows = (page, id, text) => page.locator(`#${id}`, { hasText: text }).wait
 
 /** Nothing overlaps, nothing is cut off, axe and the validators have nothing to say. */
 async function look(browser, about) {
-  for (const width of [390, 1280, 1920]) {
+  for (const width of [360, 1280, 1920]) {
     for (const scheme of ["light", "dark"]) {
       const page = await visit(browser, about, { width, scheme });
       const where = `${width} px, ${scheme}`;
@@ -235,7 +235,7 @@ function overTcp([host, port]) {
 
 /** In milliseconds: only a bug takes so long. */
 const PATIENCE = 60_000;
-const SHOTS = ["proxy-1280-light.png", "proxy-1280-dark.png", "proxy-390-dark.png"];
+const SHOTS = ["proxy-1280-light.png", "proxy-1280-dark.png", "proxy-360-dark.png"];
 const SHOT_HEIGHT = 1700;
 
 end(main(...process.argv.slice(2)));

@@ -10,6 +10,8 @@ mod bad_inputs;
 mod calling_off;
 mod canary;
 mod chain;
+#[path = "../browser/chromium.rs"]
+mod chromium;
 mod company;
 mod course;
 mod demo;
@@ -48,5 +50,8 @@ mod tcp;
 mod telling;
 mod terminal;
 mod timing;
+#[allow(dead_code, reason = "shared with tests/clients")]
+#[path = "../clients/tools.rs"]
+mod tools;
 mod usage;
 mod variety;

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::kit::{Server, capture, eventually, picture, text};
 use crate::support::{Process, Proxy, Shop, replay};
+use crate::{chromium, tools};
 
 /// A replay on a terminal.
 struct Terminal {
@@ -99,6 +100,35 @@ fn a_screen_tells_of_the_run_and_its_keys_pause_and_stop_it() {
     terminal.shows(&["books", "the run is not complete"]); // the report follows on the ordinary screen
 }
 
+/// The plan waits while a run is paused, so what is left of it does not get less; the clock beside it goes on.
+#[test]
+fn what_is_left_stands_during_a_pause() {
+    let (folder, server) = (TempDir::new().unwrap(), Server::plain());
+    let args = ["--target", &server.url(), "--no-rehearsal"];
+    let mut terminal = Terminal::run(&long(folder.path()), &args, (80, 24));
+    terminal.shows(&["running", "left"]);
+    terminal.press("p");
+    let (paused_at, left) = times(&terminal.shows(&["PAUSED"]));
+    let (_, still_left) = eventually("five seconds pass", || {
+        Some(times(&terminal.text())).filter(|(elapsed, _)| *elapsed >= paused_at + 5)
+    });
+    assert!(left.abs_diff(still_left) <= 1, "{left} s were left, then {still_left} s");
+    terminal.press("p");
+    eventually("it goes on", || (times(&terminal.text()).1 + 2 <= left).then_some(()));
+    terminal.press("Q");
+    terminal.ends();
+}
+
+/// Seconds that have passed and that are left, as the screen has them.
+fn times(screen: &str) -> (u64, u64) {
+    let (_, line) = screen.split_once("time ").unwrap_or_default();
+    let clocks = line.split_whitespace().filter_map(|word| word.trim_end_matches(',').split_once(':'));
+    let mut clocks = clocks.map(|(minutes, seconds)| {
+        60 * minutes.parse::<u64>().unwrap_or(0) + seconds.parse::<u64>().unwrap_or(0)
+    });
+    (clocks.next().unwrap_or(0), clocks.next().unwrap_or(0))
+}
+
 #[test]
 fn control_c_stops_and_a_narrow_terminal_has_a_few_words() {
     let (folder, server) = (TempDir::new().unwrap(), Server::plain());
@@ -133,7 +163,6 @@ fn a_pipe_gets_one_plain_line_a_second_and_quiet_nothing() {
     assert_eq!(run(&["--quiet"]), "");
 }
 
-/// Screenshots go to `target/screenshots`, or to the folder that `SQUALL_SCREENSHOTS` names.
 #[test]
 fn a_run_through_faults_is_pictured_in_two_sizes() {
     let (folder, shop) = (TempDir::new().unwrap(), Shop::open(&[]));
@@ -148,9 +177,6 @@ fn a_run_through_faults_is_pictured_in_two_sizes() {
     let capture = capture(folder.path(), &steps);
     let (target, admin) = (format!("http://{}", proxy.addr()), format!("http://{}", proxy.admin()));
     let args = ["--target", &target, "--proxy", &admin, "--no-rehearsal"];
-    let shots = std::env::var_os("SQUALL_SCREENSHOTS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/screenshots"), Into::into);
-    std::fs::create_dir_all(&shots).unwrap();
     let sizes = [(80, 24), (140, 40)];
     let terminals = sizes.map(|size| Terminal::run(&capture, &args, size));
     for ((cols, rows), mut terminal) in sizes.into_iter().zip(terminals) {
@@ -160,9 +186,14 @@ fn a_run_through_faults_is_pictured_in_two_sizes() {
         }
         let svg = picture(terminal.screen.lock().unwrap().screen());
         roxmltree::Document::parse(&svg).unwrap();
-        std::fs::write(shots.join(format!("terminal-{cols}x{rows}.svg")), svg).unwrap();
+        let file = chromium::shots().join(format!("terminal-{cols}x{rows}.svg"));
+        std::fs::write(&file, svg).unwrap();
         terminal.press("Q");
         terminal.ends();
+        if let Some(mut look) = chromium::node("terminal.js") {
+            look.arg(file);
+            tools::run(look);
+        }
     }
 }
 

@@ -9,20 +9,36 @@ use anyhow::anyhow;
 use replayer::history::change::LEAST;
 use replayer::history::course::Course;
 use replayer::history::{self, Record};
+use replayer::report::html;
+
+use super::pages;
 
 /// Prints the history in a folder, as a table or as JSON.
 ///
 /// # Errors
 /// The folder cannot be read, or holds no run of the plan.
 pub(super) fn show(folder: &Path, plan: &str, json: bool) -> anyhow::Result<ExitCode> {
-    let history = history::load(folder).map_err(|words| anyhow!(words))?;
-    let course = history.course(plan).map_err(|words| anyhow!("history {}: {words}", folder.display()))?;
+    let course = course(folder, plan)?;
     if json {
         println!("{}", serde_json::to_string_pretty(&course)?);
     } else {
         print!("{}", text(&course));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the history in a folder as a page.
+///
+/// # Errors
+/// The same; or the page cannot be written, or would be written over something else.
+pub(super) fn write(folder: &Path, plan: &str, page: &Path) -> anyhow::Result<ExitCode> {
+    let course = course(folder, plan)?;
+    pages::keep(page, &html::history(&course, &text(&course)), course.runs.len())
+}
+
+fn course(folder: &Path, plan: &str) -> anyhow::Result<Course> {
+    let history = history::load(folder).map_err(|words| anyhow!(words))?;
+    history.course(plan).map_err(|words| anyhow!("history {}: {words}", folder.display()))
 }
 
 fn text(course: &Course) -> String {

@@ -15,12 +15,20 @@ use replayer::report::html::{self, Run};
 pub(super) fn write(paths: &[PathBuf], output: Option<&Path>) -> anyhow::Result<ExitCode> {
     let beside = || paths.first().map(|path| path.with_extension("html")).unwrap_or_default();
     let output = output.map_or_else(beside, Path::to_owned);
-    refuse_foreign(&output)?;
     let runs = paths.iter().map(|path| Run::load(path)).collect::<Result<Vec<_>, _>>();
     let page = runs.and_then(html::page).map_err(|words| anyhow!(words))?;
-    fs::write(&output, &page).with_context(|| format!("cannot write {}", output.display()))?;
+    keep(&output, &page, paths.len())
+}
+
+/// Writes a page of so many runs, and says where it is.
+///
+/// # Errors
+/// It cannot be written, or would be written over something else.
+pub(super) fn keep(output: &Path, page: &str, runs: usize) -> anyhow::Result<ExitCode> {
+    refuse_foreign(output)?;
+    fs::write(output, page).with_context(|| format!("cannot write {}", output.display()))?;
     let kilobytes = page.len().div_ceil(1000);
-    match paths.len() {
+    match runs {
         1 => println!("report     {} ({kilobytes} KB)", output.display()),
         runs => println!("report     {} ({kilobytes} KB, {runs} runs)", output.display()),
     }

@@ -137,21 +137,22 @@ function showCurve() {
   const most = round(Math.max(1, ...rates.map((point) => point.value)));
   const end = history[history.length - 1].at;
   const span = end - history[0].at <= 60 ? 60 : SPAN_S; // who has just come wants to see something
+  byId("curve-words").textContent = `Requests a second over the last ${span < SPAN_S ? "minute" : "five minutes"}, as far as this page has been open.`;
   const x = (ago) => wide - right - (ago / span) * (wide - left - right);
   const y = (value) => low - (value / most) * (low - top);
-  const parts = [];
+  const [up, along] = [svg("g", { class: "scale" }), svg("g", { class: "scale" })];
   for (const value of [0, most / 2, most]) {
-    parts.push(svg("line", { x1: left, x2: wide - right, y1: y(value), y2: y(value) }));
-    parts.push(words(`${number(value)}/s`, { x: left - 6, y: y(value) + 4, "text-anchor": "end" }));
+    up.append(svg("line", { x1: left, x2: wide - right, y1: y(value), y2: y(value) }));
+    up.append(words(`${number(value)}/s`, { x: left - 6, y: y(value) + 4, "text-anchor": "end" }));
   }
   const ticks = span < SPAN_S ? [60, 45, 30, 15] : [300, 240, 180, 120, 60];
   for (const ago of wide < 500 ? ticks.filter((_, at) => at % 2 === 0 && at < 4) : ticks) {
     const time = span < SPAN_S ? `${ago} s` : `${ago / 60} min`;
-    parts.push(words(`\u2212${time}`, { x: x(ago), y: low + 18, "text-anchor": ago === span ? "start" : "middle" }));
+    along.append(words(`\u2212${time}`, { x: x(ago), y: low + 18, "text-anchor": ago === span ? "start" : "middle" }));
   }
-  parts.push(words("now", { x: wide - right, y: low + 18, "text-anchor": "end" }));
-  parts.push(svg("polyline", { points: rates.map((point) => `${x(end - point.at).toFixed(1)},${y(point.value).toFixed(1)}`).join(" ") }));
-  put(byId("curve"), parts);
+  along.append(words("now", { x: wide - right, y: low + 18, "text-anchor": "end" }));
+  const line = svg("polyline", { points: rates.map((point) => `${x(end - point.at).toFixed(1)},${y(point.value).toFixed(1)}`).join(" ") });
+  put(byId("curve"), [up, along, line]);
 }
 
 /** The next of 1, 2, 5, 10 and so on. */
@@ -249,10 +250,9 @@ function showRules(status) {
     const state = element("td", { class: `nowrap ${rule.state}` }, rule.state.replace("_", " "), element("small", {}, turn));
     const button = element("button", { type: "button", class: "danger", "data-lift": rule.id, "aria-label": `Lift ${rule.id}` }, "Lift");
     button.disabled = rule.state === "lifted" || rule.state === "not_armed";
-    return element("tr", {}, name, state, cell(number(books.eligible || 0)), cell(number(books.applied || 0)),
+    return element("tr", {}, name, state, element("td", {}, button), cell(number(books.eligible || 0)), cell(number(books.applied || 0)),
       cell(number(total(books.suppressed || {}))), cell(share(books.asked_rate)),
-      cell(books.units ? `${share(books.realised_rate)} (${share(books.rate_low)} to ${share(books.rate_high)})` : "not yet"),
-      element("td", {}, button));
+      cell(books.units ? `${share(books.realised_rate)} (${share(books.rate_low)} to ${share(books.rate_high)})` : "not yet"));
   });
   fill("rules", rows, 8, "No rule is loaded. Start the proxy with --rules FILE, or send one: curl -T faults.toml ADMIN/rules");
   put(byId("guards"), status.guards.map((guard) => element("li", {}, guard.words)));

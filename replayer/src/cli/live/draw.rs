@@ -1,5 +1,7 @@
 //! The screen: where the run stands, its load, its latency, its errors, what was injected.
 
+use std::time::Instant;
+
 use ratatui::Frame;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -84,7 +86,7 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, model: &Model, state: State) {
 }
 
 fn draw_gauge(frame: &mut Frame<'_>, area: Rect, model: &Model) {
-    let share = model.share();
+    let share = model.share(Instant::now());
     let gauge = LineGauge::default()
         .ratio(share)
         .label(format!("{:>3.0} %", share * 100.0))
@@ -96,8 +98,12 @@ fn draw_gauge(frame: &mut Frame<'_>, area: Rect, model: &Model) {
 fn draw_figures(frame: &mut Frame<'_>, area: Rect, model: &Model) {
     let now = model.seconds.back().cloned().unwrap_or_default();
     let of_plan = |whole: u64| if whole > 0 { format!(" of {}", number(whole)) } else { String::new() };
-    let elapsed = u64::try_from(model.began.elapsed().as_micros()).unwrap_or(u64::MAX);
-    let left = model.left_us().map_or_else(String::new, |left| format!(", {} left", clock(left)));
+    let at = Instant::now();
+    let elapsed = model.clock.elapsed_us(at);
+    let left = model.left_us(at).map_or_else(String::new, |left| format!(", {} left", clock(left)));
+    // where the curves stand side by side, the figures stand above them
+    let half = if area.width >= WIDE { usize::from((area.width + GAP) / 2) } else { HALF };
+    let pair = |left, right| pair(left, right, half);
     let lines = vec![
         pair(
             ("time", format!("{}{left}", clock(elapsed))),
@@ -126,13 +132,14 @@ fn planned(now: &Second) -> String {
     format!(" of {}/s planned", number(now.planned))
 }
 
-/// Two figures in a line, each beside its name.
-fn pair(left: (&'static str, String), right: (&'static str, String)) -> Line<'static> {
+/// Two figures in a line, each beside its name; the second begins at the column `half`.
+fn pair(left: (&'static str, String), right: (&'static str, String), half: usize) -> Line<'static> {
+    let room = half - NAME - 1;
     let dim = Style::new().fg(Color::DarkGray);
     Line::from(vec![
-        Span::styled(format!("{:<9}", left.0), dim),
-        Span::raw(format!("{:<38} ", left.1)), // however long it is, the next does not touch it
-        Span::styled(format!("{:<9}", right.0), dim),
+        Span::styled(format!("{:<NAME$}", left.0), dim),
+        Span::raw(format!("{:<room$} ", left.1)), // however long it is, the next does not touch it
+        Span::styled(format!("{:<NAME$}", right.0), dim),
         Span::raw(right.1),
     ])
 }
@@ -166,7 +173,7 @@ fn draw_curve(frame: &mut Frame<'_>, area: Rect, model: &Model, curve: &Curve) {
     let shown = model.seconds.len().min(usize::from(area.width));
     let values: Vec<u64> = model.seconds.iter().skip(model.seconds.len() - shown).map(value).collect();
     let most = values.iter().copied().max().unwrap_or(0);
-    let title = format!("{title}, last {shown} s, top {}", words(most));
+    let title = format!("{title}, last {shown} s, top {} ", words(most));
     let block = Block::new()
         .borders(Borders::TOP)
         .title(title)
@@ -183,7 +190,7 @@ fn draw_table<'a>(
 ) {
     let block = Block::new()
         .borders(Borders::TOP)
-        .title(title)
+        .title(format!("{title} "))
         .border_style(Color::DarkGray)
         .title_style(Color::Reset);
     let mut figures: Vec<_> = figures.collect();
@@ -232,7 +239,7 @@ fn few_words(model: &Model, state: State) -> Vec<Line<'static>> {
     let now = model.seconds.back().cloned().unwrap_or_default();
     vec![
         Line::from(state.words().0),
-        Line::from(format!("{:.0} %, {}/s", model.share() * 100.0, number(now.sent))),
+        Line::from(format!("{:.0} %, {}/s", model.share(Instant::now()) * 100.0, number(now.sent))),
         Line::from(format!("p50 {} p99 {}", time(now.p50), time(now.p99))),
         Line::from(format!("{} failed", number(model.failed))),
         Line::from("p pause, q stop"),
@@ -260,5 +267,8 @@ const NARROW: u16 = 60;
 const LOW: u16 = 16;
 /// Columns from which the curves stand side by side.
 const WIDE: u16 = 110;
+/// Columns of a figure's name, and where the second figure of a line begins on a narrow terminal.
+const NAME: usize = 9;
+const HALF: usize = 48;
 /// Columns between what stands side by side.
 const GAP: u16 = 2;

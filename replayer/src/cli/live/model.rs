@@ -1,7 +1,7 @@
 //! What the screen shows, of bounded size.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::report::Second;
 use crate::{Outline, Progress};
@@ -20,7 +20,7 @@ pub(super) struct Model {
     pub(super) failed: u64,
     /// How long the run is to take, in microseconds; `None`: as long as it takes.
     pub(super) span_us: Option<u64>,
-    pub(super) began: Instant,
+    pub(super) clock: Clock,
     /// The last seconds, the newest last.
     pub(super) seconds: VecDeque<Second>,
     pub(super) errors: BTreeMap<&'static str, Figure>,
@@ -49,7 +49,7 @@ impl Model {
             answered: 0,
             failed: 0,
             span_us: [paced, duration_us].into_iter().flatten().min(),
-            began: Instant::now(),
+            clock: Clock::started(Instant::now()),
             seconds: VecDeque::with_capacity(SECONDS),
             errors: BTreeMap::new(),
             rules: BTreeMap::new(),
@@ -69,7 +69,8 @@ impl Model {
             Progress::Second { second, kinds, sent, planned } => {
                 if self.seconds.back().is_none_or(|last| second.t_us < last.t_us) {
                     self.seconds.clear(); // another run of `--repeat`
-                    self.began = Instant::now().checked_sub(SECOND).unwrap_or_else(Instant::now);
+                    let now = Instant::now();
+                    self.clock = Clock::started(now.checked_sub(SECOND).unwrap_or(now));
                 }
                 (self.sent, self.planned) = (sent, planned);
                 self.answered += second.answered;
@@ -84,27 +85,68 @@ impl Model {
         }
     }
 
-    /// Microseconds until the run is over, as far as one can tell.
-    pub(super) fn left_us(&self) -> Option<u64> {
-        let elapsed = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    /// Microseconds until the run is over, as far as one can tell. Stands during a pause: the plan waits.
+    pub(super) fn left_us(&self, now: Instant) -> Option<u64> {
+        let come = micros(self.clock.come(now));
         match self.span_us {
-            Some(span) => Some(span.saturating_sub(elapsed)),
+            Some(span) => Some(span.saturating_sub(come)),
             None if self.planned > 0 && self.sent > 0 => {
                 let left = self.planned.saturating_sub(self.sent);
-                Some((elapsed as f64 * left as f64 / self.sent as f64) as u64)
+                Some((come as f64 * left as f64 / self.sent as f64) as u64)
             }
             None => None,
         }
     }
 
-    /// The share of the plan that was sent, or of the time that has passed; 0 to 1.
-    pub(super) fn share(&self) -> f64 {
+    /// The share of the plan that was sent, or of its time that has come; 0 to 1.
+    pub(super) fn share(&self, now: Instant) -> f64 {
         let (part, whole) = match (self.planned, self.span_us) {
-            (0, Some(span)) => (self.began.elapsed().as_micros() as f64, span as f64),
+            (0, Some(span)) => (micros(self.clock.come(now)) as f64, span as f64),
             (planned, _) => (self.sent as f64, planned as f64),
         };
         if whole > 0.0 { (part / whole).clamp(0.0, 1.0) } else { 0.0 }
     }
+}
+
+/// The time of a run, and how much of it was paused.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    began: Instant,
+    paused: Duration,
+    paused_since: Option<Instant>,
+}
+
+impl Clock {
+    fn started(began: Instant) -> Clock {
+        Clock { began, paused: Duration::ZERO, paused_since: None }
+    }
+
+    /// Takes notice of whether the run is paused.
+    pub(super) fn heed_pause(&mut self, is_paused: bool, now: Instant) {
+        match (is_paused, self.paused_since) {
+            (true, None) => self.paused_since = Some(now),
+            (false, Some(since)) => {
+                self.paused += now.saturating_duration_since(since);
+                self.paused_since = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// Microseconds since the run began.
+    pub(super) fn elapsed_us(&self, now: Instant) -> u64 {
+        micros(now.saturating_duration_since(self.began))
+    }
+
+    /// How far the plan has come in time: the pauses are not in it.
+    fn come(&self, now: Instant) -> Duration {
+        let current = self.paused_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        now.saturating_duration_since(self.began).saturating_sub(self.paused + current)
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Adds what came in the last second; what did not come is 0 in it.
@@ -122,4 +164,55 @@ fn count<K: Ord>(figures: &mut BTreeMap<K, Figure>, more: Vec<(K, u64)>) {
 /// Seconds that are kept for the curves: wider than any terminal.
 const SECONDS: usize = 600;
 const NOTES: usize = 100;
-const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(planned: u64, span_us: Option<u64>, began: Instant) -> Model {
+        Model {
+            capture: String::new(),
+            target: String::new(),
+            sessions: None,
+            planned,
+            sent: 0,
+            answered: 0,
+            failed: 0,
+            span_us,
+            clock: Clock::started(began),
+            seconds: VecDeque::new(),
+            errors: BTreeMap::new(),
+            rules: BTreeMap::new(),
+            notes: VecDeque::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_left_stands_while_the_run_is_paused() {
+        let began = Instant::now();
+        let at = |seconds| began + seconds * SECOND;
+        let mut model = model(0, Some(60_000_000), began);
+        assert_eq!(model.left_us(at(10)), Some(50_000_000));
+        model.clock.heed_pause(true, at(10));
+        model.clock.heed_pause(true, at(15));
+        assert_eq!((model.left_us(at(30)), model.share(at(30))), (Some(50_000_000), 1.0 / 6.0));
+        model.clock.heed_pause(false, at(30));
+        assert_eq!(model.left_us(at(40)), Some(40_000_000));
+        model.clock.heed_pause(true, at(40));
+        assert_eq!(model.left_us(at(100)), Some(40_000_000), "the second pause is added to the first");
+        assert_eq!(model.clock.elapsed_us(at(100)), 100_000_000, "the clock on the wall goes on");
+    }
+
+    #[test]
+    fn what_is_left_by_the_count_leaves_pauses_out_as_well() {
+        let began = Instant::now();
+        let at = |seconds| began + seconds * SECOND;
+        let mut model = model(100, None, began);
+        assert_eq!(model.left_us(at(10)), None, "nothing was sent yet");
+        model.sent = 25;
+        assert_eq!(model.left_us(at(10)), Some(30_000_000));
+        model.clock.heed_pause(true, at(10));
+        assert_eq!(model.left_us(at(1000)), Some(30_000_000));
+    }
+}

@@ -6,7 +6,7 @@ use std::io::{Stderr, stderr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -87,7 +87,9 @@ pub(in crate::cli) fn restore() {
 
 impl Shared {
     fn snapshot(&self) -> Model {
-        self.model.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
+        model.clock.heed_pause(self.stop.is_paused(), Instant::now());
+        model.clone()
     }
 
     fn show(&self, mut terminal: Terminal<CrosstermBackend<Stderr>>) {

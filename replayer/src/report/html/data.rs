@@ -131,7 +131,7 @@ fn put(columns: &mut Map<String, Value>, name: String, at: usize, value: &Value)
 }
 
 /// The command line without the values of headers, and without the user of a URL: reports are passed on.
-fn masked(argv: &[Value]) -> Vec<String> {
+pub(super) fn masked(argv: &[Value]) -> Vec<String> {
     let mut is_header = false;
     let mask = |word: &Value| {
         let word = word.as_str().unwrap_or_default();

@@ -1,9 +1,10 @@
-//! Runs as one self-contained page: what run.json holds, drawn. Works from disk, asks nothing of any network, and needs
-//! no build step: the page, its style and its scripts are files beside this one, put together here.
+//! Runs as one self-contained page: what run.json holds, drawn; or the history of a plan. Works from disk, asks nothing of
+//! any network, and needs no build step: the page, its style and its scripts are files beside this one, put together here.
 //!
 //! ```text
 //! run.json --run--> what the page shows, bounded --+
 //!          --compare--> differences, intervals ----+--> JSON in page.html, read by page/*.js
+//! history  --course--> runs, figures, changes -----+
 //! ```
 //!
 //! The page is stranger to all text in a run: data stands in a script element of another type with every `<`, `>` and `&`
@@ -12,6 +13,7 @@
 mod compare;
 mod data;
 mod escape;
+mod past;
 mod stats;
 
 use std::path::Path;
@@ -20,6 +22,8 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 
 use super::{Report, read};
+
+pub use past::history;
 
 /// A run that a page shows.
 #[derive(Clone, Debug)]
@@ -77,18 +81,36 @@ pub fn page(runs: Vec<Run>) -> Result<String, String> {
         "confidence": compare::CONFIDENCE,
         "method": compare::METHOD,
     });
-    let script = format!("\"use strict\";\n(() => {{\n{}}})();\n", SCRIPTS.concat());
-    Ok(escape::filled(
+    Ok(assembled(
+        &Page { title: &title, skip: "the verdict", plain: &plain.join("\n\n"), data: &page },
+        &[&TOOLS[..], &OF_RUNS].concat(),
+    ))
+}
+
+/// What a page is made of.
+struct Page<'a> {
+    title: &'a str,
+    /// What its main part begins with.
+    skip: &'a str,
+    /// The same as text, for browsers without scripts.
+    plain: &'a str,
+    data: &'a Value,
+}
+
+fn assembled(page: &Page<'_>, scripts: &[&str]) -> String {
+    let script = format!("\"use strict\";\n(() => {{\n{}}})();\n", scripts.concat());
+    escape::filled(
         PAGE,
         &[
             ("policy", &policy(&script)),
-            ("title", &escape::text(&title)),
+            ("title", &escape::text(page.title)),
+            ("skip", page.skip),
             ("style", STYLE),
-            ("plain", &escape::text(&plain.join("\n\n"))),
-            ("data", &escape::json(&page.to_string())),
+            ("plain", &escape::text(page.plain)),
+            ("data", &escape::json(&page.data.to_string())),
             ("script", &script),
         ],
-    ))
+    )
 }
 
 fn title(runs: &[Run]) -> String {
@@ -115,11 +137,14 @@ pub const RUNS: usize = 8;
 
 const PAGE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
-/// In the order in which they build on one another.
-const SCRIPTS: [&str; 12] = [
+/// What all pages are drawn with, in the order in which they build on one another.
+const TOOLS: [&str; 4] = [
     include_str!("page/base.js"),
     include_str!("page/table.js"),
     include_str!("page/axes.js"),
+    include_str!("page/frame.js"),
+];
+const OF_RUNS: [&str; 9] = [
     include_str!("page/course.js"),
     include_str!("page/curve.js"),
     include_str!("page/heat.js"),

@@ -1,4 +1,4 @@
-// Scales and axes. Each tick carries its unit.
+// Scales and axes. Each tick carries its unit, but for counts of what the title says.
 
 const MARGIN = { left: 66, right: 14, top: 8, bottom: 24 };
 
@@ -62,8 +62,9 @@ function timeTicks(endUs, width) {
   return ticks;
 }
 
-function yAxis(y, ticks, width, show) {
-  return svg("g", { "aria-hidden": "true" }, ticks.map((tick) => {
+/** `unit` is that of counts, whose ticks have none: the title of the chart names it. */
+function yAxis(y, ticks, width, show, unit) {
+  return svg("g", { class: "scale", "aria-hidden": "true", "data-unit": unit }, ticks.map((tick) => {
     const at = Math.round(y(tick)) + 0.5;
     return [
       svg("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: at, y2: at }),
@@ -86,7 +87,7 @@ function xAxis(x, ticks, height, width, show) {
     free = at + half + 6;
     return [line, svg("text", { x: at, y: y + 17, "text-anchor": "middle", text })];
   });
-  return svg("g", { "aria-hidden": "true" }, axis, labels);
+  return svg("g", { class: "scale", "aria-hidden": "true" }, axis, labels);
 }
 
 /** A path through points; a gap where a value is missing. */
@@ -125,6 +126,13 @@ function responsive(host, draw) {
   new ResizeObserver(() => requestAnimationFrame(look)).observe(host);
   addEventListener("beforeprint", () => host.isConnected && draw((width = PAPER_WIDTH)));
   addEventListener("afterprint", () => host.isConnected && look());
+}
+
+/** Puts a new drawing into a figure, in the place of the old one. */
+function replaceDrawing(figure, drawing) {
+  const old = figure.querySelector(":scope > svg");
+  if (old) old.replaceWith(drawing);
+  else figure.append(drawing);
 }
 
 /** Of A4 and Letter between their margins, in CSS pixels. */

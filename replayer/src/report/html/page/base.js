@@ -112,6 +112,11 @@ const EXPLAINED = {
 
 const explained = (kind) => EXPLAINED[kind] || [String(kind), "grey", ""];
 
+const VERDICTS = { pass: "good", fail: "bad", invalid: "bad", stopped: "bad", degraded: "warn", interrupted: "warn" };
+
+const badge = (verdict, big) =>
+  el("span", { class: `badge ${big ? "big" : ""} ${VERDICTS[verdict] || ""}`, text: verdict || "unknown" });
+
 /** A section of the page; `about` says what is to be seen. */
 function section(id, title, about, ...children) {
   return el("section", { id, "aria-labelledby": `${id}-title` },
@@ -121,6 +126,9 @@ function section(id, title, about, ...children) {
 const tiles = (pairs) =>
   el("dl", { class: "tiles" }, pairs.filter(Boolean).map(([name, value, note]) =>
     el("div", {}, el("dt", { text: name }), el("dd", {}, value, note && el("small", { text: note })))));
+
+/** As a shell takes it. */
+const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
 
 /** A command or a file that can be copied; where the browser does not let us, it is selected. */
 function copyable(text, what) {

@@ -44,7 +44,7 @@ function panelsOf({ columns, step }) {
       { name: "touched by a rule", hue: "orange", values: rate("injected") },
       { name: "5xx", hue: "purple", dashed: true, values: rate("status.5xx") },
       { name: "4xx", hue: "teal", dashed: true, values: rate("status.4xx") }] },
-    { title: "Sessions alive", show: number, lines: [{ name: "sessions", hue: "purple", values: columns.active }] },
+    { title: "Sessions alive", show: number, unit: "sessions", lines: [{ name: "sessions", hue: "purple", values: columns.active }] },
     { title: "Lateness of the generator, p99", show: time, lines: [
       { name: "lateness", hue: "brown", values: columns.lateness_p99 }] },
   ].map((panel) => ({ ...panel, lines: panel.lines.filter((line) => list(line.values).some(isNumber)) }))
@@ -83,12 +83,6 @@ function courseCharts(run) {
   return host;
 }
 
-function replaceDrawing(figure, drawing) {
-  const old = figure.querySelector(":scope > svg");
-  if (old) old.replaceWith(drawing);
-  else figure.append(drawing);
-}
-
 function panelDrawing(panel, course, width) {
   const values = panel.lines.flatMap((line) => list(line.values));
   const bounds = panel.log ? logBounds(values) : null;
@@ -107,7 +101,7 @@ function panelDrawing(panel, course, width) {
   const node = svg("svg", {
     class: "plot", role: "img", width, height: PANEL_HEIGHT, viewBox: `0 0 ${width} ${PANEL_HEIGHT}`,
     "aria-label": panelWords(panel, course),
-  }, bands(course, x, PANEL_HEIGHT), yAxis(y, ticks, width, panel.show),
+  }, bands(course, x, PANEL_HEIGHT), yAxis(y, ticks, width, panel.show, panel.unit),
   xAxis(x, timeTicks(course.end, width - MARGIN.left - MARGIN.right), PANEL_HEIGHT, width, moment), lines, lone, rule);
   const point = (at) => ["x1", "x2"].forEach((name) => rule.setAttribute(name, middle(at)));
   return { node, x, point };
@@ -144,9 +138,8 @@ function lanesDrawing(course, width) {
     const windows = course.windows.filter((window) => window.rule === rule);
     const top = lane * LANE_HEIGHT;
     const title = fitting(`${rule}: ${windows[0].what || ""}`, width - MARGIN.left - MARGIN.right);
-    const start = Math.min(x(windows[0].from), width - MARGIN.right - textWidth(title));
     return [
-      svg("text", { class: "label", x: Math.max(MARGIN.left, start), y: top + 13, text: title }),
+      svg("text", { class: "label", x: MARGIN.left, y: top + 13, text: title }),
       windows.map((window) => svg("rect", {
         class: "window", x: x(window.from), y: top + 18, height: 6, rx: 2, width: Math.max(2, x(window.to) - x(window.from)),
       })),
@@ -164,7 +157,6 @@ const LANES = 16;
 const LANE_HEIGHT = 28;
 
 const windowWords = (window) => `${window.rule} from ${moment(window.from)} to ${moment(window.to)}`;
-const textWidth = (text) => text.length * 6.6;
 const fitting = (text, width) => {
   const most = Math.floor(width / 6.6);
   return text.length <= most ? text : `${text.slice(0, Math.max(1, most - 1))}…`;

@@ -76,8 +76,8 @@ function heatDrawing(heat, course, canvas, width) {
   },
   united(course.windows).map((window) => svg("rect", {
     class: "window", x: x(window.from), width: Math.max(2, x(window.to) - x(window.from)), y: 1, height: 5 })),
-  ticks.map((at) => svg("text", {
-    "aria-hidden": "true", x: left - 6, y: y(at + 1) + 4, "text-anchor": "end", text: time(heat.bounds[at]) })),
+  svg("g", { class: "scale", "aria-hidden": "true" }, ticks.map((at) =>
+    svg("text", { x: left - 6, y: y(at + 1) + 4, "text-anchor": "end", text: time(heat.bounds[at]) }))),
   xAxis(x, timeTicks(heat.end, right - left), HEAT_HEIGHT, width, moment), rule);
   const point = (at) => ["x1", "x2"].forEach((name) => rule.setAttribute(name, x((at + 0.5) * heat.step)));
   return { node, x, point };

@@ -1,37 +1,4 @@
-// Puts the page together: the head with its controls, the sections of the run that is chosen, the way around.
-
-const themed = new Set();
-const onTheme = (paint) => themed.add(paint);
-let prints = false;
-addEventListener("beforeprint", () => { prints = true; });
-addEventListener("afterprint", () => { prints = false; });
-
-/** Paper is light. */
-const isDark = () => {
-  if (prints) return false;
-  const chosen = document.documentElement.dataset.theme;
-  return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-};
-
-function repaint() {
-  themed.forEach((paint) => paint());
-}
-
-/** Follows the system until it is pressed. */
-function themeButton() {
-  const name = () => (isDark() ? "Light theme" : "Dark theme");
-  const button = el("button", { type: "button", id: "theme", text: name() });
-  button.addEventListener("click", () => {
-    document.documentElement.dataset.theme = isDark() ? "light" : "dark";
-    button.textContent = name();
-    repaint();
-  });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-    button.textContent = name();
-    repaint();
-  });
-  return button;
-}
+// Puts the page of a run together: its sections, the choice between runs.
 
 function courseSection(run) {
   const charts = courseCharts(run);
@@ -65,16 +32,6 @@ const SECTIONS = [
   ["books", booksSection, "the books"], ["links", linksSection, null], ["drift", driftSection, null], ["repeat", repeatSection, null], ["record", recordSection, null],
 ];
 
-/** A section that cannot be made from what the file holds must not take the others with it. */
-function build(make, run) {
-  try {
-    return { made: make(run) };
-  } catch (error) {
-    console.warn(error);
-    return { failed: true };
-  }
-}
-
 function show(page, at) {
   const { run, name } = page.runs[at];
   themed.clear();
@@ -100,28 +57,19 @@ function footer(built, run, name) {
 
 function start() {
   const page = JSON.parse(document.getElementById("data").textContent);
-  const navigation = el("nav", { "aria-label": "Sections" });
   const title = el("div", {});
+  const choice = page.runs.length > 1
+    && el("select", { id: "run" }, page.runs.map((run, at) => el("option", { value: at, text: run.name })));
+  const around = frame(title, choice && [el("label", { for: "run", text: "Run" }), choice]);
   const choose = (at) => {
     const { run, name } = page.runs[at];
     const plan = run.plan || {};
-    const sections = show(page, at);
-    navigation.replaceChildren(el("ul", {}, sections.map((one) =>
-      el("li", {}, el("a", { href: `#${one.id}`, text: one.querySelector("h2").textContent })))));
+    around(show(page, at));
     title.replaceChildren(el("h1", { text: `Replay of ${String(plan.capture || name).split("/").at(-1)}` }),
       el("p", { class: "note", text: [plan.target, run.started && date(run.started), isNumber(plan.amplify) && `amplified ${round(plan.amplify)}x`,
         run.shard !== "1/1" && run.shard && `shard ${run.shard}`].filter(Boolean).join(" · ") }));
   };
-  const controls = el("div", { class: "controls" });
-  if (page.runs.length > 1) {
-    const choice = el("select", { id: "run" }, page.runs.map((run, at) => el("option", { value: at, text: run.name })));
-    choice.addEventListener("change", () => choose(Number(choice.value)));
-    controls.append(el("label", { for: "run", text: "Run" }), choice);
-  }
-  controls.append(themeButton());
-  const head = document.getElementById("head");
-  head.append(title, controls);
-  head.after(navigation);
+  if (choice) choice.addEventListener("change", () => choose(Number(choice.value)));
   choose(0);
 }
 

@@ -165,13 +165,11 @@ function repeatSection(run) {
   if (spread.length === 0) return null;
   const show = (value, row) => (row.unit === "us" ? time(value) : row.unit === "share" ? percent(value) : row.unit === "bytes" ? bytes(value)
     : row.unit === "1/s" ? `${number(value)}/s` : `${number(value)} ${row.unit || ""}`);
-  // names of figures may break where their parts end
-  const figure = (row) => String(row.figure).split(/(?<=[._])/).flatMap((piece) => [piece, el("wbr")]);
   const few = spread.some((row) => row.interval) ? "" : " They are too few for an interval of the median.";
   return section("repeat", "Spread over repetitions", `The same plan ${number(runs.length)} times: what differs by less than this is a fluke.${few} `
       + `The rest of the page is of run ${repeat.shown ?? NONE}.`,
     table("Figures over all repetitions", [
-      { title: "figure", value: (row) => row.figure, name: true, cell: figure }, column("least", "min", show), column("median", "median", show),
+      { title: "figure", value: (row) => row.figure, name: true, cell: (row) => breaking(row.figure) }, column("least", "min", show), column("median", "median", show),
       column("most", "max", show), { title: "interval of the median", value: (row) => row.interval && row.interval.low, number: true,
         cell: (row) => (row.interval ? `${show(row.interval.low, row)} to ${show(row.interval.high, row)}` : NONE) },
       column("coefficient of variation", "cv", percent)], spread, { sortable: true }),
@@ -207,6 +205,3 @@ function recordSection(run) {
     rules ? el("pre", { tabindex: "0", role: "region", "aria-label": "Rule file" }, rules)
       : el("p", { class: "note", text: "No rule file is in this run.json: no proxy was asked, or it had no rules." }));
 }
-
-/** As a shell takes it. */
-const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);

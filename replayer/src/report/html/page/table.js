@@ -3,16 +3,16 @@
 /**
  * A table of `rows`. A column is { title, value, show, name, brief, number, cell }: `value` sorts and, unless `show` or `cell` says
  * otherwise, is shown; `name` makes it the row's header, a
- * `brief` one where it is but a number.
+ * `brief` one where it is but a number. `id` names a row, so that links lead to it.
  */
-function table(caption, columns, rows, { sortable = false, tall = false } = {}) {
+function table(caption, columns, rows, { sortable = false, tall = false, id = null } = {}) {
   const body = el("tbody");
   const heads = columns.map((column) => head(column, sortable));
   const node = el("table", {}, el("caption", { text: caption }), el("thead", {}, el("tr", {}, heads)), body);
   const box = el("div", { class: tall ? "scroll tall" : "scroll", role: "region", "aria-label": caption, tabindex: "0" }, node);
   let shown = rows;
   let order = null;
-  const fill = () => body.replaceChildren(...sorted(shown, order).map((row) => line(columns, row)));
+  const fill = () => body.replaceChildren(...sorted(shown, order).map((row) => line(columns, row, id)));
   const sort = (at) => {
     const descending = order && order.at === at ? !order.descending : Boolean(columns[at].number);
     order = { at, descending, value: columns[at].value };
@@ -37,8 +37,8 @@ function head(column, sortable) {
   return el("th", { scope: "col", class: column.number ? "number" : null }, inside);
 }
 
-function line(columns, row) {
-  return el("tr", {}, columns.map((column) => {
+function line(columns, row, id) {
+  return el("tr", { id: id && id(row) }, columns.map((column) => {
     const value = column.value(row);
     const content = column.cell ? column.cell(row) : column.show ? column.show(value, row) : shownPlain(value);
     if (column.name) return el("th", { scope: "row", class: column.brief ? "brief" : "name" }, content);
@@ -62,6 +62,9 @@ function sorted(rows, order) {
 
 const column = (title, key, show) => ({ title, value: (row) => row[key], show, number: true });
 const words = (title, key) => ({ title, value: (row) => row[key] });
+
+/** The name of a figure, which may break where its parts end. */
+const breaking = (name) => String(name).split(/(?<=[._])/).flatMap((piece) => [piece, el("wbr")]);
 
 /** A search field and a box to tick, above a table; says how many rows are left. */
 function filtered(box, total, { what, text, only }) {

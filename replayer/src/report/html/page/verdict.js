@@ -1,10 +1,5 @@
 // The verdict and what it rests on: whose failures these were, the figures, the thresholds.
 
-const VERDICTS = { pass: "good", fail: "bad", invalid: "bad", stopped: "bad", degraded: "warn", interrupted: "warn" };
-
-const badge = (verdict, big) =>
-  el("span", { class: `badge ${big ? "big" : ""} ${VERDICTS[verdict] || ""}`, text: verdict || "unknown" });
-
 /** Whose failures they were: what the analysis says where there is one, else what the run itself could tell. */
 function blame(run) {
   const told = run.analysis && run.analysis.attribution;
@@ -21,7 +16,7 @@ function verdictSection(run) {
   return section("verdict", "Verdict", null,
     el("p", { class: "verdict" }, badge(run.verdict, true), el("strong", { text: run.reason || "no reason given" })),
     el("p", { class: "note", text: `Exit code ${run.exit_code}.` }),
-    blameParts(run, sent), figures(run), thresholds(run), guards(run));
+    figures(run), blameParts(run, sent), thresholds(run), guards(run));
 }
 
 function blameParts(run, sent) {
