@@ -255,8 +255,9 @@ fn captures() -> Vec<Vec<u8>> {
     common::capture(&path, 12, 5);
     let closed = fs::read(&path).unwrap();
     let old = include_bytes!("old/encodings-1-and-2.zst").to_vec();
+    let version_1 = include_bytes!("old/version-1.zst").to_vec();
     let by_hand = handmade::file(&[Block::of(3, handmade::Columns::one().raw(), 1)]);
-    vec![closed[..closed.len() - 300].to_vec(), closed, old, by_hand]
+    vec![closed[..closed.len() - 300].to_vec(), closed, old, version_1, by_hand]
 }
 
 /// Reads a file in every way there is. All of them find the same, and what is repaired is whole.

@@ -101,26 +101,29 @@ fn blocks_of_an_encoding_of_tomorrow_cost_themselves() {
     assert!(repair(&path, None).unwrap_err().to_string().contains("newer squall"), "nothing is thrown away");
 }
 
-/// Written by the version before columns, from the exchanges 0 to 11 of this test, in blocks of three.
+/// Written by earlier versions from the exchanges 0 to 11 of this test: before columns, in blocks of three; and by version 1
+/// as it was last, in one block.
 #[test]
 fn captures_of_earlier_versions_are_read_and_added_to() {
-    let old = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/old/encodings-1-and-2.zst");
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("capture.zst");
-    fs::copy(old, &path).unwrap();
-    let encodings = |path: &std::path::Path| {
-        let bytes = fs::read(path).unwrap();
-        blocks(&bytes).iter().map(|at| bytes[at + ENCODING]).collect::<Vec<u8>>()
-    };
-    assert_eq!(encodings(&path), [1, 2, 1, 2]);
-    assert!(verify(&path).unwrap().is_clean());
-    assert_eq!(read(&path), (0..12).map(exchange).collect::<Vec<_>>());
-    let mut writer = Writer::append(&path, header(), Options::default()).unwrap();
-    fill(&mut writer, 12..24, 6);
-    writer.finish(1).unwrap();
-    assert_eq!(encodings(&path), [1, 2, 1, 2, 3, 3]);
-    assert!(verify(&path).unwrap().is_clean());
-    assert_eq!(read(&path), (0..24).map(exchange).collect::<Vec<_>>());
+    for (name, before) in [("encodings-1-and-2.zst", &[1, 2, 1, 2][..]), ("version-1.zst", &[3])] {
+        let old = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/old").join(name);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("capture.zst");
+        fs::copy(old, &path).unwrap();
+        let encodings = |path: &std::path::Path| {
+            let bytes = fs::read(path).unwrap();
+            blocks(&bytes).iter().map(|at| bytes[at + ENCODING]).collect::<Vec<u8>>()
+        };
+        assert_eq!(encodings(&path), before);
+        assert!(verify(&path).unwrap().is_clean());
+        assert_eq!(read(&path), (0..12).map(exchange).collect::<Vec<_>>());
+        let mut writer = Writer::append(&path, header(), Options::default()).unwrap();
+        fill(&mut writer, 12..24, 6);
+        writer.finish(1).unwrap();
+        assert_eq!(encodings(&path), [before, &[3, 3]].concat());
+        assert!(verify(&path).unwrap().is_clean());
+        assert_eq!(read(&path), (0..24).map(exchange).collect::<Vec<_>>());
+    }
 }
 
 #[test]
