@@ -1,7 +1,7 @@
 //! Every bound of the crate, in one place. Sizes are bytes.
 
 /// Version of the framing, in the head of each file.
-pub const FORMAT_VERSION: u16 = 1;
+pub const FORMAT_VERSION: u16 = 2;
 /// The first encoding inside a block; read, no longer written.
 pub const ENCODING_VERSION: u16 = 1;
 /// The same with messages of streams; read, no longer written.

@@ -19,7 +19,7 @@ except ImportError:
 
 U64 = (1 << 64) - 1
 SKIPPABLE, SEEK_TABLE = 0x184D2A57, 0x184D2A5E
-MARK_HEAD, MARK_TAIL = b"\x89Sq", b"\n\x1a"
+MARK, OLD_MARK_TAIL = b"\x89Sq", b"\n\x1a"
 MAX_BLOCK, MAX_CONTEXT_ENTRIES = 64 << 20, 4_194_304
 TARGET, MARKS, ORIGIN, METHOD, STATUS, MESSAGE, OTHER, EMBEDDED, FIRST_NAME = 0, 1, 2, 3, 7, 11, 12, 13, 14
 REQUEST_FIELDS, RESPONSE_FIELDS = 4, 8
@@ -106,20 +106,28 @@ def blocks(data):
         if magic == SEEK_TABLE:
             return
         frame = data[at : at + 8 + size]
-        mark = frame[8:16]
-        if magic != SKIPPABLE or mark[:3] != MARK_HEAD or mark[6:] != MARK_TAIL:
+        if magic != SKIPPABLE or frame[8:11] != MARK:
             raise Damaged(f"no frame at byte {at}")
+        is_old = frame[11:12].isupper()
+        if is_old and frame[14:16] != OLD_MARK_TAIL:
+            raise Damaged(f"no frame at byte {at}")
+        head_length, id_at = (24, 16) if is_old else (16, 12)
         if crc32c(frame[:-4]) != struct.unpack("<I", frame[-4:])[0]:
             raise Damaged(f"the frame at byte {at} does not match its CRC")
-        capture_id = capture_id or frame[16:24]
-        if frame[16:24] != capture_id:
+        capture_id = capture_id or frame[id_at : id_at + 4]
+        if frame[id_at : id_at + 4] != capture_id:
             raise Damaged(f"the frame at byte {at} is of another capture")
-        kind, content = mark[3:6], frame[24:-4]
+        kind, content = frame[11:12].lower(), frame[head_length:-4]
         at += len(frame)
-        if kind == b"CAP" and json.loads(content)["version"] != 1:
+        if kind == b"c" and 2 < (json.loads(content)["version"] if is_old else Column(content).varint()):
             raise Damaged("a later version")
-        if kind == b"BLK":
-            encoding, _, raw_len, _, length, crc, _, exchanges = struct.unpack_from("<HHIQIIII", content)
+        if kind == b"b":
+            if is_old:
+                encoding, _, raw_len, _, length, crc, _, exchanges = struct.unpack_from("<HHIQIIII", content)
+            else:
+                told = Column(content)
+                encoding, _, raw_len, length, exchanges = (told.varint() for _ in range(5))
+                crc = struct.unpack("<I", told.take(4))[0]
             payload = data[at : at + length]
             if encoding != 3 or MAX_BLOCK < raw_len or crc32c(payload) != crc:
                 raise Damaged(f"the block at byte {at} cannot be read")
