@@ -6,8 +6,10 @@ pub const FORMAT_VERSION: u16 = 2;
 pub const ENCODING_VERSION: u16 = 1;
 /// The same with messages of streams; read, no longer written.
 pub const ENCODING_STREAMS: u16 = 2;
-/// The encoding inside a block that is written: columns.
+/// Columns; read, no longer written.
 pub const ENCODING_COLUMNS: u16 = 3;
+/// The encoding inside a block that is written: columns, whose texts have words in common with all blocks.
+pub const ENCODING_WORDS: u16 = 4;
 
 /// A block before compression. Refused above, so a hostile length or a decompression bomb costs no more.
 pub const MAX_BLOCK_RAW: usize = 64 << 20;

@@ -318,6 +318,11 @@ fn blocks_of_encoding_3() {
     blocks(3);
 }
 
+#[test]
+fn blocks_of_encoding_4() {
+    blocks(4);
+}
+
 /// Pieces of the formats, and numbers as captures have them: 2^32 - 1, 2^60, 2^64 - 1, an endless one.
 const WORDS: &[&[u8]] = &[
     b"\xff\xff\xff\xff\x0f",

@@ -93,8 +93,8 @@ fn blocks_of_an_encoding_of_tomorrow_cost_themselves() {
     // what a reader of now does with an encoding of tomorrow is what that of before does with this one
     let at = blocks[1] - 16;
     let len = u32::from_le_bytes(bytes[at + 4..at + 8].try_into().unwrap()) as usize + 8;
-    assert_eq!(bytes[blocks[1]], 3);
-    bytes[blocks[1]] = 4;
+    assert_eq!(bytes[blocks[1]], 4);
+    bytes[blocks[1]] = 5;
     let crc = crc32c::crc32c(&bytes[at..at + len - 4]);
     bytes[at + len - 4..at + len].copy_from_slice(&crc.to_le_bytes());
     fs::write(&path, bytes).unwrap();
@@ -124,7 +124,7 @@ fn captures_of_earlier_versions_are_read_and_added_to() {
         let mut writer = Writer::append(&path, header(), Options::default()).unwrap();
         fill(&mut writer, 12..24, 6);
         writer.finish(1).unwrap();
-        assert_eq!(encodings(&path), [before, &[3, 3]].concat());
+        assert_eq!(encodings(&path), [before, &[4, 4]].concat());
         assert!(verify(&path).unwrap().is_clean());
         assert_eq!(read(&path), (0..24).map(exchange).collect::<Vec<_>>());
     }
