@@ -1,11 +1,12 @@
 //! What a capture says about itself, and how a writer is set up.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::limits;
-use crate::wire::Malformed;
+use crate::wire::{Cursor, Malformed, put_varint};
 
-/// What stands at the head of a capture. Written as JSON, so that other languages read it easily and
+/// What stands at the head of a capture. Mostly written as JSON, so that other languages read it easily and
 /// later versions can add fields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -35,14 +36,58 @@ impl FileHeader {
         FileHeader { created_us, source: source.to_owned(), ..FileHeader::default() }
     }
 
-    /// As it stands in the file.
-    pub(crate) fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("a struct of numbers and texts is always JSON")
+    /// The same for a file that is written now, whichever version it was read from.
+    pub(crate) fn of_this_version(self) -> FileHeader {
+        FileHeader { version: limits::FORMAT_VERSION, ..self }
     }
 
-    pub(crate) fn from_json(json: &[u8]) -> Result<FileHeader, Malformed> {
-        serde_json::from_slice(json).map_err(|_| Malformed("the file header is not the JSON it should be"))
+    /// As it stands in the file: version and clocks, then JSON of what is not as it is by default.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for number in [self.version.into(), self.created_us, self.monotonic_us] {
+            put_varint(&mut out, number);
+        }
+        let clocks = FileHeader {
+            version: self.version,
+            created_us: self.created_us,
+            monotonic_us: self.monotonic_us,
+            ..FileHeader::default()
+        };
+        if *self != clocks {
+            let (Value::Object(mut said), default) = (self.to_value(), clocks.to_value()) else { return out };
+            said.retain(|field, value| default.get(field) != Some(value));
+            out.extend(Value::Object(said).to_string().bytes());
+        }
+        out
     }
+
+    /// # Errors
+    /// When the bytes are not those of a header. Of one of a later version only the version is read.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<FileHeader, Malformed> {
+        if bytes.first() == Some(&b'{') {
+            // version 1
+            return from_json(bytes);
+        }
+        let mut cursor = Cursor::new(bytes);
+        let version = u16::try_from(cursor.varint()?).unwrap_or(u16::MAX);
+        if limits::FORMAT_VERSION < version {
+            return Ok(FileHeader { version, ..FileHeader::default() });
+        }
+        let (created_us, monotonic_us) = (cursor.varint()?, cursor.varint()?);
+        let rest = match cursor.remaining() {
+            0 => FileHeader::default(),
+            n => from_json(cursor.take(n)?)?,
+        };
+        Ok(FileHeader { version, created_us, monotonic_us, ..rest })
+    }
+
+    fn to_value(&self) -> Value {
+        serde_json::to_value(self).expect("a struct of numbers and texts is always JSON")
+    }
+}
+
+fn from_json(json: &[u8]) -> Result<FileHeader, Malformed> {
+    serde_json::from_slice(json).map_err(|_| Malformed("the file header is not the JSON it should be"))
 }
 
 impl Default for FileHeader {
@@ -95,5 +140,36 @@ impl Options {
     /// For imports: larger blocks, closed by size alone.
     pub fn for_import() -> Options {
         Options { block_bytes: 4 << 20, block_age_us: u64::MAX, ..Options::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_there_and_back_and_what_is_as_by_default_takes_nothing() {
+        let edge = EdgeInfo { name: "a".to_owned(), ..EdgeInfo::default() };
+        let full = FileHeader {
+            monotonic_us: u64::MAX,
+            key_id: Some("0123".to_owned()),
+            generated_ids: true,
+            edges: vec![edge],
+            ..FileHeader::new("proxy", 1_700_000_000_000_000)
+        };
+        for header in [full, FileHeader::new("import har", 7), FileHeader::default()] {
+            assert_eq!(FileHeader::from_bytes(&header.to_bytes()), Ok(header));
+        }
+        assert_eq!(FileHeader::default().to_bytes(), [limits::FORMAT_VERSION as u8, 0, 0]);
+        let later = [limits::FORMAT_VERSION as u8 + 1, b'?'];
+        assert_eq!(
+            FileHeader::from_bytes(&later).map(|header| header.version),
+            Ok(limits::FORMAT_VERSION + 1)
+        );
+        assert_eq!(
+            FileHeader::from_bytes(br#"{"version":1,"source":"old"}"#).map(|header| header.version),
+            Ok(1)
+        );
+        assert!(FileHeader::from_bytes(&[]).is_err() && FileHeader::from_bytes(&[1, 0, 0, b'x']).is_err());
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Layout {
 /// An existing capture, as found before adding to it.
 pub(crate) struct Found {
     pub(crate) layout: Layout,
-    pub(crate) capture_id: u64,
+    pub(crate) capture_id: u32,
     /// The last header in the file; `None` when the head itself is damaged.
     pub(crate) header: Option<FileHeader>,
     /// Whether index and seek table stand behind the data.
@@ -52,8 +52,11 @@ impl Layout {
         self.next_seq = seq + 1;
     }
 
-    /// What closes the file: index and seek table.
-    pub(crate) fn tail(&self, capture_id: u64, header: &FileHeader) -> Vec<u8> {
+    /// What closes the file: the index, where there is anything to look up in one, and the seek table.
+    pub(crate) fn tail(&self, capture_id: u32, header: &FileHeader) -> Vec<u8> {
+        if !self.seek.wants_index() {
+            return self.seek.encode();
+        }
         let index = Index {
             header: header.clone(),
             blocks: self.next_seq,
@@ -82,7 +85,10 @@ impl Found {
         let mut index = None;
         let mut damaged = false;
         while let Some(piece) = scanner.next_piece() {
-            found.closed = matches!(piece, Piece::SeekTable { .. }) && index.is_some();
+            found.closed = match &piece {
+                Piece::SeekTable { table, .. } => index.is_some() || !table.wants_index(),
+                _ => false,
+            };
             match piece {
                 Piece::Capture { place, header } => {
                     found.header = Some(header);

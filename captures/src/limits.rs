@@ -1,13 +1,15 @@
 //! Every bound of the crate, in one place. Sizes are bytes.
 
 /// Version of the framing, in the head of each file.
-pub const FORMAT_VERSION: u16 = 1;
+pub const FORMAT_VERSION: u16 = 2;
 /// The first encoding inside a block; read, no longer written.
 pub const ENCODING_VERSION: u16 = 1;
 /// The same with messages of streams; read, no longer written.
 pub const ENCODING_STREAMS: u16 = 2;
-/// The encoding inside a block that is written: columns.
+/// Columns; read, no longer written.
 pub const ENCODING_COLUMNS: u16 = 3;
+/// The encoding inside a block that is written: columns, whose texts have words in common with all blocks.
+pub const ENCODING_WORDS: u16 = 4;
 
 /// A block before compression. Refused above, so a hostile length or a decompression bomb costs no more.
 pub const MAX_BLOCK_RAW: usize = 64 << 20;

@@ -79,7 +79,7 @@ fn write_copy(path: &Path, copy: &Path, header: &FileHeader) -> Result<(), Error
         out: BufWriter::with_capacity(1 << 20, file),
         copy,
         capture_id: scanner.capture_id(),
-        header: header.clone(),
+        header: header.clone().of_this_version(),
         layout: Layout::default(),
         lost: BTreeMap::new(),
         began: false,
@@ -115,7 +115,7 @@ fn write_copy(path: &Path, copy: &Path, header: &FileHeader) -> Result<(), Error
 struct Rewrite<'a> {
     out: BufWriter<File>,
     copy: &'a Path,
-    capture_id: u64,
+    capture_id: u32,
     /// The last header, which goes into the index, and to the head if the head is lost.
     header: FileHeader,
     layout: Layout,
@@ -127,7 +127,7 @@ struct Rewrite<'a> {
 impl Rewrite<'_> {
     fn capture(&mut self, header: FileHeader) -> Result<(), Error> {
         self.began = true;
-        let frame = seal(Kind::Capture, self.capture_id, &header.to_json());
+        let frame = seal(Kind::Capture, self.capture_id, &header.of_this_version().to_bytes());
         self.layout.add_frame(frame.len());
         self.put(&frame)
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::damage::{Damage, DamageKind};
 use crate::error::Error;
-use crate::frame::{BlockHeader, HEAD_LEN, Head, Index, Kind, SEEK_MAGIC, SeekTable, SessionSpan, unseal};
+use crate::frame::{BlockHeader, Head, Index, Kind, SEEK_MAGIC, SHORTEST, SeekTable, SessionSpan};
 use crate::limits::{MAX_BLOCK_HEADER, MAX_INDEX};
 use crate::reader::decode_block;
 use crate::scan::{Mode, Piece, Place, Scanner};
@@ -122,8 +122,8 @@ fn header_at(file: &File, place: Place) -> io::Result<BlockHeader> {
     let mut frame = vec![0; place.frame_len as usize];
     file.read_exact_at(&mut frame, place.offset)?;
     let head = Head::parse(&frame).filter(|head| head.kind == Kind::Block && head.len == frame.len());
-    let content = head.and_then(|_| unseal(&frame).ok()).ok_or_else(damaged)?;
-    let header = BlockHeader::decode(content).map_err(|_| damaged())?;
+    let head = head.ok_or_else(damaged)?;
+    let header = head.open(&frame).and_then(|content| head.block_header(content)).map_err(|_| damaged())?;
     match place.frame_len + u64::from(header.payload_len) == place.len {
         true => Ok(header),
         false => Err(damaged()),
@@ -139,7 +139,7 @@ struct Tail {
 impl Tail {
     /// Reads index and seek table from the end of the file; `None` where they are not whole, or the capture has a
     /// history of damage that they do not tell in full.
-    fn read(file: &File, len: u64, capture_id: u64) -> Option<Tail> {
+    fn read(file: &File, len: u64, capture_id: u32) -> Option<Tail> {
         let mut footer = [0; 9];
         file.read_exact_at(&mut footer, len.checked_sub(9)?).ok()?;
         let frames = u64::from(u32::from_le_bytes([footer[0], footer[1], footer[2], footer[3]]));
@@ -158,7 +158,7 @@ impl Tail {
         if head.kind != Kind::Index || head.capture_id != capture_id || head.len != frame.len() {
             return None;
         }
-        let index = Index::decode(unseal(&frame).ok()?).ok()?;
+        let index = Index::decode(head.open(&frame).ok()?).ok()?;
         let blocks = table.entries.iter().filter(|entry| entry.decompressed != 0).count() as u64;
         (blocks == index.blocks).then_some(Tail { index, table })
     }
@@ -185,5 +185,5 @@ fn read(file: &File, offset: u64, len: u64) -> Option<Vec<u8>> {
     // both ends lie in the file, so its length bounds what this takes
     let mut bytes = vec![0; usize::try_from(len).ok()?];
     file.read_exact_at(&mut bytes, offset).ok()?;
-    (HEAD_LEN <= bytes.len()).then_some(bytes)
+    (SHORTEST <= bytes.len()).then_some(bytes)
 }

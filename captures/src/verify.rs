@@ -151,7 +151,8 @@ impl Check {
 
     fn finish(mut self) -> Verification {
         self.found.sessions = self.ids.len() as u64;
-        self.found.closed = self.index.is_some() && self.table.is_some();
+        let closes = |(_, table): &(Place, SeekTable)| self.index.is_some() || !table.wants_index();
+        self.found.closed = self.table.as_ref().is_some_and(closes);
         let undamaged = self.found.damage.is_empty();
         let mut contradictions = Vec::new();
         if let Some(index) = &self.index {

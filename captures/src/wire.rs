@@ -32,7 +32,7 @@ pub(crate) fn unzigzag(coded: u64) -> u64 {
 }
 
 /// What is left to read. Every method fails instead of reading past the end.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Cursor<'a> {
     rest: &'a [u8],
 }

@@ -26,7 +26,7 @@ pub struct Writer {
     path: PathBuf,
     options: Options,
     header: FileHeader,
-    capture_id: u64,
+    capture_id: u32,
     compressor: Compressor,
     builder: Builder,
     layout: Layout,
@@ -64,7 +64,7 @@ impl Writer {
     /// # Errors
     /// [`Error::Exists`] when there is such a file: nothing is ever overwritten.
     pub fn create(path: impl AsRef<Path>, header: FileHeader, options: Options) -> Result<Writer, Error> {
-        let path = path.as_ref();
+        let (path, header) = (path.as_ref(), header.of_this_version());
         let compressor = compressor(&options)?;
         let file =
             OpenOptions::new().read(true).write(true).create_new(true).open(path).map_err(|err| match err
@@ -74,9 +74,9 @@ impl Writer {
                 _ => Error::io("create", path)(err),
             })?;
         lock(&file, path)?;
-        let json = header.to_json();
-        let mut writer = Writer::over((file, path), header, options, compressor, xxh3_64(&json));
-        let frame = seal(Kind::Capture, writer.capture_id, &json);
+        let content = header.to_bytes();
+        let mut writer = Writer::over((file, path), header, options, compressor, xxh3_64(&content) as u32);
+        let frame = seal(Kind::Capture, writer.capture_id, &content);
         if MAX_FILE_HEADER < frame.len() {
             return Err(Error::Invalid(format!(
                 "the file header of {} bytes is too large; name fewer edges",
@@ -95,7 +95,7 @@ impl Writer {
     /// # Errors
     /// For any file that is not a capture, whose head is damaged, or that another process is writing.
     pub fn append(path: impl AsRef<Path>, header: FileHeader, options: Options) -> Result<Writer, Error> {
-        let path = path.as_ref();
+        let (path, header) = (path.as_ref(), header.of_this_version());
         let compressor = compressor(&options)?;
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(Error::io("open", path))?;
         lock(&file, path)?;
@@ -108,7 +108,7 @@ impl Writer {
             == FileHeader { created_us: 0, monotonic_us: 0, ..header.clone() };
         let mut writer = Writer::over((file, path), header, options, compressor, found.capture_id);
         if !same {
-            writer.prefix = seal(Kind::Capture, found.capture_id, &writer.header.to_json());
+            writer.prefix = seal(Kind::Capture, found.capture_id, &writer.header.to_bytes());
         }
         writer.stale_tail = true;
         writer.closed = found.closed;
@@ -131,7 +131,7 @@ impl Writer {
         header: FileHeader,
         mut options: Options,
         compressor: Compressor,
-        capture_id: u64,
+        capture_id: u32,
     ) -> Writer {
         options.block_bytes = options.block_bytes.clamp(1, MAX_BLOCK_BYTES);
         Writer {

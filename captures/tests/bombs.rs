@@ -11,8 +11,8 @@ use std::process::Command;
 use captures::verify::verify;
 use captures::{SessionId, seek};
 use common::handmade::{
-    BODY, Block, CODES, Columns, DEFINITIONS, FIELDS, FIXED, HOLES, MARKS, TARGET, TEXT, file, frame, index,
-    put, seek_table,
+    BODY, Block, CODES, Columns, DEFINITIONS, FIELDS, FIXED, HEAD, HOLES, MARKS, TARGET, TEXT, file, frame,
+    index, put, seek_table,
 };
 
 /// What reading a file of lies may take: the process itself, and next to nothing.
@@ -262,7 +262,7 @@ fn frames_that_inflate_without_end_are_cut() {
 #[test]
 fn index_and_seek_table_that_lie_are_not_believed() {
     let good = file(&[Block::of(3, Columns::one().raw(), 1)]);
-    let head = frame(b"CAP", br#"{"version":1}"#).len() as u32;
+    let head = frame(b'c', HEAD).len() as u32;
     let rest = good.len() as u32 - head;
     let block = rest - zstd::bulk::compress(&Columns::one().raw(), 1).unwrap().len() as u32;
     let session = [vec![0, 0, 1, 0, 0]].concat();
@@ -303,9 +303,10 @@ fn index_and_seek_table_that_lie_are_not_believed() {
         read_apart("sessions", &[&good[..], &many, &seek_table(&entries, 4)].concat());
     assert_eq!((exchanges, damage), (1, 1));
     assert!(peak < LITTLE + 3 * many.len() as u64, "{} MiB", peak >> 20);
-    let json = format!(r#"{{"version":1,"edges":[{}{{}}]}}"#, "{},".repeat(5 << 20));
-    let edges = [vec![1], varint(json.len() as u64), json.into_bytes(), vec![1, 1, 0, 0]].concat();
-    let many = frame(b"IDX", &edges);
+    let json = format!(r#"{{"edges":[{}{{}}]}}"#, "{},".repeat(5 << 20));
+    let head = [HEAD, json.as_bytes()].concat();
+    let edges = [vec![2], varint(head.len() as u64), head, vec![1, 1, 0, 0]].concat();
+    let many = frame(b'i', &edges);
     let (_, damage, peak) = read_apart("edges", &[&good[..], &many, &seek_table(&entries, 4)].concat());
     assert!(damage != 0 && peak < LITTLE + 3 * many.len() as u64, "{} MiB", peak >> 20);
 }

@@ -99,7 +99,7 @@ fn a_session_is_found_without_index_and_seek_table() {
         assert_eq!(seek::session(&path, SessionId(3)).unwrap().exchanges, expected, "{cut} bytes less");
     }
     let mut damaged = bytes.clone();
-    let block = bytes.windows(6).position(|window| window == b"\x89SqBLK").unwrap();
+    let block = bytes.windows(4).position(|window| window == b"\x89Sqb").unwrap();
     damaged[block + 200] ^= 1;
     fs::write(&path, &damaged).unwrap();
     let sought = seek::session(&path, SessionId(3)).unwrap();
@@ -116,7 +116,7 @@ fn what_is_damaged_is_counted_and_the_rest_compacted() {
     writer.shed("queue", 7);
     writer.finish(0).unwrap();
     let mut bytes = fs::read(&path).unwrap();
-    let block = bytes.windows(6).position(|window| window == b"\x89SqBLK").unwrap();
+    let block = bytes.windows(4).position(|window| window == b"\x89Sqb").unwrap();
     bytes[block + 200] ^= 1;
     fs::write(&path, bytes).unwrap();
     let done = compact(&path, &output, &options(), 5).unwrap();

@@ -35,6 +35,28 @@ fn every_flipped_byte_of_a_compacted_capture_costs_at_most_one_block_and_is_name
     flip_every_byte(&output);
 }
 
+/// Such a capture has no index.
+#[test]
+fn every_flipped_byte_of_a_capture_of_one_block_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("capture.zst");
+    capture(&path, PER_BLOCK, PER_BLOCK);
+    let whole = fs::read(&path).unwrap();
+    assert!(verify(&path).unwrap().is_clean());
+    for index in 0..whole.len() {
+        let mut damaged = whole.clone();
+        damaged[index] ^= 1 << (index % 8);
+        fs::write(&path, &damaged).unwrap();
+        let verification = verify(&path).unwrap();
+        assert!(!verification.is_clean(), "byte {index} changed and nothing is said");
+        let lost = u64::from(numbers(&path).is_empty());
+        assert_eq!(verification.damaged_blocks(), lost, "byte {index}: {:?}", verification.damage);
+        assert_eq!(numbers(&path).len() as u64, PER_BLOCK * (1 - lost), "byte {index}");
+        assert!(repair(&path, None).unwrap().changed);
+        assert!(verify(&path).unwrap().is_clean(), "byte {index}");
+    }
+}
+
 fn flip_every_byte(path: &Path) {
     let whole = fs::read(path).unwrap();
     for index in 0..whole.len() {
@@ -139,7 +161,7 @@ fn a_whole_block_cut_out_is_missed() {
     let path = dir.path().join("capture.zst");
     capture(&path, EXCHANGES, PER_BLOCK);
     let whole = fs::read(&path).unwrap();
-    let mark = b"\x89SqBLK";
+    let mark = b"\x89Sqb";
     let starts: Vec<usize> =
         (8..whole.len()).filter(|n| whole[*n..].starts_with(mark)).map(|n| n - 8).collect();
     fs::write(&path, [&whole[..starts[1]], &whole[starts[2]..]].concat()).unwrap();

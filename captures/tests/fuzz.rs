@@ -301,8 +301,9 @@ fn captures() -> Vec<Vec<u8>> {
     common::capture(&path, 12, 5);
     let closed = fs::read(&path).unwrap();
     let old = include_bytes!("old/encodings-1-and-2.zst").to_vec();
+    let version_1 = include_bytes!("old/version-1.zst").to_vec();
     let by_hand = handmade::file(&[Block::of(3, handmade::Columns::one().raw(), 1)]);
-    vec![closed[..closed.len() - 300].to_vec(), closed, old, by_hand]
+    vec![closed[..closed.len() - 300].to_vec(), closed, old, version_1, by_hand]
 }
 
 /// Reads a file in every way there is. All of them find the same, and what is repaired is whole.
@@ -361,6 +362,11 @@ fn blocks_of_encoding_2() {
 #[test]
 fn blocks_of_encoding_3() {
     blocks(3);
+}
+
+#[test]
+fn blocks_of_encoding_4() {
+    blocks(4);
 }
 
 /// Pieces of the formats, and numbers as captures have them: 2^32 - 1, 2^60, 2^64 - 1, an endless one.

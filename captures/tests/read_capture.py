@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Reads a capture and prints each exchange as a line of JSON, as `squall captures cat` does.
 
-Written from captures/FORMAT.md alone, to show that the page suffices. Blocks of encoding 3 only. Wants python3 with
+Written from captures/FORMAT.md alone, to show that the page suffices. Blocks of encodings 3 and 4 only. Wants python3 with
 zstandard (or the zstd program) and xxhash (for bodies whose hash follows from their data).
 """
 
 import base64
 import datetime
 import json
+import pathlib
+import re
 import struct
 import subprocess
 import sys
@@ -19,7 +21,7 @@ except ImportError:
 
 U64 = (1 << 64) - 1
 SKIPPABLE, SEEK_TABLE = 0x184D2A57, 0x184D2A5E
-MARK_HEAD, MARK_TAIL = b"\x89Sq", b"\n\x1a"
+MARK, OLD_MARK_TAIL = b"\x89Sq", b"\n\x1a"
 MAX_BLOCK, MAX_CONTEXT_ENTRIES = 64 << 20, 4_194_304
 TARGET, MARKS, ORIGIN, METHOD, STATUS, MESSAGE, OTHER, EMBEDDED, FIRST_NAME = 0, 1, 2, 3, 7, 11, 12, 13, 14
 REQUEST_FIELDS, RESPONSE_FIELDS = 4, 8
@@ -106,28 +108,36 @@ def blocks(data):
         if magic == SEEK_TABLE:
             return
         frame = data[at : at + 8 + size]
-        mark = frame[8:16]
-        if magic != SKIPPABLE or mark[:3] != MARK_HEAD or mark[6:] != MARK_TAIL:
+        if magic != SKIPPABLE or frame[8:11] != MARK:
             raise Damaged(f"no frame at byte {at}")
+        is_old = frame[11:12].isupper()
+        if is_old and frame[14:16] != OLD_MARK_TAIL:
+            raise Damaged(f"no frame at byte {at}")
+        head_length, id_at = (24, 16) if is_old else (16, 12)
         if crc32c(frame[:-4]) != struct.unpack("<I", frame[-4:])[0]:
             raise Damaged(f"the frame at byte {at} does not match its CRC")
-        capture_id = capture_id or frame[16:24]
-        if frame[16:24] != capture_id:
+        capture_id = capture_id or frame[id_at : id_at + 4]
+        if frame[id_at : id_at + 4] != capture_id:
             raise Damaged(f"the frame at byte {at} is of another capture")
-        kind, content = mark[3:6], frame[24:-4]
+        kind, content = frame[11:12].lower(), frame[head_length:-4]
         at += len(frame)
-        if kind == b"CAP" and json.loads(content)["version"] != 1:
+        if kind == b"c" and 2 < (json.loads(content)["version"] if is_old else Column(content).varint()):
             raise Damaged("a later version")
-        if kind == b"BLK":
-            encoding, _, raw_len, _, length, crc, _, exchanges = struct.unpack_from("<HHIQIIII", content)
+        if kind == b"b":
+            if is_old:
+                encoding, _, raw_len, _, length, crc, _, exchanges = struct.unpack_from("<HHIQIIII", content)
+            else:
+                told = Column(content)
+                encoding, _, raw_len, length, exchanges = (told.varint() for _ in range(5))
+                crc = struct.unpack("<I", told.take(4))[0]
             payload = data[at : at + length]
-            if encoding != 3 or MAX_BLOCK < raw_len or crc32c(payload) != crc:
+            if encoding not in (3, 4) or MAX_BLOCK < raw_len or crc32c(payload) != crc:
                 raise Damaged(f"the block at byte {at} cannot be read")
             at += length
             raw = decompress(payload, raw_len)
             if len(raw) != raw_len:
                 raise Damaged(f"the block at byte {at} is of another length than its header says")
-            yield exchanges, raw
+            yield exchanges, raw, encoding
 
 
 def decompress(payload, length):
@@ -139,24 +149,25 @@ def decompress(payload, length):
 class Block:
     """The inside of a block."""
 
-    def __init__(self, raw):
+    def __init__(self, raw, encoding):
         head = Column(raw)
         self.base, self.unit, self.seed, self.n_sessions = (head.varint() for _ in range(4))
-        lengths = [head.varint() for _ in range(head.varint())]
-        slots, self.names = FIRST_NAME, []
-        for length in lengths:
-            slot = OTHER if length & 1 else slots
-            slots += slot != OTHER
-            self.names.append((head.take(length >> 1).decode(), slot))
-        lengths = [head.varint() for _ in range(4 * slots + 11)]
-        self.columns = [Column(head.take(length)) for length in lengths]
+        names = [head.varint() for _ in range(head.varint())]
+        slots = FIRST_NAME + sum(1 - length % 2 for length in names)
+        if encoding == 3:
+            self.read_names(names, head)
+            self.columns = [Column(head.take(length)) for length in [head.varint() for _ in range(4 * slots + 11)]]
+            self.text, rest = self.columns[3 * slots + 9 :], self.columns
+            sets = list(range(slots))
+        else:
+            rest, sets = self.find_columns(head, names, slots)
         if not head.is_read():
             raise Damaged("something follows the columns")
-        self.codes, self.definitions, self.holes = (self.columns[part * slots :] for part in range(3))
-        numbers = self.columns[3 * slots : 3 * slots + 9]
+        n = max(sets) + 1
+        self.codes, self.definitions, self.holes = ([rest[part * n + of] for of in sets] for part in range(3))
+        numbers = rest[3 * n : 3 * n + 9]
         self.sessions, self.gaps, self.connections, self.ttfb, self.durations = numbers[:5]
         self.streams, self.message_flags, self.message_times, self.message_lengths = numbers[5:]
-        self.text = self.columns[3 * slots + 9 :]
         self.tokens, self.binary = self.columns[-2:]
         self.values = [[] for _ in range(slots)]
         self.templates = [[] for _ in range(slots)]
@@ -166,6 +177,32 @@ class Block:
         self.contexts = 0
         self.ids, self.session_ids, self.next_made_up = [], [], 0
         self.connection = 0
+
+    def read_names(self, lengths, texts):
+        self.names, slot = [], FIRST_NAME
+        for length in lengths:
+            own = OTHER if length & 1 else slot
+            slot += own != OTHER
+            self.names.append((texts.take(length >> 1).decode(), own))
+
+    def find_columns(self, head, names, slots):
+        """The columns of encoding 4: those behind the texts, and of which set of columns each slot is."""
+        flags = head.byte()
+        has_text = [slot != MARKS and not REQUEST_FIELDS <= slot <= MESSAGE for slot in range(slots)]
+        sets = [1 - has for has in has_text] if flags & 1 else list(range(slots))
+        in_front = [0] if flags & 1 else [slot for slot in range(slots) if has_text[slot]]
+        behind = [1] if flags & 1 else [slot for slot in range(slots) if not has_text[slot]]
+        n = 4 * (max(sets) + 1) + 11
+        there = head.take((n + 7) // 8)
+        lengths = [head.varint() if there[at // 8] >> at % 8 & 1 else 0 for at in range(n)]
+        length = sum(length >> 1 for length in names) + sum(lengths[: len(in_front)])
+        texts = Column(head.take(length) if flags & 2 else unfold(head, length))
+        self.read_names(names, texts)
+        self.columns = [Column(texts.take(length)) for length in lengths[: len(in_front)]]
+        self.columns += [Column(head.take(length)) for length in lengths[len(in_front) :]]
+        text = dict(zip(in_front + behind, self.columns[: len(in_front)] + self.columns[-2 - len(behind) : -2]))
+        self.text = [text[of] for of in sets]
+        return self.columns[len(in_front) :], sets
 
     def exchanges(self):
         session, first = 0, self.base
@@ -352,6 +389,34 @@ class Block:
         return {"kind": STREAMS[kind], "truncated": dropped, "messages": messages}
 
 
+def words():
+    """The words that every block knows."""
+    with open(pathlib.Path(__file__).parent.parent / "src/block/columns/words.txt", encoding="ascii") as file:
+        lines = file.read().splitlines()
+    return [re.sub(r"\\x(..)", lambda found: chr(int(found[1], 16)), line).encode("latin-1") for line in lines]
+
+
+def unfold(column, length):
+    """Text of that length, which is written in words."""
+    if MAX_BLOCK < length:
+        raise Damaged("a text that is too long")
+    out, known = bytearray(), words()
+    while len(out) < length:
+        byte = column.byte()
+        if byte == 0:
+            out.append(column.byte())
+        elif 0x20 <= byte < 0x80:
+            out.append(byte)
+        else:
+            word = byte - 0x80 if 0x80 <= byte else 128 + 256 * (byte - 1) + column.byte()
+            if len(known) <= word:
+                raise Damaged("a word that is not there")
+            out += known[word]
+    if len(out) != length:
+        raise Damaged("a text ends within a word")
+    return bytes(out)
+
+
 def digits(kind, length, packed):
     text = bytes(packed).hex()[:length]
     if kind in UUIDS:
@@ -396,8 +461,8 @@ def message(side, headers, body):
 def main():
     with open(sys.argv[1], "rb") as file:
         data = file.read()
-    for promised, raw in blocks(data):
-        found = list(Block(raw).exchanges())
+    for promised, raw, encoding in blocks(data):
+        found = list(Block(raw, encoding).exchanges())
         if len(found) != promised:
             raise Damaged(f"{len(found)} exchanges where {promised} are promised")
         for exchange in found:

@@ -66,13 +66,17 @@ fn messages_go_through_the_exports_and_are_counted() {
     assert_eq!(figures.streams, BTreeMap::from([("websocket", websockets)]));
 }
 
-/// Where each block's frame begins in the file.
+/// Where each block's header begins in the file, which is where its encoding stands: in frames of version 1, and of now.
 fn blocks(bytes: &[u8]) -> Vec<usize> {
-    let marks = bytes.windows(8).enumerate().filter(|(_, window)| *window == b"\x89SqBLK\n\x1a");
-    marks.map(|(at, _)| at - 8).collect()
+    let of_version_1 = |window: &[u8]| window == b"\x89SqBLK\n\x1a";
+    let now = |window: &[u8]| window.starts_with(b"\x89Sqb");
+    let headers = bytes.windows(8).enumerate().filter_map(|(at, window)| match window {
+        window if of_version_1(window) => Some(at + 16),
+        window if now(window) => Some(at + 8),
+        _ => None,
+    });
+    headers.collect()
 }
-
-const ENCODING: usize = 24;
 
 #[test]
 fn blocks_of_an_encoding_of_tomorrow_cost_themselves() {
@@ -87,10 +91,10 @@ fn blocks_of_an_encoding_of_tomorrow_cost_themselves() {
     let mut bytes = fs::read(&path).unwrap();
     let blocks = blocks(&bytes);
     // what a reader of now does with an encoding of tomorrow is what that of before does with this one
-    let at = blocks[1];
+    let at = blocks[1] - 16;
     let len = u32::from_le_bytes(bytes[at + 4..at + 8].try_into().unwrap()) as usize + 8;
-    assert_eq!(bytes[at + ENCODING], 3);
-    bytes[at + ENCODING] = 4;
+    assert_eq!(bytes[blocks[1]], 4);
+    bytes[blocks[1]] = 5;
     let crc = crc32c::crc32c(&bytes[at..at + len - 4]);
     bytes[at + len - 4..at + len].copy_from_slice(&crc.to_le_bytes());
     fs::write(&path, bytes).unwrap();
@@ -101,26 +105,29 @@ fn blocks_of_an_encoding_of_tomorrow_cost_themselves() {
     assert!(repair(&path, None).unwrap_err().to_string().contains("newer squall"), "nothing is thrown away");
 }
 
-/// Written by the version before columns, from the exchanges 0 to 11 of this test, in blocks of three.
+/// Written by earlier versions from the exchanges 0 to 11 of this test: before columns, in blocks of three; and by version 1
+/// as it was last, in one block.
 #[test]
 fn captures_of_earlier_versions_are_read_and_added_to() {
-    let old = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/old/encodings-1-and-2.zst");
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("capture.zst");
-    fs::copy(old, &path).unwrap();
-    let encodings = |path: &std::path::Path| {
-        let bytes = fs::read(path).unwrap();
-        blocks(&bytes).iter().map(|at| bytes[at + ENCODING]).collect::<Vec<u8>>()
-    };
-    assert_eq!(encodings(&path), [1, 2, 1, 2]);
-    assert!(verify(&path).unwrap().is_clean());
-    assert_eq!(read(&path), (0..12).map(exchange).collect::<Vec<_>>());
-    let mut writer = Writer::append(&path, header(), Options::default()).unwrap();
-    fill(&mut writer, 12..24, 6);
-    writer.finish(1).unwrap();
-    assert_eq!(encodings(&path), [1, 2, 1, 2, 3, 3]);
-    assert!(verify(&path).unwrap().is_clean());
-    assert_eq!(read(&path), (0..24).map(exchange).collect::<Vec<_>>());
+    for (name, before) in [("encodings-1-and-2.zst", &[1, 2, 1, 2][..]), ("version-1.zst", &[3])] {
+        let old = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/old").join(name);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("capture.zst");
+        fs::copy(old, &path).unwrap();
+        let encodings = |path: &std::path::Path| {
+            let bytes = fs::read(path).unwrap();
+            blocks(&bytes).iter().map(|at| bytes[*at]).collect::<Vec<u8>>()
+        };
+        assert_eq!(encodings(&path), before);
+        assert!(verify(&path).unwrap().is_clean());
+        assert_eq!(read(&path), (0..12).map(exchange).collect::<Vec<_>>());
+        let mut writer = Writer::append(&path, header(), Options::default()).unwrap();
+        fill(&mut writer, 12..24, 6);
+        writer.finish(1).unwrap();
+        assert_eq!(encodings(&path), [before, &[4, 4]].concat());
+        assert!(verify(&path).unwrap().is_clean());
+        assert_eq!(read(&path), (0..24).map(exchange).collect::<Vec<_>>());
+    }
 }
 
 #[test]

@@ -137,7 +137,7 @@ fn appending_to_a_torn_capture_goes_on_after_the_last_good_block() {
     let path = dir.path().join("capture.zst");
     capture(&path, 12, 4);
     let whole = fs::read(&path).unwrap();
-    for len in (400..whole.len()).step_by(13) {
+    for len in (200..whole.len()).step_by(13) {
         fs::write(&path, &whole[..len]).unwrap();
         let before = numbers(&path);
         let mut writer = Writer::append(&path, header(), Options::default()).unwrap();
@@ -180,14 +180,14 @@ fn a_damaged_block_in_the_middle_survives_an_append() {
     let path = dir.path().join("capture.zst");
     capture(&path, 12, 4);
     let mut bytes = fs::read(&path).unwrap();
-    let second = (8..bytes.len()).filter(|n| bytes[*n..].starts_with(b"\x89SqBLK")).nth(1).unwrap();
+    let second = (8..bytes.len()).filter(|n| bytes[*n..].starts_with(b"\x89Sqb")).nth(1).unwrap();
     bytes[second + 20] ^= 1;
     fs::write(&path, &bytes).unwrap();
     let mut writer = Writer::append(&path, header(), Options::default()).unwrap();
     fill(&mut writer, 12..16, 4);
     writer.finish(0).unwrap();
     let after = fs::read(&path).unwrap();
-    assert_eq!(after[..second + 200], bytes[..second + 200], "not one old byte was touched");
+    assert_eq!(after[..second + 100], bytes[..second + 100], "not one old byte was touched");
     let verification = verify(&path).unwrap();
     assert_eq!((verification.exchanges, verification.damaged_blocks()), (12, 1), "{verification:?}");
     assert_eq!(verification.damage[0].kind, DamageKind::Block);

@@ -1,7 +1,7 @@
 //! The inside of a block: how exchanges become bytes, and bytes exchanges again.
 //!
-//! What is written today is encoding 3, in [`columns`]. Encodings 1 and 2, in [`rows`], are what earlier versions
-//! wrote; they are read as before. Nothing inside a block refers to anything outside of it.
+//! What is written today is encoding 4, in [`columns`]. Encoding 3, there too, and encodings 1 and 2, in [`rows`], are what
+//! earlier versions wrote; they are read as before. Nothing inside a block refers to anything outside of it.
 
 mod columns;
 mod cost;
@@ -18,7 +18,7 @@ pub(crate) use cost::of_exchange as size_of;
 pub(crate) use generators::Generators;
 
 use crate::Exchange;
-use crate::limits::{ENCODING_COLUMNS, ENCODING_STREAMS, ENCODING_VERSION};
+use crate::limits::{ENCODING_COLUMNS, ENCODING_STREAMS, ENCODING_VERSION, ENCODING_WORDS};
 use crate::wire::Malformed;
 
 /// A finished block before compression, and what its header says about it.
@@ -37,7 +37,7 @@ pub(crate) struct Encoded {
 
 /// Whether this version can read blocks of that encoding.
 pub(crate) fn is_known(encoding: u16) -> bool {
-    matches!(encoding, ENCODING_VERSION | ENCODING_STREAMS | ENCODING_COLUMNS)
+    matches!(encoding, ENCODING_VERSION | ENCODING_STREAMS | ENCODING_COLUMNS | ENCODING_WORDS)
 }
 
 /// The exchanges of a block of that encoding, session by session.
@@ -46,7 +46,7 @@ pub(crate) fn is_known(encoding: u16) -> bool {
 /// When the bytes are not a block of exactly `records` exchanges, or unfold beyond the limits.
 pub(crate) fn decode(raw: &[u8], records: usize, encoding: u16) -> Result<Vec<Exchange>, Malformed> {
     match encoding {
-        ENCODING_COLUMNS => columns::decode(raw, records),
+        ENCODING_COLUMNS | ENCODING_WORDS => columns::decode(raw, records, encoding),
         _ => rows::decode(raw, records, encoding),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::limits::{MAX_BLOCK_PAYLOAD, MAX_BLOCK_RAW, MAX_SHED_REASON, MAX_SHED_REASONS};
-use crate::wire::{Cursor, Malformed};
+use crate::wire::{Cursor, Malformed, put_bytes, put_varint, unzigzag, zigzag};
 
 /// Describes the zstd frame that follows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,23 +40,53 @@ pub(crate) struct BlockHeader {
 
 impl BlockHeader {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(128);
-        out.extend_from_slice(&self.encoding.to_le_bytes());
-        out.extend_from_slice(&0u16.to_le_bytes());
-        out.extend_from_slice(&self.raw_len.to_le_bytes());
-        out.extend_from_slice(&self.seq.to_le_bytes());
-        for number in [self.payload_len, self.payload_crc, self.raw_xxh, self.records] {
-            out.extend_from_slice(&number.to_le_bytes());
+        let mut out = Vec::with_capacity(64);
+        put_varint(&mut out, self.encoding.into());
+        put_varint(&mut out, self.seq);
+        for number in [self.raw_len, self.payload_len, self.records] {
+            put_varint(&mut out, number.into());
         }
-        for number in [self.wall_us, self.first_us, self.last_us, self.session_min, self.session_max] {
-            out.extend_from_slice(&number.to_le_bytes());
+        out.extend_from_slice(&self.payload_crc.to_le_bytes());
+        out.extend_from_slice(&self.raw_xxh.to_le_bytes());
+        for number in [
+            self.first_us,
+            self.last_us.wrapping_sub(self.first_us),
+            zigzag(self.wall_us.wrapping_sub(self.last_us)),
+            self.session_min,
+            self.session_max.wrapping_sub(self.session_min),
+            self.sessions.into(),
+        ] {
+            put_varint(&mut out, number);
         }
-        out.extend_from_slice(&self.sessions.to_le_bytes());
         put_shed(&mut out, &self.shed);
         out
     }
 
     pub(crate) fn decode(content: &[u8]) -> Result<BlockHeader, Malformed> {
+        let mut cursor = Cursor::new(content);
+        let mut header = BlockHeader {
+            // encodings of tomorrow are refused by their numbers, however large
+            encoding: u16::try_from(cursor.varint()?).unwrap_or(u16::MAX),
+            seq: cursor.varint()?,
+            raw_len: size(&mut cursor)?,
+            payload_len: size(&mut cursor)?,
+            records: size(&mut cursor)?,
+            payload_crc: cursor.u32()?,
+            raw_xxh: cursor.u32()?,
+            first_us: cursor.varint()?,
+            ..BlockHeader::default()
+        };
+        header.last_us = header.first_us.wrapping_add(cursor.varint()?);
+        header.wall_us = header.last_us.wrapping_add(unzigzag(cursor.varint()?));
+        header.session_min = cursor.varint()?;
+        header.session_max = header.session_min.wrapping_add(cursor.varint()?);
+        header.sessions = size(&mut cursor)?;
+        header.shed = take_shed(&mut cursor)?;
+        header.within_bounds()
+    }
+
+    /// As version 1 has it.
+    pub(crate) fn decode_long(content: &[u8]) -> Result<BlockHeader, Malformed> {
         let mut cursor = Cursor::new(content);
         let encoding = cursor.u16()?;
         let _reserved = cursor.u16()?;
@@ -76,36 +106,53 @@ impl BlockHeader {
             session_min: cursor.u64()?,
             session_max: cursor.u64()?,
             sessions: cursor.u32()?,
-            shed: take_shed(&mut cursor)?,
+            shed: take_long_shed(&mut cursor)?,
         };
-        if MAX_BLOCK_RAW < header.raw_len as usize || MAX_BLOCK_PAYLOAD < header.payload_len as usize {
-            return Err(Malformed("its block is larger than a block may be"));
-        }
-        Ok(header)
+        header.within_bounds()
     }
+
+    fn within_bounds(self) -> Result<BlockHeader, Malformed> {
+        match MAX_BLOCK_RAW < self.raw_len as usize || MAX_BLOCK_PAYLOAD < self.payload_len as usize {
+            true => Err(Malformed("its block is larger than a block may be")),
+            false => Ok(self),
+        }
+    }
+}
+
+fn size(cursor: &mut Cursor<'_>) -> Result<u32, Malformed> {
+    u32::try_from(cursor.varint()?).map_err(|_| Malformed("its block is larger than a block may be"))
 }
 
 /// At most [`MAX_SHED_REASONS`] pairs of a short text and a count.
 fn put_shed(out: &mut Vec<u8>, shed: &BTreeMap<String, u64>) {
     let shed = || shed.iter().take(MAX_SHED_REASONS);
-    out.extend_from_slice(&(shed().count() as u16).to_le_bytes());
+    put_varint(out, shed().count() as u64);
     for (reason, count) in shed() {
-        let reason = &reason.as_bytes()[..reason.len().min(MAX_SHED_REASON)];
-        out.push(reason.len() as u8);
-        out.extend_from_slice(reason);
-        out.extend_from_slice(&count.to_le_bytes());
+        put_bytes(out, &reason.as_bytes()[..reason.len().min(MAX_SHED_REASON)]);
+        put_varint(out, *count);
     }
 }
 
 fn take_shed(cursor: &mut Cursor<'_>) -> Result<BTreeMap<String, u64>, Malformed> {
     let mut shed = BTreeMap::new();
-    for _ in 0..cursor.u16()? {
-        let n = cursor.byte()?.into();
-        let reason = String::from_utf8_lossy(cursor.take(n)?).into_owned();
-        let count: &mut u64 = shed.entry(reason).or_default();
-        *count = count.saturating_add(cursor.u64()?);
+    for _ in 0..cursor.count()? {
+        add(&mut shed, cursor.bytes()?, cursor.varint()?);
     }
     Ok(shed)
+}
+
+fn take_long_shed(cursor: &mut Cursor<'_>) -> Result<BTreeMap<String, u64>, Malformed> {
+    let mut shed = BTreeMap::new();
+    for _ in 0..cursor.u16()? {
+        let n = cursor.byte()?.into();
+        add(&mut shed, cursor.take(n)?, cursor.u64()?);
+    }
+    Ok(shed)
+}
+
+fn add(shed: &mut BTreeMap<String, u64>, reason: &[u8], n: u64) {
+    let count: &mut u64 = shed.entry(String::from_utf8_lossy(reason).into_owned()).or_default();
+    *count = count.saturating_add(n);
 }
 
 #[cfg(test)]

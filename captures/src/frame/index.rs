@@ -68,7 +68,7 @@ impl Index {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         put_varint(&mut out, INDEX_VERSION);
-        put_bytes(&mut out, &self.header.to_json());
+        put_bytes(&mut out, &self.header.to_bytes());
         for number in [self.blocks, self.exchanges, self.sessions.beyond, self.sessions.len() as u64] {
             put_varint(&mut out, number);
         }
@@ -92,14 +92,14 @@ impl Index {
 
     pub(crate) fn decode(content: &[u8]) -> Result<Index, Malformed> {
         let mut cursor = Cursor::new(content);
-        if cursor.varint()? != INDEX_VERSION {
+        if !(1..=INDEX_VERSION).contains(&cursor.varint()?) {
             return Err(Malformed("the index is of a later version"));
         }
         let header = cursor.bytes()?;
         if MAX_FILE_HEADER < header.len() {
             return Err(Malformed("the copy of the file header is larger than that may be"));
         }
-        let header = FileHeader::from_json(header)?;
+        let header = FileHeader::from_bytes(header)?;
         let mut index =
             Index { header, blocks: cursor.varint()?, exchanges: cursor.varint()?, ..Default::default() };
         index.sessions.beyond = cursor.varint()?;
@@ -121,7 +121,8 @@ impl Index {
     }
 }
 
-const INDEX_VERSION: u64 = 1;
+/// Version 1 has the copy of the file header as that version writes it, and is the same but for that.
+const INDEX_VERSION: u64 = 2;
 
 #[cfg(test)]
 mod tests {

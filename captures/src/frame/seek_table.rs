@@ -48,6 +48,17 @@ impl SeekTable {
         out
     }
 
+    /// Whether a session index stands before it: a file of a head and one block has none, there is nothing to look up.
+    pub(crate) fn wants_index(&self) -> bool {
+        ENTRIES_OF_ONE_BLOCK < self.entries.len()
+    }
+
+    /// How many blocks there are, if only the table says so: where there is no index.
+    pub(crate) fn blocks(&self) -> Option<u64> {
+        let block = self.entries.get(ENTRIES_OF_ONE_BLOCK - 1);
+        (!self.wants_index()).then(|| u64::from(block.is_some_and(|entry| entry.decompressed != 0)))
+    }
+
     /// Reads a whole table frame.
     pub(crate) fn decode(frame: &[u8]) -> Result<SeekTable, Malformed> {
         let mut cursor = Cursor::new(frame);
@@ -79,10 +90,12 @@ pub(crate) fn checksum(raw: &[u8]) -> u32 {
 /// The skippable frame that the seekable format took for itself.
 pub(crate) const SEEK_MAGIC: u32 = 0x184D_2A5E;
 /// The last four bytes of the file.
-const FOOTER_MAGIC: u32 = 0x8F92_EAB1;
+pub(crate) const FOOTER_MAGIC: u32 = 0x8F92_EAB1;
 const ENTRY_LEN: usize = 12;
 const FOOTER_LEN: usize = 9;
 const CHECKSUM_FLAG: u8 = 0x80;
+/// The head of the file, the header of its block, the block.
+const ENTRIES_OF_ONE_BLOCK: usize = 3;
 
 #[cfg(test)]
 mod tests {

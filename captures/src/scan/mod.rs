@@ -15,9 +15,10 @@ use std::path::{Path, PathBuf};
 
 use crate::damage::{Damage, DamageKind};
 use crate::error::Error;
-use crate::frame::{BlockHeader, HEAD_LEN, Head, Index, Kind, SeekTable, unseal};
+use crate::frame::{BlockHeader, HEAD_LEN, Head, Index, Kind, SHORTEST, SeekTable};
 use crate::header::FileHeader;
 use crate::limits;
+use crate::wire::Malformed;
 
 /// A part of the file, in the order of the file.
 pub(crate) enum Piece {
@@ -74,7 +75,7 @@ pub(crate) struct Scanner {
     len: u64,
     pos: u64,
     mode: Mode,
-    capture_id: u64,
+    capture_id: u32,
     expected_seq: u64,
     /// Damage whose cost becomes clear with the next good block.
     pending: Option<Damage>,
@@ -119,7 +120,7 @@ impl Scanner {
         self.len
     }
 
-    pub(crate) fn capture_id(&self) -> u64 {
+    pub(crate) fn capture_id(&self) -> u32 {
         self.capture_id
     }
 
@@ -156,7 +157,7 @@ impl Scanner {
         };
         self.capture_id = head.capture_id;
         if head.kind == Kind::Capture
-            && let Ok(header) = FileHeader::from_json(&content)
+            && let Ok(header) = FileHeader::from_bytes(&content)
             && limits::FORMAT_VERSION < header.version
         {
             return Err(Error::Version { path: self.path.clone(), version: header.version });
@@ -180,7 +181,7 @@ impl Scanner {
         let Some((head, content)) = self.frame_at(offset)? else {
             return match self.seek_table_at(offset)? {
                 Some(table) => {
-                    self.settle(None);
+                    self.settle(table.blocks());
                     let place = Place { offset, frame_len: self.len - offset, len: self.len - offset };
                     self.emit(place, Piece::SeekTable { place, table });
                     Ok(())
@@ -193,9 +194,9 @@ impl Scanner {
             Piece::Damage(Damage::new(kind, offset, place.len, reason.to_string()))
         };
         match head.kind {
-            Kind::Block => return self.block(place, &content),
+            Kind::Block => return self.block(place, head.block_header(&content)),
             Kind::Unknown => self.emit(place, Piece::Unknown { place }),
-            Kind::Capture => match FileHeader::from_json(&content) {
+            Kind::Capture => match FileHeader::from_bytes(&content) {
                 Ok(header) => self.emit(place, Piece::Capture { place, header }),
                 Err(err) => self.emit(place, damaged(DamageKind::FileHeader, &err)),
             },
@@ -217,8 +218,8 @@ impl Scanner {
     }
 
     /// A block whose header frame is good.
-    fn block(&mut self, mut place: Place, content: &[u8]) -> io::Result<()> {
-        let header = match BlockHeader::decode(content) {
+    fn block(&mut self, mut place: Place, header: Result<BlockHeader, Malformed>) -> io::Result<()> {
+        let header = match header {
             Ok(header) => header,
             Err(err) => {
                 let damage = Damage::new(DamageKind::Block, place.offset, place.len, err.to_string());
@@ -281,18 +282,20 @@ impl Scanner {
 
     /// A whole, checked frame of any capture.
     fn any_frame_at(&mut self, offset: u64) -> io::Result<Option<(Head, Vec<u8>)>> {
-        if self.len - offset < HEAD_LEN as u64 {
+        let rest = self.len - offset;
+        if rest < SHORTEST as u64 {
             return Ok(None);
         }
-        let Some(head) = Head::parse(&self.read(offset, HEAD_LEN)?) else { return Ok(None) };
+        let head = self.read(offset, rest.min(HEAD_LEN as u64) as usize)?;
+        let Some(head) = Head::parse(&head) else { return Ok(None) };
         if self.len - offset < head.len as u64 || self.budget < head.len as u64 {
             return Ok(None);
         }
         let mut frame = self.read(offset, head.len)?;
-        match unseal(&frame) {
-            Ok(_) => {
+        match head.open(&frame).map(<[u8]>::len) {
+            Ok(content) => {
                 frame.truncate(head.len - 4);
-                frame.drain(..HEAD_LEN);
+                frame.drain(..head.len - 4 - content);
                 Ok(Some((head, frame)))
             }
             Err(_) => {

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 
 use super::{Piece, Place, Scanner};
 use crate::damage::{Damage, DamageKind};
-use crate::frame::{BlockHeader, HEAD_LEN, SEEK_MAGIC, SKIPPABLE_MAGIC, SeekTable};
+use crate::frame::{BlockHeader, FOOTER_MAGIC, HEAD_LEN, SEEK_MAGIC, SKIPPABLE_MAGIC, SeekTable};
 
 impl Scanner {
     /// What stands at `offset` is nothing that can be read: passes over it to the next frame of this capture.
@@ -50,19 +50,25 @@ impl Scanner {
         let head = self.read(offset, bytes.min(HEAD_LEN as u64) as usize)?;
         let magic = head.first_chunk().map(|magic| u32::from_le_bytes(*magic));
         let last_entry = self.seek_table_at(end)?.and_then(|table| table.entries.last().copied());
-        let is_index = head.get(11..14) == Some(b"IDX")
+        let is_index = head.get(11) == Some(&b'i')
+            || head.get(11..14) == Some(b"IDX")
             || last_entry
                 .is_some_and(|entry| entry.decompressed == 0 && u64::from(entry.compressed) == bytes);
         let (kind, reason) = match end == self.len {
             _ if offset == 0 => (DamageKind::FileHeader, "what the capture says about itself cannot be read"),
             _ if is_index => (DamageKind::Index, "it is cut short or does not match its checksum"),
-            true if magic == Some(SEEK_MAGIC) || self.after_index => {
+            true if magic == Some(SEEK_MAGIC) || self.after_index || self.ends_as_a_seek_table()? => {
                 (DamageKind::SeekTable, "it is cut short or its bytes were changed")
             }
             true => (DamageKind::TornTail, "the bytes at the end are no whole block"),
             false => (DamageKind::Block, "no header of a block can be read here"),
         };
         Ok(Damage::new(kind, offset, bytes, reason))
+    }
+
+    fn ends_as_a_seek_table(&self) -> io::Result<bool> {
+        let footer = self.len.saturating_sub(4);
+        Ok(self.read(footer, (self.len - footer) as usize)? == FOOTER_MAGIC.to_le_bytes())
     }
 
     /// Whether something good begins there, or the file ends.

@@ -116,64 +116,77 @@ pub(crate) fn put(out: &mut Vec<u8>, mut value: u64) {
 
 /// A file that was not closed: its head, then these blocks.
 pub(crate) fn file(blocks: &[Block]) -> Vec<u8> {
-    let mut out = frame(b"CAP", br#"{"version":1}"#);
+    let mut out = frame(b'c', HEAD);
     for (seq, block) in (0u64..).zip(blocks) {
         let payload = match &block.payload {
             Some(payload) => payload.clone(),
             None => zstd::bulk::compress(&block.raw, 1).unwrap(),
         };
-        out.extend_from_slice(&frame(b"BLK", &block_header(block, seq, &payload)));
+        out.extend_from_slice(&frame(b'b', &block_header(block, seq, &payload)));
         out.extend_from_slice(&payload);
     }
     out
 }
 
-/// The blocks of a sound capture.
+/// The blocks of a sound capture, of version 1 or this one.
 pub(crate) fn blocks(file: &[u8]) -> Vec<Block> {
     let number = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap());
     let (mut at, mut blocks) = (0, Vec::new());
     while at + 24 <= file.len() && number(at) == 0x184d_2a57 {
         let end = at + 8 + number(at + 4) as usize;
-        let content = at + 24;
-        let is_block = &file[at + 11..at + 14] == b"BLK";
-        at = end;
-        if is_block {
-            at += number(content + 16) as usize;
-            let raw = zstd::bulk::decompress(&file[end..at], number(content + 4) as usize).unwrap();
-            let encoding = u16::from_le_bytes([file[content], file[content + 1]]);
-            blocks.push(Block::of(encoding, raw, number(content + 28)));
+        let (encoding, raw_len, length, records) = match file[at + 11] {
+            b'B' => {
+                let content = at + 24;
+                (number(content) & 0xffff, number(content + 4), number(content + 16), number(content + 28))
+            }
+            b'b' => {
+                let mut content = &file[at + 16..end];
+                let [encoding, _seq, raw_len, length, records] = [(); 5].map(|()| take(&mut content) as u32);
+                (encoding, raw_len, length, records)
+            }
+            _ => (0, 0, 0, 0),
+        };
+        at = end + length as usize;
+        if length != 0 {
+            let raw = zstd::bulk::decompress(&file[end..at], raw_len as usize).unwrap();
+            blocks.push(Block::of(encoding as u16, raw, records));
         }
     }
     blocks
 }
 
+/// Reads a varint of a sound capture.
+fn take(bytes: &mut &[u8]) -> u64 {
+    let length = bytes.iter().take_while(|byte| 0x80 <= **byte).count() + 1;
+    let (varint, rest) = bytes.split_at(length);
+    *bytes = rest;
+    varint.iter().rev().fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f))
+}
+
 fn block_header(block: &Block, seq: u64, payload: &[u8]) -> Vec<u8> {
     let mut content = Vec::new();
-    content.extend(block.encoding.to_le_bytes());
-    content.extend([0; 2]);
-    content.extend(block.raw_len.unwrap_or(block.raw.len() as u32).to_le_bytes());
-    content.extend(seq.to_le_bytes());
-    let checksum = xxh64(&block.raw, 0) as u32;
-    for number in [payload.len() as u32, crc32c::crc32c(payload), checksum, block.records] {
-        content.extend(number.to_le_bytes());
+    let raw_len = block.raw_len.unwrap_or(block.raw.len() as u32);
+    for number in [block.encoding.into(), seq, raw_len.into(), payload.len() as u64, block.records.into()] {
+        put(&mut content, number);
     }
-    // wall clock, first and last start, smallest and largest session
-    for number in [0, 0, 0, 0, u64::MAX] {
-        content.extend(number.to_le_bytes());
+    content.extend(crc32c::crc32c(payload).to_le_bytes());
+    content.extend((xxh64(&block.raw, 0) as u32).to_le_bytes());
+    // first and last start, wall clock, smallest and largest session, sessions, reasons for shedding
+    for number in [0, 0, 0, 0, u64::MAX, 1, 0] {
+        put(&mut content, number);
     }
-    content.extend(1u32.to_le_bytes());
-    content.extend([0; 2]);
     content
 }
 
+/// The content of the frame at the head: version, clocks.
+pub(crate) const HEAD: &[u8] = &[2, 0, 0];
+
 /// A frame of this capture.
-pub(crate) fn frame(kind: &[u8; 3], content: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, content: &[u8]) -> Vec<u8> {
     let mut out = 0x184d_2a57u32.to_le_bytes().to_vec();
-    out.extend((content.len() as u32 + 20).to_le_bytes());
-    out.extend([0x89, b'S', b'q']);
-    out.extend(kind);
-    out.extend([0x0a, 0x1a]);
-    out.extend(7u64.to_le_bytes());
+    out.extend((content.len() as u32 + 12).to_le_bytes());
+    out.extend([0x89, b'S', b'q', kind]);
+    out.extend(7u32.to_le_bytes());
     out.extend_from_slice(content);
     out.extend(crc32c::crc32c(&out).to_le_bytes());
     out
@@ -181,15 +194,13 @@ pub(crate) fn frame(kind: &[u8; 3], content: &[u8]) -> Vec<u8> {
 
 /// A session index: blocks, exchanges, and what stands behind the number of sessions.
 pub(crate) fn index(blocks: u64, sessions: u64, rest: &[u8]) -> Vec<u8> {
-    let mut content = vec![1];
-    let json = br#"{"version":1}"#;
-    put(&mut content, json.len() as u64);
-    content.extend_from_slice(json);
+    let mut content = vec![2, HEAD.len() as u8];
+    content.extend_from_slice(HEAD);
     for number in [blocks, 1, 0, sessions] {
         put(&mut content, number);
     }
     content.extend_from_slice(rest);
-    frame(b"IDX", &content)
+    frame(b'i', &content)
 }
 
 /// A seek table: compressed and decompressed size of each entry, and how many the footer says they are.

@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::layout::Cursors;
+use super::layout::{Cursors, Table};
 use super::predict::Predictions;
 use super::streams;
 use super::values::{Known, Texts};
 use super::*;
 use crate::block::cost::{Budget, FIELD_OVERHEAD};
 use crate::exchange::{Protocol, Request, Response};
+use crate::limits::ENCODING_COLUMNS;
 use crate::notes::Notes;
 use crate::wire::{Cursor, Malformed, unzigzag};
 use crate::{Body, Exchange, Headers, SessionId};
@@ -18,16 +19,32 @@ use crate::{Body, Exchange, Headers, SessionId};
 ///
 /// # Errors
 /// When the bytes are not a block of exactly `records` exchanges, or unfold beyond the limits.
-pub(in crate::block) fn decode(raw: &[u8], records: usize) -> Result<Vec<Exchange>, Malformed> {
+pub(in crate::block) fn decode(
+    raw: &[u8],
+    records: usize,
+    encoding: u16,
+) -> Result<Vec<Exchange>, Malformed> {
     let mut cursor = Cursor::new(raw);
     let start_us = cursor.varint()?;
     let unit_us = cursor.varint()?;
     let seed = cursor.varint()?;
     let n_sessions = cursor.length()?;
     let mut budget = Budget::new();
-    let names = names(&mut cursor, &mut budget)?;
-    let slots = slot::FIXED + names.iter().filter(|name| name.1 != slot::OTHER).count();
-    let columns = Cursors::take(&mut cursor, slots)?;
+    let lengths = name_lengths(&mut cursor, &mut budget)?;
+    let slots = slot::FIXED + lengths.iter().filter(|length| *length & 1 == 0).count();
+    let of_names = lengths.iter().fold(0usize, |sum, length| sum.saturating_add(length >> 1));
+    let (table, texts, names);
+    let mut in_words = Cursor::default();
+    if encoding == ENCODING_COLUMNS {
+        names = self::names(&lengths, &mut cursor)?;
+        table = Table::take_3(&mut cursor, slots)?;
+    } else {
+        table = Table::take(&mut cursor, slots)?;
+        texts = table.texts(of_names, &mut cursor)?;
+        in_words = Cursor::new(&texts);
+        names = self::names(&lengths, &mut in_words)?;
+    }
+    let columns = Cursors::find(&table, &mut in_words, &mut cursor)?;
     // each exchange has a code for its target, each session a line of its own
     if columns.slots[slot::TARGET].codes.remaining() < records
         || columns.numbers.sessions.remaining() < n_sessions
@@ -58,14 +75,18 @@ pub(in crate::block) fn decode(raw: &[u8], records: usize) -> Result<Vec<Exchang
     }
 }
 
-/// The names of header fields, and the slots of their values.
-fn names<'a>(cursor: &mut Cursor<'a>, budget: &mut Budget) -> Result<Vec<(&'a str, usize)>, Malformed> {
+/// The lengths of the names of header fields, twice, and one more if the slot of a name is shared.
+fn name_lengths(cursor: &mut Cursor<'_>, budget: &mut Budget) -> Result<Vec<usize>, Malformed> {
     let n = cursor.count()?;
     // a block of nothing but names is none that any writer makes
     budget.spend(n.saturating_mul(FIELD_OVERHEAD))?;
-    let lengths = (0..n).map(|_| cursor.length()).collect::<Result<Vec<usize>, _>>()?;
+    (0..n).map(|_| cursor.length()).collect()
+}
+
+/// The names of header fields, and the slots of their values.
+fn names<'a>(lengths: &[usize], cursor: &mut Cursor<'a>) -> Result<Vec<(&'a str, usize)>, Malformed> {
     let mut slots = slot::FIXED;
-    let mut names = Vec::with_capacity(n);
+    let mut names = Vec::with_capacity(lengths.len());
     for length in lengths {
         let slot = match length & 1 {
             0 => {

@@ -10,7 +10,7 @@ use super::templates::Template;
 use super::*;
 use crate::block::Encoded;
 use crate::block::generators::Generators;
-use crate::limits::{ENCODING_COLUMNS, MAX_BLOCK_RAW};
+use crate::limits::{ENCODING_WORDS, MAX_BLOCK_RAW};
 use crate::wire::{put_varint, zigzag};
 
 /// A block on its way from exchanges to bytes.
@@ -60,7 +60,7 @@ impl LayOut<'_> {
             raw,
             cuts,
             records: of.records.len() as u32,
-            encoding: ENCODING_COLUMNS,
+            encoding: ENCODING_WORDS,
             first_us: base_us,
             last_us: of.records.iter().map(|record| record.start_us).max().unwrap_or(0),
             sessions: groups.iter().map(session).collect(),
@@ -75,7 +75,7 @@ impl LayOut<'_> {
     ) -> (Vec<u8>, Vec<usize>) {
         let slots = of.shapes.slots();
         let mut columns = std::mem::take(&mut of.columns);
-        columns.reset(slots);
+        columns.reset(slots, of.records.len() < FEW);
         let mut lay_out = LayOut {
             columns,
             predictions: Predictions::new(slots),
@@ -92,8 +92,8 @@ impl LayOut<'_> {
         put_varint(&mut raw, times.unit_us);
         put_varint(&mut raw, of.generators.as_ref().map_or(0, |generators| generators.seed));
         put_varint(&mut raw, groups.len() as u64);
-        of.shapes.put_names(&mut raw);
-        let cuts = columns.put(&mut raw);
+        let names = of.shapes.put_names(&mut raw);
+        let cuts = columns.put(&names, &mut raw);
         of.columns = columns;
         (raw, cuts)
     }
@@ -295,6 +295,8 @@ fn unit(records: &[Record], base_us: u64) -> u64 {
     [1_000_000, 1_000].into_iter().find(divides).unwrap_or(1)
 }
 
+/// Of fewer exchanges slots share their columns.
+const FEW: usize = 48;
 /// Below, a number takes one byte itself.
 const MOST_SMALL: u64 = 64;
 /// About what stands before the columns.

@@ -1,4 +1,4 @@
-//! Encoding 3: a block as columns.
+//! Encodings 3 and 4: a block as columns.
 //!
 //! The exchanges stand session by session. Each part of an exchange (target, method, the value of one header field, …)
 //! has a *slot*; a slot lists its values in the order in which they are first met, and says for every exchange which of
@@ -25,6 +25,7 @@ mod shapes;
 mod streams;
 mod templates;
 mod values;
+mod words;
 
 pub(crate) use build::Builder;
 pub(super) use decode::decode;

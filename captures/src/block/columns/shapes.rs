@@ -80,13 +80,13 @@ impl Shapes {
         slot::FIXED + self.names.slots as usize
     }
 
-    /// Appends the table of names: how many, their lengths (and whether each has a slot of its own), their texts.
-    pub(super) fn put_names(&self, out: &mut Vec<u8>) {
+    /// Appends the table of names: how many, and their lengths (and whether each has a slot of its own). Returns their texts.
+    pub(super) fn put_names(&self, out: &mut Vec<u8>) -> Vec<u8> {
         put_varint(out, self.names.entries.len() as u64);
         for (name, slot) in &self.names.entries {
             put_varint(out, (name.len() as u64) << 1 | u64::from(*slot == slot::OTHER as u32));
         }
-        self.names.entries.iter().for_each(|(name, _)| out.extend_from_slice(name.as_bytes()));
+        self.names.entries.iter().flat_map(|(name, _)| name.bytes()).collect()
     }
 
     pub(super) fn clear(&mut self) {
