@@ -59,7 +59,7 @@ fn next_shape(text: &[u8], from: usize, secrets: &Secrets<'_>) -> Option<(Range<
         b'@' if policy.emails => emails::around(text, from, at).map(|found| (found, false)),
         b'0'..=b'9' if policy.cards => cards::at(text, at).map(|found| (found, false)),
         b'e' if text[at..].starts_with(b"eyJ") && begins(at) => token(text, at).map(|found| (found, true)),
-        _ if begins(at) => tokens::at(text, at).map(|found| (found, true)),
+        byte if tokens::may_begin(byte) && begins(at) => tokens::at(text, at).map(|found| (found, true)),
         _ => None,
     })
 }

@@ -3,13 +3,21 @@
 
 use std::ops::Range;
 
+/// Whether a token may begin with that byte: asked of every byte of every text, so this is asked first.
+pub(super) fn may_begin(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'-' | b'A' | b'B' | b'S' | b'b' | b'd' | b'g' | b'h' | b'n' | b'p' | b'r' | b's' | b'w'..=b'y'
+    )
+}
+
 /// The token that begins at `at`, where a word begins.
 pub(super) fn at(text: &[u8], at: usize) -> Option<Range<usize>> {
     match text[at] {
         b'-' => private_key(text, at),
         b'B' | b'b' => bearer(text, at),
         b'A' => access_key(text, at).or_else(|| key(text, at)),
-        b'd' | b'g' | b'h' | b'n' | b'p' | b'r' | b's' | b'S' | b'w' | b'x' | b'y' => key(text, at),
+        byte if may_begin(byte) => key(text, at),
         _ => None,
     }
 }
@@ -118,6 +126,7 @@ const KEYS: [(&[u8], usize); 29] = [
 mod tests {
     #[test]
     fn tokens_by_how_they_begin() {
+        assert!(super::KEYS.iter().all(|(prefix, _)| super::may_begin(prefix[0])));
         let check = |text: &str, expect: Option<&str>| {
             let found = (0..text.len()).find_map(|at| super::at(text.as_bytes(), at));
             assert_eq!(found.map(|range| &text[range]), expect, "{text}");
