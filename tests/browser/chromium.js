@@ -35,7 +35,7 @@ async function shoot(page, file, height) {
   const { width } = page.viewportSize();
   const whole = await page.evaluate(() => document.documentElement.scrollHeight);
   await page.screenshot({ path: file, fullPage: true, clip: { x: 0, y: 0, width, height: Math.min(height, whole) } });
-  spawnSync("pngquant", ["--force", "--ext", ".png", "--speed", "1", "48", file]);
+  spawnSync("pngquant", ["--force", "--ext", ".png", "--speed", "1", "128", file]);
 }
 
 /** Prints what was wrong, a line each; ends with 1 if anything was. */

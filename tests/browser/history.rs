@@ -18,7 +18,7 @@ fn keep_runs(folder: &Path) {
     import.current_dir(folder);
     tools::run(import);
     let shop = Shop::open(&[]);
-    let slow = Proxy::before(&shop.url(), &["--fault", "GET /api/** delay 20ms"]);
+    let slow = Proxy::before(&shop.url(), &["--fault", "GET /api/** delay 60ms"]);
     for target in [shop.url(), format!("http://{}", slow.addr())] {
         let args =
             ["--target", &target, "--speed", "10", "--repeat", HALF, "--history", "runs", "--no-rehearsal"];
