@@ -8,6 +8,7 @@ use zstd::zstd_safe::{self, CCtx, CParameter, InBuffer, OutBuffer, ResetDirectiv
 /// Compresses blocks, each into one frame with content size and checksum.
 pub(crate) struct Compressor {
     context: CCtx<'static>,
+    level: i32,
 }
 
 impl Compressor {
@@ -20,10 +21,8 @@ impl Compressor {
             return Err(io::Error::other("levels are from 1 to 22"));
         }
         let mut context = CCtx::create();
-        for parameter in [CParameter::CompressionLevel(level), CParameter::ChecksumFlag(true)] {
-            context.set_parameter(parameter).map_err(error)?;
-        }
-        Ok(Compressor { context })
+        context.set_parameter(CParameter::ChecksumFlag(true)).map_err(error)?;
+        Ok(Compressor { context, level })
     }
 
     /// The frame of `raw`. At each of `cuts` the content changes its nature: zstd begins there anew with its
@@ -32,7 +31,9 @@ impl Compressor {
     /// # Errors
     /// What zstd says.
     pub(crate) fn frame(&mut self, raw: &[u8], cuts: &[usize]) -> io::Result<Vec<u8>> {
+        let level = if raw.len() < SMALL { self.level.max(LEVEL_OF_SMALL) } else { self.level };
         self.context.reset(ResetDirective::SessionOnly).map_err(error)?;
+        self.context.set_parameter(CParameter::CompressionLevel(level)).map_err(error)?;
         self.context.set_pledged_src_size(Some(raw.len() as u64)).map_err(error)?;
         let mut out = vec![0; zstd_safe::compress_bound(raw.len()) + (cuts.len() + 1) * BLOCK_HEAD];
         let mut buffer = OutBuffer::around(&mut out[..]);
@@ -70,6 +71,10 @@ fn error(code: zstd_safe::ErrorCode) -> io::Error {
     io::Error::other(zstd_safe::get_error_name(code))
 }
 
+/// Blocks of fewer bytes are compressed as well as can be: that takes some milliseconds, and a recording closes such a block
+/// only when its time has come, which is once a second.
+const SMALL: usize = 16 << 10;
+const LEVEL_OF_SMALL: i32 = 19;
 /// A part shorter than this gains less than its own statistics cost.
 const SHORTEST: usize = 1024;
 /// What each cut costs at most.

@@ -124,7 +124,7 @@ pub struct Options {
     pub block_bytes: usize,
     /// A block closes when its first exchange was pushed this many microseconds ago: the loss window.
     pub block_age_us: u64,
-    /// zstd level, 1 to 22.
+    /// zstd level, 1 to 22. Blocks of less than 16 KiB are compressed at level 19 all the same.
     pub level: i32,
     /// `fdatasync` after this many blocks; 0 for only at the end.
     pub sync_blocks: u32,

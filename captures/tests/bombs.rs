@@ -12,7 +12,7 @@ use captures::verify::verify;
 use captures::{SessionId, seek};
 use common::handmade::{
     BODY, Block, CODES, Columns, DEFINITIONS, FIELDS, FIXED, HEAD, HOLES, MARKS, TARGET, TEXT, file, frame,
-    index, put, seek_table,
+    index, one_in_words, put, raw_4, seek_table,
 };
 
 /// What reading a file of lies may take: the process itself, and next to nothing.
@@ -236,6 +236,32 @@ fn small_blocks_do_not_unfold_without_end() {
         (6..9).for_each(|column| columns.numbers[column] = vec![3; 1 << 20]);
     });
     refused("a million events", messages, MUCH);
+}
+
+#[test]
+fn words_that_lie_are_refused() {
+    let one = |flags: u8, words: &[u8], change: &dyn Fn(&mut Vec<u64>)| {
+        let (mut lengths, rest) = one_in_words(words);
+        change(&mut lengths);
+        Block::of(4, raw_4(1, flags, &lengths, &rest), 1)
+    };
+    // what is not text stands behind a zero
+    let words = b"/\0\0\0\0GET";
+    for (flags, words) in [(1, &words[..]), (3, b"/\0\0GET")] {
+        let (exchanges, damage, _) = read_apart("words", &file(&[one(flags, words, &|_| {})]));
+        assert_eq!((exchanges, damage), (1, 0), "flags {flags}");
+    }
+    for length in [0, 5, 7, 64 << 20, (64 << 20) + 1, HUGE, u64::MAX] {
+        refused("a text of another length", one(1, words, &|lengths| lengths[0] = length), LITTLE);
+        refused("a plain text of another length", one(3, words, &|lengths| lengths[0] = length), LITTLE);
+    }
+    refused("a word that is not there", one(1, b"/\0\0\0\0\x1f\xff", &|_| {}), LITTLE);
+    refused("flags of tomorrow", one(4, words, &|_| {}), LITTLE);
+    refused("lengths beyond each other", one(1, words, &|lengths| lengths.fill(u64::MAX)), LITTLE);
+    // a megabyte of long words
+    let long = vec![0x81; 8 << 20];
+    let unfolds = one(1, &long, &|lengths| lengths[0] = 64 << 20);
+    refused("words without end", unfolds, LITTLE + (128 << 20));
 }
 
 #[test]

@@ -99,6 +99,47 @@ impl Columns {
     }
 }
 
+/// The inside of a block of encoding 4 that has no names: flags, the lengths of the columns, the texts, the other columns.
+pub(crate) fn raw_4(sessions: u64, flags: u8, lengths: &[u64], rest: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for number in [0, 1, 0, sessions, 0] {
+        put(&mut out, number);
+    }
+    out.push(flags);
+    let there = |eight: &[u64]| eight.iter().rev().fold(0, |bits, length| bits << 1 | u8::from(*length != 0));
+    out.extend(lengths.chunks(8).map(there));
+    lengths.iter().filter(|length| **length != 0).for_each(|length| put(&mut out, *length));
+    out.extend_from_slice(rest);
+    out
+}
+
+/// The lengths and the bytes of columns for [`raw_4`], shared: one exchange, `GET /`, with its texts as `words`.
+pub(crate) fn one_in_words(words: &[u8]) -> (Vec<u64>, Vec<u8>) {
+    // target, origin and method are texts; marks, fields and body are not
+    let columns: [&[u8]; 18] = [
+        &[2, 2, 2],
+        &[2, 2, 2],
+        &[0, 1, 0, 2, 0, 3],
+        &[0, 1, 0, 0, 0, 2],
+        &[],
+        &[],
+        &[0, 1, 0],
+        &[],
+        &[],
+        &[],
+        &[],
+        &[],
+        &[],
+        &[],
+        &[],
+        &[0, 0, 0],
+        &[],
+        &[],
+    ];
+    let lengths = std::iter::once(6).chain(columns.iter().map(|column| column.len() as u64)).collect();
+    (lengths, [words, &columns.concat()].concat())
+}
+
 impl Block {
     pub(crate) fn of(encoding: u16, raw: Vec<u8>, records: u32) -> Block {
         Block { encoding, raw, records, raw_len: None, payload: None }
