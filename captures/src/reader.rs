@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::frame::{BlockHeader, checksum};
 use crate::header::FileHeader;
 use crate::scan::{Mode, Piece, Place, Scanner};
+use crate::wire::Malformed;
 use crate::{Exchange, Session, SessionId};
 
 /// A capture opened for reading. Reads what was in the file when it was opened; takes the memory of one block.
@@ -166,6 +167,24 @@ pub(crate) fn decode_block(
     header: &BlockHeader,
     payload: &[u8],
 ) -> Result<Vec<Exchange>, Damage> {
+    read_block(place, header, payload, block::decode)
+}
+
+/// The sessions of such a block, which is checked as if it were decoded: ids, first starts, numbers of exchanges.
+pub(crate) fn check_block(
+    place: Place,
+    header: &BlockHeader,
+    payload: &[u8],
+) -> Result<Vec<(u64, u64, u32)>, Damage> {
+    read_block(place, header, payload, block::check)
+}
+
+fn read_block<T>(
+    place: Place,
+    header: &BlockHeader,
+    payload: &[u8],
+    read: fn(&[u8], usize, u16) -> Result<T, Malformed>,
+) -> Result<T, Damage> {
     let damaged = |reason: String| Damage {
         blocks: 1,
         exchanges: Some(header.records.into()),
@@ -178,7 +197,7 @@ pub(crate) fn decode_block(
         )));
     }
     let raw = decompress(header, payload).map_err(damaged)?;
-    block::decode(&raw, header.records as usize, header.encoding).map_err(|err| damaged(err.to_string()))
+    read(&raw, header.records as usize, header.encoding).map_err(|err| damaged(err.to_string()))
 }
 
 /// What a block holds before decompression, checked against its header.

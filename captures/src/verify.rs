@@ -7,11 +7,12 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::Exchange;
+use crate::block::sessions_of;
 use crate::damage::{Damage, DamageKind};
 use crate::error::Error;
 use crate::frame::{BlockHeader, Index, SeekEntry, SeekTable, Sessions};
 use crate::header::FileHeader;
-use crate::reader::decode_block;
+use crate::reader::{check_block, decode_block};
 use crate::scan::{Mode, Piece, Place, Scanner};
 
 /// What a capture holds, and what is wrong with it.
@@ -65,7 +66,7 @@ impl Verification {
 /// # Errors
 /// When the file cannot be opened, is no capture, or is of a later version. What is wrong with it is no error.
 pub fn verify(path: impl AsRef<Path>) -> Result<Verification, Error> {
-    verify_with(path, |_, _| {})
+    walk(path.as_ref(), check_block)
 }
 
 /// The same, and shows each good block to `visit` on the way.
@@ -73,7 +74,20 @@ pub(crate) fn verify_with(
     path: impl AsRef<Path>,
     mut visit: impl FnMut(&BlockHeader, Vec<Exchange>),
 ) -> Result<Verification, Error> {
-    let mut scanner = Scanner::open(path.as_ref(), Mode::Read)?;
+    walk(path.as_ref(), |place, header, payload| {
+        let exchanges = decode_block(place, header, payload)?;
+        let sessions = sessions_of(&exchanges);
+        visit(header, exchanges);
+        Ok(sessions)
+    })
+}
+
+/// Looks at every frame; `read` returns the sessions of a block, or what is wrong with it.
+fn walk(
+    path: &Path,
+    mut read: impl FnMut(Place, &BlockHeader, &[u8]) -> Result<Vec<(u64, u64, u32)>, Damage>,
+) -> Result<Verification, Error> {
+    let mut scanner = Scanner::open(path, Mode::Read)?;
     let mut check = Check::default();
     check.found.bytes = scanner.len();
     let mut header = None;
@@ -84,11 +98,8 @@ pub(crate) fn verify_with(
                 check.frame(place);
             }
             Piece::Unknown { place } => check.frame(place),
-            Piece::Block { place, header, payload } => match decode_block(place, &header, &payload) {
-                Ok(exchanges) => {
-                    check.block(place, &header, &exchanges);
-                    visit(&header, exchanges);
-                }
+            Piece::Block { place, header, payload } => match read(place, &header, &payload) {
+                Ok(sessions) => check.block(place, &header, &sessions),
                 Err(damage) => check.damage(damage),
             },
             Piece::Index { place, index } => {
@@ -122,7 +133,7 @@ impl Check {
         self.frames.insert(place.offset, SeekEntry::skippable(place.frame_len as usize));
     }
 
-    fn block(&mut self, place: Place, header: &BlockHeader, exchanges: &[Exchange]) {
+    fn block(&mut self, place: Place, header: &BlockHeader, sessions: &[(u64, u64, u32)]) {
         self.frame(place);
         let entry = SeekEntry {
             compressed: header.payload_len,
@@ -131,14 +142,14 @@ impl Check {
         };
         self.frames.insert(place.offset + place.frame_len, entry);
         self.found.blocks += 1;
-        self.found.exchanges += exchanges.len() as u64;
+        self.found.exchanges += u64::from(header.records);
         for (reason, n) in &header.shed {
             let count = self.found.shed.entry(reason.clone()).or_default();
             *count = count.saturating_add(*n);
         }
-        for exchange in exchanges {
-            self.sessions.add(exchange.session.0, exchange.start_us, 1, header.seq);
-            self.ids.insert(exchange.session.0);
+        for (id, first_us, exchanges) in sessions {
+            self.sessions.add(*id, *first_us, (*exchanges).into(), header.seq);
+            self.ids.insert(*id);
         }
     }
 

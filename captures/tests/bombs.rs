@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use captures::verify::verify;
-use captures::{SessionId, seek};
+use captures::{Reader, SessionId, seek};
 use common::handmade::{
     BODY, Block, CODES, Columns, DEFINITIONS, FIELDS, FIXED, HEAD, HOLES, MARKS, TARGET, TEXT, file, frame,
     index, one_in_words, put, raw_4, seek_table,
@@ -27,6 +27,8 @@ fn reads_what_it_is_given() {
     let Some(path) = std::env::var_os("SQUALL_HOSTILE_CAPTURE") else { return };
     let path = Path::new(&path);
     let found = verify(path).unwrap();
+    let read = Reader::open(path).unwrap().exchanges().filter(Result::is_ok).count();
+    assert_eq!(read as u64, found.exchanges, "checked and read alike");
     // without an index it would read the same blocks once more
     if path.extension().is_some_and(|kind| kind == "closed") {
         let sought = seek::session(path, SessionId(0)).unwrap();

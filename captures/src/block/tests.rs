@@ -40,8 +40,9 @@ fn sorted(mut exchanges: Vec<Exchange>) -> Vec<Exchange> {
 proptest! {
     #[test]
     fn what_goes_in_comes_out_session_by_session(exchanges in proptest::collection::vec(exchange(), 0..12)) {
-        let Encoded { raw, encoding, .. } = encode(&exchanges);
+        let Encoded { raw, encoding, sessions, .. } = encode(&exchanges);
         prop_assert_eq!(encoding, ENCODING_WORDS);
+        prop_assert_eq!(check(&raw, exchanges.len(), encoding), Ok(sessions));
         prop_assert_eq!(decode(&raw, exchanges.len(), encoding), Ok(sorted(exchanges)));
     }
 
@@ -64,7 +65,15 @@ proptest! {
         for Encoded { mut raw, encoding, .. } in [encode(&exchanges), encode_rows(&exchanges)] {
             let index = place.index(raw.len());
             raw[index] = to;
-            let _ = decode(&raw, exchanges.len(), encoding);
+            let decoded = decode(&raw, exchanges.len(), encoding);
+            let checked = check(&raw, exchanges.len(), encoding);
+            match (decoded, checked) {
+                (Ok(decoded), Ok(checked)) => {
+                    let n: u32 = checked.iter().map(|(_, _, exchanges)| exchanges).sum();
+                    prop_assert_eq!(decoded.len(), n as usize);
+                }
+                (decoded, checked) => prop_assert_eq!(decoded.err(), checked.err()),
+            }
             for encoding in 1..4 {
                 let _ = decode(&raw[..cut.index(raw.len())], exchanges.len(), encoding);
             }

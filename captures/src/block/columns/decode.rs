@@ -1,19 +1,23 @@
 //! Reads a block back. Total: any bytes give exchanges or an error, within the bounds of [`crate::limits`].
+//!
+//! An exchange is first read, which checks all of it, and then put together, which takes memory: who only wants to know
+//! whether a block is good saves that.
+
+use std::rc::Rc;
 
 use bytes::Bytes;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::layout::{Cursors, Table};
+use super::parsed::{Marks, Origin, Parsed, Shape};
 use super::predict::Predictions;
 use super::streams;
-use super::values::{Known, Texts};
+use super::values::{Known, Place, Texts};
 use super::*;
-use crate::block::cost::{Budget, FIELD_OVERHEAD};
-use crate::exchange::{Protocol, Request, Response};
-use crate::limits::ENCODING_COLUMNS;
-use crate::notes::Notes;
+use crate::block::cost::{Budget, EXCHANGE_OVERHEAD, FIELD_OVERHEAD};
+use crate::limits::{ENCODING_COLUMNS, MAX_BLOCK_PLAIN};
+use crate::messages::Stream;
 use crate::wire::{Cursor, Malformed, unzigzag};
-use crate::{Body, Exchange, Headers, SessionId};
+use crate::{Body, Exchange};
 
 /// The exchanges of a block, session by session.
 ///
@@ -24,6 +28,35 @@ pub(in crate::block) fn decode(
     records: usize,
     encoding: u16,
 ) -> Result<Vec<Exchange>, Malformed> {
+    let mut exchanges = Vec::new();
+    read((raw, records, encoding), |decoder, parts| {
+        if exchanges.is_empty() {
+            exchanges.reserve_exact(records);
+        }
+        exchanges.push(decoder.put_together(parts)?);
+        Ok(())
+    })?;
+    Ok(exchanges)
+}
+
+/// Each session of a block: its id, the start of its first exchange, and how many it has. All else is checked as
+/// [`decode`] checks it.
+///
+/// # Errors
+/// As [`decode`].
+pub(in crate::block) fn check(
+    raw: &[u8],
+    records: usize,
+    encoding: u16,
+) -> Result<Vec<(u64, u64, u32)>, Malformed> {
+    read((raw, records, encoding), |decoder, parts| decoder.check_texts(&parts))
+}
+
+/// Reads all exchanges of a block, and returns its sessions.
+fn read(
+    (raw, records, encoding): (&[u8], usize, u16),
+    mut each: impl FnMut(&Decoder<'_>, Parts) -> Result<(), Malformed>,
+) -> Result<Vec<(u64, u64, u32)>, Malformed> {
     let mut cursor = Cursor::new(raw);
     let start_us = cursor.varint()?;
     let unit_us = cursor.varint()?;
@@ -47,10 +80,13 @@ pub(in crate::block) fn decode(
     let columns = Cursors::find(&table, &mut in_words, &mut cursor)?;
     // each exchange has a code for its target, each session a line of its own
     if columns.slots[slot::TARGET].codes.remaining() < records
+        || MAX_BLOCK_PLAIN / EXCHANGE_OVERHEAD < records
         || columns.numbers.sessions.remaining() < n_sessions
     {
         return Err(Malformed("more exchanges or sessions than there can be"));
     }
+    // about what a block takes: each text once, each identifier spelled out
+    let texts = Texts::with_room(raw.len(), columns.tokens.remaining() + 2 * columns.binary.remaining());
     let mut decoder = Decoder {
         columns,
         names,
@@ -59,18 +95,23 @@ pub(in crate::block) fn decode(
         session: 0,
         start_us,
         known: std::iter::repeat_with(Known::default).take(slots).collect(),
-        texts: Texts::default(),
+        texts,
         predictions: Predictions::new(slots),
-        shapes: [Vec::new(), Vec::new()],
+        marks: Parsed::default(),
+        origins: Parsed::default(),
+        shapes: Default::default(),
         fields: Vec::new(),
         connection: 0,
     };
-    let mut exchanges = Vec::with_capacity(records);
+    let mut sessions = Vec::with_capacity(n_sessions.min(records));
+    let mut left = records;
     for _ in 0..n_sessions {
-        decoder.session(unit_us, records, &mut exchanges)?;
+        let (first_us, n) = decoder.session(unit_us, left, &mut each)?;
+        sessions.push((decoder.session, first_us, n as u32));
+        left -= n;
     }
-    match exchanges.len() == records && decoder.columns.are_read() {
-        true => Ok(exchanges),
+    match left == 0 && decoder.columns.are_read() {
+        true => Ok(sessions),
         false => Err(Malformed("the columns do not end with the last exchange")),
     }
 }
@@ -95,7 +136,7 @@ fn names<'a>(lengths: &[usize], cursor: &mut Cursor<'a>) -> Result<Vec<(&'a str,
             }
             _ => slot::OTHER,
         };
-        names.push((text(cursor.take(length >> 1)?)?, slot));
+        names.push((utf8(cursor.take(length >> 1)?)?, slot));
     }
     Ok(names)
 }
@@ -104,7 +145,7 @@ fn names<'a>(lengths: &[usize], cursor: &mut Cursor<'a>) -> Result<Vec<(&'a str,
 pub(super) struct Decoder<'a> {
     pub(super) columns: Cursors<'a>,
     /// The names of header fields, and the slots of their values.
-    names: Vec<(&'a str, usize)>,
+    pub(super) names: Vec<(&'a str, usize)>,
     /// What the rest of the block may still unfold to.
     pub(super) budget: Budget,
     pub(super) seed: u64,
@@ -115,23 +156,56 @@ pub(super) struct Decoder<'a> {
     pub(super) known: Vec<Known<'a>>,
     pub(super) texts: Texts,
     pub(super) predictions: Predictions,
-    /// Of requests and of answers, the lists of header names by the numbers of their values.
-    shapes: [Vec<Option<Shape>>; 2],
-    /// Slot and value of the header fields at hand.
-    fields: Vec<(usize, u32)>,
+    marks: Parsed<Marks>,
+    origins: Parsed<Origin>,
+    /// Of requests and of answers.
+    shapes: [Parsed<Shape>; 2],
+    /// The values of the header fields at hand.
+    pub(super) fields: Vec<Place>,
     connection: u64,
 }
 
-/// A list of header names.
-#[derive(Default)]
-struct Shape {
-    names: String,
-    ends: Vec<usize>,
-    slots: Vec<usize>,
+/// An exchange that was read but not put together: where its texts stand, and what is not text.
+pub(super) struct Parts {
+    pub(super) marks: Rc<Marks>,
+    pub(super) origin: Rc<Origin>,
+    pub(super) method: Place,
+    pub(super) target: Place,
+    pub(super) request: Message,
+    pub(super) response: Option<(u16, Message)>,
+    pub(super) connection: Option<u64>,
+    pub(super) ttfb_us: Option<u64>,
+    pub(super) duration_us: Option<u64>,
+    /// With the body of its request, which its messages may be parts of.
+    pub(super) stream: Option<(Stream, Body)>,
+}
+
+/// Header fields and body.
+pub(super) struct Message {
+    pub(super) shape: Rc<Shape>,
+    /// Where the values begin among [`Decoder::fields`], and how many bytes they have.
+    pub(super) first: usize,
+    pub(super) bytes: usize,
+    pub(super) body: BodyPart,
+}
+
+/// What there is of a body.
+#[derive(Clone, Copy)]
+pub(super) struct BodyPart {
+    pub(super) len: u64,
+    pub(super) hash: Option<u64>,
+    pub(super) is_hash_of_data: bool,
+    pub(super) data: Option<Place>,
 }
 
 impl Decoder<'_> {
-    fn session(&mut self, unit_us: u64, most: usize, out: &mut Vec<Exchange>) -> Result<(), Malformed> {
+    /// Reads a session of at most so many exchanges: the start of the first, and how many they are.
+    fn session(
+        &mut self,
+        unit_us: u64,
+        most: usize,
+        each: &mut impl FnMut(&Decoder<'_>, Parts) -> Result<(), Malformed>,
+    ) -> Result<(u64, usize), Malformed> {
         let sessions = &mut self.columns.numbers.sessions;
         self.session = self.session.wrapping_add(unzigzag(sessions.varint()?));
         let n = sessions.length()?;
@@ -141,7 +215,7 @@ impl Decoder<'_> {
             units.checked_mul(unit_us).and_then(|after| start_us.checked_add(after)).ok_or(TOO_LATE)
         };
         let first_us = later(self.start_us, after)?;
-        if n == 0 || most - out.len() < n {
+        if n == 0 || most < n {
             return Err(Malformed("the sessions do not add up to the number of exchanges"));
         }
         self.texts.begin_session();
@@ -151,171 +225,129 @@ impl Decoder<'_> {
             if at != 0 {
                 self.start_us = later(self.start_us, self.columns.numbers.gaps.varint()?)?;
             }
-            out.push(self.exchange(&mut context)?);
+            let parts = self.exchange(&mut context)?;
+            each(self, parts)?;
         }
         self.start_us = first_us;
-        Ok(())
+        Ok((first_us, n))
     }
 
     /// Reads an exchange; `context` is that of the one before, and then its own.
-    fn exchange(&mut self, context: &mut usize) -> Result<Exchange, Malformed> {
+    fn exchange(&mut self, context: &mut usize) -> Result<Parts, Malformed> {
         self.budget.begin_exchange()?;
-        let target = self.value(slot::TARGET, *context)?;
-        *context = self.context_of(target);
+        self.fields.clear();
+        let number = self.value(slot::TARGET, *context)?;
+        let target = self.place(slot::TARGET, number);
+        *context = self.context_of(number);
         let context = *context;
-        let mut exchange =
-            Exchange { session: SessionId(self.session), start_us: self.start_us, ..Exchange::default() };
-        let flags = self.marks(context, &mut exchange)?;
-        exchange.request = self.request(target, context, &mut exchange.edge)?;
-        if flags & marks::RESPONSE != 0 {
-            exchange.response = Some(self.response(context)?);
-        }
-        let numbers = &mut self.columns.numbers;
-        if flags & marks::CONNECTION != 0 {
-            self.connection = self.connection.wrapping_add(unzigzag(numbers.connections.varint()?));
-            exchange.connection = Some(self.connection);
-        }
-        if flags & marks::TTFB != 0 {
-            exchange.ttfb_us = Some(numbers.ttfb.varint()?);
-        }
-        if flags & marks::DURATION != 0 {
-            let more = unzigzag(numbers.durations.varint()?);
-            exchange.duration_us = Some(exchange.ttfb_us.unwrap_or(0).wrapping_add(more));
-        }
-        if flags & marks::STREAM != 0 {
-            exchange.stream = Some(streams::take(self, context, &exchange.request.body)?);
-        }
-        Ok(exchange)
-    }
-
-    /// Reads what there is of an exchange: returns the flags, and fills in protocol, notes and faults.
-    fn marks(&mut self, context: usize, exchange: &mut Exchange) -> Result<u64, Malformed> {
-        let number = self.value(slot::MARKS, context)?;
-        let mut cursor = Cursor::new(self.text(slot::MARKS, number));
-        let flags = cursor.varint()?;
-        exchange.protocol = match flags >> marks::PROTOCOL_SHIFT {
-            0 => Protocol::Http10,
-            1 => Protocol::Http11,
-            2 => Protocol::Http2,
-            3 => Protocol::Http3,
-            _ => return Err(Malformed("a protocol that is not known")),
+        let marks = self.marks(context)?;
+        let origin = self.origin(context)?;
+        let number = self.value(slot::METHOD, context)?;
+        let method = self.place(slot::METHOD, number);
+        self.budget.spend(method.len() + target.len())?;
+        let request = self.message(slot::REQUEST_FIELDS, slot::REQUEST_BODY, context)?;
+        let response = match marks.flags & marks::RESPONSE {
+            0 => None,
+            _ => Some(self.response(context)?),
         };
-        if flags & marks::NOTES != 0 {
-            let bits = u32::try_from(cursor.varint()?).map_err(|_| Malformed("the notes are too large"))?;
-            exchange.notes = Notes::from_bits(bits);
-        }
-        let rest = cursor.take(cursor.remaining())?;
-        if flags & marks::FAULTS != 0 {
-            let rest = rest.to_owned();
-            exchange.faults = self.faults(&rest)?;
-        } else if !rest.is_empty() {
-            return Err(Malformed("the marks of an exchange go on behind their end"));
-        }
-        Ok(flags)
-    }
-
-    fn faults(&mut self, text: &[u8]) -> Result<Vec<String>, Malformed> {
-        let mut cursor = Cursor::new(text);
-        let n = cursor.count()?;
-        self.budget.spend(n.saturating_mul(FIELD_OVERHEAD))?;
-        let mut faults = Vec::with_capacity(n);
-        for _ in 0..n {
-            let fault = cursor.bytes()?;
-            self.budget.spend(fault.len())?;
-            faults.push(owned(fault)?);
-        }
-        match cursor.remaining() {
-            0 => Ok(faults),
-            _ => Err(Malformed("the marks of an exchange go on behind their end")),
-        }
-    }
-
-    fn request(&mut self, target: u32, context: usize, edge: &mut String) -> Result<Request, Malformed> {
-        let number = self.value(slot::ORIGIN, context)?;
-        let mut cursor = Cursor::new(self.text(slot::ORIGIN, number));
-        *edge = owned(cursor.bytes()?)?;
-        let scheme = owned(cursor.bytes()?)?;
-        let authority = owned(cursor.take(cursor.remaining())?)?;
-        self.budget.spend(edge.len() + scheme.len() + authority.len())?;
-        let method = self.value(slot::METHOD, context)?;
-        let length = self.text(slot::METHOD, method).len() + self.text(slot::TARGET, target).len();
-        self.budget.spend(length)?;
-        Ok(Request {
-            method: owned(self.text(slot::METHOD, method))?,
-            scheme,
-            authority,
-            target: owned(self.text(slot::TARGET, target))?,
-            headers: self.headers(slot::REQUEST_FIELDS, context)?,
-            body: self.body(slot::REQUEST_BODY, context)?,
+        let flags = marks.flags;
+        let numbers = &mut self.columns.numbers;
+        let number = |flag: u64, column: &mut Cursor<'_>| match flags & flag {
+            0 => Ok(None),
+            _ => column.varint().map(Some),
+        };
+        let connection = number(marks::CONNECTION, &mut numbers.connections)?.map(|more| {
+            self.connection = self.connection.wrapping_add(unzigzag(more));
+            self.connection
+        });
+        let ttfb_us = number(marks::TTFB, &mut numbers.ttfb)?;
+        let more = number(marks::DURATION, &mut numbers.durations)?;
+        let duration_us = more.map(|more| ttfb_us.unwrap_or(0).wrapping_add(unzigzag(more)));
+        let stream = match flags & marks::STREAM {
+            0 => None,
+            _ => {
+                let body = self.body(request.body);
+                Some((streams::take(self, context, &body)?, body))
+            }
+        };
+        Ok(Parts {
+            marks,
+            origin,
+            method,
+            target,
+            request,
+            response,
+            connection,
+            ttfb_us,
+            duration_us,
+            stream,
         })
     }
 
-    fn response(&mut self, context: usize) -> Result<Response, Malformed> {
+    fn marks(&mut self, context: usize) -> Result<Rc<Marks>, Malformed> {
+        let number = self.value(slot::MARKS, context)?;
+        let marks = match self.marks.get(number) {
+            Some(marks) => marks,
+            None => {
+                let marks = Marks::parse(self.text(slot::MARKS, number), self.budget.left())?;
+                self.marks.put(number, marks)
+            }
+        };
+        self.budget.spend(marks.price)?;
+        Ok(marks)
+    }
+
+    fn origin(&mut self, context: usize) -> Result<Rc<Origin>, Malformed> {
+        let number = self.value(slot::ORIGIN, context)?;
+        let origin = match self.origins.get(number) {
+            Some(origin) => origin,
+            None => {
+                let origin = Origin::parse(self.text(slot::ORIGIN, number))?;
+                self.origins.put(number, origin)
+            }
+        };
+        self.budget.spend(origin.edge.len() + origin.scheme.len() + origin.authority.len())?;
+        Ok(origin)
+    }
+
+    fn response(&mut self, context: usize) -> Result<(u16, Message), Malformed> {
         let number = self.value(slot::STATUS, context)?;
         let status = Cursor::new(self.text(slot::STATUS, number)).varint()?;
-        Ok(Response {
-            status: u16::try_from(status).map_err(|_| Malformed("a status is too large"))?,
-            headers: self.headers(slot::RESPONSE_FIELDS, context)?,
-            body: self.body(slot::RESPONSE_BODY, context)?,
-        })
+        let status = u16::try_from(status).map_err(|_| Malformed("a status is too large"))?;
+        Ok((status, self.message(slot::RESPONSE_FIELDS, slot::RESPONSE_BODY, context)?))
     }
 
-    fn headers(&mut self, slot: usize, context: usize) -> Result<Headers, Malformed> {
-        let number = self.value(slot, context)? as usize;
-        let side = usize::from(slot == slot::RESPONSE_FIELDS);
-        let shape = match self.shapes[side].get_mut(number).and_then(Option::take) {
+    /// Reads header fields and body, whose slots these are.
+    fn message(&mut self, fields: usize, body: usize, context: usize) -> Result<Message, Malformed> {
+        let number = self.value(fields, context)?;
+        let side = usize::from(fields == slot::RESPONSE_FIELDS);
+        let shape = match self.shapes[side].get(number) {
             Some(shape) => shape,
-            None => self.shape(slot, number as u32)?,
+            None => {
+                let shape = Shape::parse(self.text(fields, number), &self.names, self.budget.left())?;
+                self.shapes[side].put(number, shape)
+            }
         };
         self.budget.spend(shape.names.len() + shape.slots.len() * FIELD_OVERHEAD)?;
-        self.fields.clear();
-        let mut length = 0usize;
+        let first = self.fields.len();
+        let mut bytes = 0usize;
         for slot in &shape.slots {
             let value = self.value(*slot, context)?;
-            self.fields.push((*slot, value));
-            length = length.saturating_add(self.text(*slot, value).len());
+            let place = self.place(*slot, value);
+            bytes = bytes.saturating_add(place.len());
+            self.fields.push(place);
         }
-        self.budget.spend(length)?;
-        let mut values = Vec::with_capacity(length);
-        let mut ends = Vec::with_capacity(shape.ends.len());
-        for ((slot, value), name_end) in self.fields.iter().zip(&shape.ends) {
-            values.extend_from_slice(self.text(*slot, *value));
-            ends.push((*name_end, values.len()));
-        }
-        let headers = Headers::from_parts(shape.names.clone(), values, ends);
-        let shapes = &mut self.shapes[side];
-        if shapes.len() <= number {
-            shapes.resize_with(number + 1, || None);
-        }
-        shapes[number] = Some(shape);
-        Ok(headers)
+        self.budget.spend(bytes)?;
+        let body = self.body_part(body, context)?;
+        Ok(Message { shape, first, bytes, body })
     }
 
-    /// The list of header names that a value stands for.
-    fn shape(&self, slot: usize, number: u32) -> Result<Shape, Malformed> {
-        let mut cursor = Cursor::new(self.text(slot, number));
-        let mut shape = Shape::default();
-        while cursor.remaining() != 0 {
-            let name = self.names.get(cursor.length()?);
-            let (name, slot) = name.ok_or(Malformed("a header name that is not there"))?;
-            // before it is built, not after: a name can be empty, and a list of them long
-            let price = shape.names.len() + name.len() + (shape.slots.len() + 1) * FIELD_OVERHEAD;
-            if self.budget.left() < price {
-                return Err(Malformed("it unfolds beyond the limits"));
-            }
-            shape.names.push_str(name);
-            shape.ends.push(shape.names.len());
-            shape.slots.push(*slot);
-        }
-        Ok(shape)
-    }
-
-    fn body(&mut self, slot: usize, context: usize) -> Result<Body, Malformed> {
+    fn body_part(&mut self, slot: usize, context: usize) -> Result<BodyPart, Malformed> {
         let number = self.value(slot, context)?;
         let mut cursor = Cursor::new(self.text(slot, number));
         let flags = cursor.byte()?;
         let whole = flags & body::WHOLE != 0;
-        let len = if whole { 0 } else { cursor.varint()? };
+        let mut len = if whole { 0 } else { cursor.varint()? };
         let hash = match flags & body::HASH {
             0 => None,
             _ => Some(cursor.u64()?),
@@ -329,34 +361,32 @@ impl Decoder<'_> {
         {
             return Err(Malformed("a body whose marks contradict each other"));
         }
-        let mut body = Body { len, hash, data: None };
+        let mut data = None;
         if flags & (body::WHOLE | body::PART) != 0 {
-            body.data = Some(self.bytes(slot + 1, context)?);
+            let place = self.data(slot + 1, context)?;
+            data = Some(place);
+            len = if whole { place.len() as u64 } else { len };
         }
-        let data = body.data.as_deref().unwrap_or_default();
-        if whole {
-            body.len = data.len() as u64;
-        }
-        if flags & body::HASH_OF_DATA != 0 {
-            body.hash = Some(xxh3_64(data));
-        }
-        Ok(body)
+        Ok(BodyPart { len, hash, is_hash_of_data: flags & body::HASH_OF_DATA != 0, data })
     }
 
     /// Reads a value that is kept as bytes.
-    pub(super) fn bytes(&mut self, slot: usize, context: usize) -> Result<Bytes, Malformed> {
+    fn data(&mut self, slot: usize, context: usize) -> Result<Place, Malformed> {
         let number = self.value(slot, context)?;
-        self.budget.spend(self.text(slot, number).len())?;
-        Ok(Bytes::copy_from_slice(self.text(slot, number)))
+        let place = self.place(slot, number);
+        self.budget.spend(place.len())?;
+        Ok(place)
+    }
+
+    /// Reads the bytes of a message of a stream.
+    pub(super) fn bytes(&mut self, slot: usize, context: usize) -> Result<Bytes, Malformed> {
+        let place = self.data(slot, context)?;
+        Ok(Bytes::copy_from_slice(self.texts.at(place)))
     }
 }
 
-fn text(bytes: &[u8]) -> Result<&str, Malformed> {
+pub(super) fn utf8(bytes: &[u8]) -> Result<&str, Malformed> {
     std::str::from_utf8(bytes).map_err(|_| Malformed("a text is not UTF-8"))
-}
-
-fn owned(bytes: &[u8]) -> Result<String, Malformed> {
-    text(bytes).map(str::to_owned)
 }
 
 const TOO_LATE: Malformed = Malformed("a time overflows");

@@ -7,6 +7,7 @@
 //! apart from what is not. Identifiers that came up before in the session, in an answer say, are references to it.
 //! `FORMAT.md` has all of it in the words of somebody who writes a reader.
 
+mod assemble;
 mod build;
 mod dates;
 mod decode;
@@ -18,8 +19,10 @@ mod holes;
 mod ids;
 mod interner;
 mod kinds;
+mod lasts;
 mod layout;
 mod packed;
+mod parsed;
 mod predict;
 mod shapes;
 mod streams;
@@ -28,7 +31,7 @@ mod values;
 mod words;
 
 pub(crate) use build::Builder;
-pub(super) use decode::decode;
+pub(super) use decode::{check, decode};
 pub(super) use find::{Standing, ids as ids_of};
 
 /// The parts of an exchange that every block has a slot for. Behind them follow those of header fields.

@@ -11,7 +11,7 @@ pub(super) fn pack(kind: Kind, text: &[u8], out: &mut Vec<u8>) {
         Kind::Hex | Kind::HexUpper => pack_digits(text, out),
         Kind::Uuid | Kind::UuidUpper => {
             let mut digits = [0; 32];
-            for (at, group) in [(0, 0..8), (8, 9..13), (12, 14..18), (16, 19..23), (20, 24..36)] {
+            for (group, at) in GROUPS {
                 digits[at..][..group.len()].copy_from_slice(&text[group]);
             }
             pack_digits(&digits, out);
@@ -81,20 +81,28 @@ pub(super) fn take(
 
 /// Appends the text of an identifier whose digits are these half bytes.
 pub(super) fn spell(kind: Kind, packed: &[u8], digits: usize, out: &mut Vec<u8>) {
-    let alphabet = if matches!(kind, Kind::HexUpper | Kind::UuidUpper) { UPPER } else { LOWER };
+    let letters = if matches!(kind, Kind::HexUpper | Kind::UuidUpper) { b'A' } else { b'a' };
     let put = |bytes: &[u8], out: &mut Vec<u8>| {
-        for byte in bytes {
-            out.extend_from_slice(&[alphabet[usize::from(byte >> 4)], alphabet[usize::from(byte & 15)]]);
+        let (fours, rest) = bytes.as_chunks::<4>();
+        for four in fours {
+            out.extend_from_slice(&spell_four(u32::from_le_bytes(*four), letters).to_le_bytes());
+        }
+        for byte in rest {
+            out.extend_from_slice(&spell_four((*byte).into(), letters).to_le_bytes()[..2]);
         }
     };
     match kind {
         Kind::Uuid | Kind::UuidUpper => {
-            for (at, group) in [0..4, 4..6, 6..8, 8..10, 10..16].into_iter().enumerate() {
-                if at != 0 {
-                    out.push(b'-');
-                }
-                put(&packed[group], out);
+            let mut digits = [0; 32];
+            let (fours, _) = packed.as_chunks::<4>();
+            for (four, eight) in fours.iter().zip(digits.as_chunks_mut::<8>().0) {
+                *eight = spell_four(u32::from_le_bytes(*four), letters).to_le_bytes();
             }
+            let mut text = [b'-'; 36];
+            for (group, at) in GROUPS {
+                text[group.clone()].copy_from_slice(&digits[at..][..group.len()]);
+            }
+            out.extend_from_slice(&text);
         }
         Kind::Pseudonym => {
             let start = out.len();
@@ -112,13 +120,23 @@ pub(super) fn spell(kind: Kind, packed: &[u8], digits: usize, out: &mut Vec<u8>)
     }
 }
 
+/// The eight digits of four bytes at once, the first one in the lowest byte; those above nine begin with `letters`.
+fn spell_four(bytes: u32, letters: u8) -> u64 {
+    let pairs = (u64::from(bytes) | u64::from(bytes) << 16) & 0x0000_ffff_0000_ffff;
+    let apart = (pairs | pairs << 8) & 0x00ff_00ff_00ff_00ff;
+    let halves = (apart >> 4 | apart << 8) & 0x0f0f_0f0f_0f0f_0f0f;
+    let above_nine = (halves + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+    halves + 0x3030_3030_3030_3030 + above_nine * u64::from(letters - b'0' - 10)
+}
+
 /// What a hexadecimal digit is worth.
 fn half(digit: u8) -> u8 {
     (digit & 15) + 9 * (digit >> 6)
 }
 
-const LOWER: &[u8; 16] = b"0123456789abcdef";
-const UPPER: &[u8; 16] = b"0123456789ABCDEF";
+/// Where the groups of a UUID stand in its text, and among its digits.
+const GROUPS: [(std::ops::Range<usize>, usize); 5] =
+    [(0..8, 0), (9..13, 8), (14..18, 12), (19..23, 16), (24..36, 20)];
 /// What every pseudonym begins with, and the digits that check it.
 const PREFIX: &[u8] = b"squall_";
 const CHECK: usize = 4;

@@ -1,7 +1,5 @@
 //! The values of a block that is read: told by their numbers, defined where they are met first.
 
-use std::io::Write;
-
 use super::decode::Decoder;
 use super::generate::Words;
 use super::kinds::Kind;
@@ -19,9 +17,21 @@ pub(super) struct Known<'a> {
 /// A value: where its text stands, and, of a target, its context.
 #[derive(Clone, Copy)]
 struct Value {
+    place: Place,
+    context: u32,
+}
+
+/// Where the text of a value stands among all.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
     start: u32,
     end: u32,
-    context: u32,
+}
+
+impl Place {
+    pub(super) fn len(self) -> usize {
+        (self.end - self.start) as usize
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -61,9 +71,19 @@ pub(super) struct Texts {
 }
 
 impl Texts {
+    /// With room for texts of so many bytes, and identifiers of so many.
+    pub(super) fn with_room(texts: usize, ids: usize) -> Texts {
+        Texts { values: Vec::with_capacity(texts), ids: Vec::with_capacity(ids), ..Texts::default() }
+    }
+
     pub(super) fn begin_session(&mut self) {
         self.of_session.clear();
         self.next = 0;
+    }
+
+    /// The text that stands there.
+    pub(super) fn at(&self, place: Place) -> &[u8] {
+        &self.values[place.start as usize..place.end as usize]
     }
 
     fn next_context(&mut self, slot: usize) -> u32 {
@@ -99,10 +119,14 @@ impl<'a> Decoder<'a> {
         Ok(number)
     }
 
+    /// Where the text of a value stands.
+    pub(super) fn place(&self, slot: usize, number: u32) -> Place {
+        self.known[slot].values[number as usize].place
+    }
+
     /// The text of a value.
     pub(super) fn text(&self, slot: usize, number: u32) -> &[u8] {
-        let value = self.known[slot].values[number as usize];
-        &self.texts.values[value.start as usize..value.end as usize]
+        self.texts.at(self.place(slot, number))
     }
 
     /// The context that a target makes.
@@ -144,9 +168,9 @@ impl<'a> Decoder<'a> {
         }
         texts.values.extend_from_slice(text);
         let context = context.unwrap_or_else(|| texts.next_context(slot));
-        let value = Value { start: start as u32, end: texts.values.len() as u32, context };
+        let place = Place { start: start as u32, end: texts.values.len() as u32 };
         let values = &mut self.known[slot].values;
-        values.push(value);
+        values.push(Value { place, context });
         Ok(values.len() as u32 - 1)
     }
 
@@ -179,8 +203,7 @@ impl<'a> Decoder<'a> {
             match kind {
                 Kind::Integer => {
                     let number = self.columns.slots[slot].holes.varint()?;
-                    let number = self.integer(number, at);
-                    write!(out, "{number}").expect("memory takes what is written");
+                    put_decimal(self.integer(number, at), &mut out);
                 }
                 Kind::Embedded if slot == slot::EMBEDDED => {
                     return Err(Malformed("something embedded in what is embedded"));
@@ -215,7 +238,7 @@ impl<'a> Decoder<'a> {
         let coded = unzigzag(self.columns.slots[slot].holes.varint()?);
         let number = (self.start_us / unit_us).wrapping_add(coded);
         if !kind.is_date() {
-            write!(out, "{number}").expect("memory takes what is written");
+            put_decimal(number, out);
             return Ok(());
         }
         let us = number.checked_mul(unit_us).filter(|us| dates::put(kind, *us, out));
@@ -270,6 +293,19 @@ impl<'a> Decoder<'a> {
         };
         out.extend_from_slice(&self.texts.ids[place.0 as usize..place.1 as usize]);
         Ok(())
+    }
+}
+
+fn put_decimal(mut number: u64, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return out.extend_from_slice(&digits[at..]);
+        }
     }
 }
 
