@@ -5,6 +5,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::evidence::lot;
 use crate::limits;
@@ -15,7 +16,8 @@ use crate::plan::{Program, Step};
 pub(crate) struct Chosen {
     /// A bit for each program with one of them: most operations are told by it that they are of no interest.
     programs: Vec<u64>,
-    numbers: HashMap<(u32, u32), u32>,
+    /// By [`key`]; asked for every answer, so by a hash of a few instructions.
+    numbers: HashMap<u64, u32, BuildHasherDefault<Mix>>,
     pub(crate) list: Vec<Place>,
 }
 
@@ -51,7 +53,7 @@ impl Chosen {
         for (route, heap) in (0..).zip(best) {
             for (.., program, step) in heap.into_sorted_vec() {
                 chosen.programs[program as usize / 64] |= 1 << (program % 64);
-                chosen.numbers.insert((program, step), chosen.list.len() as u32);
+                chosen.numbers.insert(key(program, step), chosen.list.len() as u32);
                 chosen.list.push(Place { route, program, step });
             }
         }
@@ -64,7 +66,30 @@ impl Chosen {
         if bits >> (program % 64) & 1 == 0 {
             return None;
         }
-        self.numbers.get(&(program, step)).copied()
+        self.numbers.get(&key(program, step)).copied()
+    }
+}
+
+fn key(program: u32, step: u32) -> u64 {
+    u64::from(program) << 32 | u64::from(step)
+}
+
+/// Spreads the bits of one number, which nobody chooses to harm us.
+#[derive(Default)]
+struct Mix(u64);
+
+impl Hasher for Mix {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(self.0 << 8 ^ u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        let mixed = word.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ mixed >> 32;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

@@ -301,6 +301,8 @@ const NAME_WORDS: usize = 3;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn lines(text: &str) -> Vec<String> {
@@ -384,6 +386,18 @@ mod tests {
             })
             .collect();
         assert_eq!(of(format!("{{{}}}", wide.join(",")).as_bytes()), Body::Beyond);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_borne(bytes: Vec<u8>, text in r#"[\[\]{}:,"a-c01 \\]{0,60}"#) {
+            of(&bytes);
+            if let Body::Json(shape) = of(text.as_bytes()) {
+                let known = facts(&shape);
+                prop_assert_eq!(known.len(), shape.split('\n').count());
+                prop_assert!(known.keys().all(|path| parent(path).is_none_or(|above| known.contains_key(above))));
+            }
+        }
     }
 
     #[test]
