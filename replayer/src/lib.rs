@@ -19,6 +19,7 @@ mod bind;
 mod books;
 pub mod cli;
 mod cookies;
+mod drift;
 mod engine;
 mod error;
 mod evidence;

@@ -224,3 +224,26 @@ pub(crate) const CARRIED_BYTES: usize = 64 * 1024;
 /// Largest answer that values are taken from; of others only the head. Held while the request is in flight, and only
 /// where a link wants it.
 pub(crate) const LINK_BODY_BYTES: usize = 1024 * 1024;
+/// Recorded exchanges whose answers are compared with the recorded ones, over all routes and of one.
+pub(crate) const COMPARED: usize = 8192;
+pub(crate) const COMPARED_OF_ROUTE: usize = 32;
+/// Answers that are kept of all these, 16 bytes each, over all threads.
+pub(crate) const COMPARED_ANSWERS: usize = 1 << 19;
+/// Bodies of answers whose shape a thread looks at in a second, of each route; and at first, so that a short run has some.
+pub(crate) const SHAPES_A_SECOND: u64 = 20;
+pub(crate) const SHAPES_AT_FIRST: u64 = 400;
+/// Bytes of them in a second, of all routes, and at first: some milliseconds' work.
+pub(crate) const SHAPE_BYTES_A_SECOND: u64 = 512 * 1024;
+pub(crate) const SHAPE_BYTES_AT_FIRST: u64 = 2 * 1024 * 1024;
+/// Bodies that a thread holds for that at once.
+pub(crate) const SHAPES_AT_ONCE: usize = 64;
+/// Largest body that is looked at, as it comes, and with its coding undone.
+pub(crate) const SHAPE_BODY_BYTES: usize = 64 * 1024;
+pub(crate) const SHAPE_PLAIN_BYTES: usize = 256 * 1024;
+/// Paths in one shape.
+pub(crate) const SHAPE_PATHS: usize = 512;
+/// Different shapes that are told apart, and what their texts take.
+pub(crate) const SHAPES: usize = 4096;
+pub(crate) const SHAPES_BYTES: usize = 4 * 1024 * 1024;
+/// Recorded answers whose shape is looked at while a capture is compiled: about a second's work.
+pub(crate) const SHAPED_ANSWERS: u64 = 200_000;

@@ -338,7 +338,8 @@ impl Pieces<'_> {
             ran_short: self.tally.no_ports + self.tally.no_files > 0,
         };
         let about = (&*self.prepared.plan, self.options);
-        let (analysis, trouble) = why::analyse(about, &mut self.tally.evidence, &self.findings.ended, &known);
+        let seen = (&mut self.tally.evidence, &mut self.tally.answers);
+        let (analysis, trouble) = why::analyse(about, seen, &self.findings.ended, &known);
         self.notes.extend(trouble);
         analysis
     }

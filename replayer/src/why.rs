@@ -8,6 +8,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::analysis::{self, Analysis, Field, Known, Names, Told, Verdict};
+use crate::drift::{self, Answers};
 use crate::evidence::{Ended, Evidence};
 use crate::identity;
 use crate::options::Options;
@@ -25,7 +26,7 @@ struct Named<'a> {
 /// What was found, and a note where the list of failures could not be written.
 pub(crate) fn analyse(
     (plan, options): (&Plan, &Options),
-    evidence: &mut Evidence,
+    (evidence, answers): (&mut Evidence, &mut Answers),
     ended_by: &BTreeMap<(u64, u32), String>,
     known: &Known<'_>,
 ) -> (Analysis, Option<String>) {
@@ -39,8 +40,10 @@ pub(crate) fn analyse(
         let path = String::from_utf8_lossy(step.path());
         Told { route: step.route(), status: step.status(), key: plan.key_of(&path).map(str::to_owned) }
     };
-    let field = Field::new(&touched, &plan.routes, share, told);
+    let mut field = Field::new(&touched, &plan.routes, share, told);
     drop(touched);
+    let recorded = |place: drift::Place| plan.step(place.program, place.step).answer();
+    field.compared = drift::judge(&plan.chosen, answers, &plan.shapes, recorded);
     let names: Vec<String> =
         options.captures.iter().map(|source| source.path.display().to_string()).collect();
     let seed = if options.seed == "1" { String::new() } else { format!(" --seed {}", options.seed) };

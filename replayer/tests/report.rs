@@ -179,6 +179,9 @@ fn analysis() -> Analysis {
         share: 1.0,
         noise: 0.0,
         sessions: 1,
+        differing: 1,
+        answers: 1,
+        chance: None,
     };
     let slope = Slope {
         figure: "origin_memory".to_owned(),

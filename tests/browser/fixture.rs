@@ -202,11 +202,14 @@ fn analysis() -> Value {
     };
     let drift = |at: usize| {
         json!({ "route": format!("GET /drift/{at}"), "what": "length", "recorded": "1204",
-        "replayed": HOSTILE[at % HOSTILE.len()], "share": 0.12, "noise": 0.01, "sessions": 40 })
+        "replayed": HOSTILE[at % HOSTILE.len()], "share": 0.12, "noise": 0.01, "sessions": 40,
+        "differing": 120, "answers": 1000, "chance": if at % 2 == 0 { json!(3.2e-9) } else { Value::Null } })
     };
     json!({ "failures": 54_000, "sessions_hurt": 9000, "sample": 0.25,
         "attribution": { "injected": 30_000, "downstream": 14_000, "overload": 6000, "generator": 100, "origin": 3000, "unexplained": 900 },
         "findings": (1..=10).map(finding).collect::<Vec<_>>(), "drift": (0..40).map(drift).collect::<Vec<_>>(),
+        "compared": { "exchanges": 320, "answers": 32_000, "without_shape": 40, "more": { "status": 1, "length": 20, "shape": 0 },
+            "bodies": { "looked_at": 6400, "busy": 20_000, "large": 3, "unread": 0 } },
         "slopes": [{ "figure": "latency_p50", "per_minute": 12.0, "low": 8.0, "high": 15.0, "unit": "us", "significant": true },
             { "figure": "errors", "per_minute": 0.0, "low": -0.01, "high": 0.02, "unit": "share", "significant": false }],
         "order": (0..40).map(|at| json!({ "t_us": at * 80_000_000_u64, "event": format!("{} begins", HOSTILE[at as usize % 4]) })).collect::<Vec<_>>() })

@@ -3,12 +3,26 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::analysis::Drift;
 use crate::analysis::field::Field;
 use crate::analysis::stats::share;
+use crate::analysis::{Drift, More, answers};
 
-/// The largest drifts of statuses, the most sessions first.
-pub(crate) fn of(field: &Field) -> Vec<Drift> {
+/// The largest drifts, the most sessions first, and a count of the others.
+pub(crate) fn of(field: &Field) -> (Vec<Drift>, More) {
+    largest(statuses(field).into_iter().chain(answers::rows(field)).collect())
+}
+
+/// As many as a report has room for.
+pub(crate) fn largest(mut drifts: Vec<Drift>) -> (Vec<Drift>, More) {
+    drifts.sort_by(|a, b| {
+        b.sessions.cmp(&a.sessions).then_with(|| (&a.route, &a.what).cmp(&(&b.route, &b.what)))
+    });
+    let mut more = More::default();
+    drifts.drain(DRIFTS.min(drifts.len())..).for_each(|drift| more.add(&drift.what));
+    (drifts, more)
+}
+
+fn statuses(field: &Field) -> Vec<Drift> {
     let noise = noise(field);
     let mut answers: HashMap<(u16, u16), u64> = HashMap::new();
     let mut differing: BTreeMap<(u16, u16, u16), (u64, BTreeSet<u32>)> = BTreeMap::new();
@@ -22,21 +36,22 @@ pub(crate) fn of(field: &Field) -> Vec<Drift> {
             sessions.insert(attempt.session);
         }
     }
-    let mut drifts: Vec<Drift> = differing
+    let answered = |route, recorded| answers.get(&(route, recorded)).copied().unwrap_or(0);
+    differing
         .into_iter()
         .map(|((route, recorded, status), (count, sessions))| Drift {
             route: field.route(route).to_owned(),
             what: "status".to_owned(),
             recorded: recorded.to_string(),
             replayed: status.to_string(),
-            share: share(count, answers.get(&(route, recorded)).copied().unwrap_or(0)),
+            share: share(count, answered(route, recorded)),
             noise: noise.get(&(route, recorded)).copied().unwrap_or(0.0),
             sessions: field.scaled(sessions.len() as u64),
+            differing: count,
+            answers: answered(route, recorded),
+            chance: None,
         })
-        .collect();
-    drifts.sort_by(|a, b| b.sessions.cmp(&a.sessions).then(a.route.cmp(&b.route)));
-    drifts.truncate(DRIFTS);
-    drifts
+        .collect()
 }
 
 /// How many answers of a route differ from what most clones of their own step were answered, by (route, recorded).

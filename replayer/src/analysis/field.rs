@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use crate::drift::Compared;
 use crate::evidence::{BY_PROXY, Ended, Fate, GRPC_FAILED, WARMS_UP};
 use crate::tally;
 
@@ -22,6 +23,8 @@ pub(crate) struct Field {
     pub(crate) keys: Vec<String>,
     /// Share of all sessions that were looked at.
     pub(crate) share: f64,
+    /// Answers that were held against the recorded ones.
+    pub(crate) compared: Compared,
 }
 
 /// An attempt.

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::analysis::{Analysis, Attribution, Drift, Event, Finding, Slope, findings, stats};
+use crate::analysis::{
+    Analysis, Attribution, Comparison, Drift, Event, Finding, More, Slope, drift, findings, stats,
+};
 
 /// What two findings must have in common to be one.
 type Kind<'a> = (String, Option<&'a str>, Option<&'a str>, &'a str, Option<u16>, Option<&'a str>);
@@ -28,13 +30,15 @@ pub(crate) fn merged(parts: &[&Analysis]) -> Option<Analysis> {
     order.sort_by(|a, b| a.t_us.cmp(&b.t_us).then(a.event.cmp(&b.event)));
     order.dedup();
     order.truncate(40);
+    let (drift, more) = of_drifts(parts);
     Some(Analysis {
         failures,
         sessions_hurt: parts.iter().map(|part| part.sessions_hurt).sum(),
         sample: parts.iter().map(|part| part.sample).fold(1.0, f64::min),
         attribution,
         findings: of_findings(parts),
-        drift: of_drifts(parts),
+        drift,
+        compared: of_comparisons(parts, more),
         slopes: of_slopes(parts),
         order,
     })
@@ -86,10 +90,32 @@ fn both(one: &Finding, other: &Finding) -> Finding {
     sum
 }
 
-fn of_drifts(parts: &[&Analysis]) -> Vec<Drift> {
+fn of_comparisons(parts: &[&Analysis], more: More) -> Comparison {
+    let mut sum = Comparison { more, ..Comparison::default() };
+    for part in parts.iter().map(|part| &part.compared) {
+        // every shard has clones of the same recorded exchanges
+        sum.exchanges = sum.exchanges.max(part.exchanges);
+        sum.without_shape = sum.without_shape.max(part.without_shape);
+        sum.answers += part.answers;
+        sum.bodies.looked_at += part.bodies.looked_at;
+        sum.bodies.busy += part.bodies.busy;
+        sum.bodies.large += part.bodies.large;
+        sum.bodies.unread += part.bodies.unread;
+        sum.more.status += part.more.status;
+        sum.more.length += part.more.length;
+        sum.more.shape += part.more.shape;
+    }
+    sum
+}
+
+/// Lengths and shapes of a route are one drift, whatever each shard makes of it: the words are those of the shard with the
+/// most sessions, and the chance is the least.
+fn of_drifts(parts: &[&Analysis]) -> (Vec<Drift>, More) {
     let mut sums: BTreeMap<[String; 4], Drift> = BTreeMap::new();
     for drift in parts.iter().flat_map(|part| &part.drift) {
-        let key = [&drift.route, &drift.what, &drift.recorded, &drift.replayed].map(Clone::clone);
+        let is_status = drift.what == "status";
+        let told = |text: &String| if is_status { text.clone() } else { String::new() };
+        let key = [drift.route.clone(), drift.what.clone(), told(&drift.recorded), told(&drift.replayed)];
         match sums.get_mut(&key) {
             None => drop(sums.insert(key, drift.clone())),
             Some(sum) => {
@@ -98,15 +124,22 @@ fn of_drifts(parts: &[&Analysis]) -> Vec<Drift> {
                     let (n, m) = (sum.sessions as f64, drift.sessions as f64);
                     (a * n + b * m) / (n + m).max(1.0)
                 };
-                (sum.share, sum.noise) = (weigh(sum.share, drift.share), weigh(sum.noise, drift.noise));
-                sum.sessions += drift.sessions;
+                let (share, noise) = (weigh(sum.share, drift.share), weigh(sum.noise, drift.noise));
+                let chance = sum.chance.into_iter().chain(drift.chance).reduce(f64::min);
+                let most = if sum.sessions < drift.sessions { drift.clone() } else { sum.clone() };
+                *sum = Drift {
+                    share,
+                    noise,
+                    chance,
+                    sessions: sum.sessions + drift.sessions,
+                    differing: sum.differing + drift.differing,
+                    answers: sum.answers + drift.answers,
+                    ..most
+                };
             }
         }
     }
-    let mut drifts: Vec<Drift> = sums.into_values().collect();
-    drifts.sort_by(|a, b| b.sessions.cmp(&a.sessions).then(a.route.cmp(&b.route)));
-    drifts.truncate(20);
-    drifts
+    drift::largest(sums.into_values().collect())
 }
 
 /// The median of the shards' slopes, in the widest of their intervals; significant where it is so in each.

@@ -8,6 +8,7 @@
 //! finding; a finding is what follows from it, or has nothing to do with it. Clones make this exact: those of one
 //! recorded step differ in nothing but whom the rules chose, by a hash, so they are a randomised trial.
 
+mod answers;
 mod cluster;
 mod concentrate;
 mod drift;
@@ -26,7 +27,10 @@ mod words;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-pub use parts::{Analysis, Attribution, Drift, Event, Example, Explanation, Finding, Lift, Place, Slope};
+pub use parts::{
+    Analysis, Attribution, Comparison, Drift, Event, Example, Explanation, Finding, Lift, Looked, More,
+    Place, Slope,
+};
 
 pub(crate) use field::{Field, Told};
 pub(crate) use findings::Names;
@@ -82,7 +86,8 @@ pub(crate) fn analyse(field: &Field, known: &Known<'_>, names: &dyn Names) -> (A
     }
     trace_back(field, &mut pieces, &labels);
     let mut found = findings::build(&context, &pieces, &labels, names);
-    found.extend(slopes.finding.map(|finding| (finding, Vec::new())));
+    let others = slopes.finding.into_iter().chain(answers::findings(field, names));
+    found.extend(others.map(|finding| (finding, Vec::new())));
     findings::rank(&mut found);
     let verdicts = verdicts(field, &pieces, &labels, &found);
     let findings: Vec<Finding> = found.into_iter().map(|(finding, _)| finding).collect();
@@ -92,6 +97,7 @@ pub(crate) fn analyse(field: &Field, known: &Known<'_>, names: &dyn Names) -> (A
         .filter(|attempt| attempt.wrong.is_failure())
         .map(|attempt| attempt.session)
         .collect();
+    let (drift, more) = drift::of(field);
     let analysis = Analysis {
         failures: known.failures.total,
         sessions_hurt: field.scaled(hurt.len() as u64),
@@ -99,7 +105,8 @@ pub(crate) fn analyse(field: &Field, known: &Known<'_>, names: &dyn Names) -> (A
         attribution: attribution(field, known.failures, &verdicts),
         order: order::of(field, &findings, known.guards),
         findings,
-        drift: drift::of(field),
+        drift,
+        compared: Comparison { more, ..answers::comparison(&field.compared) },
         slopes: slopes.slopes,
     };
     (analysis, verdicts)

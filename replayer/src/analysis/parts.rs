@@ -17,8 +17,10 @@ pub struct Analysis {
     pub attribution: Attribution,
     /// What was found, the most sessions first; at most ten.
     pub findings: Vec<Finding>,
-    /// Answers unlike the recorded ones.
+    /// Answers unlike the recorded ones, the most sessions first; at most twenty.
     pub drift: Vec<Drift>,
+    /// What was compared to find them.
+    pub compared: Comparison,
     /// How figures moved over the run.
     pub slopes: Vec<Slope>,
     /// What happened when.
@@ -91,7 +93,7 @@ pub struct Finding {
 pub struct Place {
     /// Method and path; `None`: all.
     pub route: Option<String>,
-    /// `error`, `slow`, `status`, or how attempts failed: `timeout`, `reset` …
+    /// `error`, `slow`, `status`, `length`, `shape`, or how attempts failed: `timeout`, `reset` …
     pub class: String,
     /// The answered status; `None`: none, or any.
     pub status: Option<u16>,
@@ -134,12 +136,52 @@ pub struct Example {
     pub replay: String,
 }
 
+/// What was held against the recorded answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Comparison {
+    /// Recorded exchanges with enough clones for lengths and shapes to be compared.
+    pub exchanges: u64,
+    /// Answers to these clones.
+    pub answers: u64,
+    /// Of the exchanges, those of whose recorded answer no JSON is at hand.
+    pub without_shape: u64,
+    /// Bodies that were looked into.
+    pub bodies: Looked,
+    /// What `drift` has no room for.
+    pub more: More,
+}
+
+/// Bodies of answers by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Looked {
+    /// Their shape was compared.
+    pub looked_at: u64,
+    /// There had been enough of their route, or in all, in that second.
+    pub busy: u64,
+    /// Too large, or too many paths.
+    pub large: u64,
+    /// Their content coding could not be undone.
+    pub unread: u64,
+}
+
+/// Drifts by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct More {
+    pub status: u64,
+    pub length: u64,
+    pub shape: u64,
+}
+
 /// How often a route answered otherwise than it was recorded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Drift {
     pub route: String,
-    /// `status`.
+    /// `status`, `length` or `shape`.
     pub what: String,
     pub recorded: String,
     pub replayed: String,
@@ -148,6 +190,14 @@ pub struct Drift {
     /// The share that clones of one and the same step disagree about.
     pub noise: f64,
     pub sessions: u64,
+    /// Answers that differ, of those that were looked at.
+    #[serde(default)]
+    pub differing: u64,
+    #[serde(default)]
+    pub answers: u64,
+    /// That chance alone would do as much, all comparisons counted (Benjamini and Hochberg); `None`: not judged.
+    #[serde(default)]
+    pub chance: Option<f64>,
 }
 
 /// How a figure moved, as a robust line over the run.
@@ -170,6 +220,17 @@ pub struct Slope {
 pub struct Event {
     pub t_us: u64,
     pub event: String,
+}
+
+impl More {
+    /// Counts one.
+    pub(crate) fn add(&mut self, what: &str) {
+        *match what {
+            "length" => &mut self.length,
+            "shape" => &mut self.shape,
+            _ => &mut self.status,
+        } += 1;
+    }
 }
 
 impl Attribution {

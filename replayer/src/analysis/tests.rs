@@ -384,6 +384,37 @@ fn shards_become_one() {
 }
 
 #[test]
+fn drifts_of_shards_become_one() {
+    let drift = |what: &str, replayed: &str, sessions| Drift {
+        route: "GET /a".to_owned(),
+        what: what.to_owned(),
+        recorded: "100 bytes".to_owned(),
+        replayed: replayed.to_owned(),
+        share: 1.0,
+        noise: 0.0,
+        sessions,
+        differing: sessions,
+        answers: 2 * sessions,
+        chance: Some(1.0 / sessions as f64),
+    };
+    let shard = |drift: Vec<Drift>| {
+        let more = More { shape: 1, ..More::default() };
+        let compared = Comparison { exchanges: 7, answers: 70, more, ..Comparison::default() };
+        Analysis { drift, compared, ..Analysis::default() }
+    };
+    let one = shard(vec![drift("length", "30 ± 2 bytes", 10), drift("status", "201", 10)]);
+    let two = shard(vec![drift("length", "31 bytes", 30), drift("status", "202", 30)]);
+    let merged = merge::merged(&[&one, &two]).expect("both have one");
+    let said: Vec<(&str, u64)> =
+        merged.drift.iter().map(|drift| (drift.replayed.as_str(), drift.sessions)).collect();
+    assert_eq!(said, [("31 bytes", 40), ("202", 30), ("201", 10)]);
+    let length = &merged.drift[0];
+    assert_eq!((length.differing, length.answers, length.chance), (40, 80, Some(1.0 / 30.0)));
+    let compared = merged.compared;
+    assert_eq!((compared.exchanges, compared.answers, compared.more.shape), (7, 140, 2));
+}
+
+#[test]
 fn chance_alone_finds_nothing() {
     // many rules that touch at random and do nothing, and errors that come at random
     const RULES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];

@@ -3,6 +3,7 @@
 //! Threads share the plan, the wish to stop and the gate of the rate, all without a lock; what they count is
 //! merged once a second and at the end. Nothing here knows the capture, the proxy's books or the report.
 
+mod compare;
 mod connect;
 mod drain;
 mod flow;
@@ -26,6 +27,7 @@ use std::sync::{Arc, Barrier, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::drift::Answers;
 use crate::engine::starts::Starts;
 use crate::error::Error;
 use crate::late::LatePolicy;
@@ -178,6 +180,15 @@ impl Job {
             .with_cohorts(self.plan.cohorts.len())
             .with_links(self.plan.links.len())
             .with_evidence(room)
+            .with_answers(self.answers())
+    }
+
+    /// Room for the answers that are compared with the recorded ones.
+    fn answers(&self) -> Answers {
+        match self.rehearsal {
+            Some(_) => Answers::default(),
+            None => Answers::new(self.plan.chosen.list.len(), self.plan.routes.len(), self.threads),
+        }
     }
 
     /// An empty second.

@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use crate::cookies::Jar;
 use crate::engine::Job;
+use crate::engine::compare::looks_at;
 use crate::engine::flow::{self, Flows, Seen, handshake};
 use crate::engine::records::{ConnId, Engine, Op, Session, Speaks, Stage};
 use crate::engine::settle::{self, Own, note_field, note_stream};
@@ -218,12 +219,16 @@ impl Engine {
             Event::Head { tag, status, fields, end } => {
                 hearer.on_head((tag, &mut ops[tag]), (status, fields), now, &mut tally.streams);
                 tally.evidence.begin_body(tag, status, hearer.clone_of(&ops[tag]));
+                let session = &hearer.sessions[ops[tag].session];
+                looks_at(job, &mut tally.answers, (tag, &ops[tag]), session, now);
                 if end {
                     ended.push((tag, ops[tag].serial, End::Answered));
                 }
             }
             Event::Data { tag, end, bytes } => {
                 tally.evidence.body(tag, bytes);
+                tally.answers.body(tag, bytes);
+                ops[tag].body_len += bytes.len() as u64;
                 hearer.on_data((tag, &ops[tag]), bytes, now, &mut tally.streams);
                 if end {
                     ended.push((tag, ops[tag].serial, End::Answered));

@@ -65,6 +65,8 @@ pub(crate) struct Session {
     pub(crate) cut: bool,
     /// Its user has left: what is in flight ends, nothing follows.
     pub(crate) gone: bool,
+    /// A rule touched an answer to it, or something failed: what it is told from then on is another matter.
+    pub(crate) hurt: bool,
     /// It is in the timer wheel, which never gives up what it holds: until it comes out, the record stays.
     pub(crate) thinks: bool,
 }
@@ -121,6 +123,10 @@ pub(crate) struct Op {
     pub(crate) was_blocked: bool,
     /// It is the second of a double submit.
     pub(crate) is_double: bool,
+    /// Number of the answer's content coding, see [`crate::engine::compare`]; 0: none.
+    pub(crate) coding: u8,
+    /// Bytes of the answer's body so far.
+    pub(crate) body_len: u64,
     /// What the answer says in Retry-After, in seconds; 0: nothing.
     pub(crate) retry_after_s: u32,
     /// The rules that touched the answer (`squall-fault`).
@@ -415,6 +421,8 @@ impl Op {
             was_refused: false,
             was_blocked: false,
             is_double: false,
+            coding: 0,
+            body_len: 0,
             retry_after_s: 0,
             fault: None,
         }

@@ -143,6 +143,7 @@ impl Engine {
             blocked: false,
             cut: false,
             gone: false,
+            hurt: false,
             thinks: false,
         });
         self.tally.sessions_started += 1;

@@ -4,6 +4,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::cookies::Jar;
+use crate::engine::compare::{self, looks_at};
 use crate::engine::flow::{self, Seen, handshake};
 use crate::engine::records::{Act, ConnId, Engine, Op, Phase, Speaks, Stage};
 use crate::engine::taking::note_taken;
@@ -94,6 +95,9 @@ pub(crate) fn failed(engine: &mut Engine, op: u32, failure: Failure, now: u64) {
     engine.hear(op, Some(failure));
     engine.keep(op, Fate::failed(failure), now);
     engine.trace(op, Fate::failed(failure), now);
+    engine.tally.answers.forget(op);
+    let session = engine.ops[op].session;
+    engine.sessions[session].hurt = true;
     let record = &engine.ops[op];
     let route = engine.step_of(op).route();
     let unanswered = Unanswered { op: record.id, attempt: record.attempt, route, failure };
@@ -129,6 +133,7 @@ pub(crate) fn answered(engine: &mut Engine, op: u32, now: u64) {
     if engine.try_again(op, outcome, now) {
         return;
     }
+    engine.compare(op, now);
     engine.finish_taking(op);
     measure(engine, op, now);
     let record = &engine.ops[op];
@@ -141,7 +146,7 @@ pub(crate) fn answered(engine: &mut Engine, op: u32, now: u64) {
 fn count_answer(engine: &mut Engine, op: u32, now: u64) {
     let record = &engine.ops[op];
     let (status, by_proxy, touched) = (record.status, record.by_proxy, record.fault.is_some());
-    let grpc_failed = record.grpc_failed;
+    let (grpc_failed, session) = (record.grpc_failed, record.session);
     let warms_up = engine.is_warming_up(record.intended_ns);
     let step = engine.step_of(op);
     let (route, expected) = (usize::from(step.route()), step.status());
@@ -155,6 +160,7 @@ fn count_answer(engine: &mut Engine, op: u32, now: u64) {
     interval.answered += 1;
     interval.note_status(status);
     let is_error = tally::is_error(status) || grpc_failed;
+    engine.sessions[session].hurt |= is_error || touched || by_proxy;
     if warms_up {
         tally.warmup.answered += 1;
     } else {
@@ -219,7 +225,7 @@ fn feed(
     let session = &mut sessions[record.session];
     let step = job.plan.step(session.program, record.step);
     let has_links = step.has_links();
-    reader.feed(bytes, &mut |part| match part {
+    let fed = reader.feed(bytes, &mut |part| match part {
         Part::Head(head) => {
             record.status = head.status;
             let mut seen = Seen::default();
@@ -241,10 +247,13 @@ fn feed(
             }
             let clone = (session.program, session.clone);
             let is_error = tally.evidence.begin_body(op, record.status, clone);
-            flows.on_head((op, record), seen, &mut tally.streams) | is_error | (record.taker != NONE)
+            let is_compared = looks_at(job, &mut tally.answers, (op, record), session, now);
+            let is_stream = flows.on_head((op, record), seen, &mut tally.streams);
+            is_stream | is_error | is_compared | (record.taker != NONE)
         }
         Part::Body(bytes) => {
             tally.evidence.body(op, bytes);
+            tally.answers.body(op, bytes);
             let expected = || flow::expected(step, job.speed);
             flows.on_bytes((op, record), bytes, expected, (now, &mut tally.streams));
             if let Some(taker) = takers.get_mut(record.taker) {
@@ -252,7 +261,9 @@ fn feed(
             }
             true
         }
-    })
+    });
+    record.body_len = reader.body_len();
+    fed
 }
 
 /// Notes what one field says of a stream.
@@ -300,6 +311,7 @@ pub(crate) fn note_field(record: &mut Op, own: &mut Own<'_>, name: &[u8], value:
             }
         }
         12 if is("squall-error") => record.by_proxy = true,
+        16 if is("content-encoding") => record.coding = compare::coding(value),
         _ => {}
     }
 }
@@ -427,6 +439,8 @@ impl Op {
         self.sent_ns = 0;
         self.first_ns = 0;
         self.status = 0;
+        self.coding = 0;
+        self.body_len = 0;
         self.retry_after_s = 0;
         self.paid = false;
         self.fresh = false;

@@ -19,6 +19,8 @@ pub(crate) struct Reader {
     may_switch: bool,
     /// The body is wanted.
     hands_on: bool,
+    /// Bytes of the body so far, without its framing.
+    body_len: u64,
     keep_alive: bool,
 }
 
@@ -80,6 +82,7 @@ impl Default for Reader {
             to_head_request: false,
             may_switch: false,
             hands_on: false,
+            body_len: 0,
             keep_alive: true,
         }
     }
@@ -93,7 +96,13 @@ impl Reader {
         self.to_head_request = to_head_request;
         self.may_switch = may_switch;
         self.hands_on = false;
+        self.body_len = 0;
         self.keep_alive = true;
+    }
+
+    /// Bytes of the body so far, without its framing.
+    pub(crate) fn body_len(&self) -> u64 {
+        self.body_len
     }
 
     /// Whether another request may follow on the connection after a complete answer.
@@ -116,13 +125,14 @@ impl Reader {
             }
         }
         let rest = &bytes[used..];
-        let hands_on = self.hands_on;
+        let Reader { state, hands_on, body_len, .. } = self;
         let mut body = |bytes: &[u8]| {
-            if hands_on && !bytes.is_empty() {
+            *body_len += bytes.len() as u64;
+            if *hands_on && !bytes.is_empty() {
                 on(Part::Body(bytes));
             }
         };
-        match &mut self.state {
+        match state {
             State::Head => Ok(Progress::More),
             State::UntilClose | State::Switched => {
                 body(rest);

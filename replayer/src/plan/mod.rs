@@ -21,11 +21,13 @@ pub use compile::select::Pattern;
 pub(crate) use compile::{Compiled, compile, edges};
 pub use estimate::Summary;
 pub(crate) use program::{Program, Step};
+pub(crate) use routes::is_made_up;
 pub(crate) use store::Footprint;
 pub use substitute::Substitution;
 pub(crate) use substitute::{Composed, Outgoing, json_value};
 pub(crate) use template::{Rewrite, Sender};
 
+use crate::drift::{Chosen, Shapes};
 use crate::error::Error;
 use crate::links::Links;
 use crate::options::{Connections, Speed};
@@ -91,6 +93,10 @@ pub(crate) struct Plan {
     pub(crate) links: Vec<(String, String)>,
     /// Routes of logins with a password that the capture does not know, and in how many sessions.
     pub(crate) logins: BTreeMap<String, u64>,
+    /// Shapes of recorded answers, by number.
+    pub(crate) shapes: Shapes,
+    /// Exchanges whose answers are compared with the recorded ones.
+    pub(crate) chosen: Chosen,
     /// The same for the same captures, load and seed, whatever the shard and the thread count.
     pub(crate) hash: u64,
 }
@@ -104,7 +110,7 @@ impl Plan {
 
     /// Says who starts when.
     fn new(programs: Programs, wanted: &Wanted) -> Result<Plan, Error> {
-        let Programs { mut store, names, skipped } = programs;
+        let Programs { mut store, names, shapes, skipped } = programs;
         let Skipped { reasons, unreadable, logins } = skipped;
         let routes = routes::assign(&mut store, &names);
         let boosts = wanted.boosts.iter().map(|boost| boost.resolve(&routes));
@@ -127,6 +133,8 @@ impl Plan {
             people.speed = Speed::Times((span as f64 / within_us.max(1) as f64).max(1.0));
             population = Population::new(&casts, &people).map_err(Error::Usage)?;
         }
+        let programs = store.rows.iter().map(|row| Program::new(&store, row));
+        let chosen = Chosen::new(programs, routes.len());
         let mut plan = Plan {
             store,
             population: Arc::new(population),
@@ -139,6 +147,8 @@ impl Plan {
             unreadable,
             links: wanted.links.names().collect(),
             logins,
+            shapes,
+            chosen,
             hash: 0,
         };
         plan.hash = plan.digest(wanted);
@@ -251,4 +261,4 @@ pub(crate) fn is_field(name: &str, value: &str) -> bool {
 const NEVER_NS: u64 = 1 << 62;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -10,8 +10,10 @@ use std::fmt;
 use zerocopy::FromBytes;
 
 use crate::cookies::{Jar, RecordedCookies};
+use crate::drift::Recorded;
 use crate::plan::store::{
-    HTTP2, IS_HEAD, KeyRecord, LAST_ON_LANE, NO_LANE, REPLAYABLE, Row, SUBMITS, StepRecord, Store, TRACED,
+    HTTP2, IS_HEAD, KeyRecord, LAST_ON_LANE, NO_LANE, NO_LEN, PLAIN, REPLAYABLE, Row, SUBMITS, StepRecord,
+    Store, TRACED,
 };
 use crate::plan::substitute::{self, Composed, Outgoing};
 use crate::plan::template::{Sender, write};
@@ -126,6 +128,15 @@ impl<'a> Step<'a> {
     /// Recorded status; 0 where no answer was seen.
     pub(crate) fn status(self) -> u16 {
         self.record.status.get()
+    }
+
+    /// What the recording knows of the answer's body.
+    pub(crate) fn answer(self) -> Recorded {
+        Recorded {
+            len: Some(self.record.answer.get()).filter(|len| *len != NO_LEN),
+            shape: self.record.shape.get(),
+            is_plain: self.has(PLAIN),
+        }
     }
 
     /// Whether the answer has no body whatever its header says.

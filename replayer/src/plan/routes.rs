@@ -53,7 +53,7 @@ pub(crate) fn assign(store: &mut Store, names: &[String]) -> Vec<String> {
 }
 
 /// Numbers, UUIDs, hashes and tokens: what differs from user to user.
-fn is_made_up(segment: &str) -> bool {
+pub(crate) fn is_made_up(segment: &str) -> bool {
     let bytes = segment.as_bytes();
     let digits = bytes.iter().filter(|b| b.is_ascii_digit()).count();
     if bytes.is_empty() || digits == 0 {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use captures::opset::OpSet;
 
+use crate::drift::Answers;
 use crate::evidence::Evidence;
 use crate::limits;
 use crate::population::shape::Sample;
@@ -150,6 +151,8 @@ pub(crate) struct Tally {
     pub(crate) heard: Vec<Heard>,
     /// What is kept of single attempts; see [`Tally::with_evidence`].
     pub(crate) evidence: Evidence,
+    /// What is kept to be compared with the recorded answers; see [`Tally::with_answers`].
+    pub(crate) answers: Answers,
 }
 
 /// How often a link had a value for a request, and how often it had not.
@@ -265,12 +268,19 @@ impl Tally {
             ops: count_ops.then(OpSet::new),
             heard: Vec::new(),
             evidence: Evidence::new(0),
+            answers: Answers::default(),
         }
     }
 
     /// The same with room for so many attempts.
     pub(crate) fn with_evidence(mut self, room: usize) -> Tally {
         self.evidence = Evidence::new(room);
+        self
+    }
+
+    /// The same with room for answers.
+    pub(crate) fn with_answers(mut self, answers: Answers) -> Tally {
+        self.answers = answers;
         self
     }
 
@@ -319,6 +329,7 @@ impl Tally {
         self.unanswered.extend(other.unanswered);
         self.heard.extend(other.heard);
         self.evidence.merge(other.evidence);
+        self.answers.merge(other.answers);
         self.latencies.merge(&other.latencies);
         self.starts.merge(&other.starts);
         for (route, more) in self.routes.iter_mut().zip(&other.routes) {

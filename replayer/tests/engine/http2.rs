@@ -239,3 +239,17 @@ fn a_server_that_speaks_only_http1_in_the_clear_fails_as_a_protocol_error() {
     assert_eq!((report.requests.failed["protocol"], report.exit_code), (5, 99), "{report:#?}");
     expect_words(&report);
 }
+
+#[test]
+fn answers_are_held_against_the_recorded_ones() {
+    let two = Two::open(Setup::default(), |_| Reply::Fine(Vec::new(), br#"{"name":"a"}"#.to_vec()));
+    let mut steps = gets(12);
+    for step in &mut steps {
+        let body = format!(r#"{{"name":"a","price":5,"more":"{}"}}"#, "x".repeat(200));
+        step.response.as_mut().unwrap().body = captures::Body::whole(body.into_bytes());
+    }
+    let report = replay_two(two.url(), &steps, |options| options.amplify = 20.0);
+    let analysis = report.analysis.unwrap();
+    let said: Vec<&str> = analysis.drift.iter().map(|drift| drift.replayed.as_str()).collect();
+    assert_eq!(said, ["12 bytes", "JSON that lacks more, lacks price"], "{analysis:#?}");
+}

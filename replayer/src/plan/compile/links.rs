@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
+use captures::Exchange;
 use captures::links::{Endpoint, Leaf, LeafKind, Part, Slot, carried, given};
-use captures::{Body, Exchange};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::drift::Recorded;
 use crate::limits;
 use crate::links::Links;
 use crate::links::block::{self, Entry};
@@ -41,8 +42,8 @@ struct Found {
     at_us: u64,
 }
 
-/// Keeps of an answer what links may need, in place of its body.
-pub(super) fn slim(exchange: &mut Exchange, links: &Links) {
+/// Keeps of an answer what links may need, in place of its body, with what is known of that.
+pub(super) fn slim(exchange: &mut Exchange, links: &Links, answer: Recorded) {
     let at = Endpoint::of(&exchange.request);
     let mut kept = Vec::new();
     if exchange.response.is_some() && !links.is_empty() && links.is_source(&at) {
@@ -56,7 +57,7 @@ pub(super) fn slim(exchange: &mut Exchange, links: &Links) {
     }
     if let Some(response) = &mut exchange.response {
         let data = (!kept.is_empty()).then(|| Bytes::from(kept));
-        response.body = Body { len: 0, hash: None, data };
+        response.body = answer.into_body(data);
     }
 }
 

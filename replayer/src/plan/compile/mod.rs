@@ -19,9 +19,9 @@ use std::path::Path;
 use captures::damage::Damage;
 use captures::{Exchange, Reader, Session, SessionId};
 
+use crate::drift::{Recorded, Recorder, Shapes};
 use crate::error::Error;
 use crate::limits;
-use crate::links::Links;
 use crate::plan::compile::spill::{Spill, Spilled};
 use crate::plan::program::Kind;
 use crate::plan::store::{Builder, Store};
@@ -61,6 +61,7 @@ pub(crate) struct StepDraft {
     pub(crate) stream: Vec<u8>,
     /// What it has to do with links, see [`crate::links::block`].
     pub(crate) links: Vec<u8>,
+    pub(crate) answer: Recorded,
     pub(crate) template: Template,
 }
 
@@ -92,6 +93,8 @@ pub(crate) struct Programs {
     pub(crate) store: Store,
     /// Names of routes, by their number.
     pub(crate) names: Vec<String>,
+    /// Of recorded answers.
+    pub(crate) shapes: Shapes,
     pub(crate) skipped: Skipped,
 }
 
@@ -100,6 +103,7 @@ struct Compiler<'a> {
     wanted: &'a Wanted,
     rules: Rules,
     builder: Builder,
+    recorder: Recorder,
     skipped: Skipped,
     sessions: u64,
     source: u16,
@@ -164,7 +168,7 @@ pub(crate) fn programs(sessions: &[Session], wanted: &Wanted) -> Programs {
     let mut compiler = Compiler::new(wanted);
     let all = sessions.iter().try_for_each(|session| {
         let mut session = session.clone();
-        session.exchanges.iter_mut().for_each(|exchange| slim(exchange, &wanted.links));
+        session.exchanges.iter_mut().for_each(|exchange| compiler.slim(exchange));
         compiler.push(&session)
     });
     let programs = all.and_then(|()| {
@@ -180,6 +184,7 @@ impl<'a> Compiler<'a> {
             wanted,
             rules: Rules::new(&wanted.substitutions, &wanted.columns),
             builder: Builder::default(),
+            recorder: Recorder::default(),
             skipped: Skipped::default(),
             sessions: 0,
             source: 0,
@@ -192,7 +197,7 @@ impl<'a> Compiler<'a> {
         let mut groups = Groups::default();
         let mut spill: Option<Spill> = None;
         for mut exchange in exchanges {
-            slim(&mut exchange, &self.wanted.links);
+            self.slim(&mut exchange);
             match &mut spill {
                 Some(spill) => spill.push(&exchange)?,
                 None => groups.push(exchange),
@@ -216,6 +221,17 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
+    /// Lets go what no plan looks at: most of what was answered.
+    fn slim(&mut self, exchange: &mut Exchange) {
+        let answer = self.recorder.of(exchange);
+        exchange.edge = String::new();
+        links::slim(exchange, &self.wanted.links, answer);
+        if let Some(response) = &mut exchange.response {
+            let needed = ["set-cookie", "content-type"];
+            response.headers.retain(|name, _| needed.iter().any(|known| name.eq_ignore_ascii_case(known)));
+        }
+    }
+
     fn take(&mut self, groups: Groups) -> io::Result<()> {
         groups.sessions().try_for_each(|session| self.push(&session))
     }
@@ -234,7 +250,7 @@ impl<'a> Compiler<'a> {
 
     fn finish(self) -> io::Result<Programs> {
         let (store, names) = self.builder.finish()?;
-        Ok(Programs { store, names, skipped: self.skipped })
+        Ok(Programs { store, names, shapes: self.recorder.shapes, skipped: self.skipped })
     }
 }
 
@@ -260,16 +276,6 @@ impl Groups {
             spill.push(exchange)?;
         }
         Ok(spill)
-    }
-}
-
-/// Lets go what no plan looks at: most of what was answered.
-fn slim(exchange: &mut Exchange, links: &Links) {
-    exchange.edge = String::new();
-    links::slim(exchange, links);
-    if let Some(response) = &mut exchange.response {
-        let needed = ["set-cookie", "content-type"];
-        response.headers.retain(|name, _| needed.iter().any(|known| name.eq_ignore_ascii_case(known)));
     }
 }
 

@@ -10,6 +10,7 @@ use captures::{Body, Exchange, Session};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::cookies;
+use crate::drift::Recorded;
 use crate::identity::{Lane, prf, unit};
 use crate::plan::compile::gaps::Cuts;
 use crate::plan::compile::select::{self, Subject};
@@ -63,6 +64,11 @@ pub(super) fn draft(
             route_name: routes::name(&exchange.request.method, exchange.request.path()),
             stream: script.bytes,
             links: carry.block,
+            answer: exchange
+                .response
+                .as_ref()
+                .map(|response| Recorded::of_body(&response.body))
+                .unwrap_or_default(),
             template,
         });
         note_issued(exchange, &mut issued);

@@ -120,6 +120,8 @@ fn encode(exchange: &Exchange, out: &mut Vec<u8>) {
     put_optional(out, exchange.response.as_ref().map(|response| response.status.into()));
     if let Some(response) = &exchange.response {
         put_headers(out, &response.headers);
+        put_number(out, response.body.len);
+        put_optional(out, response.body.hash);
         put_bytes(out, response.body.data.as_deref().unwrap_or_default());
     }
     put_optional(out, exchange.duration_us);
@@ -155,9 +157,10 @@ fn decode(cursor: &mut Cursor<'_>) -> Option<Exchange> {
     let response = match cursor.optional()? {
         None => None,
         Some(status) => {
-            let (headers, values) = (cursor.headers()?, cursor.bytes()?);
+            let (headers, len, hash) = (cursor.headers()?, cursor.number()?, cursor.optional()?);
+            let values = cursor.bytes()?;
             let data = (!values.is_empty()).then(|| Bytes::copy_from_slice(values));
-            let body = Body { data, ..Body::default() };
+            let body = Body { len, hash, data };
             Some(Response { status: status.try_into().ok()?, headers, body })
         }
     };
@@ -333,11 +336,11 @@ mod tests {
             },
         );
         let values = proptest::option::of(proptest::collection::vec(any::<u8>(), 1..9));
-        let response = (any::<u16>(), headers(), values).prop_map(|(status, headers, values)| Response {
-            status,
-            headers,
-            body: Body { data: values.map(Bytes::from), ..Body::default() },
-        });
+        let known = any::<(u64, Option<u64>)>();
+        let response =
+            (any::<u16>(), headers(), values, known).prop_map(|(status, headers, values, (len, hash))| {
+                Response { status, headers, body: Body { len, hash, data: values.map(Bytes::from) } }
+            });
         let about = (any::<u64>(), any::<Option<u64>>(), any::<u64>(), any::<Option<u64>>());
         let streams = proptest::option::of(stream());
         let marks = (0..PROTOCOLS.len(), proptest::collection::vec(".{0,3}", 0..3), any::<u32>(), streams);

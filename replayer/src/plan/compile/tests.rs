@@ -5,6 +5,7 @@ use captures::{Body, Writer};
 use proptest::prelude::*;
 
 use super::*;
+use crate::links::Links;
 use crate::plan::tests::{sessions, wanted};
 
 /// A capture of the sessions, one exchange of each in turn, so that every session lies in many places.
@@ -38,7 +39,9 @@ fn contents(plan: &Plan) -> Vec<String> {
             step.write_head(&mut head, sender, None, 1);
             let times = (step.offset_us(), step.end_us(), step.duration_us(), step.script().is_some());
             let (head, body) = (String::from_utf8_lossy(&head), String::from_utf8_lossy(step.body()));
-            all.push(format!("{times:?} {:?} {} {} {head} {body}", step.lane(), step.route(), step.status()));
+            let known = step.answer();
+            let answer = (step.status(), known.len, known.is_plain, plan.shapes.text(known.shape));
+            all.push(format!("{times:?} {:?} {} {answer:?} {head} {body}", step.lane(), step.route()));
         }
     }
     all
@@ -51,6 +54,9 @@ fn furnish(sessions: &mut [Session]) {
             exchange.request.headers.push("Cookie", "sid=1");
             exchange.request.body = Body::whole(vec![b'b'; place * 10]);
             exchange.notes = if place == 3 { Notes::STREAM } else { Notes::NONE };
+            if let Some(response) = &mut exchange.response {
+                response.body = Body::whole(format!(r#"{{"a{place}":1}}"#));
+            }
             if place == 5 {
                 exchange.faults.push("slow".to_owned());
             }

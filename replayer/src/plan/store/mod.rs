@@ -16,7 +16,7 @@ use crate::plan::compile::{Draft, StepDraft};
 use crate::plan::store::area::{Area, AreaWriter};
 pub(crate) use crate::plan::store::mapped::unnamed_file;
 pub(crate) use crate::plan::store::record::{
-    HTTP2, IS_HEAD, KeyRecord, LAST_ON_LANE, NO_LANE, REPLAYABLE, SUBMITS, StepRecord, TRACED,
+    HTTP2, IS_HEAD, KeyRecord, LAST_ON_LANE, NO_LANE, NO_LEN, PLAIN, REPLAYABLE, SUBMITS, StepRecord, TRACED,
 };
 
 /// One recorded session: 40 bytes.
@@ -206,6 +206,7 @@ impl Builder {
             (step.is_replayable, REPLAYABLE),
             (step.submits, SUBMITS),
             (template.traced, TRACED),
+            (step.answer.is_plain, PLAIN),
         ];
         StepRecord {
             offset_us: step.offset_us.into(),
@@ -229,6 +230,8 @@ impl Builder {
             kind: step.kind as u8,
             // compiling keeps it shorter
             links: (step.links.len() as u16).into(),
+            answer: step.answer.len.unwrap_or(NO_LEN).into(),
+            shape: step.answer.shape.into(),
         }
     }
 

@@ -43,6 +43,10 @@ pub(crate) struct StepRecord {
     pub(crate) kind: u8,
     /// Bytes of what it has to do with links, the last of its parts.
     pub(crate) links: U16,
+    /// Bytes of the recorded answer's body; [`NO_LEN`]: not known.
+    pub(crate) answer: U32,
+    /// Number of the shape of its JSON; 0: not known.
+    pub(crate) shape: U16,
 }
 
 /// A hole in a head.
@@ -83,6 +87,11 @@ pub(crate) const SUBMITS: u8 = 1 << 4;
 /// Its head says a `traceparent`.
 pub(crate) const TRACED: u8 = 1 << 5;
 
+/// The recorded answer's length is that of a body without a content coding.
+pub(crate) const PLAIN: u8 = 1 << 6;
+/// In place of the length of an answer.
+pub(crate) const NO_LEN: u32 = u32::MAX;
+
 const SHAPES: [KeyShape; 3] = [KeyShape::Hex, KeyShape::Uuid, KeyShape::Trace];
 
 #[cfg(test)]
@@ -91,7 +100,7 @@ mod tests {
 
     #[test]
     fn records_have_the_size_that_is_counted_on() {
-        assert_eq!((size_of::<StepRecord>(), align_of::<StepRecord>()), (96, 1));
+        assert_eq!((size_of::<StepRecord>(), align_of::<StepRecord>()), (102, 1));
         assert_eq!(size_of::<KeyRecord>(), 15);
     }
 

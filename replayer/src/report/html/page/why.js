@@ -86,6 +86,18 @@ function clustersSection(run) {
         { title: "share", value: (row) => part(row.count, requests.answered), show: percent, number: true }], statuses)));
 }
 
+const chanceWords = (chance) => (!isNumber(chance) || chance === 0 || chance >= 0.001 ? number(chance) : chance < 1e-12 ? "below 1e-12" : chance.toExponential(0));
+
+function comparedWords(compared) {
+  if (!compared || !(compared.exchanges > 0)) return null;
+  const { bodies = {}, more = {} } = compared;
+  const rest = sum([more.status, more.length, more.shape].filter(isNumber));
+  return `Lengths and JSON of ${number(compared.answers)} answers were held against ${number(compared.exchanges)} recorded ones; `
+    + `${number(bodies.looked_at)} bodies were looked into.`
+    + (compared.without_shape > 0 ? ` Of ${number(compared.without_shape)} recorded answers no JSON is at hand: only lengths are compared.` : "")
+    + (rest > 0 ? ` The list has no room for ${number(rest)} more drifts.` : "");
+}
+
 function driftSection(run) {
   const analysis = run.analysis || {};
   const [drift, slopes] = [list(analysis.drift), list(analysis.slopes)];
@@ -95,11 +107,14 @@ function driftSection(run) {
     const show = figure[row.unit] || ((value) => `${number(value)} ${row.unit || ""}`);
     return isNumber(value) ? signed(show(value), value) : NONE;
   };
+  const note = comparedWords(analysis.compared);
   return section("drift", "Drift and slopes", "Answers that differ from the recording, beside the noise: how far clones of one and the same step differ among themselves. Then how figures moved over the run.",
+    note && el("p", { class: "note", text: note }),
     drift.length > 0 && table("Drift of responses against the recording", [
       { title: "route", value: (row) => row.route, name: true }, words("what", "what"), words("recorded", "recorded"),
       words("replayed", "replayed"), column("share", "share", percent), column("noise", "noise", percent),
-      column("sessions", "sessions")], drift, { sortable: true, tall: true }),
+      column("sessions", "sessions"), column("answers that differ", "differing"), column("answers compared", "answers"),
+      column("chance", "chance", chanceWords)], drift, { sortable: true, tall: true }),
     slopes.length > 0 && table("Slopes over the run, robust, with their interval", [
       { title: "figure", value: (row) => String(row.figure).replaceAll("_", " "), name: true },
       column("a minute", "per_minute", slope), column("from", "low", slope), column("to", "high", slope),
