@@ -15,6 +15,7 @@ mod drain;
 mod early;
 mod ends;
 mod faults;
+mod leaves;
 mod limits;
 mod lost;
 mod members;
