@@ -269,7 +269,10 @@ fn slim(exchange: &mut Exchange, links: &Links) {
     links::slim(exchange, links);
     if let Some(response) = &mut exchange.response {
         let needed = ["set-cookie", "content-type"];
-        response.headers.retain(|name, _| needed.iter().any(|known| name.eq_ignore_ascii_case(known)));
+        let prints = (!links.is_empty()).then_some(captures::links::SLOTS);
+        response
+            .headers
+            .retain(|name, _| needed.iter().chain(&prints).any(|known| name.eq_ignore_ascii_case(known)));
     }
 }
 
