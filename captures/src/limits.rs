@@ -50,6 +50,12 @@ pub const MAX_COUNTED: usize = 1000;
 pub const MAX_LINK_VALUES: usize = 2000;
 /// Largest body that is looked into for links, before and after its content coding is undone.
 pub const MAX_LINK_BODY: usize = 1 << 20;
+/// Largest body that a recording looks into for prints, as it was transferred.
+pub const MAX_PRINT_BODY: usize = 64 << 10;
+/// The same when its content coding is undone.
+pub const MAX_PRINT_PLAIN: usize = 256 << 10;
+/// Values of one message, request or answer, that a recording takes prints of; those beyond are counted.
+pub const MAX_PRINTS: usize = 256;
 /// Different places of values, answers' and requests' each, that are told apart while links are mined.
 pub const MAX_LINK_PLACES: usize = 100_000;
 /// Values that are held at once while links are mined, 24 bytes each; sessions beyond are left out by hash.

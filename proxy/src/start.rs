@@ -416,6 +416,7 @@ fn capture_setup(config: &Config, edges: &[Edge], admin: SocketAddr) -> Option<S
         options: config.blocks.clone(),
         rotation: config.rotation,
         bodies: Kept::of(config),
+        key: config.redaction_key,
         pause: match config.stumble {
             Some(Stumble::Recording(pause)) => pause,
             _ => Duration::ZERO,

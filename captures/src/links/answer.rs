@@ -1,11 +1,14 @@
 //! What an answer gives a client to send back: every value in it, with its place.
 
+use std::borrow::Cow;
+
 use super::place::{Leaf, LeafKind};
+use super::prints::{self, Print};
 use super::walk::{self, Counted};
 use super::{html, value};
 use crate::limits::{MAX_LINK_BODY, MAX_LINK_VALUES};
 use crate::messages::MessageKind;
-use crate::redact::{decode_all, form_decode, percent_decode};
+use crate::redact::{decode_to, form_decode, percent_decode};
 use crate::{Exchange, Headers, route};
 
 /// A value that an answer holds.
@@ -13,51 +16,118 @@ use crate::{Exchange, Headers, route};
 pub struct Given {
     /// Where it stands.
     pub leaf: Leaf,
-    /// The value, its escapes undone.
+    /// The value, its escapes undone; empty where only its print is there.
     pub value: Vec<u8>,
     /// When it was there, in microseconds since 1970-01-01 UTC.
     pub at_us: u64,
+    /// What stands for the value where the answer was recorded with prints.
+    pub print: Option<Print>,
 }
 
-/// The values of an answer, as far as it was recorded; at most [`MAX_LINK_VALUES`].
+impl Given {
+    /// The same for equal values of one capture, in answers and requests.
+    pub fn id(&self) -> u64 {
+        Print::id(self.print, &self.value)
+    }
+}
+
+/// The values of an answer, as far as it was recorded; at most [`MAX_LINK_VALUES`]. Where its body is not there, what its
+/// prints name: see [`prints`].
 pub fn given(exchange: &Exchange) -> Vec<Given> {
     let Some(response) = &exchange.response else { return Vec::new() };
-    let duration = exchange.duration_us.or(exchange.ttfb_us).unwrap_or(0);
-    let end_us = exchange.start_us.saturating_add(duration - SLACK_US.min(duration / 4));
+    let times = Times::of(exchange);
+    if let Some(all) = prints::given(response, &times) {
+        return all;
+    }
     let mut all: Vec<Given> = Vec::new();
-    let mut take = |leaf: Leaf, found: &[u8], at_us: u64| {
-        if all.len() < MAX_LINK_VALUES && value::is_worth_a_look(found) {
-            all.push(Given { leaf, value: found.to_vec(), at_us });
+    let data = response.body.data.as_deref();
+    each(&response.headers, data, MAX_LINK_BODY, &value::is_worth_a_look, &mut |leaf, found, event| {
+        if all.len() < MAX_LINK_VALUES {
+            all.push(Given { leaf, value: found.to_vec(), at_us: times.at(event), print: None });
         }
-    };
-    in_headers(&response.headers, &mut |kind, value| take(Leaf::new(kind), value, end_us));
-    let Some(data) = &response.body.data else { return all };
-    let Some(plain) = plain(&response.headers, data) else { return all };
-    match BodyKind::of(&response.headers, &plain) {
-        BodyKind::Json => {
-            walk::scalars(&plain, &mut |path, value| {
-                take(Leaf::new(LeafKind::Json(path.clone())), value.as_bytes(), end_us);
-            });
+    });
+    all
+}
+
+/// When the values of an answer were there.
+#[derive(Default)]
+pub(super) struct Times {
+    start_us: u64,
+    end_us: u64,
+    events: Vec<u64>,
+}
+
+impl Times {
+    fn of(exchange: &Exchange) -> Times {
+        let duration = exchange.duration_us.or(exchange.ttfb_us).unwrap_or(0);
+        Times {
+            start_us: exchange.start_us,
+            end_us: exchange.start_us.saturating_add(duration - SLACK_US.min(duration / 4)),
+            events: event_times(exchange).collect(),
         }
+    }
+
+    /// Of a value in event `event`, from 0, or elsewhere.
+    pub(super) fn at(&self, event: Option<usize>) -> u64 {
+        let known = event.and_then(|event| self.events.get(event));
+        known.map_or(self.end_us, |at| self.start_us.saturating_add(*at))
+    }
+}
+
+/// Names the values of an answer that `wanted` takes, in order, each with the number of the event that it stands in.
+/// Whether the body, which is as it was transferred and unpacks to at most `max` bytes, could be looked into.
+pub(super) fn each(
+    headers: &Headers,
+    body: Option<&[u8]>,
+    max: usize,
+    wanted: &dyn Fn(&[u8]) -> bool,
+    found: &mut dyn FnMut(Leaf, &[u8], Option<usize>),
+) -> bool {
+    in_headers(headers, &mut |kind, value| {
+        if wanted(value) {
+            found(Leaf::new(kind), value, None);
+        }
+    });
+    let Some(plain) = body.and_then(|body| plain(headers, body, max)) else { return false };
+    match BodyKind::of(headers, &plain) {
+        BodyKind::Json => return in_json(&plain, wanted, found),
         BodyKind::Html => {
+            // a page that was cut ends in a tag that was cut
+            let end = plain.iter().rposition(|byte| *byte == b'>').map_or(0, |at| at + 1);
             let mut counted = Counted::default();
-            html::values(&String::from_utf8_lossy(&plain), &mut |kind, value| {
-                take(counted.number(kind), value.as_bytes(), end_us);
+            html::values(&String::from_utf8_lossy(&plain[..end]), &mut |kind, value| {
+                let leaf = counted.number(kind);
+                if wanted(value.as_bytes()) {
+                    found(leaf, value.as_bytes(), None);
+                }
             });
         }
         BodyKind::Events => {
-            let times: Vec<u64> = event_times(exchange).collect();
             let mut counted = Counted::default();
             for (number, event) in events(&plain).into_iter().enumerate() {
-                let at_us = times.get(number).map_or(end_us, |at| exchange.start_us.saturating_add(*at));
                 walk::scalars(&event, &mut |path, value| {
-                    take(counted.number(LeafKind::Event(path.clone())), value.as_bytes(), at_us);
+                    let leaf = counted.number(LeafKind::Event(path.clone()));
+                    if wanted(value.as_bytes()) {
+                        found(leaf, value.as_bytes(), Some(number));
+                    }
                 });
             }
         }
         BodyKind::Other => {}
     }
-    all
+    true
+}
+
+fn in_json(
+    plain: &[u8],
+    wanted: &dyn Fn(&[u8]) -> bool,
+    found: &mut dyn FnMut(Leaf, &[u8], Option<usize>),
+) -> bool {
+    walk::scalars(plain, &mut |path, value| {
+        if wanted(value.as_bytes()) {
+            found(Leaf::new(LeafKind::Json(path.clone())), value.as_bytes(), None);
+        }
+    })
 }
 
 /// The values in the fields of an answer's head.
@@ -139,18 +209,22 @@ impl BodyKind {
     }
 }
 
-/// A body without its content coding; `None` where that cannot be undone, or it is too large.
-pub(super) fn plain<'b>(headers: &Headers, data: &'b [u8]) -> Option<std::borrow::Cow<'b, [u8]>> {
-    uncoded(headers.get_str("content-encoding").unwrap_or_default(), data)
+/// A body without its content coding; `None` where that cannot be undone, or it is larger than `max` before or after.
+pub(super) fn plain<'b>(headers: &Headers, data: &'b [u8], max: usize) -> Option<Cow<'b, [u8]>> {
+    uncoded_to(headers.get_str("content-encoding").unwrap_or_default(), data, max)
 }
 
-/// As [`plain`], the coding being named.
-pub fn uncoded<'b>(coding: &str, data: &'b [u8]) -> Option<std::borrow::Cow<'b, [u8]>> {
+/// A body without the content coding that is named; `None` where that cannot be undone, or it is too large.
+pub fn uncoded<'b>(coding: &str, data: &'b [u8]) -> Option<Cow<'b, [u8]>> {
+    uncoded_to(coding, data, MAX_LINK_BODY)
+}
+
+fn uncoded_to<'b>(coding: &str, data: &'b [u8], max: usize) -> Option<Cow<'b, [u8]>> {
     let coding = coding.trim().to_ascii_lowercase();
     match coding.as_str() {
-        _ if MAX_LINK_BODY < data.len() => None,
+        _ if max < data.len() => None,
         "" | "identity" => Some(data.into()),
-        coding => decode_all(coding, data).filter(|plain| plain.len() <= MAX_LINK_BODY).map(Into::into),
+        coding => decode_to(coding, data, max as u64).map(Into::into),
     }
 }
 
@@ -207,7 +281,9 @@ pub(super) fn is_id(segment: &str) -> bool {
 /// How much later than the client a recorder may note the end of an answer.
 const SLACK_US: u64 = 1_000;
 /// Fields that say how to read the answer, or who answered.
-const DULL: [&str; 22] = [
+const DULL: [&str; 24] = [
+    prints::LEAVES,
+    prints::SLOTS,
     "accept-ranges",
     "age",
     "allow",

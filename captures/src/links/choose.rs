@@ -16,7 +16,7 @@ pub(super) fn links(mut digests: Digests) -> LinkSet {
     let sessions = digests.take_sessions();
     let left_out = digests.left_out();
     let Digests { places, answers, whole_answers, .. } = digests;
-    let examples = places.examples;
+    let examples = (places.given, places.sent);
     let (sources, sinks) = (places.sources.into_list(), places.sinks.into_list());
     let matches = Matches::find(&sessions);
     let chooser = Chooser { sessions: &sessions, sources: &sources, sinks: &sinks, examples: &examples };
@@ -45,7 +45,8 @@ struct Chooser<'a> {
     sessions: &'a [Vec<Digest>],
     sources: &'a [Source],
     sinks: &'a [Sink],
-    examples: &'a [String],
+    /// Of values by source, and by sink.
+    examples: &'a (Vec<String>, Vec<String>),
 }
 
 /// What speaks for a source of one sink.
@@ -174,8 +175,15 @@ impl Chooser<'_> {
             lag: evidence.lag(),
             score: round(certainty * fresh * enough),
             why,
-            example: self.examples.get(source as usize).cloned().unwrap_or_default(),
+            example: self.example(source, sink),
         }
+    }
+
+    /// The beginning of a value; of an answer that was recorded with prints only the requests show it.
+    fn example(&self, source: u32, sink: u32) -> String {
+        let (given, sent) = self.examples;
+        let given = given.get(source as usize).filter(|example| !example.is_empty());
+        given.or(sent.get(sink as usize)).cloned().unwrap_or_default()
     }
 
     fn miss(&self, source: u32, sink: u32, met: Occurrences, why: String) -> NearMiss {

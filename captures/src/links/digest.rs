@@ -5,6 +5,7 @@ use std::hash::Hash;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::prints::{self, Print};
 use super::{Endpoint, Sink, Source, answer, request, value};
 use crate::Exchange;
 use crate::limits::{MAX_LINK_HELD, MAX_LINK_PLACES};
@@ -28,8 +29,9 @@ pub(super) struct Digests {
 pub(super) struct Places {
     pub(super) sources: Interner<Source>,
     pub(super) sinks: Interner<Sink>,
-    /// By source: the beginning of its first value.
-    pub(super) examples: Vec<String>,
+    /// By source, and by sink: the beginning of its first value.
+    pub(super) given: Vec<String>,
+    pub(super) sent: Vec<String>,
 }
 
 /// An exchange.
@@ -93,7 +95,7 @@ impl Digests {
         }
         if let Some(response) = exchange.response.as_ref().filter(|response| response.body.len != 0) {
             self.answers += 1;
-            self.whole_answers += u64::from(response.body.is_whole());
+            self.whole_answers += u64::from(response.body.is_whole() || prints::covers_body(response));
         }
         let digest = self.places.digest(exchange);
         self.held += digest.sent.len() + digest.given.len();
@@ -149,27 +151,29 @@ impl Places {
     fn digest(&mut self, exchange: &Exchange) -> Digest {
         let at = Endpoint::of(&exchange.request);
         let mut sent = Vec::new();
-        for carried in request::carried(&exchange.request) {
+        for carried in request::sent(exchange) {
             let sink = Sink { at: at.clone(), slot: carried.slot.general() };
             let Some(place) = self.sinks.number(sink) else { continue };
-            sent.push(Value::new(&carried.value, exchange.start_us, place));
+            note_example(&mut self.sent, place, &carried.value);
+            let strong = Print::is_strong(carried.print, &carried.value);
+            sent.push(Value { hash: carried.id(), at_us: exchange.start_us, place, strong });
         }
         let mut given = Vec::new();
         for leaf in answer::given(exchange) {
             let source = Source { at: at.clone(), leaf: leaf.leaf.general() };
             let Some(place) = self.sources.number(source) else { continue };
-            if self.examples.len() <= place as usize {
-                self.examples.push(value::redacted(&leaf.value));
-            }
-            given.push(Value::new(&leaf.value, leaf.at_us, place));
+            note_example(&mut self.given, place, &leaf.value);
+            let strong = Print::is_strong(leaf.print, &leaf.value);
+            given.push(Value { hash: leaf.id(), at_us: leaf.at_us, place, strong });
         }
         Digest { start_us: exchange.start_us, sent, given }
     }
 }
 
-impl Value {
-    fn new(value: &[u8], at_us: u64, place: u32) -> Value {
-        Value { hash: xxh3_64(value), at_us, place, strong: value::is_strong(value) }
+/// The beginning of the first value at a place, unless that is known already; empty where only its print is there.
+fn note_example(examples: &mut Vec<String>, place: u32, value: &[u8]) {
+    if examples.len() <= place as usize {
+        examples.push(if value.is_empty() { String::new() } else { value::redacted(value) });
     }
 }
 

@@ -7,7 +7,7 @@
 //! given the same (a constant), or it is short and could be equal by chance.
 //!
 //! ```text
-//! exchanges -> values with their places (answer, request) -> digests of sessions (digest)
+//! exchanges -> values with their places (answer, request, prints) -> digests of sessions (digest)
 //!           -> equal values in earlier answers (matches) -> the leaves that explain each slot best (choose)
 //! ```
 
@@ -18,6 +18,7 @@ pub(crate) mod html;
 mod matches;
 mod path;
 mod place;
+mod prints;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -34,7 +35,8 @@ use serde::{Serialize, Serializer};
 pub use answer::{BodyKind, Given, events, given, in_header, in_page, uncoded};
 pub use path::{JsonPath, Part};
 pub use place::{Leaf, LeafKind, Slot, nearest};
-pub use request::{Carried, carried, scheme};
+pub use prints::{LEAVES, Noted, Print, Printer, SLOTS, is_looked_into};
+pub use request::{Carried, carried, scheme, sent};
 pub use typed::{Typed, typed_password};
 
 use crate::damage::Damage;
@@ -125,7 +127,8 @@ pub struct LinkSet {
     pub left_out: u64,
     /// Answers with a body.
     pub answers: u64,
-    /// Those of them whose body was recorded whole. Of the others only the head can be linked.
+    /// Those of them whose body was recorded whole, or looked into and recorded as prints. Of the others only the head can
+    /// be linked.
     pub whole_answers: u64,
 }
 

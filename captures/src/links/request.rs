@@ -2,9 +2,11 @@
 
 use super::answer::{BodyKind, is_id, pairs, plain};
 use super::place::Slot;
+use super::prints::{self, Print};
 use super::{value, walk};
+use crate::Exchange;
 use crate::exchange::Request;
-use crate::limits::MAX_LINK_VALUES;
+use crate::limits::{MAX_LINK_BODY, MAX_LINK_VALUES};
 use crate::redact::percent_decode;
 
 /// A value that a request carries.
@@ -14,6 +16,24 @@ pub struct Carried {
     pub slot: Slot,
     /// The value, its escapes undone.
     pub value: Vec<u8>,
+    /// What stands for the value where the exchange was recorded with prints.
+    pub print: Option<Print>,
+}
+
+impl Carried {
+    /// The same for equal values of one capture, in answers and requests.
+    pub fn id(&self) -> u64 {
+        Print::id(self.print, &self.value)
+    }
+}
+
+/// The values of the request of an exchange, with their prints where it was recorded with such.
+pub fn sent(exchange: &Exchange) -> Vec<Carried> {
+    let mut all = carried(&exchange.request);
+    if let Some(response) = &exchange.response {
+        prints::add(response, &mut all);
+    }
+    all
 }
 
 /// The values of a request; at most [`MAX_LINK_VALUES`].
@@ -21,7 +41,7 @@ pub fn carried(request: &Request) -> Vec<Carried> {
     let mut all = Vec::new();
     let mut take = |slot: Slot, found: &[u8]| {
         if all.len() < MAX_LINK_VALUES && value::is_worth_a_look(found) {
-            all.push(Carried { slot, value: found.to_vec() });
+            all.push(Carried { slot, value: found.to_vec(), print: None });
         }
     };
     for (number, segment) in request.path().split('/').enumerate().filter(|(_, segment)| is_id(segment)) {
@@ -47,7 +67,7 @@ pub fn carried(request: &Request) -> Vec<Carried> {
 
 fn in_body(request: &Request, take: &mut dyn FnMut(Slot, &[u8])) {
     let Some(data) = request.body.data.as_ref().filter(|_| request.body.is_whole()) else { return };
-    let Some(body) = plain(&request.headers, data) else { return };
+    let Some(body) = plain(&request.headers, data, MAX_LINK_BODY) else { return };
     let kind = request.headers.get_str("content-type").unwrap_or_default().to_ascii_lowercase();
     if kind.contains("form-urlencoded") {
         pairs(&body).for_each(|(name, value)| take(Slot::Form(name), &value));

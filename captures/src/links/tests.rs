@@ -1,7 +1,7 @@
 //! Links in sessions made by hand.
 
 use super::digest::Digests;
-use super::{LinkSet, choose};
+use super::{LinkSet, Printer, choose};
 use crate::exchange::{Request, Response};
 use crate::{Body, Exchange, Redactor, SessionId};
 
@@ -53,7 +53,28 @@ impl Scene {
         });
     }
 
+    /// What is mined of it; the same is mined where prints stand for the bodies of answers.
     fn links(&self) -> LinkSet {
+        let set = self.mined();
+        assert_eq!(shown(&self.printed().mined()), shown(&set));
+        set
+    }
+
+    /// The same recorded with prints, and its secrets hidden.
+    fn printed(&self) -> Scene {
+        let (printer, mut redactor) = (Printer::new(&[9; 32]), Redactor::new([9; 32]));
+        let mut scene = Scene { exchanges: self.exchanges.clone(), session: 0, step: 0 };
+        for exchange in &mut scene.exchanges {
+            let body = &mut exchange.response.as_mut().unwrap().body;
+            let data = body.data.take();
+            let noted = printer.note(exchange, data.as_deref(), Some(&redactor));
+            redactor.exchange(exchange);
+            noted.write(exchange);
+        }
+        scene
+    }
+
+    fn mined(&self) -> LinkSet {
         let mut digests = Digests::default();
         self.exchanges.iter().for_each(|exchange| digests.add(0, exchange));
         choose::links(digests)

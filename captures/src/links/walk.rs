@@ -1,47 +1,103 @@
 //! The scalars of a JSON text, and the numbers of places that occur several times.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
 
-use serde_json::Value;
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Number;
 
 use super::path::{JsonPath, Part};
 use super::place::{Leaf, LeafKind};
 
-/// Names every string and number of a JSON text, in order. Nothing where it is no JSON.
-pub(super) fn scalars(text: &[u8], found: &mut dyn FnMut(&JsonPath, &str)) {
-    if let Ok(value) = serde_json::from_slice::<Value>(text) {
-        visit(&value, &mut JsonPath::default(), found);
+/// Names every string and number of a JSON text, in order; whether it is JSON.
+pub(super) fn scalars(text: &[u8], found: &mut dyn FnMut(&JsonPath, &str)) -> bool {
+    // first only whether it is JSON to its end: no tree is built of it
+    if serde_json::from_slice::<IgnoredAny>(text).is_err() {
+        return false;
     }
+    let mut all = serde_json::Deserializer::from_slice(text);
+    Walk { path: &mut JsonPath::default(), found }.deserialize(&mut all).is_ok()
 }
 
 /// How deep it goes is bounded by the parser.
-fn visit(value: &Value, path: &mut JsonPath, found: &mut dyn FnMut(&JsonPath, &str)) {
-    let mut inside = |part: Part, value: &Value| {
-        path.0.push(part);
-        visit(value, path, found);
-        path.0.pop();
-    };
-    match value {
-        Value::Object(members) => {
-            for (key, value) in members {
-                inside(Part::Key(key.clone()), value);
-            }
-        }
-        Value::Array(elements) => {
-            for (index, value) in elements.iter().enumerate() {
-                inside(Part::Index(index as u32), value);
-            }
-        }
-        Value::String(_) | Value::Number(_) => found(path, &as_text(value)),
-        Value::Null | Value::Bool(_) => {}
+struct Walk<'w, 'f> {
+    path: &'w mut JsonPath,
+    found: &'w mut (dyn FnMut(&JsonPath, &str) + 'f),
+}
+
+impl Walk<'_, '_> {
+    fn inside(&mut self, part: Part) -> Walk<'_, '_> {
+        self.path.0.push(part);
+        Walk { path: self.path, found: self.found }
+    }
+
+    fn number(self, number: impl Into<Number>) {
+        (self.found)(self.path, &number.into().to_string());
     }
 }
 
-fn as_text(value: &Value) -> Cow<'_, str> {
-    match value {
-        Value::String(text) => Cow::Borrowed(text),
-        other => Cow::Owned(other.to_string()),
+impl<'de> DeserializeSeed<'de> for Walk<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<(), D::Error> {
+        value.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Walk<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
+        while let Some(key) = members.next_key::<String>()? {
+            members.next_value_seed(self.inside(Part::Key(key)))?;
+            self.path.0.pop();
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<(), A::Error> {
+        let mut index = 0;
+        while elements.next_element_seed(self.inside(Part::Index(index)))?.is_some() {
+            self.path.0.pop();
+            index += 1;
+        }
+        self.path.0.pop();
+        Ok(())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        (self.found)(self.path, text);
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<(), E> {
+        self.number(number);
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<(), E> {
+        self.number(number);
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<(), E> {
+        if let Some(number) = Number::from_f64(number) {
+            self.number(number);
+        }
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
     }
 }
 

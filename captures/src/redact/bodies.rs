@@ -143,9 +143,14 @@ pub(super) fn header(headers: &Headers, name: &str) -> String {
 
 /// Undoes content codings, which stand in the order in which they were applied; `None` as [`decode`].
 pub(crate) fn decode_all(codings: &str, data: &[u8]) -> Option<Vec<u8>> {
+    decode_to(codings, data, MAX_DECODED)
+}
+
+/// The same, of at most `max` bytes.
+pub(crate) fn decode_to(codings: &str, data: &[u8], max: u64) -> Option<Vec<u8>> {
     codings.rsplit(',').try_fold(data.to_vec(), |data, coding| match coding.trim() {
         "identity" | "" => Some(data),
-        coding => decode(coding, &data),
+        coding => decode_one(coding, &data, max),
     })
 }
 
@@ -158,6 +163,10 @@ fn encode_all(codings: &str, plain: Vec<u8>) -> Vec<u8> {
 
 /// Undoes a content coding; `None` when it is unknown, broken, or unfolds beyond the limit.
 pub(super) fn decode(coding: &str, data: &[u8]) -> Option<Vec<u8>> {
+    decode_one(coding, data, MAX_DECODED)
+}
+
+fn decode_one(coding: &str, data: &[u8], max: u64) -> Option<Vec<u8>> {
     let is_zlib = matches!(data, [a, b, ..] if a & 0x0f == 8 && u16::from_be_bytes([*a, *b]) % 31 == 0);
     let reader: Box<dyn Read + '_> = match coding {
         "gzip" | "x-gzip" => Box::new(flate2::read::MultiGzDecoder::new(data)),
@@ -169,8 +178,8 @@ pub(super) fn decode(coding: &str, data: &[u8]) -> Option<Vec<u8>> {
         _ => return None,
     };
     let mut plain = Vec::new();
-    reader.take(MAX_DECODED + 1).read_to_end(&mut plain).ok()?;
-    (plain.len() as u64 <= MAX_DECODED).then_some(plain)
+    reader.take(max + 1).read_to_end(&mut plain).ok()?;
+    (plain.len() as u64 <= max).then_some(plain)
 }
 
 /// Packs by a content coding that [`decode`] knows.

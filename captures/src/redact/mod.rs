@@ -30,7 +30,7 @@ mod tokens;
 mod urls;
 
 use crate::{Exchange, Headers};
-pub(crate) use bodies::decode_all;
+pub(crate) use bodies::{decode_all, decode_to};
 #[cfg(test)]
 pub(crate) use forms::percent_encode;
 pub(crate) use forms::{form_decode, percent_decode};
@@ -88,6 +88,13 @@ impl Redactor {
         if !done {
             exchange.notes.insert(crate::notes::Notes::BODY_WITHHELD);
         }
+    }
+
+    /// Whether a name of a field may be written as it is: it is none of the secrets met before, and nothing in it looks like one.
+    pub(crate) fn is_clean(&self, name: &str) -> bool {
+        let mut secrets = Secrets::new(&self.key, &self.known, &self.policy);
+        let name = name.as_bytes();
+        secrets.hide_if_known(name).is_none() && shapes::rewrite(name, &mut secrets).is_none()
     }
 
     /// The secrets of an exchange may stand in its other parts too, verbatim or encoded; `false` when something was

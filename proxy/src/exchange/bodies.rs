@@ -57,6 +57,14 @@ impl BodyCopy {
         self.ended = true;
     }
 
+    /// Nothing of it is needed but its digest.
+    pub(crate) fn let_go(&mut self) {
+        if self.keep.hash && self.kept as u64 == self.len {
+            self.hash = BodyHash::of(self.pieces());
+        }
+        self.forget();
+    }
+
     /// The message is sent again from its start.
     pub(crate) fn restart(&mut self) {
         let bodyless = self.ended && self.len == 0;
@@ -317,6 +325,9 @@ mod tests {
                         (fits, Some(xxh3_64(&all))),
                         "{pieces:?} {limit}"
                     );
+                    let mut digest = copy;
+                    digest.let_go();
+                    assert_eq!((digest.kept(), digest.hash()), (0, Some(xxh3_64(&all))));
                 }
             }
         }

@@ -303,13 +303,14 @@ impl Open {
     pub(crate) fn keep_answer(&mut self, answer: &ResponseHeader, shared: &Shared) {
         let Some(recorder) = &shared.recorder else { return };
         let (policy, limit) = (shared.config.record_bodies.response, shared.config.body_limit);
-        let mut keep = policy.keep(limit);
+        let headers = policy.headers(answer);
+        let mut keep = policy.keep_answer(&headers, limit);
         if self.answer.is_upgraded() {
             // what follows is no body, neither of the request nor of the answer: it must not end up in the capture as one
             self.request_body.end();
             keep = BodyPolicy::None.keep(limit);
         }
-        self.answer.keep(policy.headers(answer), BodyCopy::new(keep, Some(recorder.budget())));
+        self.answer.keep(headers, BodyCopy::new(keep, Some(recorder.answers())));
         match &mut self.stream {
             Some(stream) => stream.answered(answer.status, &answer.headers),
             None => {

@@ -41,6 +41,7 @@ pub(super) fn add(families: &Families, shared: &Shared) -> prometheus::Result<()
         ("response_over_limit", status.bodies.response_over_limit),
         ("no_memory", status.bodies.no_memory),
         ("withheld", status.bodies.withheld),
+        ("leaves_unread", status.bodies.leaves_unread),
     ] {
         lacking.with_label_values(&[reason]).inc_by(count);
     }

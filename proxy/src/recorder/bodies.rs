@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use captures::Exchange;
+use captures::links::{Noted, is_looked_into};
 use captures::notes::Notes;
 use serde::Serialize;
 
-use super::{Item, Keep};
+use super::{BodyPolicy, Item, Keep};
 use crate::Config;
 use crate::exchange::BodyCopy;
 
@@ -15,6 +16,8 @@ use crate::exchange::BodyCopy;
 pub(crate) struct Kept {
     pub(crate) request: Keep,
     pub(crate) response: Keep,
+    /// Prints of the values of both are written.
+    pub(crate) leaves: bool,
 }
 
 /// Counts them.
@@ -24,6 +27,8 @@ pub(super) struct Bodies {
     response_over: AtomicU64,
     no_memory: AtomicU64,
     withheld: AtomicU64,
+    leaves_unread: AtomicU64,
+    leaves_over: AtomicU64,
 }
 
 /// Bodies that are not there in full, by reason.
@@ -36,12 +41,18 @@ pub(crate) struct BodiesStatus {
     pub(crate) no_memory: u64,
     /// Exchanges of which bytes were withheld, because redaction could not look into them.
     pub(crate) withheld: u64,
+    /// Answers of a kind that is looked into for links and whose body was not: too large, cut short, in a coding that is not
+    /// known, or let go as much was queued.
+    pub(crate) leaves_unread: u64,
+    /// Values beyond those that one exchange may have prints of.
+    pub(crate) leaves_over: u64,
 }
 
 impl Kept {
     pub(crate) fn of(config: &Config) -> Kept {
         let (bodies, limit) = (config.record_bodies, config.body_limit);
-        Kept { request: bodies.request.keep(limit), response: bodies.response.keep(limit) }
+        let leaves = matches!(bodies.response, BodyPolicy::Leaves(_));
+        Kept { request: bodies.request.keep(limit), response: bodies.response.keep(limit), leaves }
     }
 }
 
@@ -53,8 +64,16 @@ impl Bodies {
         let is_over = |copy: &BodyCopy, keep: Keep| 0 < keep.limit && (keep.limit as u64) < copy.len();
         bump(&self.request_over, is_over(&item.request_body, kept.request));
         bump(&self.response_over, is_over(&item.answer_body, kept.response) && !item.answer.upgraded);
-        bump(&self.no_memory, item.request_body.is_starved() || item.answer_body.is_starved());
+        let is_starved = item.request_body.is_starved() || !kept.leaves && item.answer_body.is_starved();
+        bump(&self.no_memory, is_starved);
         bump(&self.withheld, exchange.notes.contains(Notes::BODY_WITHHELD));
+    }
+
+    /// The prints of an exchange were taken.
+    pub(super) fn note_prints(&self, item: &Item, noted: &Noted) {
+        let has_body = item.answer_body.len() != 0 && is_looked_into(&item.answer.headers);
+        self.leaves_unread.fetch_add(u64::from(has_body && !noted.looked_into), Ordering::Relaxed);
+        self.leaves_over.fetch_add(noted.left_out, Ordering::Relaxed);
     }
 
     pub(super) fn status(&self) -> BodiesStatus {
@@ -64,6 +83,8 @@ impl Bodies {
             response_over_limit: of(&self.response_over),
             no_memory: of(&self.no_memory),
             withheld: of(&self.withheld),
+            leaves_unread: of(&self.leaves_unread),
+            leaves_over: of(&self.leaves_over),
         }
     }
 }

@@ -23,10 +23,10 @@ pub(crate) struct RecordingArgs {
     /// Record replayed traffic as well.
     #[arg(long, requires = "record")]
     record_replays: bool,
-    /// Bodies of requests and of answers: none (their length), digest (length and hash), head:SIZE (the first bytes),
-    /// full:SIZE (all of it; of a larger one length and hash). With full all headers of answers are recorded, else those
-    /// that a replay may need. Links from answers to later requests are found in what is recorded. What clients say over a
-    /// WebSocket is recorded as their requests are.
+    /// Bodies of requests and of answers: none (their length), digest (length and hash), leaves:SIZE (of answers: digest,
+    /// and keyed prints of the values in the first bytes, 64KB where left open, by which links to later requests are found),
+    /// head:SIZE (the first bytes), full:SIZE (all of it; of a larger one length and hash). With full all headers of answers
+    /// are recorded, else those that a replay may need. What clients say over a WebSocket is recorded as their requests are.
     #[arg(long, value_name = "[request=POLICY,][response=POLICY]", default_value_t, requires = "record")]
     record_bodies: RecordBodies,
     /// The size where --record-bodies leaves it open. Requests are kept for rules that send them again up to it, too.

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use captures::header::{FileHeader, Options};
+use captures::links::Printer;
 use captures::{Redactor, SessionId};
 use serde::Serialize;
 use smallvec::SmallVec;
@@ -60,6 +61,8 @@ pub(crate) struct Recorder {
     state: Arc<State>,
     options: Options,
     budget: Arc<Budget>,
+    /// Where answers are looked into for links and let go: what they may take until then.
+    leaves: Option<Arc<Budget>>,
 }
 
 #[derive(Debug, Default)]
@@ -129,6 +132,8 @@ pub(crate) struct Setup {
     pub(crate) rotation: Rotation,
     /// What is kept of bodies.
     pub(crate) bodies: Kept,
+    /// From which the key of the prints follows.
+    pub(crate) key: [u8; 32],
     /// For tests: how long each exchange takes.
     pub(crate) pause: Duration,
 }
@@ -159,23 +164,35 @@ impl Recorder {
         let (queue, items) = mpsc::sync_channel(QUEUE);
         let state = Arc::<State>::default();
         *lock(&state.file) = files.path();
-        let work =
-            Work::new((files, writer), redactor, state.clone(), (setup.edges, setup.bodies), setup.pause);
+        let printer = setup.bodies.leaves.then(|| Printer::new(&setup.key));
+        let leaves = setup.bodies.leaves.then(|| Budget::new(MAX_LEAVES));
+        let work = Work::new(
+            (files, writer),
+            (redactor, printer),
+            state.clone(),
+            (setup.edges, setup.bodies),
+            setup.pause,
+        );
         let thread = std::thread::Builder::new()
             .name("squall-recorder".into())
             .spawn(move || work.run(&items))
             .map_err(Error::Thread)?;
         let writing = Writing { queue: queue.clone(), thread: Some(thread) };
-        Ok((Recorder { queue, state, options, budget: Budget::new(MAX_HELD) }, writing))
+        Ok((Recorder { queue, state, options, budget: Budget::new(MAX_HELD), leaves }, writing))
     }
 
     /// Offers an exchange; never waits.
-    pub(crate) fn offer(&self, item: Item) -> Recorded {
+    pub(crate) fn offer(&self, mut item: Item) -> Recorded {
         if self.state.stopped.load(Ordering::Acquire) {
             return Recorded::Not("stopped");
         }
         let session = item.session;
-        let bytes = self.state.queued_bytes.load(Ordering::Acquire) + item.weight();
+        let queued = self.state.queued_bytes.load(Ordering::Acquire);
+        if self.leaves.is_some() && MAX_QUEUED_BYTES / 8 < queued {
+            // what links may be found in goes before a session does
+            item.answer_body.let_go();
+        }
+        let bytes = queued + item.weight();
         if MAX_QUEUED_BYTES < bytes {
             return self.shed(session, "queue_bytes");
         }
@@ -203,6 +220,11 @@ impl Recorder {
     /// What bodies and messages may take, all together.
     pub(crate) fn budget(&self) -> &Arc<Budget> {
         &self.budget
+    }
+
+    /// What bodies of answers may take, all together.
+    pub(crate) fn answers(&self) -> &Arc<Budget> {
+        self.leaves.as_ref().unwrap_or(&self.budget)
     }
 
     pub(crate) fn status(&self) -> RecordingStatus {
@@ -277,5 +299,7 @@ impl Drop for Writing {
 /// Exchanges that may wait for the writer, and their bytes.
 const QUEUE: usize = 64 * 1024;
 const MAX_QUEUED_BYTES: usize = 128 << 20;
+/// What answers that are looked into for links may take until they are.
+const MAX_LEAVES: usize = 64 << 20;
 /// What an item weighs beside its header and body.
 const ITEM_BYTES: usize = 512;

@@ -4,17 +4,23 @@ use std::fmt;
 use std::str::FromStr;
 
 use captures::Headers;
+use captures::limits::MAX_PRINT_BODY;
+use captures::links::{LEAVES, SLOTS, is_looked_into};
 use pingora_http::ResponseHeader;
 
 use crate::cli::bytes;
 
-/// What is kept of the bodies of one direction. Where a size is left open it is [`crate::Config::body_limit`].
+/// What is kept of the bodies of one direction. Where a size is left open it is [`crate::Config::body_limit`], of
+/// leaves [`MAX_PRINT_BODY`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyPolicy {
     /// The length.
     None,
     /// Length and hash.
     Digest,
+    /// Of answers: the same, and prints of the values that later requests may carry ([`captures::links::Printer`]), of the
+    /// first bytes, at most so many.
+    Leaves(Option<usize>),
     /// The first bytes, at most so many, with length and hash of all of it.
     Head(Option<usize>),
     /// All of a body of at most so many bytes; of a larger one length and hash. Of answers, all header fields too.
@@ -44,7 +50,7 @@ pub(crate) struct Keep {
 impl Default for RecordBodies {
     /// Requests can be sent again; answers can be compared.
     fn default() -> RecordBodies {
-        RecordBodies { request: BodyPolicy::Head(None), response: BodyPolicy::Digest }
+        RecordBodies { request: BodyPolicy::Head(None), response: BodyPolicy::Leaves(None) }
     }
 }
 
@@ -53,16 +59,34 @@ impl BodyPolicy {
         let of = |limit: usize, whole_only: bool| Keep { limit, whole_only, hash: true };
         match self {
             BodyPolicy::None => Keep::default(),
-            BodyPolicy::Digest => of(0, false),
+            BodyPolicy::Digest | BodyPolicy::Leaves(_) => of(0, false),
             BodyPolicy::Head(limit) => of(limit.unwrap_or(body_limit), false),
             BodyPolicy::Full(cap) => of(cap.unwrap_or(body_limit), true),
+        }
+    }
+
+    /// What a copy of the body of an answer with these header fields keeps until it is recorded.
+    pub(crate) fn keep_answer(self, headers: &Headers, body_limit: usize) -> Keep {
+        match self {
+            BodyPolicy::Leaves(cap) if is_looked_into(headers) => {
+                let says = |name: &str, word: &str| {
+                    headers.get_str(name).unwrap_or_default().to_ascii_lowercase().contains(word)
+                };
+                // of pages and events the beginning will do, if it can be read by itself
+                let is_text = says("content-type", "html") || says("content-type", "event-stream");
+                let whole_only = !is_text || headers.contains("content-encoding");
+                Keep { limit: cap.unwrap_or(MAX_PRINT_BODY), whole_only, hash: true }
+            }
+            _ => self.keep(body_limit),
         }
     }
 
     /// The header fields of an answer that are recorded, as they were written.
     pub(crate) fn headers(self, answer: &ResponseHeader) -> Headers {
         let mut kept = Headers::new();
-        let is_kept = |name: &str| matches!(self, BodyPolicy::Full(_)) || is_kept(name);
+        // what only we write must not come from elsewhere
+        let is_ours = |name: &str| [LEAVES, SLOTS].iter().any(|ours| name.eq_ignore_ascii_case(ours));
+        let is_kept = |name: &str| (matches!(self, BodyPolicy::Full(_)) || is_kept(name)) && !is_ours(name);
         if answer.has_case() {
             for (name, value) in answer.case_header_iter() {
                 let name = String::from_utf8_lossy(name.as_slice());
@@ -100,8 +124,8 @@ impl FromStr for RecordBodies {
         let mut bodies = RecordBodies::default();
         for part in text.split(',').map(str::trim) {
             match part.split_once('=') {
-                None => (bodies.request, bodies.response) = (part.parse()?, part.parse()?),
-                Some(("request", policy)) => bodies.request = policy.parse()?,
+                None => (bodies.request, bodies.response) = (of_requests(part)?, part.parse()?),
+                Some(("request", policy)) => bodies.request = of_requests(policy)?,
                 Some(("response", policy)) => bodies.response = policy.parse()?,
                 Some((other, _)) => {
                     return Err(format!("`{other}` is no direction: write request=POLICY,response=POLICY"));
@@ -109,6 +133,14 @@ impl FromStr for RecordBodies {
             }
         }
         Ok(bodies)
+    }
+}
+
+/// A policy for requests, from whose values alone nothing would be learnt.
+fn of_requests(text: &str) -> Result<BodyPolicy, String> {
+    match text.parse()? {
+        BodyPolicy::Leaves(_) => Err("leaves are those of answers: write response=leaves".to_owned()),
+        policy => Ok(policy),
     }
 }
 
@@ -123,9 +155,10 @@ impl FromStr for BodyPolicy {
         match (word, size) {
             ("none", None) => Ok(BodyPolicy::None),
             ("digest", None) => Ok(BodyPolicy::Digest),
+            ("leaves", size) => Ok(BodyPolicy::Leaves(size)),
             ("head", size) => Ok(BodyPolicy::Head(size)),
             ("full", size) => Ok(BodyPolicy::Full(size)),
-            _ => Err(format!("`{text}` is no policy: write none, digest, head:64KB or full:256KB")),
+            _ => Err(format!("`{text}` is no policy: write none, digest, leaves, head:64KB or full:256KB")),
         }
     }
 }
@@ -141,6 +174,7 @@ impl fmt::Display for BodyPolicy {
         let (word, size) = match self {
             BodyPolicy::None => ("none", None),
             BodyPolicy::Digest => ("digest", None),
+            BodyPolicy::Leaves(size) => ("leaves", *size),
             BodyPolicy::Head(size) => ("head", *size),
             BodyPolicy::Full(size) => ("full", *size),
         };
@@ -191,10 +225,21 @@ mod tests {
         check("full:64KB", "request=full:64000B,response=full:64000B");
         check("response=full:256KB", "request=head,response=full:256000B");
         check("request=none, response=digest", "request=none,response=digest");
+        check("request=digest", "request=digest,response=leaves");
+        check("response=leaves:8KB", "request=head,response=leaves:8000B");
         check("request=head 1KB,response=full", "request=head:1000B,response=full");
-        for wrong in
-            ["", "all", "none:1KB", "head:1", "full:17MB", "answer=full", "request=", "response=full:"]
-        {
+        for wrong in [
+            "",
+            "all",
+            "none:1KB",
+            "head:1",
+            "full:17MB",
+            "answer=full",
+            "request=",
+            "response=full:",
+            "leaves",
+            "request=leaves",
+        ] {
             assert!(wrong.parse::<RecordBodies>().is_err(), "{wrong}");
         }
     }

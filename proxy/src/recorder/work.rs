@@ -6,12 +6,13 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
 use captures::error::Error;
-use captures::{Redactor, Writer};
+use captures::links::{Noted, Printer};
+use captures::{Exchange, Redactor, Writer};
 
 use super::convert::{self, EdgeName};
 use super::files::Files;
 use super::queued::Queued;
-use super::{Kept, Message, State};
+use super::{Item, Kept, Message, State};
 use crate::books::{Scope, bump};
 use crate::sync::lock;
 use crate::time::wall_us;
@@ -24,6 +25,8 @@ pub(super) struct Work {
     /// The file is gone, and no other could be begun yet: nothing is written.
     adrift: bool,
     redactor: Option<Redactor>,
+    /// `None` where no prints are written.
+    printer: Option<Printer>,
     state: Arc<State>,
     edges: Vec<EdgeName>,
     kept: Kept,
@@ -37,7 +40,7 @@ pub(super) struct Work {
 impl Work {
     pub(super) fn new(
         (files, writer): (Files, Writer),
-        redactor: Option<Redactor>,
+        (redactor, printer): (Option<Redactor>, Option<Printer>),
         state: Arc<State>,
         (edges, kept): (Vec<EdgeName>, Kept),
         pause: Duration,
@@ -50,6 +53,7 @@ impl Work {
             looked,
             adrift,
             redactor,
+            printer,
             state,
             edges,
             kept,
@@ -164,8 +168,12 @@ impl Work {
         let Some(mut exchange) = convert::exchange(&queued.item, &self.edges, self.kept) else {
             return queued.shed("header");
         };
+        let prints = self.prints(&queued.item, &exchange);
         if let Some(redactor) = &mut self.redactor {
             redactor.exchange(&mut exchange);
+        }
+        if let Some(prints) = prints {
+            prints.write(&mut exchange);
         }
         if let Some(stream) = &mut exchange.stream {
             stream.fill_from_body(&exchange.request.body);
@@ -182,6 +190,16 @@ impl Work {
             queued.recorded();
         }
         self.settle(before, pushed);
+    }
+
+    /// Prints of the values of an exchange that links may be found in.
+    fn prints(&self, item: &Item, exchange: &Exchange) -> Option<Noted> {
+        let is_organic = !item.replayed && !item.answer.own && item.faults.is_empty();
+        let printer = self.printer.as_ref().filter(|_| is_organic)?;
+        let body = (item.answer_body.kept() != 0).then(|| item.answer_body.bytes());
+        let noted = printer.note(exchange, body.as_deref(), self.redactor.as_ref());
+        self.state.bodies.note_prints(item, &noted);
+        Some(noted)
     }
 
     fn step(&mut self, call: impl FnOnce(&mut Writer) -> Result<(), Error>) {

@@ -16,6 +16,7 @@ mod early;
 mod ends;
 mod faults;
 mod held;
+mod leaves;
 mod limits;
 mod lost;
 mod members;

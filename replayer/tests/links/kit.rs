@@ -1,6 +1,7 @@
 //! A service on a socket that speaks HTTP/1.1 and HTTP/2, a client that records what it does, and what a replay of
 //! that must come to.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,7 +13,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use captures::exchange::{Request, Response};
-use captures::links::{LinkSet, mine};
+use captures::links::{LinkSet, Printer, mine};
 use captures::{Body, Exchange, Headers, Redactor, SessionId};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -267,19 +268,41 @@ fn ask(address: SocketAddr, request: &Request) -> Response {
     Response { status, headers, body: Body::whole(data) }
 }
 
+/// Does to exchanges what the proxy does by default: prints for the bodies of answers, and no secrets.
+fn print(exchanges: &mut [Exchange]) {
+    let (printer, mut redactor) = (Printer::new(&[42; 32]), Redactor::new([42; 32]));
+    for exchange in exchanges {
+        let body = &mut exchange.response.as_mut().unwrap().body;
+        let data = body.data.take();
+        let noted = printer.note(exchange, data.as_deref(), Some(&redactor));
+        redactor.exchange(exchange);
+        noted.write(exchange);
+    }
+}
+
 /// What users did, with their secrets hidden, in a file.
 pub(crate) struct Recording {
     pub(crate) address: SocketAddr,
     pub(crate) path: PathBuf,
+    /// The same with prints in place of the bodies of answers, as the proxy records by default.
+    printed: Option<PathBuf>,
     requests: u64,
     statuses: BTreeMap<String, u64>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Recording {
     /// Lets `users` users do what `visit` does, one after the other.
     pub(crate) fn of(service: impl Service, users: u64, visit: impl Fn(&mut User, u64)) -> Recording {
-        Recording::changed(service, users, visit, |_| {})
+        let printed: RefCell<Vec<Exchange>> = RefCell::default();
+        let note = |exchange: &mut Exchange| printed.borrow_mut().push(exchange.clone());
+        let mut recording = Recording::made(service, users, (visit, note), |_| {});
+        let mut printed: Vec<Exchange> = printed.take();
+        print(&mut printed);
+        let folder = recording.folder.path().join("printed");
+        std::fs::create_dir(&folder).unwrap();
+        recording.printed = Some(support::capture(&folder, &printed));
+        recording
     }
 
     /// The same, what was recorded being changed before it is written.
@@ -287,6 +310,15 @@ impl Recording {
         service: impl Service,
         users: u64,
         visit: impl Fn(&mut User, u64),
+        change: impl Fn(&mut Exchange),
+    ) -> Recording {
+        Recording::made(service, users, (visit, |_: &mut Exchange| {}), change)
+    }
+
+    fn made(
+        service: impl Service,
+        users: u64,
+        (visit, met): (impl Fn(&mut User, u64), impl Fn(&mut Exchange)),
         change: impl Fn(&mut Exchange),
     ) -> Recording {
         let address = open(service);
@@ -302,19 +334,21 @@ impl Recording {
             let status = exchange.response.as_ref().unwrap().status;
             assert!(status < 400, "{status}: {:?}", exchange.request);
             *statuses.entry(status.to_string()).or_default() += 1;
+            met(exchange);
             redactor.exchange(exchange);
             change(exchange);
         }
         let folder = tempfile::tempdir().unwrap();
         let path = support::capture(folder.path(), &exchanges);
-        Recording { address, path, requests: exchanges.len() as u64, statuses, _folder: folder }
+        Recording { address, path, printed: None, requests: exchanges.len() as u64, statuses, folder }
     }
 
     pub(crate) fn mined(&self) -> LinkSet {
         mine(&[&self.path], usize::MAX).unwrap().0
     }
 
-    /// Asserts that these links are found, and no others; cookies that come back under their own names left aside.
+    /// Asserts that these links are found, and no others; cookies that come back under their own names left aside. The
+    /// same are found, with the same said of them, where prints stand for the answers' bodies.
     #[track_caller]
     pub(crate) fn expect_links(&self, expected: &[&str]) {
         let set = self.mined();
@@ -322,6 +356,18 @@ impl Recording {
         let found: BTreeSet<String> = links.map(|link| format!("{} -> {}", link.from, link.to)).collect();
         let expected: BTreeSet<String> = expected.iter().map(|link| (*link).to_owned()).collect();
         assert_eq!(found, expected, "{:#?}", set.rejected);
+        if let Some(printed) = &self.printed {
+            let of_prints = mine(&[printed], usize::MAX).unwrap().0;
+            let said = |set: &LinkSet| -> Vec<String> {
+                let figures = set.links.iter().map(|link| {
+                    let counts = (link.support, link.sessions, link.lag);
+                    format!("{} -> {} {counts:?} {} {}", link.from, link.to, link.coverage, link.consistency)
+                });
+                figures.collect()
+            };
+            assert_eq!(said(&of_prints), said(&set), "{:#?}", of_prints.rejected);
+            assert_eq!((of_prints.answers, of_prints.whole_answers), (set.answers, set.whole_answers));
+        }
     }
 
     pub(crate) fn replay(&self, change: impl FnOnce(&mut Options)) -> Report {
@@ -341,8 +387,12 @@ impl Recording {
     /// HTTP, and that nothing works without links.
     #[track_caller]
     pub(crate) fn expect_hundredfold(&self) {
-        for http in [Http::One, Http::Two] {
-            let report = self.replay(|options| (options.http, options.amplify) = (http, 100.0));
+        let full = [(&self.path, Http::One), (&self.path, Http::Two)];
+        for (path, http) in full.into_iter().chain(self.printed.iter().map(|path| (path, Http::One))) {
+            let report = self.replay(|options| {
+                options.captures[0].path.clone_from(path);
+                (options.http, options.amplify) = (http, 100.0);
+            });
             assert_eq!(report.requests.answered, self.requests * 100, "{:#?}", report.requests);
             let expected: BTreeMap<String, u64> =
                 self.statuses.iter().map(|(status, count)| (status.clone(), count * 100)).collect();

@@ -34,9 +34,12 @@ fn in_words(set: &LinkSet) -> String {
     if set.whole_answers < set.answers {
         let (whole, all) = (thousands(set.whole_answers), thousands(set.answers));
         line(format!(
-            "{whole} of {all} answers were recorded with their body; of the others only the head can be linked"
+            "{whole} of {all} answers can be looked into; of the others only the head can be linked"
         ));
-        line("to record them: squall proxy --record CAPTURE --record-bodies response=full".to_owned());
+        line(
+            "to look into answers up to 1 MB: squall proxy --record CAPTURE --record-bodies response=full"
+                .to_owned(),
+        );
     }
     if !set.links.is_empty() {
         line(format!("{:>8} {:>8} {:>8} {:>6}  from -> to", "requests", "sessions", "coverage", "score"));

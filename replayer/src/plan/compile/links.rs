@@ -7,8 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use captures::Exchange;
-use captures::links::{Endpoint, Leaf, LeafKind, Part, Slot, carried, given};
-use xxhash_rust::xxh3::xxh3_64;
+use captures::links::{Carried, Endpoint, Leaf, LeafKind, Part, Slot, given};
 
 use crate::drift::Recorded;
 use crate::limits;
@@ -38,6 +37,7 @@ pub(super) struct Carry {
 /// A value of an answer.
 struct Found {
     leaf: Leaf,
+    /// See [`captures::links::Given::id`].
     hash: u64,
     at_us: u64,
 }
@@ -49,7 +49,7 @@ pub(super) fn slim(exchange: &mut Exchange, links: &Links, answer: Recorded) {
     if exchange.response.is_some() && !links.is_empty() && links.is_source(&at) {
         for value in given(exchange).into_iter().filter(|value| links.comes_from(&at, &value.leaf)) {
             let leaf = value.leaf.to_string();
-            kept.extend_from_slice(&xxh3_64(&value.value).to_le_bytes());
+            kept.extend_from_slice(&value.id().to_le_bytes());
             kept.extend_from_slice(&value.at_us.to_le_bytes());
             kept.extend_from_slice(&(leaf.len() as u32).to_le_bytes());
             kept.extend_from_slice(leaf.as_bytes());
@@ -91,11 +91,11 @@ pub(super) fn resolve(exchanges: &[&Exchange], links: &Links, rules: &Rules) -> 
     let mut session = Session::new(exchanges, links);
     for (step, exchange) in exchanges.iter().enumerate() {
         let sent = sent(exchange, &session.at[step], links);
-        for (slot, value) in sent.into_iter().filter(|(slot, _)| !rules.sets(slot)) {
-            let Some((link, answer, leaf)) = session.origin(step, &slot, &value) else { continue };
+        for sent in sent.into_iter().filter(|sent| !rules.sets(&sent.slot)) {
+            let Some((link, answer, leaf)) = session.origin(step, &sent) else { continue };
             let Some(number) = session.number(answer, &leaf, step) else { continue };
             block::push(&mut all[step].block, Entry::Use { link, value: number });
-            all[step].uses.push(Use { slot, value: number, recorded: value });
+            all[step].uses.push(Use { slot: sent.slot, value: number, recorded: sent.value });
         }
         session.note_insisted(step);
     }
@@ -110,20 +110,17 @@ pub(super) fn resolve(exchanges: &[&Exchange], links: &Links, rules: &Rules) -> 
 }
 
 /// The values of a request that a link may replace.
-fn sent(exchange: &Exchange, at: &Endpoint, links: &Links) -> Vec<(Slot, Vec<u8>)> {
+fn sent(exchange: &Exchange, at: &Endpoint, links: &Links) -> Vec<Carried> {
     let request = &exchange.request;
     let is_coded = request.headers.get_str("content-encoding").is_some_and(|coding| coding != "identity");
-    let mut all: Vec<(Slot, Vec<u8>)> = carried(request)
-        .into_iter()
-        .map(|carried| (carried.slot, carried.value))
-        .filter(|(slot, _)| !(is_coded && matches!(slot, Slot::Json(_) | Slot::Form(_))))
-        .collect();
+    let mut all = captures::links::sent(exchange);
+    all.retain(|sent| !(is_coded && matches!(sent.slot, Slot::Json(_) | Slot::Form(_))));
     for segment in links.segments(at) {
         let slot = Slot::Path(segment);
         if let Some(value) = request.path().split('/').nth(segment as usize)
-            && !all.iter().any(|(known, _)| *known == slot)
+            && !all.iter().any(|known| known.slot == slot)
         {
-            all.push((slot, value.as_bytes().to_vec()));
+            all.push(Carried { slot, value: value.as_bytes().to_vec(), print: None });
         }
     }
     all
@@ -158,13 +155,13 @@ impl<'a> Session<'a> {
 
     /// The link, the answer and the leaf that a value of a request comes from: the nearest that held it, else the
     /// nearest that a user insists on.
-    fn origin(&self, step: usize, slot: &Slot, value: &[u8]) -> Option<(u16, usize, Leaf)> {
-        let links = self.links.ending_in(&self.at[step], slot);
+    fn origin(&self, step: usize, sent: &Carried) -> Option<(u16, usize, Leaf)> {
+        let links = self.links.ending_in(&self.at[step], &sent.slot);
         if links.is_empty() {
             return None;
         }
         let start = self.exchanges[step].start_us;
-        let equal = self.by_hash.get(&xxh3_64(value)).map_or(&[][..], Vec::as_slice);
+        let equal = self.by_hash.get(&sent.id()).map_or(&[][..], Vec::as_slice);
         let earlier = equal.partition_point(|(answer, _)| *answer < step);
         for (answer, place) in equal[..earlier].iter().rev().take(EARLIER_ANSWERS) {
             let found = &self.answers[*answer][*place];

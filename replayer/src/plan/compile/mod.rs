@@ -228,7 +228,10 @@ impl<'a> Compiler<'a> {
         links::slim(exchange, &self.wanted.links, answer);
         if let Some(response) = &mut exchange.response {
             let needed = ["set-cookie", "content-type"];
-            response.headers.retain(|name, _| needed.iter().any(|known| name.eq_ignore_ascii_case(known)));
+            let prints = (!self.wanted.links.is_empty()).then_some(captures::links::SLOTS);
+            response
+                .headers
+                .retain(|name, _| needed.iter().chain(&prints).any(|known| name.eq_ignore_ascii_case(known)));
         }
     }
 

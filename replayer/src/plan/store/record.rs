@@ -86,7 +86,6 @@ pub(crate) const REPLAYABLE: u8 = 1 << 3;
 pub(crate) const SUBMITS: u8 = 1 << 4;
 /// Its head says a `traceparent`.
 pub(crate) const TRACED: u8 = 1 << 5;
-
 /// The recorded answer's length is that of a body without a content coding.
 pub(crate) const PLAIN: u8 = 1 << 6;
 /// In place of the length of an answer.
