@@ -280,6 +280,7 @@ impl Writer {
             self.shed("io", records.into());
             return Err(err);
         }
+        self.builder.reuse(block.raw);
         self.sync_now_and_then()
     }
 

@@ -8,7 +8,7 @@ use crate::notes::Notes;
 use crate::{Body, Exchange, Headers, SessionId};
 
 /// Text with what has a kind of its own in it, often the same.
-fn typed() -> impl Strategy<Value = String> {
+pub(super) fn typed() -> impl Strategy<Value = String> {
     let id = prop_oneof![
         "[0-9a-f]{8,40}",
         "[0-9A-F]{8,20}",

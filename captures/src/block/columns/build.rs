@@ -3,10 +3,11 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::encode::LayOut;
-use super::holes::{Hole, Style};
+use super::holes::{Finder, Hole, Style};
 use super::ids::Ids;
 use super::interner::Interner;
 use super::kinds::Kind;
+use super::lasts::Lasts;
 use super::layout::Columns;
 use super::shapes::Shapes;
 use super::streams::{self, StreamBytes};
@@ -33,13 +34,20 @@ pub(crate) struct Builder {
     pub(super) parts: Vec<(u32, u32)>,
     pub(super) streams: StreamBytes,
     pub(super) records: Vec<Record>,
+    /// Session, start and number of each record, in this order; made when the block is laid out, and kept for its memory.
+    pub(super) order: Vec<(u64, u64, u32)>,
     pub(super) generators: Option<Generators>,
     /// Those of the block before, for their memory.
     pub(super) columns: Columns,
+    /// The same of its bytes.
+    pub(super) spare: Vec<u8>,
     /// What was pushed last, by slot.
     recent: Vec<Recent>,
+    /// The same of each session.
+    lasts: Lasts,
     scratch: Vec<u8>,
-    found: Vec<Hole>,
+    /// For values, and for what is embedded in them.
+    finders: [Finder; 2],
     /// About what the block takes before compression.
     raw: usize,
     /// What the exchanges take when decoded.
@@ -67,6 +75,16 @@ struct Recent {
     text: (u32, u32),
     /// How many values in a row were new: behind [`MANY`] of them, new ones are expected.
     all_new: u32,
+    /// The value that was taken apart last.
+    sample: Option<Sample>,
+}
+
+/// A value that was taken apart, to be compared with the next one: its template, its holes, and where its text stands.
+#[derive(Clone, Copy)]
+struct Sample {
+    template: u32,
+    holes: (u32, u32),
+    text: (u32, u32),
 }
 
 /// An exchange, but for its parts.
@@ -98,6 +116,7 @@ impl Builder {
         }
         self.plain += plain;
         let first = self.parts.len() as u32;
+        self.lasts.begin(exchange.session.0);
         self.push_request(exchange);
         if let Some(response) = &exchange.response {
             self.push_scratch(slot::STATUS, |out| put_varint(out, response.status.into()));
@@ -145,9 +164,15 @@ impl Builder {
         self.streams.clear();
         self.records.clear();
         self.recent.clear();
+        self.lasts.clear();
         self.raw = 0;
         self.plain = 0;
         encoded
+    }
+
+    /// Takes the memory of a block that is written for the next one.
+    pub(crate) fn reuse(&mut self, raw: Vec<u8>) {
+        self.spare = raw;
     }
 
     /// Undoes what a layout has noted.
@@ -211,95 +236,137 @@ impl Builder {
 
     /// A part of the exchange at hand. Without a style its value is never taken apart.
     pub(super) fn push_value(&mut self, slot: usize, value: &[u8], style: Option<Style>, start_us: u64) {
-        if self.recent.len() <= slot {
-            self.recent.resize(slot + 1, Recent::default());
-        }
+        self.make_room(slot);
         let recent = self.recent[slot];
         let number = match recent.value {
             Some(value_before) if self.texts.at(recent.text) == value => value_before,
             _ => {
-                let number = self.value(slot, value, style, start_us);
+                let number = match self.last(slot, value) {
+                    Some(number) => number,
+                    None => self.value(slot, value, style, start_us),
+                };
                 let recent = &mut self.recent[slot];
                 (recent.value, recent.text) = (Some(number), self.texts.place(number));
+                self.lasts.put(slot, number);
                 number
             }
         };
         self.parts.push((slot as u32, number));
     }
 
+    /// The value that the session had last in a slot, if it has it again.
+    fn last(&mut self, slot: usize, value: &[u8]) -> Option<u32> {
+        let number = self.lasts.get(slot).filter(|number| self.texts.get(*number) == value)?;
+        self.recent[slot].all_new = 0;
+        Some(number)
+    }
+
     /// The number of a value, which is taken apart if it is new.
     fn value(&mut self, slot: usize, text: &[u8], style: Option<Style>, start_us: u64) -> u32 {
         let style = style.filter(|_| text.len() <= LONGEST_TEMPLATE);
-        let all_new = self.recent.get(slot).map_or(0, |recent| recent.all_new);
+        self.make_room(slot);
+        let all_new = self.recent[slot].all_new;
         if MANY <= all_new
             && let Some(style) = style
         {
-            let found = self.holes_of(slot, text, style, start_us);
-            if found.1 {
+            let (finder, any_new) = self.holes_of(slot, text, style, start_us);
+            if any_new {
                 let number = self.texts.add(slot, text);
                 self.values.push(Value::default());
-                self.define(slot, text, number, found.0);
+                self.define(slot, text, number, &finder.holes);
+                self.keep(slot, finder);
                 return number;
             }
-            self.found = found.0;
+            self.keep(slot, finder);
         }
         let (number, new) = self.texts.number(slot, text);
-        if slot < self.recent.len() {
-            self.recent[slot].all_new = if new { all_new.saturating_add(1) } else { 0 };
-        }
+        self.recent[slot].all_new = if new { all_new.saturating_add(1) } else { 0 };
         if new {
             self.values.push(Value::default());
-            let found = match style {
-                Some(style) => self.holes_of(slot, text, style, start_us).0,
-                None => Vec::new(),
-            };
-            self.define(slot, text, number, found);
+            match style {
+                Some(style) => {
+                    let (finder, _) = self.holes_of(slot, text, style, start_us);
+                    self.define(slot, text, number, &finder.holes);
+                    self.keep(slot, finder);
+                }
+                None => self.raw += text.len() + LITERAL_BYTES,
+            }
         }
         number
     }
 
-    /// What stands in a value, and whether an identifier is among that which was not met before: then the value was
-    /// not met either.
-    fn holes_of(&mut self, slot: usize, text: &[u8], style: Style, start_us: u64) -> (Vec<Hole>, bool) {
-        let mut found = std::mem::take(&mut self.found);
-        found.clear();
-        holes::find(text, style, start_us, &mut found);
-        self.take_out_embedded(slot, text, start_us, &mut found);
-        let mut any_new = false;
-        for hole in found.iter_mut().filter(|hole| hole.kind.is_id()) {
-            let (number, new) = self.ids.number(hole, text);
-            hole.number = number.into();
-            any_new |= new;
+    fn make_room(&mut self, slot: usize) {
+        if self.recent.len() <= slot {
+            self.recent.resize(slot + 1, Recent::default());
         }
-        (found, any_new)
+    }
+
+    /// What stands in a value, and whether an identifier is among that which was not met before: then the value was
+    /// not met either. Give the finder back with [`Builder::keep`].
+    fn holes_of(&mut self, slot: usize, text: &[u8], style: Style, start_us: u64) -> (Finder, bool) {
+        let mut finder = std::mem::take(&mut self.finders[usize::from(slot == slot::EMBEDDED)]);
+        finder.find(text, style, start_us);
+        if slot == slot::EMBEDDED {
+            // JSON inside of a value becomes a value of its own; but not inside of such JSON again
+            finder.holes.retain(|hole| hole.kind != Kind::Embedded);
+        }
+        let mut any_new = false;
+        for at in 0..finder.holes.len() {
+            let hole = finder.holes[at];
+            if hole.kind == Kind::Embedded {
+                let number = self.value(slot::EMBEDDED, finder.json(&hole), Some(Style::Document), start_us);
+                finder.holes[at].number = number.into();
+            } else if hole.kind.is_id() {
+                let (number, new) = self.ids.number(&hole, text);
+                finder.holes[at].number = number.into();
+                any_new |= new;
+            }
+        }
+        (finder, any_new)
+    }
+
+    fn keep(&mut self, slot: usize, finder: Finder) {
+        self.finders[usize::from(slot == slot::EMBEDDED)] = finder;
     }
 
     /// Notes what a new value is made of.
-    fn define(&mut self, slot: usize, text: &[u8], number: u32, found: Vec<Hole>) {
-        let first = self.holes.len() as u32;
-        self.raw += match found.is_empty() {
-            true => text.len() + 2,
-            false => {
-                let (template, bytes) = self.templates.number(slot, text, &found);
-                let value = &mut self.values[number as usize];
-                (value.template, value.holes) = (Some(template), first);
-                self.holes.extend_from_slice(&found);
-                bytes + found.iter().map(raw_len).sum::<usize>()
-            }
+    fn define(&mut self, slot: usize, text: &[u8], number: u32, found: &[Hole]) {
+        if found.is_empty() {
+            self.raw += text.len() + LITERAL_BYTES;
+            return;
+        }
+        let sample = self.recent[slot].sample.filter(|sample| self.is_like(sample, text, found));
+        let (template, bytes) = match sample {
+            Some(sample) => (self.templates.again(sample.template), 0),
+            None => self.templates.number(slot, text, found),
         };
-        self.found = found;
+        let first = self.holes.len() as u32;
+        self.holes.extend_from_slice(found);
+        self.values[number as usize] = Value { template: Some(template), holes: first, ..Value::default() };
+        self.recent[slot].sample = Some(Sample {
+            template,
+            holes: (first, self.holes.len() as u32),
+            text: self.texts.place(number),
+        });
+        self.raw += bytes + found.iter().map(raw_len).sum::<usize>();
     }
 
-    /// JSON inside of a value becomes a value of its own; but not inside of such JSON again.
-    fn take_out_embedded(&mut self, slot: usize, text: &[u8], start_us: u64, found: &mut Vec<Hole>) {
-        if slot == slot::EMBEDDED {
-            return found.retain(|hole| hole.kind != Kind::Embedded);
+    /// Whether a value with these holes has the template of another: most often it has that of the one before.
+    fn is_like(&self, sample: &Sample, text: &[u8], found: &[Hole]) -> bool {
+        let holes = &self.holes[sample.holes.0 as usize..sample.holes.1 as usize];
+        if holes.len() != found.len() {
+            return false;
         }
-        for hole in found.iter_mut().filter(|hole| hole.kind == Kind::Embedded) {
-            let json = embedded::decode(&text[hole.start as usize..hole.end as usize])
-                .expect("only what decodes is such a hole");
-            hole.number = self.value(slot::EMBEDDED, &json, Some(Style::Document), start_us).into();
+        let other = self.texts.at(sample.text);
+        let (mut at, mut other_at) = (0, 0);
+        for (one, another) in found.iter().zip(holes) {
+            let before = &text[at..one.start as usize];
+            if one.kind != another.kind || before != &other[other_at..another.start as usize] {
+                return false;
+            }
+            (at, other_at) = (one.end as usize, another.end as usize);
         }
+        text[at..] == other[other_at..]
     }
 }
 
@@ -352,6 +419,8 @@ fn raw_len(hole: &Hole) -> usize {
     }
 }
 
+/// What a value takes that is text as a whole, beside its text.
+const LITERAL_BYTES: usize = 2;
 /// After so many new values in a row a slot is taken for one of identifiers, which need not be looked up.
 const MANY: u32 = 64;
 /// Longer values are text as a whole.

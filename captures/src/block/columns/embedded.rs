@@ -3,11 +3,17 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// The JSON object in `text`, if there is one. [`put`] spells it alike: what has bits left over does not decode.
-pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
-    let json = URL_SAFE_NO_PAD.decode(text).ok()?;
-    let is_object = json.first() == Some(&b'{') && json.last() == Some(&b'}');
-    (is_object && std::str::from_utf8(&json).is_ok()).then_some(json)
+/// Appends the JSON object in `text`, if there is one. [`put`] spells it alike: what has bits left over does not decode.
+pub(super) fn decode(text: &[u8], out: &mut Vec<u8>) -> bool {
+    let start = out.len();
+    let is_object = URL_SAFE_NO_PAD.decode_vec(text, out).is_ok()
+        && out[start..].starts_with(b"{")
+        && out[start..].ends_with(b"}")
+        && std::str::from_utf8(&out[start..]).is_ok();
+    if !is_object {
+        out.truncate(start);
+    }
+    is_object
 }
 
 /// Appends `json` in base64.
@@ -24,10 +30,13 @@ mod tests {
 
     #[test]
     fn objects_only_and_only_those_that_come_back() {
-        assert_eq!(decode(b"eyJzdWIiOiJ1c2VyIDEyMyJ9").as_deref(), Some(&br#"{"sub":"user 123"}"#[..]));
+        let mut out = b"kept".to_vec();
+        assert!(decode(b"eyJzdWIiOiJ1c2VyIDEyMyJ9", &mut out));
+        assert_eq!(out, br#"kept{"sub":"user 123"}"#);
         // the last one has bits left over: it would not come back
         for text in ["eyJzdWIiOiJ1c2VyIDEyMyJ", "eyJzdWIiOiJ1c2VyIDEyMyJ9=", "MTIz", "", "eyJ_", "e31"] {
-            assert_eq!(decode(text.as_bytes()), None, "{text}");
+            assert!(!decode(text.as_bytes(), &mut out), "{text}");
+            assert_eq!(out.len(), 22, "{text}");
         }
     }
 }

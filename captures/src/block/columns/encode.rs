@@ -19,6 +19,8 @@ pub(super) struct LayOut<'a> {
     columns: Columns,
     predictions: Predictions,
     counts: Vec<Counts>,
+    /// By slot: one more than the value that was written last, as it is numbered among all; 0 for none.
+    latest: Vec<u32>,
     /// The last number in each hole of each template, of those that are used.
     numbers: Vec<Option<u64>>,
     /// Contexts that are known: 0 is that of the beginning of a session.
@@ -43,8 +45,8 @@ struct Times {
 impl LayOut<'_> {
     /// The block of what was pushed.
     pub(super) fn of(of: &mut Builder) -> Encoded {
-        let groups = groups(&mut of.records);
-        let base_us = groups.first().map_or(0, |group| of.records[group.start].start_us);
+        let groups = groups(of);
+        let base_us = groups.first().map_or(0, |group| of.order[group.start].1);
         let times = Times { base_us, unit_us: unit(&of.records, base_us) };
         let (mut raw, mut cuts) = LayOut::raw(of, &groups, &times, true);
         if MAX_BLOCK_RAW < raw.len() {
@@ -53,8 +55,8 @@ impl LayOut<'_> {
             (raw, cuts) = LayOut::raw(of, &groups, &times, false);
         }
         let session = |group: &Range<usize>| {
-            let first = &of.records[group.start];
-            (first.session, first.start_us, group.len() as u32)
+            let (session, start_us, _) = of.order[group.start];
+            (session, start_us, group.len() as u32)
         };
         Encoded {
             raw,
@@ -80,6 +82,7 @@ impl LayOut<'_> {
             columns,
             predictions: Predictions::new(slots),
             counts: vec![Counts::default(); slots],
+            latest: vec![0; slots],
             numbers: Vec::new(),
             contexts: 1,
             templates,
@@ -87,7 +90,9 @@ impl LayOut<'_> {
         };
         lay_out.sessions(groups, times);
         let LayOut { of, columns, .. } = lay_out;
-        let mut raw = Vec::with_capacity(columns.len() + HEAD_ROOM);
+        let mut raw = std::mem::take(&mut of.spare);
+        raw.clear();
+        raw.reserve(columns.len() + HEAD_ROOM);
         put_varint(&mut raw, times.base_us);
         put_varint(&mut raw, times.unit_us);
         put_varint(&mut raw, of.generators.as_ref().map_or(0, |generators| generators.seed));
@@ -99,20 +104,22 @@ impl LayOut<'_> {
     }
 
     fn sessions(&mut self, groups: &[Range<usize>], times: &Times) {
-        let records = std::mem::take(&mut self.of.records);
+        let (records, order) = (std::mem::take(&mut self.of.records), std::mem::take(&mut self.of.order));
         let (mut id, mut start_us, mut connection) = (0, times.base_us, 0);
         for group in groups {
-            let group = &records[group.clone()];
-            self.of.ids.begin_session(group[0].session);
+            let group = &order[group.clone()];
+            let (session, first_us, _) = group[0];
+            self.of.ids.begin_session(session);
             let sessions = &mut self.columns.numbers.sessions;
-            put_varint(sessions, zigzag(group[0].session.wrapping_sub(id)));
+            put_varint(sessions, zigzag(session.wrapping_sub(id)));
             put_varint(sessions, group.len() as u64);
-            put_varint(sessions, (group[0].start_us - start_us) / times.unit_us);
-            (id, start_us) = (group[0].session, group[0].start_us);
+            put_varint(sessions, (first_us - start_us) / times.unit_us);
+            (id, start_us) = (session, first_us);
             let mut last_us = start_us;
             let mut context = 0;
-            for (at, record) in group.iter().enumerate() {
-                if at != 0 {
+            for (nth, (_, _, at)) in group.iter().enumerate() {
+                let record = &records[*at as usize];
+                if nth != 0 {
                     put_varint(&mut self.columns.numbers.gaps, (record.start_us - last_us) / times.unit_us);
                     last_us = record.start_us;
                 }
@@ -120,7 +127,7 @@ impl LayOut<'_> {
                 connection = self.record_numbers(record, connection);
             }
         }
-        self.of.records = records;
+        (self.of.records, self.of.order) = (records, order);
     }
 
     /// Writes the parts of an exchange; `before` is the context that the exchange before it left.
@@ -157,6 +164,13 @@ impl LayOut<'_> {
 
     /// Names a value, and defines it if it was not met before.
     fn value(&mut self, slot: usize, value: u32, context: u32, start_us: u64) {
+        // nothing else of a value needs to be looked at that stays as it was
+        if std::mem::replace(&mut self.latest[slot], value + 1) == value + 1
+            && let Some(number) = self.predictions.as_before(slot)
+        {
+            self.columns.slots[slot].codes.push(code::AS_BEFORE as u8);
+            return self.predictions.learn(context as usize, slot, number);
+        }
         let known = self.of.values[value as usize].number;
         let code = match known {
             None => code::NEW,
@@ -272,20 +286,21 @@ fn integer(number: u64, last: &mut Option<u64>) -> u64 {
     }
 }
 
-/// Sorts exchanges by session and start, sessions by start and id; returns where each session stands.
-fn groups(records: &mut Vec<Record>) -> Vec<Range<usize>> {
-    let mut order: Vec<_> =
-        (0..).zip(&*records).map(|(at, record)| (record.session, record.start_us, at)).collect();
-    order.sort_unstable();
-    let mut sessions: Vec<&[(u64, u64, usize)]> = order.chunk_by(|a, b| a.0 == b.0).collect();
-    sessions.sort_unstable_by_key(|session| (session[0].1, session[0].0));
-    let mut groups = Vec::with_capacity(sessions.len());
-    let mut unsorted: Vec<Option<Record>> = std::mem::take(records).into_iter().map(Some).collect();
-    for session in sessions {
-        let start = records.len();
-        records.extend(session.iter().filter_map(|(_, _, at)| unsorted[*at].take()));
-        groups.push(start..records.len());
+/// Sorts exchanges by session and start, sessions by start and id; returns where each session stands in this order.
+fn groups(of: &mut Builder) -> Vec<Range<usize>> {
+    of.order.clear();
+    of.order.extend((0..).zip(&of.records).map(|(at, record)| (record.session, record.start_us, at)));
+    of.order.sort_unstable();
+    let mut start = 0;
+    let mut groups: Vec<Range<usize>> = Vec::new();
+    for session in of.order.chunk_by(|a, b| a.0 == b.0) {
+        groups.push(start..start + session.len());
+        start += session.len();
     }
+    groups.sort_unstable_by_key(|group| {
+        let (session, start_us, _) = of.order[group.start];
+        (start_us, session)
+    });
     groups
 }
 

@@ -1,6 +1,6 @@
 //! The identifiers of an exchange, found as they are when it is written.
 
-use super::holes::{self, MAX_HOLES, Style};
+use super::holes::{Finder, MAX_HOLES, Style};
 use super::kinds::Kind;
 use super::{build, ids, packed};
 use crate::Exchange;
@@ -46,24 +46,20 @@ impl Look {
     /// Text in pieces: of each value so many holes are taken apart, what comes after is text.
     fn text(&self, text: &[u8], met: &mut impl FnMut(usize, &[u8], Standing)) {
         let (mut rest, mut standing) = (text, self.standing);
-        let (mut found, mut bytes) = (Vec::new(), Vec::new());
+        let (mut finder, mut bytes) = (Finder::default(), Vec::new());
         while !rest.is_empty() {
-            found.clear();
-            holes::find(rest, self.style, self.start_us, &mut found);
-            for hole in &found {
-                let part = &rest[hole.start as usize..hole.end as usize];
+            finder.find(rest, self.style, self.start_us);
+            for hole in &finder.holes {
                 if hole.kind.is_id() {
                     bytes.clear();
-                    packed::pack(hole.kind, part, &mut bytes);
+                    packed::pack(hole.kind, &rest[hole.start as usize..hole.end as usize], &mut bytes);
                     met(ids::family(hole), &bytes, standing);
-                } else if hole.kind == Kind::Embedded
-                    && let Some(json) = super::embedded::decode(part)
-                {
-                    self.embedded(&json, standing, met);
+                } else if hole.kind == Kind::Embedded {
+                    self.embedded(finder.json(hole), standing, met);
                 }
             }
-            rest = match found.last() {
-                Some(last) if found.len() == MAX_HOLES => &rest[last.end as usize..],
+            rest = match finder.holes.last() {
+                Some(last) if finder.holes.len() == MAX_HOLES => &rest[last.end as usize..],
                 _ => &[],
             };
             standing = Standing::Text;
@@ -72,9 +68,9 @@ impl Look {
 
     /// What is embedded is what it is embedded in; what is embedded in that again is text.
     fn embedded(&self, json: &[u8], standing: Standing, met: &mut impl FnMut(usize, &[u8], Standing)) {
-        let mut found = Vec::new();
-        holes::find(json, Style::Document, self.start_us, &mut found);
-        for hole in found.iter().filter(|hole| hole.kind.is_id()) {
+        let mut finder = Finder::default();
+        finder.find(json, Style::Document, self.start_us);
+        for hole in finder.holes.iter().filter(|hole| hole.kind.is_id()) {
             let mut bytes = Vec::new();
             packed::pack(hole.kind, &json[hole.start as usize..hole.end as usize], &mut bytes);
             met(ids::family(hole), &bytes, standing);

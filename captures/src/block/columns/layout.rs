@@ -97,7 +97,7 @@ impl Columns {
         let of_slots = self.slots.iter_mut().flat_map(SlotColumns::all);
         let random = [&mut self.random.tokens, &mut self.random.binary];
         for column in of_slots.chain(self.numbers.all()).chain(random) {
-            match column.capacity() <= MOST_KEPT {
+            match column.capacity() <= MOST_KEPT.max(4 * column.len()) {
                 true => column.clear(),
                 false => *column = Vec::new(),
             }
@@ -139,7 +139,7 @@ impl Columns {
     }
 }
 
-/// What a column keeps of its memory from block to block, in bytes.
+/// What a column keeps of its memory from block to block, in bytes, unless it needed a quarter of what it has.
 const MOST_KEPT: usize = 1 << 20;
 
 /// All columns, to be read.

@@ -19,6 +19,7 @@ mod holes;
 mod ids;
 mod interner;
 mod kinds;
+mod lasts;
 mod layout;
 mod packed;
 mod parsed;

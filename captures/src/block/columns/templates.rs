@@ -63,6 +63,12 @@ impl Templates {
         (number, if new { self.scratch.len() } else { 0 })
     }
 
+    /// One more value has a template that is known.
+    pub(super) fn again(&mut self, number: u32) -> u32 {
+        self.all[number as usize].uses += 1;
+        number
+    }
+
     pub(super) fn get(&mut self, number: u32) -> &mut Template {
         &mut self.all[number as usize]
     }

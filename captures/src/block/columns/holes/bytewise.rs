@@ -1,30 +1,6 @@
-//! Finds the parts of a value that are better kept apart from its text: numbers, times, identifiers.
-//!
-//! What is found decides about sizes only. A hole that was overseen stays text; one too many costs a few bytes.
+//! The search for holes byte by byte, as slow and as plain as it can be: what the other one is compared with.
 
-use std::ops::Range;
-
-use super::kinds::Kind;
-use crate::redact::is_text_pseudonym;
-
-/// A typed part of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Hole {
-    pub(super) start: u32,
-    pub(super) end: u32,
-    pub(super) kind: Kind,
-    /// Of numbers and times what they say, in their unit; of the others, later, their own number in the block.
-    pub(super) number: u64,
-}
-
-/// What short numbers are worth.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Style {
-    /// Paths, queries, documents: a number is an identifier or a count.
-    Document,
-    /// Header values: short numbers are versions and weights, which are words like others.
-    Header,
-}
+use super::*;
 
 /// Appends the holes of `text`, in order, without overlap; `start_us` is when its exchange began.
 pub(super) fn find(text: &[u8], style: Style, start_us: u64, holes: &mut Vec<Hole>) {
@@ -124,7 +100,7 @@ impl Run<'_> {
     /// What digits that stand together are.
     fn number(&self, range: Range<usize>, part: &[u8], behind: &[u8]) -> Option<Hole> {
         if part.len() == 4
-            && let Some((kind, length, us)) = super::dates::date_of(behind)
+            && let Some((kind, length, us)) = super::super::dates::date_of(behind)
         {
             let number = us / kind.unit_us().unwrap_or(1);
             return Some(hole(range.start..range.start + length, kind, number));
@@ -151,7 +127,7 @@ fn whole(run: &[u8], classes: u8) -> Option<Kind> {
     if run.starts_with(b"squall_") && is_text_pseudonym(run) {
         return Some(Kind::Pseudonym);
     }
-    if run.starts_with(b"eyJ") && super::embedded::decode(run).is_some() {
+    if run.starts_with(b"eyJ") && super::super::embedded::decode(run, &mut Vec::new()) {
         return Some(Kind::Embedded);
     }
     if classes & DASH == 0 {
@@ -186,15 +162,6 @@ fn is_random(part: &[u8]) -> bool {
     part.len() <= changes * 4
 }
 
-/// Hexadecimal digits of one case, of which some are letters and some are not.
-fn hex(classes: u8) -> Option<Kind> {
-    match classes {
-        LOWER_HEX_DIGITS => Some(Kind::Hex),
-        UPPER_HEX_DIGITS => Some(Kind::HexUpper),
-        _ => None,
-    }
-}
-
 fn uuid(text: &[u8]) -> Option<Kind> {
     if [8, 13, 18, 23].iter().any(|at| text[*at] != b'-') {
         return None;
@@ -206,26 +173,10 @@ fn uuid(text: &[u8]) -> Option<Kind> {
         }
     }
     match classes {
-        DIGIT | LOWER_HEX | LOWER_HEX_DIGITS => Some(Kind::Uuid),
-        UPPER_HEX | UPPER_HEX_DIGITS => Some(Kind::UuidUpper),
+        _ if classes & !(DIGIT | LOWER_HEX) == 0 => Some(Kind::Uuid),
+        _ if classes & !(DIGIT | UPPER_HEX) == 0 => Some(Kind::UuidUpper),
         _ => None,
     }
-}
-
-/// Whether a number of so many digits is a time of the exchange's own year.
-fn time(digits: usize, number: u64, start_us: u64) -> Option<Kind> {
-    let kind = match digits {
-        10 => Kind::Seconds,
-        13 => Kind::Millis,
-        16 => Kind::Micros,
-        _ => return None,
-    };
-    let unit_us = kind.unit_us()?;
-    (number.abs_diff(start_us / unit_us) <= YEAR_US / unit_us).then_some(kind)
-}
-
-fn hole(range: Range<usize>, kind: Kind, number: u64) -> Hole {
-    Hole { start: range.start as u32, end: range.end as u32, kind, number }
 }
 
 /// What a byte can be part of; nothing, if it ends a run.
@@ -246,72 +197,3 @@ const CLASS: [u8; 256] = {
     }
     table
 };
-const DIGIT: u8 = 1;
-const LOWER_HEX: u8 = 1 << 1;
-const LOWER: u8 = 1 << 2;
-const UPPER_HEX: u8 = 1 << 3;
-const UPPER: u8 = 1 << 4;
-const DASH: u8 = 1 << 5;
-const LOWER_HEX_DIGITS: u8 = DIGIT | LOWER_HEX;
-const UPPER_HEX_DIGITS: u8 = DIGIT | UPPER_HEX;
-
-/// Holes of one value; what comes after stays text.
-pub(super) const MAX_HOLES: usize = 64;
-/// Below, a reference to a hexadecimal identifier would save nothing.
-const SHORTEST_HEX: usize = 8;
-/// Below, chance and words look alike.
-const SHORTEST_TOKEN: usize = 16;
-/// In a header value; shorter ones are parts of versions.
-const SHORTEST_NUMBER: usize = 5;
-/// The largest numbers of so many digits fit twice into 64 bits.
-const MOST_DIGITS: usize = 18;
-const YEAR_US: u64 = 366 * 86_400 * 1_000_000;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn found(text: &str, style: Style) -> String {
-        let mut holes = Vec::new();
-        find(text.as_bytes(), style, 1_700_000_000_000_000, &mut holes);
-        let words =
-            |hole: &Hole| format!("{:?} {}", hole.kind, &text[hole.start as usize..hole.end as usize]);
-        holes.iter().map(words).collect::<Vec<_>>().join(", ")
-    }
-
-    #[test]
-    fn identifiers_numbers_and_times() {
-        let check = |text: &str, expect: &str| assert_eq!(found(text, Style::Document), expect, "{text}");
-        check("/products/4711/reviews?page=2", "Integer 4711, Integer 2");
-        check("/v1/users/007", "");
-        check(
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            "Hex 4bf92f3577b34da6a3ce929d0e0e4736, Hex 00f067aa0ba902b7",
-        );
-        check("id=0f8fad5b-d9cb-469f-a165-70867728950e;", "Uuid 0f8fad5b-d9cb-469f-a165-70867728950e");
-        check("0f8fad5b-d9cb-469f-a165-70867728950`", "Hex 0f8fad5b, Integer 70867728950");
-        check("order-0F8FAD5B-D9CB-469F-A165-70867728950E", "UuidUpper 0F8FAD5B-D9CB-469F-A165-70867728950E");
-        check("_=1700000012345&t=1699999999", "Millis 1700000012345, Seconds 1699999999");
-        check("n=1600000012345", "Integer 1600000012345");
-        check("at 2023-11-14T22:13:20.123Z", "DateMillis 2023-11-14T22:13:20.123");
-        check("2023-11-14T22:13:20+01:00", "DateSeconds 2023-11-14T22:13:20");
-        check("Bearer aB3dE5gH7jK9mN1pQ3sT5", "Word aB3dE5gH7jK9mN1pQ3sT5");
-        check("t=aB3dE5gH7-jK9mN1pQ_3sT5uV7x", "Token aB3dE5gH7-jK9mN1pQ_3sT5uV7x");
-        check("/assets/jquery-ui-1-main-bundle-production.js", "Integer 1");
-        check("00000000000000000001", "Hex 00000000000000000001");
-        check("eyJzdWIiOiJ1c2VyIDEyMyJ9.x", "Embedded eyJzdWIiOiJ1c2VyIDEyMyJ9");
-    }
-
-    #[test]
-    fn short_numbers_of_headers_are_words() {
-        let check = |text: &str, expect: &str| assert_eq!(found(text, Style::Header), expect, "{text}");
-        check("Mozilla/5.0 (X11; Linux x86_64) Chrome/124.0.0.0 Safari/537.36", "");
-        check("148", "Integer 148");
-        check("GA1.2.1234567.89", "Integer 1234567");
-    }
-
-    #[test]
-    fn a_value_has_so_many_holes_and_no_more() {
-        assert_eq!(found(&"1,".repeat(1000), Style::Document).matches("Integer").count(), MAX_HOLES);
-    }
-}

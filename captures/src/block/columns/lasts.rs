@@ -1,0 +1,47 @@
+//! Which values the sessions of a block had last: a session mostly has them again, though others come between.
+
+use std::collections::HashMap;
+
+use super::slot;
+
+/// The last values of the sessions met so far, of the first header fields that have a slot of their own.
+#[derive(Default)]
+pub(super) struct Lasts {
+    /// Where each session's row begins in `values`.
+    rows: HashMap<u64, usize>,
+    /// One more than a value; 0 for none.
+    values: Vec<u32>,
+    /// The row of the session at hand.
+    row: usize,
+}
+
+impl Lasts {
+    /// From here on this session.
+    pub(super) fn begin(&mut self, session: u64) {
+        let end = self.values.len();
+        self.row = *self.rows.entry(session).or_insert(end);
+        if self.row == end {
+            self.values.resize(end + SLOTS, 0);
+        }
+    }
+
+    /// The value that the session at hand had last.
+    pub(super) fn get(&self, slot: usize) -> Option<u32> {
+        let at = slot.checked_sub(slot::FIXED).filter(|at| *at < SLOTS)?;
+        self.values[self.row + at].checked_sub(1)
+    }
+
+    pub(super) fn put(&mut self, slot: usize, value: u32) {
+        if let Some(at) = slot.checked_sub(slot::FIXED).filter(|at| *at < SLOTS) {
+            self.values[self.row + at] = value + 1;
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.rows.clear();
+        self.values.clear();
+    }
+}
+
+/// Slots that are looked after: two lines of a processor's cache for each session.
+const SLOTS: usize = 32;
