@@ -97,9 +97,9 @@ fn read(
         known: std::iter::repeat_with(Known::default).take(slots).collect(),
         texts,
         predictions: Predictions::new(slots),
-        marks: Parsed::default(),
-        origins: Parsed::default(),
-        shapes: Default::default(),
+        marks: Parsed::new(),
+        origins: Parsed::new(),
+        shapes: [Parsed::new(), Parsed::new()],
         fields: Vec::new(),
         connection: 0,
     };

@@ -12,13 +12,11 @@ use crate::wire::{Cursor, Malformed};
 /// What the values of a slot stand for, by their numbers.
 pub(super) struct Parsed<T>(Vec<Option<Rc<T>>>);
 
-impl<T> Default for Parsed<T> {
-    fn default() -> Parsed<T> {
+impl<T> Parsed<T> {
+    pub(super) fn new() -> Parsed<T> {
         Parsed(Vec::new())
     }
-}
 
-impl<T> Parsed<T> {
     pub(super) fn get(&self, number: u32) -> Option<Rc<T>> {
         self.0.get(number as usize).cloned().flatten()
     }

@@ -34,7 +34,7 @@ impl Classes {
     fn put(&mut self, at: usize, bytes: u64) {
         let low = bytes & !HIGH;
         let ascii = !bytes & HIGH;
-        let small = low | 0x20 * EACH;
+        let small = low | (0x20 * EACH);
         let from = |bytes: u64, least: u8| bytes + u64::from(0x80 - least) * EACH;
         let between = |bytes: u64, least: u8, most: u8| from(bytes, least) & !from(bytes, most + 1) & ascii;
         let letters = between(small, b'a', b'z');
@@ -231,7 +231,7 @@ mod tests {
                 let next = map.next(start..end, |classes| classes.digits);
                 assert_eq!(next, digits.clone().next().unwrap_or(end), "{start}..{end}");
                 let last = map.behind_last(start..end, |classes| classes.digits);
-                assert_eq!(last, digits.clone().last().map_or(start, |at| at + 1), "{start}..{end}");
+                assert_eq!(last, digits.clone().next_back().map_or(start, |at| at + 1), "{start}..{end}");
                 let expect = match (digits.count(), end - start) {
                     (_, 0) => 0,
                     (0, _) => LOWER,
