@@ -94,7 +94,7 @@ impl Shared {
             gate: Gate::new(config.limits.max_connections.unwrap_or_else(places), config.limits.max_buffered),
             meets: Meets::default(),
             sessions: Sessions::new(config.session_keys.clone(), &config.redaction_key)
-                .from_connection(first_connection),
+                .counting_from(first_connection),
             recent: Recent::default(),
             config,
             edges: parts.edges,

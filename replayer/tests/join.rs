@@ -38,6 +38,8 @@ struct Seen {
     front_first: bool,
     /// The proxy ended before its books were read.
     books_gone: bool,
+    /// The rule did not end what it dropped: it held it as the connection went.
+    left: bool,
 }
 
 impl FakeProxy {
@@ -130,8 +132,10 @@ fn admin_answer(seen: &mut Seen, method: &str, target: &str, listen: &str, body:
             Some(set.to_bytes())
         }
         ("GET", path) if path.ends_with("/ended") => {
-            let line =
-                |op| json!({ "op": format!("{op:016x}"), "attempt": 1, "rule": "payday", "action": "reset" });
+            let line = |op| {
+                let op = format!("{op:016x}");
+                json!({ "op": op, "attempt": 1, "rule": "payday", "action": "reset", "left": seen.left })
+            };
             let all = seen.dropped.iter().chain(&[1, 2, 3]).map(|op| format!("{}\n", line(op)));
             Some(all.collect::<String>().into_bytes())
         }
@@ -176,6 +180,13 @@ fn every_row_balances_and_failures_are_the_rules() {
     let calls = proxy.seen.lock().unwrap().calls.clone();
     assert_eq!((calls[0].as_str(), calls[1].as_str()), ("GET /status", "POST /runs"));
     assert_eq!(calls.last().unwrap(), &format!("DELETE /runs/{}", report.run));
+}
+
+#[test]
+fn a_rule_that_held_an_attempt_has_not_made_its_reset() {
+    let proxy = FakeProxy::start(Seen { rate: 0.33, left: true, ..Seen::default() });
+    let failures = proxy.replay(210, |_| {}).failures;
+    assert_eq!((failures.total, failures.injected, failures.network), (210 / 5 + 24, 24, 210 / 5));
 }
 
 #[test]

@@ -88,7 +88,7 @@ impl Sessions {
     }
 
     /// The number of the first connection of this run: it is another in each.
-    pub(crate) fn from_connection(self, first_connection: u64) -> Sessions {
+    pub(crate) fn counting_from(self, first_connection: u64) -> Sessions {
         Sessions { first_connection, ..self }
     }
 
@@ -372,7 +372,7 @@ mod tests {
         let cookie = [("cookie", "PHPSESSID=0123456789")];
         let run = |keys: &[&str], secret: u8, first: u64| {
             let keys = keys.iter().map(|key| key.parse().expect("a key")).collect();
-            let sessions = Sessions::new(keys, &[secret; 32]).from_connection(first);
+            let sessions = Sessions::new(keys, &[secret; 32]).counting_from(first);
             let choice = |identity: Identity| (identity.session, identity.op);
             let all = [
                 choice(identify(&sessions, first, "/", &cookie)),

@@ -45,7 +45,7 @@ fn run(keys: &[&str]) -> Run {
     });
     let told = told.collect();
     proxy.stop();
-    let exchanges = Reader::open(&proxy.capture()).expect("a capture").exchanges();
+    let exchanges = Reader::open(proxy.capture()).expect("a capture").exchanges();
     let recorded = exchanges.map(|exchange| exchange.expect("whole").session.0.to_string()).collect();
     Run { fates, told, recorded }
 }
