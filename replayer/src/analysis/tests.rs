@@ -4,7 +4,7 @@ use super::*;
 use crate::evidence::{Ended, Fate};
 use crate::tally::Failure;
 
-struct Plain;
+pub(super) struct Plain;
 
 impl Names for Plain {
     fn of(&self, program: u32, clone: u32, step: u32) -> (String, String) {
@@ -351,6 +351,19 @@ fn shards_become_one() {
     let (sum, all) = (&merged.findings[0], &whole.findings[0]);
     assert_eq!((sum.sessions, sum.failures, sum.rank), (all.sessions, all.failures, 1));
     assert!((sum.share - all.share).abs() < 1e-9);
+}
+
+#[test]
+fn what_a_session_did_before_is_told_once() {
+    let field = field(&run(|made, _| faults(made)));
+    let (mut earlier, mut told) = (field.earlier(), 0);
+    for at in (0..field.attempts.len()).step_by(3) {
+        let (part, is_new) = earlier.before(at as u32);
+        told = part.len() + if is_new { 0 } else { told };
+        let session = field.attempts[at].session;
+        let all = field.attempts[..at].iter().filter(|attempt| attempt.session == session).count();
+        assert_eq!(told, all, "before {at}");
+    }
 }
 
 #[test]
