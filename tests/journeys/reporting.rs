@@ -46,6 +46,8 @@ fn what_is_no_run_is_refused_and_nothing_is_overwritten() {
     refused(&["other.json"], "other.json is no run.json");
     refused(&["other.json", "-o", "mine.txt"], "mine.txt is there already and is no page");
     refused(&["mine.txt", "-o", "mine.txt"], "mine.txt is there already");
+    refused(&["--history", "none", "-o", "mine.txt"], "mine.txt is there already and is no page");
+    refused(&["--history", "none", "-o", "page.html", "--json"], "cannot be used with");
     refused(&[], "RUN.json");
     assert_eq!(fs::read_to_string(path("mine.txt")).unwrap(), "keep me");
     assert!(!folder.path().join("other.html").exists(), "a refused report leaves no page");

@@ -15,7 +15,7 @@ pub(crate) struct Part {
     pub(crate) units: u64,
     pub(crate) other_hits: u64,
     pub(crate) other_units: u64,
-    /// The ids in it; empty for visits.
+    /// The ids in it, in order; empty for visits.
     pub(crate) keys: Vec<u32>,
 }
 
@@ -57,40 +57,49 @@ fn on_one(field: &Field, keys: &[(u32, [Counts; 2])]) -> Option<Part> {
     part.is_telling(keys.len()).then_some(part)
 }
 
-/// The ids that leave one remainder have them all.
+/// The ids that leave one remainder have them all. There may be many ids: each divisor takes one pass over them.
 fn on_remainder(field: &Field, keys: &[(u32, [Counts; 2])]) -> Option<Part> {
-    let numbers: HashMap<u32, u64> =
-        keys.iter().filter_map(|(key, _)| Some((*key, field.keys[*key as usize].parse().ok()?))).collect();
+    let number = |key: u32| field.keys[key as usize].parse::<u64>().ok();
+    let count = |halves: &[Counts; 2]| (halves[0].0 + halves[1].0, halves[0].1 + halves[1].1);
+    let sum = |(hits, units): Counts, (more_hits, more): Counts| (hits + more_hits, units + more);
+    let numbers: Vec<(u64, Counts)> =
+        keys.iter().filter_map(|(key, halves)| Some((number(*key)?, count(halves)))).collect();
     if numbers.len() * 10 < keys.len() * 9 || numbers.len() < 6 {
         return None;
     }
-    let mut best: Option<Part> = None;
+    let all = keys.iter().fold((0, 0), |all, (_, halves)| sum(all, count(halves)));
+    let mut best: Option<(Part, u64, u64)> = None;
     for divisor in (2..=16_u64).chain([24, 32, 48, 64, 100, 128, 256]) {
-        for remainder in 0..divisor {
-            let has = |key| numbers.get(&key).is_some_and(|number| number % divisor == remainder);
-            if keys.iter().filter(|(key, _)| has(*key)).count() < 2 {
-                continue;
-            }
-            let part = part(format!("id % {divisor} = {remainder}"), keys, has);
-            let beats = best.as_ref().is_none_or(|best| best.separation() + 0.02 < part.separation());
+        let mut classes = vec![(0, (0, 0)); divisor as usize];
+        for (number, counts) in &numbers {
+            let (ids, inside) = &mut classes[(number % divisor) as usize];
+            (*ids, *inside) = (*ids + 1, sum(*inside, *counts));
+        }
+        for (remainder, (_, (hits, units))) in (0..).zip(classes).filter(|(_, (ids, _))| 2 <= *ids) {
+            let (other_hits, other_units) = (all.0 - hits, all.1 - units);
+            let part = Part { name: String::new(), hits, units, other_hits, other_units, keys: Vec::new() };
+            let beats = best.as_ref().is_none_or(|(best, ..)| best.separation() + 0.02 < part.separation());
             if beats && part.is_telling(2000) {
-                best = Some(part);
+                best = Some((part, divisor, remainder));
             }
         }
     }
-    best
+    let (_, divisor, remainder) = best?;
+    let has = |key| number(key).is_some_and(|number| number % divisor == remainder);
+    Some(part(format!("id % {divisor} = {remainder}"), keys, has))
 }
 
 /// Some ids have them all: chosen by one half of the sessions, judged by the other.
 fn on_some(field: &Field, keys: &[(u32, [Counts; 2])]) -> Option<Part> {
-    let is_bad = |(_, halves): &&(u32, [Counts; 2])| 2 <= halves[0].1 && halves[0].1 <= 2 * halves[0].0;
-    let bad: Vec<u32> = keys.iter().filter(is_bad).map(|(key, _)| *key).collect();
+    let fails = |(_, halves): &&(u32, [Counts; 2])| 2 <= halves[0].1 && halves[0].1 <= 2 * halves[0].0;
+    let bad: Vec<u32> = keys.iter().filter(fails).map(|(key, _)| *key).collect();
+    let is_bad = |key: u32| bad.binary_search(&key).is_ok();
     if bad.is_empty() || keys.len() < 4 * bad.len() {
         return None;
     }
     let judging: Vec<(u32, [Counts; 2])> =
         keys.iter().map(|(key, halves)| (*key, [(0, 0), halves[1]])).collect();
-    if !part(String::new(), &judging, |key| bad.contains(&key)).is_telling(1) {
+    if !part(String::new(), &judging, is_bad).is_telling(1) {
         return None;
     }
     let mut names: Vec<&str> = bad.iter().map(|key| field.keys[*key as usize].as_str()).collect();
@@ -98,7 +107,7 @@ fn on_some(field: &Field, keys: &[(u32, [Counts; 2])]) -> Option<Part> {
     let more = if NAMES < names.len() { ", …" } else { "" };
     let shown = names[..names.len().min(NAMES)].join(", ");
     let name = format!("{} of {} ids: {shown}{more}", bad.len(), keys.len());
-    Some(part(name, keys, |key| bad.contains(&key)))
+    Some(part(name, keys, is_bad))
 }
 
 fn part(name: String, keys: &[(u32, [Counts; 2])], has: impl Fn(u32) -> bool) -> Part {
@@ -123,11 +132,13 @@ pub(crate) fn on_visits(field: &Field, units: &[Unit]) -> Option<Visits> {
     // by route: units and hits that had 0, 1, 2 … visits before
     let mut tables = vec![[(0_u64, 0_u64); MOST_VISITS + 1]; routes.len()];
     let mut counts = vec![0; routes.len()];
+    let mut earlier = field.earlier();
     for unit in units {
-        counts.fill(0);
-        let session = field.attempts[unit.at as usize].session;
-        let earlier = field.attempts[..unit.at as usize].iter().rev();
-        for attempt in earlier.take_while(|attempt| attempt.session == session) {
+        let (attempts, is_new) = earlier.before(unit.at);
+        if is_new {
+            counts.fill(0);
+        }
+        for attempt in attempts {
             if let (Some(place), 1) =
                 (routes.iter().position(|route| *route == attempt.route), attempt.attempt)
             {
@@ -172,6 +183,11 @@ fn busiest(field: &Field) -> Vec<u16> {
 }
 
 impl Part {
+    /// Whether an id is in it.
+    pub(crate) fn has(&self, key: u32) -> bool {
+        self.keys.binary_search(&key).is_ok()
+    }
+
     /// Share of the hits that it has, less the share of all others: 1 where it has all hits and nothing else.
     pub(crate) fn separation(&self) -> f64 {
         let others = self.units + self.other_units - self.hits - self.other_hits;

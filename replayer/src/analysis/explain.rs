@@ -88,7 +88,7 @@ pub(crate) fn explain(context: &Context<'_>, cluster: Cluster, mut units: Vec<Un
 fn on_keys(context: &Context<'_>, cluster: Cluster, units: &[Unit]) -> Option<(Piece, Vec<Unit>)> {
     let field = context.field;
     let part = concentrate::on_keys(field, units)?;
-    let has = |unit: &&Unit| part.keys.contains(&field.fact(&field.attempts[unit.at as usize]).key);
+    let has = |unit: &&Unit| part.has(field.fact(&field.attempts[unit.at as usize]).key);
     let (inside, rest): (Vec<&Unit>, Vec<&Unit>) = units.iter().partition(has);
     let mut piece = Piece::new(cluster, Explanation::Origin, inside.into_iter().copied().collect());
     piece.others = rest.iter().map(|unit| unit.at).collect();

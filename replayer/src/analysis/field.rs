@@ -99,7 +99,36 @@ impl Wrong {
     }
 }
 
+/// A walk through what sessions did before some of their attempts, each part of it once: sessions may be long.
+#[derive(Debug)]
+pub(crate) struct Earlier<'a> {
+    attempts: &'a [Attempt],
+    session: Option<u32>,
+    from: usize,
+}
+
+impl<'a> Earlier<'a> {
+    /// The attempts of its session before the one at this place, but for those that were told for a place before it;
+    /// true where its session is another than that of the last. Places come in order.
+    pub(crate) fn before(&mut self, at: u32) -> (&'a [Attempt], bool) {
+        let (at, session) = (at as usize, self.attempts[at as usize].session);
+        let is_new = self.session != Some(session);
+        if is_new {
+            self.session = Some(session);
+            self.from = self.attempts.partition_point(|attempt| attempt.session < session);
+        }
+        let before = &self.attempts[self.from..at];
+        self.from = at;
+        (before, is_new)
+    }
+}
+
 impl Field {
+    /// Begins a walk through the sessions.
+    pub(crate) fn earlier(&self) -> Earlier<'_> {
+        Earlier { attempts: &self.attempts, session: None, from: 0 }
+    }
+
     /// Puts together what is known. `ended` are in the order of the evidence, with the rules that touched each; `told`
     /// says what the plan knows of (program, step).
     pub(crate) fn new(

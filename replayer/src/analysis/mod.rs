@@ -19,6 +19,8 @@ mod lift;
 pub(crate) mod merge;
 mod order;
 mod parts;
+#[cfg(test)]
+mod scale;
 mod slopes;
 pub(crate) mod stats;
 #[cfg(test)]
@@ -129,9 +131,8 @@ fn label(
         if attempt.by == 0 && !taken[at] && cluster.has(attempt) {
             // what is wrong with an id is wrong with all that asks for it, whatever else hit the session first
             let key = field.fact(attempt).key;
-            let on_key = found
-                .iter()
-                .position(|piece| piece.on_keys.as_ref().is_some_and(|part| part.keys.contains(&key)));
+            let on_key =
+                found.iter().position(|piece| piece.on_keys.as_ref().is_some_and(|part| part.has(key)));
             let by_key = on_key.map(|place| (first + place) as u32);
             labels[at] = by_key.or_else(|| of_session.get(&attempt.session).copied());
             taken[at] = !cluster.is_slow() && labels[at].is_some();
@@ -146,11 +147,15 @@ fn trace_back(field: &Field, pieces: &mut [Piece], labels: &[Option<u32>]) {
             continue;
         }
         let mut causes: BTreeMap<u32, u64> = BTreeMap::new();
+        let mut earlier = field.earlier();
+        let mut last = None;
         for at in &pieces[number].hits {
-            let session = field.attempts[*at as usize].session;
-            let earlier = (0..*at as usize).rev().take_while(|at| field.attempts[*at].session == session);
-            let cause = earlier.filter(|at| field.attempts[*at].wrong.is_failure()).find_map(|at| labels[at]);
-            if let Some(cause) = cause.filter(|cause| pieces[*cause as usize].follows.is_none()) {
+            let (attempts, is_new) = earlier.before(*at);
+            let from = *at as usize - attempts.len();
+            let failed = (from..*at as usize).filter(|at| field.attempts[*at].wrong.is_failure());
+            let nearest = failed.filter_map(|at| labels[at]).next_back();
+            last = nearest.or(if is_new { None } else { last });
+            if let Some(cause) = last.filter(|cause| pieces[*cause as usize].follows.is_none()) {
                 *causes.entry(cause).or_default() += 1;
             }
         }

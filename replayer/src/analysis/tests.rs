@@ -4,7 +4,7 @@ use super::*;
 use crate::evidence::{Ended, Fate};
 use crate::tally::Failure;
 
-struct Plain;
+pub(super) struct Plain;
 
 impl Names for Plain {
     fn of(&self, program: u32, clone: u32, step: u32) -> (String, String) {
@@ -412,6 +412,19 @@ fn drifts_of_shards_become_one() {
     assert_eq!((length.differing, length.answers, length.chance), (40, 80, Some(1.0 / 30.0)));
     let compared = merged.compared;
     assert_eq!((compared.exchanges, compared.answers, compared.more.shape), (7, 140, 2));
+}
+
+#[test]
+fn what_a_session_did_before_is_told_once() {
+    let field = field(&run(|made, _| faults(made)));
+    let (mut earlier, mut told) = (field.earlier(), 0);
+    for at in (0..field.attempts.len()).step_by(3) {
+        let (part, is_new) = earlier.before(at as u32);
+        told = part.len() + if is_new { 0 } else { told };
+        let session = field.attempts[at].session;
+        let all = field.attempts[..at].iter().filter(|attempt| attempt.session == session).count();
+        assert_eq!(told, all, "before {at}");
+    }
 }
 
 #[test]

@@ -32,6 +32,7 @@ pub(super) fn show(folder: &Path, plan: &str, json: bool) -> anyhow::Result<Exit
 /// # Errors
 /// The same; or the page cannot be written, or would be written over something else.
 pub(super) fn write(folder: &Path, plan: &str, page: &Path) -> anyhow::Result<ExitCode> {
+    pages::refuse_foreign(page)?;
     let course = course(folder, plan)?;
     pages::keep(page, &html::history(&course, &text(&course)), course.runs.len())
 }

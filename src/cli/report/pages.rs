@@ -15,6 +15,7 @@ use replayer::report::html::{self, Run};
 pub(super) fn write(paths: &[PathBuf], output: Option<&Path>) -> anyhow::Result<ExitCode> {
     let beside = || paths.first().map(|path| path.with_extension("html")).unwrap_or_default();
     let output = output.map_or_else(beside, Path::to_owned);
+    refuse_foreign(&output)?;
     let runs = paths.iter().map(|path| Run::load(path)).collect::<Result<Vec<_>, _>>();
     let page = runs.and_then(html::page).map_err(|words| anyhow!(words))?;
     keep(&output, &page, paths.len())
@@ -23,9 +24,8 @@ pub(super) fn write(paths: &[PathBuf], output: Option<&Path>) -> anyhow::Result<
 /// Writes a page of so many runs, and says where it is.
 ///
 /// # Errors
-/// It cannot be written, or would be written over something else.
+/// It cannot be written.
 pub(super) fn keep(output: &Path, page: &str, runs: usize) -> anyhow::Result<ExitCode> {
-    refuse_foreign(output)?;
     fs::write(output, page).with_context(|| format!("cannot write {}", output.display()))?;
     let kilobytes = page.len().div_ceil(1000);
     match runs {
@@ -36,7 +36,10 @@ pub(super) fn keep(output: &Path, page: &str, runs: usize) -> anyhow::Result<Exi
 }
 
 /// A page may be written anew; anything else is somebody's file.
-fn refuse_foreign(path: &Path) -> anyhow::Result<()> {
+///
+/// # Errors
+/// It is there, and is no page.
+pub(super) fn refuse_foreign(path: &Path) -> anyhow::Result<()> {
     let is_page = |start: &[u8]| start.is_empty() || start.starts_with(b"<!DOCTYPE html>");
     match fs::read(path) {
         Ok(text) if !is_page(&text) => {

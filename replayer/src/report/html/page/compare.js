@@ -41,7 +41,7 @@ function compareSection(page) {
     { title: "failed", value: ({ run }) => part(run.failures.total, run.requests.sent), show: percent, number: true },
     { title: "p50", value: ({ run }) => run.latency.response.p50, show: time, number: true },
     { title: "p99", value: ({ run }) => run.latency.response.p99, show: time, number: true },
-    { title: "reason", value: ({ run }) => run.reason },
+    prose("reason", ({ run }) => run.reason),
   ], page.runs);
   const curves = curveChart(page.runs.map((run, at) => ({
     name: run.name, hue: HUES[at % HUES.length], dashed: at % 2 === 1, latency: run.run.latency && run.run.latency.response })),

@@ -178,7 +178,7 @@ function runsSection(page) {
     { title: "started", value: (row) => row.started, show: date },
     { title: "verdict", value: (row) => row.verdict, cell: (row) => badge(row.verdict) },
     ...told.map((figure) => ({ title: TOLD[figure.name], value: (row) => figure.values[row.at], show: inUnit(figure.unit), number: true })),
-    words("finding", "finding"), words("reason", "reason"),
+    prose("finding", (row) => row.finding), prose("reason", (row) => row.reason),
   ], rows, { sortable: true, tall: true, id: (row) => rowOf(row.at) });
   return section("runs", "The runs", null, filtered(box, rows.length, {
     what: "runs", text: (row) => `${row.run} ${row.started} ${row.verdict} ${row.finding || ""} ${row.reason}`,

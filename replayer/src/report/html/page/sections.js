@@ -178,7 +178,7 @@ function repeatSection(run) {
       { title: "in runs", value: (row) => list(row.runs).length, number: true,
         cell: (row) => `${list(row.runs).length} of ${runs.length}` }], found, { sortable: true }),
     table("The runs", [{ title: "run", value: (row) => row.run, name: true, brief: true },
-      { title: "verdict", value: (row) => row.verdict, cell: (row) => badge(row.verdict) }, words("reason", "reason")], runs, { tall: true }));
+      { title: "verdict", value: (row) => row.verdict, cell: (row) => badge(row.verdict) }, prose("reason", (row) => row.reason)], runs, { tall: true }));
 }
 
 function linksSection(run) {

@@ -62,6 +62,8 @@ function sorted(rows, order) {
 
 const column = (title, key, show) => ({ title, value: (row) => row[key], show, number: true });
 const words = (title, key) => ({ title, value: (row) => row[key] });
+/** Sentences, which want more room than a word. */
+const prose = (title, value) => ({ title, value, cell: (row) => el("span", { class: "prose", text: shownPlain(value(row)) }) });
 
 /** The name of a figure, which may break where its parts end. */
 const breaking = (name) => String(name).split(/(?<=[._])/).flatMap((piece) => [piece, el("wbr")]);
