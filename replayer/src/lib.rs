@@ -24,6 +24,8 @@ mod error;
 mod evidence;
 mod faults;
 mod figures;
+#[cfg(test)]
+mod fuzz;
 mod guard;
 mod h2;
 pub mod history;
