@@ -25,6 +25,8 @@ mod error;
 mod evidence;
 mod faults;
 mod figures;
+#[cfg(test)]
+mod fuzz;
 mod guard;
 mod h2;
 pub mod history;

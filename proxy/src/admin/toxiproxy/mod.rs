@@ -6,6 +6,8 @@
 //! differs from the original is what is wrong there: unknown keys and negative numbers are refused, and a change
 //! is whole or not at all.
 
+#[cfg(test)]
+mod fuzz;
 mod proxies;
 mod shapes;
 mod toxics;
