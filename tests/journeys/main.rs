@@ -13,6 +13,7 @@ mod chain;
 mod company;
 mod course;
 mod demo;
+mod drifting;
 mod edges;
 mod faults;
 mod findings;
