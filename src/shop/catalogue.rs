@@ -17,8 +17,18 @@ struct Product {
 
 impl Catalogue {
     pub(super) fn new() -> Catalogue {
+        Catalogue::with(
+            |id, product| json!({"id": id, "name": product.name, "price_cents": product.price_cents}),
+        )
+    }
+
+    /// One whose list and pages say no prices.
+    pub(super) fn without_prices() -> Catalogue {
+        Catalogue::with(|id, product| json!({"id": id, "name": product.name}))
+    }
+
+    fn with(page: impl Fn(usize, &Product) -> serde_json::Value) -> Catalogue {
         let products: Vec<Product> = MATERIALS.iter().enumerate().flat_map(|(i, m)| make(i, m)).collect();
-        let page = |id: usize, product: &Product| json!({"id": id, "name": product.name, "price_cents": product.price_cents});
         let all: Vec<_> = products.iter().enumerate().map(|(id, product)| page(id, product)).collect();
         let pages = products.iter().enumerate().map(|(id, product)| {
             let mut full = page(id, product);

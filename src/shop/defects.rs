@@ -34,6 +34,8 @@ pub(crate) enum Defect {
     Random500,
     /// A cart of more than three products is reserved for 1.5 s only: a later checkout is answered 500.
     ManyItems,
+    /// The list of products and their pages say no prices.
+    LostPrice,
 }
 
 /// The defects of a shop, and what they did.
@@ -55,6 +57,7 @@ impl Defect {
             Defect::CascadingTimeout => "cascading-timeout",
             Defect::Random500 => "random-500",
             Defect::ManyItems => "many-items",
+            Defect::LostPrice => "lost-price",
         }
     }
 }

@@ -149,7 +149,10 @@ struct Shop {
 impl Shop {
     fn new(config: &Config, threads: usize) -> Shop {
         Shop {
-            catalogue: Catalogue::new(),
+            catalogue: match config.defects.contains(&Defect::LostPrice) {
+                true => Catalogue::without_prices(),
+                false => Catalogue::new(),
+            },
             store: Store::new(config.seed),
             tallies: (0..threads).map(|_| Tally::default()).collect(),
             defects: Defects::new(config.defects.clone(), config.seed),

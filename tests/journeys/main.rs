@@ -15,6 +15,7 @@ mod chromium;
 mod company;
 mod course;
 mod demo;
+mod drifting;
 mod edges;
 mod faults;
 mod findings;
