@@ -203,7 +203,7 @@ fn analysis() -> Value {
     let drift = |at: usize| {
         json!({ "route": format!("GET /drift/{at}"), "what": "length", "recorded": "1204",
         "replayed": HOSTILE[at % HOSTILE.len()], "share": 0.12, "noise": 0.01, "sessions": 40,
-        "differing": 120, "answers": 1000, "chance": if at % 2 == 0 { json!(3.2e-9) } else { Value::Null } })
+        "differing": 120, "answers": 1000, "chance": if at.is_multiple_of(2) { json!(3.2e-9) } else { Value::Null } })
     };
     json!({ "failures": 54_000, "sessions_hurt": 9000, "sample": 0.25,
         "attribution": { "injected": 30_000, "downstream": 14_000, "overload": 6000, "generator": 100, "origin": 3000, "unexplained": 900 },

@@ -74,6 +74,9 @@ impl Times {
     }
 }
 
+/// Told of each value: where it stands, what it is, and the number of its event.
+pub(super) type Met<'a> = dyn FnMut(Leaf, &[u8], Option<usize>) + 'a;
+
 /// Names the values of an answer that `wanted` takes, in order, each with the number of the event that it stands in.
 /// Whether the body, which is as it was transferred and unpacks to at most `max` bytes, could be looked into.
 pub(super) fn each(
@@ -81,7 +84,7 @@ pub(super) fn each(
     body: Option<&[u8]>,
     max: usize,
     wanted: &dyn Fn(&[u8]) -> bool,
-    found: &mut dyn FnMut(Leaf, &[u8], Option<usize>),
+    found: &mut Met<'_>,
 ) -> bool {
     in_headers(headers, &mut |kind, value| {
         if wanted(value) {
@@ -118,11 +121,7 @@ pub(super) fn each(
     true
 }
 
-fn in_json(
-    plain: &[u8],
-    wanted: &dyn Fn(&[u8]) -> bool,
-    found: &mut dyn FnMut(Leaf, &[u8], Option<usize>),
-) -> bool {
+fn in_json(plain: &[u8], wanted: &dyn Fn(&[u8]) -> bool, found: &mut Met<'_>) -> bool {
     walk::scalars(plain, &mut |path, value| {
         if wanted(value.as_bytes()) {
             found(Leaf::new(LeafKind::Json(path.clone())), value.as_bytes(), None);
