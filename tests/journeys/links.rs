@@ -49,11 +49,16 @@ fn links_are_shown_and_used_and_forbidden() {
 
 #[test]
 fn what_the_proxy_recorded_is_linked_and_replayed_a_hundredfold() {
+    expect_hundredfold(&[]);
+    expect_hundredfold(&["--record-bodies", "response=full"]);
+}
+
+/// What is recorded with these flags.
+fn expect_hundredfold(flags: &[&str]) {
     let (folder, door) = (TempDir::new().unwrap(), door());
     let capture = folder.path().join("capture.zst");
-    let record =
-        ["--record", &text(&capture), "--record-bodies", "response=full", "--session-key", "header:x-user"];
-    let proxy = Proxy::before(&door.url(), &record);
+    let record = ["--record", &text(&capture), "--session-key", "header:x-user"];
+    let proxy = Proxy::before(&door.url(), &[&record[..], flags].concat());
     for user in ["ada", "grace", "barbara", "edsger"] {
         let own = [("x-user", user)];
         let token =
@@ -70,7 +75,7 @@ fn what_the_proxy_recorded_is_linked_and_replayed_a_hundredfold() {
 
     let shown = run_squall(&["captures", "inspect", "--links", &text(&capture)]).expect(0);
     let link = "POST /login json:$.token -> GET /me header:authorization bearer";
-    for words in ["1 link in 4 sessions", link] {
+    for words in ["1 link in 4 sessions", link, "such as squall_"] {
         assert!(shown.out.contains(words), "`{words}` is not in:\n{}", shown.out);
     }
     let common = ["--amplify", "100x", "--speed", "max", "--no-rehearsal"];
@@ -83,22 +88,7 @@ fn what_the_proxy_recorded_is_linked_and_replayed_a_hundredfold() {
 
 #[test]
 fn what_cookies_carry_is_shown_too() {
-    let (shop, folder) = (Shop::open(&[]), TempDir::new().unwrap());
-    let capture = folder.path().join("capture.zst");
-    let proxy =
-        Proxy::before(&shop.url(), &["--record", &text(&capture), "--record-bodies", "response=full"]);
-    for name in ["ada", "grace", "barbara", "edsger", "alan", "donald"] {
-        Shopper::at(proxy.addr()).visit(name);
-    }
-    proxy.expect_delivered(6 * VISIT);
-    http::post(proxy.admin(), "/recording/stop", b"");
-    let shown = run_squall(&["captures", "inspect", "--links", "--json", &text(&capture)]).expect(0);
-    let json: serde_json::Value = serde_json::from_str(&shown.out).unwrap();
-    let links = json["links"].as_array().unwrap();
-    let sides = |link: &serde_json::Value| {
-        format!("{} -> {}", link["from"].as_str().unwrap(), link["to"].as_str().unwrap())
-    };
-    let found: Vec<String> = links.iter().map(sides).collect();
+    let found = shop_links(&[]);
     for link in [
         "POST /api/login set-cookie:sid -> POST /api/checkout cookie:sid",
         "POST /api/signup set-cookie:customer -> POST /api/login cookie:customer",
@@ -107,6 +97,26 @@ fn what_cookies_carry_is_shown_too() {
     }
     let others = found.iter().filter(|link| !link.contains(" set-cookie:") || !link.contains(" cookie:"));
     assert_eq!(others.count(), 0, "a shop of cookies has no other links: {found:#?}");
+    assert_eq!(found, shop_links(&["--record-bodies", "response=full"]), "the same as of the bodies");
+}
+
+/// The links of six visits to the shop that are recorded with these flags.
+fn shop_links(flags: &[&str]) -> Vec<String> {
+    let (shop, folder) = (Shop::open(&[]), TempDir::new().unwrap());
+    let capture = folder.path().join("capture.zst");
+    let proxy = Proxy::before(&shop.url(), &[&["--record", &text(&capture)][..], flags].concat());
+    for name in ["ada", "grace", "barbara", "edsger", "alan", "donald"] {
+        Shopper::at(proxy.addr()).visit(name);
+    }
+    proxy.expect_delivered(6 * VISIT);
+    http::post(proxy.admin(), "/recording/stop", b"");
+    let shown = run_squall(&["captures", "inspect", "--links", "--json", &text(&capture)]).expect(0);
+    let json: serde_json::Value = serde_json::from_str(&shown.out).unwrap();
+    assert_eq!(json["answers"], json["whole_answers"], "all can be looked into");
+    let sides = |link: &serde_json::Value| {
+        format!("{} -> {}", link["from"].as_str().unwrap(), link["to"].as_str().unwrap())
+    };
+    json["links"].as_array().unwrap().iter().map(sides).collect()
 }
 
 #[test]
