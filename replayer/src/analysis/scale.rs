@@ -39,9 +39,9 @@ impl Load {
         let of_thread = |thread: u32| {
             let mut evidence = Evidence::new(limits::EVIDENCE / threads as usize);
             let sessions = (0..self.programs * self.clones).filter(|session| session % threads == thread);
-            sessions.for_each(|session| {
-                self.session(&mut evidence, session / self.clones, session % self.clones)
-            });
+            for session in sessions {
+                self.session(&mut evidence, session / self.clones, session % self.clones);
+            }
             evidence
         };
         let mut all = of_thread(0);

@@ -103,7 +103,7 @@ mod tests {
             argv: ["replay", "-H", "authorization: Bearer abcdef", text].map(str::to_owned).into(),
             figures: FIGURES
                 .iter()
-                .map(|figure| (figure.name.to_owned(), 1234.567_890_1 + nth as f64 / 7.0))
+                .map(|figure| (figure.name.to_owned(), 1234.567891 + nth as f64 / 7.0))
                 .collect(),
             ..Record::default()
         };
