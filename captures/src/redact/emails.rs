@@ -37,6 +37,14 @@ pub(super) fn is_pseudonym(address: &[u8]) -> bool {
     is_text_pseudonym(local) && domain.starts_with(DOMAIN.as_bytes()) && domain.ends_with(TOP.as_bytes())
 }
 
+/// How long what follows the local part of such an address is, `@` included; 0 where something else follows.
+pub(super) fn domain_len(text: &[u8]) -> usize {
+    let domain = text.get(..DOMAIN_LEN).and_then(|domain| domain.strip_prefix(b"@"));
+    let is_one = domain
+        .is_some_and(|domain| domain.starts_with(DOMAIN.as_bytes()) && domain.ends_with(TOP.as_bytes()));
+    if is_one { DOMAIN_LEN } else { 0 }
+}
+
 /// Labels with dots between them, and a last one of letters that is not the ending of a file (`logo@2x.png`).
 fn is_domain_name(domain: &[u8]) -> bool {
     let mut labels = domain.rsplit(|byte| *byte == b'.');
@@ -64,6 +72,8 @@ const MAX_DOMAIN: usize = 255;
 /// The top-level domain that RFC 2606 keeps for tests: nothing is ever delivered there.
 const TOP: &str = ".test";
 const DOMAIN: &str = "squall-";
+/// With `@`, eight digits and `TOP`.
+pub(super) const DOMAIN_LEN: usize = 1 + DOMAIN.len() + 8 + TOP.len();
 /// Endings of files that look like domains.
 const FILES: [&[u8]; 14] = [
     b"png", b"jpg", b"jpeg", b"gif", b"webp", b"avif", b"svg", b"css", b"js", b"html", b"htm", b"json",

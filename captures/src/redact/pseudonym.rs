@@ -1,6 +1,7 @@
 //! What stands in place of a secret: recognisable, keyed, of a similar length, equal for equal secrets.
 
 use std::fmt::Write;
+use std::ops::Range;
 
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
@@ -117,6 +118,18 @@ pub(crate) fn is_text_pseudonym(value: &[u8]) -> bool {
     }
     let (body, check) = value.split_at(value.len() - CHECK);
     check_digits(body).as_bytes() == check
+}
+
+/// Where the pseudonym ends that has a part in `range` of a text: one for text, or for an address.
+pub(super) fn end_over(text: &[u8], range: &Range<usize>) -> Option<usize> {
+    let first = range.start.saturating_sub(LONGEST + emails::DOMAIN_LEN);
+    let begins = (first..range.end).filter(|at| text[*at..].starts_with(PREFIX.as_bytes()));
+    let ends = begins.filter_map(|at| {
+        let is_one = |len: &usize| text.get(at..at + len).is_some_and(is_text_pseudonym);
+        let end = at + LENGTHS.into_iter().rfind(is_one)?;
+        Some(end + emails::domain_len(&text[end..]))
+    });
+    ends.filter(|end| range.start < *end).max()
 }
 
 /// Text of the form of a pseudonym, made one by the check at its end.

@@ -5,15 +5,20 @@ use std::ops::Range;
 
 use super::secrets::Secrets;
 use super::tokens::{self, is_part};
-use super::{cards, emails, names};
+use super::{cards, emails, names, pseudonym};
 
 /// Rewrites what a text shows; `None` where that is nothing.
 pub(super) fn rewrite(text: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
     let mut out = replace(text, secrets, next_shape);
     for at in 0..secrets.policy().patterns.len() {
         let from = out.as_deref().unwrap_or(text);
-        let next = |text: &[u8], from: usize, secrets: &Secrets<'_>| {
-            secrets.policy().patterns[at].find(text, from).map(|found| (found, true))
+        let next = |text: &[u8], mut from: usize, secrets: &Secrets<'_>| {
+            loop {
+                let found = secrets.policy().patterns[at].find(text, from)?;
+                // a pattern may match letters that a pseudonym has
+                let Some(end) = pseudonym::end_over(text, &found) else { return Some((found, true)) };
+                from = end;
+            }
         };
         out = replace(from, secrets, next).or(out);
     }
