@@ -101,7 +101,10 @@ impl Files {
         let old = std::mem::replace(writer, next);
         let path = old.path().to_owned();
         let outcome = old.finish(now_us);
-        Ok(Closed { path, outcome, removed: self.make_room() })
+        // the next may become as large, its last block and what follows it included
+        let like_this = path.metadata().map_or(0, |file| file.len());
+        let removed = self.make_room(like_this.max(self.rotation.size_limit().unwrap_or_default()));
+        Ok(Closed { path, outcome, removed })
     }
 
     /// The file was removed or replaced under its name: begins another under the next free name, in the same place.
@@ -128,8 +131,8 @@ impl Files {
         }
     }
 
-    /// Removes the oldest closed files while all of them are too large together.
-    fn make_room(&self) -> Vec<PathBuf> {
+    /// Removes the oldest closed files of a ring while all of them, and `reserve` bytes, are too large together.
+    pub(super) fn make_room(&self, reserve: u64) -> Vec<PathBuf> {
         let Some(ring) = self.rotation.ring else { return Vec::new() };
         let mut files: Vec<(u32, u64)> = numbers(&self.first)
             .into_iter()
@@ -137,8 +140,7 @@ impl Files {
             .collect();
         files.sort_unstable();
         let mut sum: u64 = files.iter().map(|(_, len)| len).sum();
-        // room for the file that is written now, too
-        let budget = ring.saturating_sub(self.rotation.size_limit().unwrap_or_default());
+        let budget = ring.saturating_sub(reserve);
         let mut removed = Vec::new();
         for (number, len) in files.into_iter().filter(|(number, _)| *number != self.number) {
             let path = numbered(&self.first, number);

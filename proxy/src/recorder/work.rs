@@ -92,6 +92,8 @@ impl Work {
             tracing::error!(%error, "the capture could not be closed; `squall captures repair` will");
             *lock(&self.state.error) = Some(error.to_string());
         }
+        let removed = self.files.make_room(0).len() as u64;
+        self.state.removed.fetch_add(removed, Ordering::Relaxed);
         if let Some(done) = stopped {
             let _ = done.try_send(());
         }
