@@ -113,7 +113,8 @@ fn keys() -> Vec<String> {
 /// A key in a field whose name says nothing, in a sentence, behind `Bearer`, in the lines of a file, and in a message of gRPC.
 fn with_keys(n: u64) -> Exchange {
     let [live, hub, amazon, chat, bearer, private] = &keys()[..] else { panic!("six") };
-    let pem = format!("-----BEGIN PRIVATE KEY-----\\n{private}\\n-----END PRIVATE KEY-----\\n");
+    let begin = concat!("-----BEGIN ", "PRIVATE KEY-----");
+    let pem = format!("{begin}\\n{private}\\n-----END PRIVATE KEY-----\\n");
     let body = format!(
         r#"{{"note":"{live}","said":"use {hub}, or {amazon}.","call":"curl -H 'X: Bearer {bearer}'","file":"{pem}"}}"#
     );

@@ -155,7 +155,7 @@ mod tests {
             "Bearer authentication-is-wanted",
             "the bearer of this",
             "-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----",
-            "-----BEGIN PRIVATE KEY-----",
+            concat!("-----BEGIN ", "PRIVATE KEY-----"),
             "hf_transformers_and_all_that_is_in_them",
             "shpat_",
         ] {
