@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::analysis::field::Field;
 use crate::analysis::findings::Names;
 use crate::analysis::stats::share;
-use crate::analysis::{Comparison, Drift, Example, Explanation, Finding, Looked, Place, words};
+use crate::analysis::{Comparison, Drift, Explanation, Finding, Looked, Place, words};
 use crate::drift::{Change, Compared, Found, Length, What};
 use crate::report::text::number;
 
@@ -91,15 +91,7 @@ fn finding(
     let of_shape = found.iter().any(|found| matches!(found.what, What::Shape(_)));
     let examples = found.iter().rev().map(|found| &found.examples).find(|examples| !examples.is_empty());
     let example = |(place, answer): &(crate::drift::Place, crate::drift::Answer)| {
-        let (session, op) = names.of(place.program, answer.clone, place.step);
-        Example {
-            replay: names.replay(&session, answer.clone),
-            session,
-            clone: answer.clone,
-            op,
-            step: place.step,
-            t_us: u64::from(answer.at_ms) * 1000,
-        }
+        names.example(place.program, answer.clone, place.step, answer.at_ms)
     };
     let times = visits.get(&route).map_or((0, 0), |visits| (visits.from_ms, visits.until_ms));
     Finding {

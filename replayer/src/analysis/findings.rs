@@ -16,6 +16,13 @@ pub(crate) trait Names {
 
     /// What to type to replay that clone alone.
     fn replay(&self, session: &str, clone: u32) -> String;
+
+    /// A clone's step as an example, which ended so many milliseconds into the run.
+    fn example(&self, program: u32, clone: u32, step: u32, at_ms: u32) -> Example {
+        let (session, op) = self.of(program, clone, step);
+        let t_us = u64::from(at_ms) * 1000;
+        Example { replay: self.replay(&session, clone), session, clone, op, step, t_us }
+    }
 }
 
 /// What the pieces of a finding have in common. Those that concentrate on ids or visits stay apart, by route.
@@ -191,15 +198,7 @@ fn examples(field: &Field, hits: &[&Attempt], names: &dyn Names) -> Vec<Example>
     first.sort_by_key(|attempt| (lot(field.fact(attempt).program, attempt.clone), attempt.session));
     let example = |attempt: &&Attempt| {
         let fact = field.fact(attempt);
-        let (session, op) = names.of(fact.program, attempt.clone, fact.step);
-        Example {
-            replay: names.replay(&session, attempt.clone),
-            session,
-            clone: attempt.clone,
-            op,
-            step: fact.step,
-            t_us: u64::from(attempt.at_ms) * 1000,
-        }
+        names.example(fact.program, attempt.clone, fact.step, attempt.at_ms)
     };
     first.iter().take(EXAMPLES).map(example).collect()
 }

@@ -101,11 +101,7 @@ impl Figure {
     /// The medians of the first and the last fifth.
     fn ends(&self) -> (f64, f64) {
         let part = (self.points.len() / 5).max(1);
-        let median = |points: &[(f64, f64)]| {
-            let mut values: Vec<f64> = points.iter().map(|point| point.1).collect();
-            values.sort_by(f64::total_cmp);
-            median_of(&values)
-        };
+        let median = |points: &[(f64, f64)]| stats::median(points.iter().map(|point| point.1));
         (median(&self.points[..part]), median(&self.points[self.points.len() - part..]))
     }
 }
@@ -155,10 +151,7 @@ fn polished(field: &Field, timed: &[&Attempt]) -> HashMap<u16, f64> {
         let cell = cells.entry((attempt.route, attempt.at_ms / width)).or_default();
         cell.push(f64::from(attempt.took_us.max(1)).ln());
     }
-    let median = |mut values: Vec<f64>| {
-        values.sort_by(f64::total_cmp);
-        median_of(&values)
-    };
+    let median = |values: Vec<f64>| stats::median(values.into_iter());
     let mut cells: Vec<((u16, u32), f64)> = cells
         .into_iter()
         .filter(|(_, values)| CELL <= values.len())

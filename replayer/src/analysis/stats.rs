@@ -282,6 +282,13 @@ pub(crate) fn median_of(sorted: &[f64]) -> f64 {
     if sorted.is_empty() { 0.0 } else { figures::median(sorted) }
 }
 
+/// The median of values in any order; 0 of none.
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    median_of(&values)
+}
+
 /// A quantile of sorted values; 0 of none.
 pub(crate) fn quantile_of(sorted: &[f64], q: f64) -> f64 {
     let last = sorted.len().saturating_sub(1);

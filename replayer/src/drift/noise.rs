@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::analysis::stats::median;
 use crate::drift::chance::{berk_jones, false_discoveries, simes};
 use crate::drift::changes::{Change, Changes, compare};
 use crate::drift::choose::{Chosen, Place};
@@ -246,12 +247,6 @@ fn typical(all: &[Judged]) -> Length {
 /// Lengths that differ by less are alike: a time, a number, another name.
 fn least_effect(one: f64, other: f64) -> f64 {
     (LEAST_PART * one.max(other)).max(LEAST_BYTES)
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    crate::analysis::stats::median_of(&values)
 }
 
 /// Fewer clones of an exchange are not compared.

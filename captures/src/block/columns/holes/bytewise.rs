@@ -1,4 +1,5 @@
-//! The search for holes byte by byte, as slow and as plain as it can be: what the other one is compared with.
+//! The search for holes byte by byte, as slow and as plain as it can be: what the other one is compared with. What a
+//! number says is no matter of the search: that is asked of the same code.
 
 use super::*;
 
@@ -84,7 +85,7 @@ impl Run<'_> {
             return Some(hole(range.start..range.start + 36, kind, 0));
         }
         if classes == DIGIT {
-            return self.number(range, part, behind);
+            return number(self.text, range, self.style, self.start_us);
         }
         if part.len() < SHORTEST_HEX {
             return None;
@@ -95,27 +96,6 @@ impl Run<'_> {
             None => return None,
         };
         Some(hole(range, kind, 0))
-    }
-
-    /// What digits that stand together are.
-    fn number(&self, range: Range<usize>, part: &[u8], behind: &[u8]) -> Option<Hole> {
-        if part.len() == 4
-            && let Some((kind, length, us)) = super::super::dates::date_of(behind)
-        {
-            let number = us / kind.unit_us().unwrap_or(1);
-            return Some(hole(range.start..range.start + length, kind, number));
-        }
-        let leading_zero = part.len() != 1 && part[0] == b'0';
-        if leading_zero || MOST_DIGITS < part.len() {
-            return (SHORTEST_HEX <= part.len()).then(|| hole(range, Kind::Hex, 0));
-        }
-        let number = part.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
-        if let Some(kind) = time(part.len(), number, self.start_us) {
-            return Some(hole(range, kind, number));
-        }
-        let stands_alone = part.len() == self.text.len();
-        let worth = self.style == Style::Document || SHORTEST_NUMBER <= part.len() || stands_alone;
-        worth.then(|| hole(range, Kind::Integer, number))
     }
 }
 

@@ -149,7 +149,7 @@ impl Search<'_> {
             return Some(hole(range.start..range.start + UUID, kind, 0));
         }
         if kinds == DIGIT {
-            return self.number(range);
+            return number(self.text, range, self.style, self.start_us);
         }
         if range.len() < SHORTEST_HEX {
             return None;
@@ -186,28 +186,28 @@ impl Search<'_> {
             _ => None,
         }
     }
+}
 
-    /// What digits that stand together are.
-    fn number(&self, range: Range<usize>) -> Option<Hole> {
-        let part = &self.text[range.clone()];
-        if part.len() == 4
-            && let Some((kind, length, us)) = super::dates::date_of(&self.text[range.start..])
-        {
-            let number = us / kind.unit_us().unwrap_or(1);
-            return Some(hole(range.start..range.start + length, kind, number));
-        }
-        let leading_zero = part.len() != 1 && part[0] == b'0';
-        if leading_zero || MOST_DIGITS < part.len() {
-            return (SHORTEST_HEX <= part.len()).then(|| hole(range, Kind::Hex, 0));
-        }
-        let number = part.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
-        if let Some(kind) = time(part.len(), number, self.start_us) {
-            return Some(hole(range, kind, number));
-        }
-        let stands_alone = part.len() == self.text.len();
-        let worth = self.style == Style::Document || SHORTEST_NUMBER <= part.len() || stands_alone;
-        worth.then(|| hole(range, Kind::Integer, number))
+/// What digits that stand together are.
+fn number(text: &[u8], range: Range<usize>, style: Style, start_us: u64) -> Option<Hole> {
+    let part = &text[range.clone()];
+    if part.len() == 4
+        && let Some((kind, length, us)) = super::dates::date_of(&text[range.start..])
+    {
+        let number = us / kind.unit_us().unwrap_or(1);
+        return Some(hole(range.start..range.start + length, kind, number));
     }
+    let leading_zero = part.len() != 1 && part[0] == b'0';
+    if leading_zero || MOST_DIGITS < part.len() {
+        return (SHORTEST_HEX <= part.len()).then(|| hole(range, Kind::Hex, 0));
+    }
+    let number = part.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
+    if let Some(kind) = time(part.len(), number, start_us) {
+        return Some(hole(range, kind, number));
+    }
+    let stands_alone = part.len() == text.len();
+    let worth = style == Style::Document || SHORTEST_NUMBER <= part.len() || stands_alone;
+    worth.then(|| hole(range, Kind::Integer, number))
 }
 
 /// Hexadecimal digits of one case, of which some are letters and some are not.
