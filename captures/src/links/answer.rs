@@ -86,14 +86,26 @@ pub(super) fn each(
     wanted: &dyn Fn(&[u8]) -> bool,
     found: &mut Met<'_>,
 ) -> bool {
-    in_headers(headers, &mut |kind, value| {
-        if wanted(value) {
-            found(Leaf::new(kind), value, None);
-        }
-    });
-    let Some(plain) = body.and_then(|body| plain(headers, body, max)) else { return false };
-    match BodyKind::of(headers, &plain) {
-        BodyKind::Json => return in_json(&plain, wanted, found),
+    in_head(headers, wanted, found);
+    let opened = body.and_then(|body| opened(headers, body, max));
+    opened.is_some_and(|(kind, plain)| in_body(kind, &plain, wanted, found))
+}
+
+/// A body without its content coding, and what it is; `None` where it cannot be looked into, as [`each`] says.
+pub(super) fn opened<'b>(headers: &Headers, body: &'b [u8], max: usize) -> Option<(BodyKind, Cow<'b, [u8]>)> {
+    let plain = plain(headers, body, max)?;
+    Some((BodyKind::of(headers, &plain), plain))
+}
+
+/// As [`each`], of a body that is open.
+pub(super) fn in_body(
+    kind: BodyKind,
+    plain: &[u8],
+    wanted: &dyn Fn(&[u8]) -> bool,
+    found: &mut Met<'_>,
+) -> bool {
+    match kind {
+        BodyKind::Json => return in_json(plain, wanted, found),
         BodyKind::Html => {
             // a page that was cut ends in a tag that was cut
             let end = plain.iter().rposition(|byte| *byte == b'>').map_or(0, |at| at + 1);
@@ -107,7 +119,7 @@ pub(super) fn each(
         }
         BodyKind::Events => {
             let mut counted = Counted::default();
-            for (number, event) in events(&plain).into_iter().enumerate() {
+            for (number, event) in events(plain).into_iter().enumerate() {
                 walk::scalars(&event, &mut |path, value| {
                     let leaf = counted.number(LeafKind::Event(path.clone()));
                     if wanted(value.as_bytes()) {
@@ -129,10 +141,14 @@ fn in_json(plain: &[u8], wanted: &dyn Fn(&[u8]) -> bool, found: &mut Met<'_>) ->
     })
 }
 
-/// The values in the fields of an answer's head.
-fn in_headers(headers: &Headers, found: &mut dyn FnMut(LeafKind, &[u8])) {
+/// The values in the fields of an answer's head that `wanted` takes.
+pub(super) fn in_head(headers: &Headers, wanted: &dyn Fn(&[u8]) -> bool, found: &mut Met<'_>) {
     for (name, value) in headers.iter() {
-        in_header(name, value, found);
+        in_header(name, value, &mut |kind, value| {
+            if wanted(value) {
+                found(Leaf::new(kind), value, None);
+            }
+        });
     }
 }
 

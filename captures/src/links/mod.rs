@@ -25,6 +25,7 @@ mod tests;
 mod typed;
 mod value;
 mod walk;
+mod written;
 
 use std::fmt;
 use std::path::Path;

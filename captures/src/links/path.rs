@@ -92,7 +92,7 @@ fn take_part(text: &str) -> Option<(Part, &str)> {
 }
 
 /// Whether a name needs no quotes.
-fn is_plain(key: &str) -> bool {
+pub(super) fn is_plain(key: &str) -> bool {
     !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 

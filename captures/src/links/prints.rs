@@ -12,13 +12,16 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fmt::Write;
 
+use siphasher::sip::SipHasher24;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::answer::{self, Given, Times};
+use super::answer::{self, BodyKind, Given, Times};
 use super::path::{JsonPath, Part};
 use super::place::{Leaf, LeafKind, Slot};
 use super::request::{self, Carried};
-use super::value;
+use super::value::{self, Makeup};
+use super::walk;
+use super::written::{self, WrittenTrail};
 use crate::exchange::Response;
 use crate::limits::{MAX_LINK_VALUES, MAX_PRINT_PLAIN, MAX_PRINTS};
 use crate::redact::percent_decode;
@@ -39,7 +42,8 @@ pub struct Print {
 
 /// Makes prints under one key.
 pub struct Printer {
-    key: [u8; 32],
+    /// SipHash-2-4 (Aumasson and Bernstein, 2012) is a keyed hash for short texts, which is what values are.
+    hasher: SipHasher24,
     /// Names of fields that may be written as they are.
     clean: RefCell<HashSet<String>>,
 }
@@ -69,7 +73,9 @@ impl Printer {
     /// With the key of the redaction, from which its own follows.
     pub fn new(key: &[u8; 32]) -> Printer {
         let key = blake3::derive_key("squall captures 2026 prints of values", key);
-        Printer { key, clean: RefCell::default() }
+        let mut half = [0; 16];
+        half.copy_from_slice(&key[..16]);
+        Printer { hasher: SipHasher24::new_with_key(&half), clean: RefCell::default() }
     }
 
     /// Takes the prints of an exchange, which is not redacted yet, and of the body of its answer, as far as it was kept.
@@ -89,10 +95,31 @@ impl Printer {
                 leaves.push(&leaf.to_string(), self.print(value), event);
             }
         };
-        let looked_into = answer::each(&response.headers, body, MAX_PRINT_PLAIN, &is_wanted, &mut take);
+        answer::in_head(&response.headers, &is_wanted, &mut take);
+        let looked_into = match body.and_then(|body| answer::opened(&response.headers, body, MAX_PRINT_PLAIN))
+        {
+            Some((BodyKind::Json, plain)) => self.note_json(&plain, &is_clean, &mut leaves),
+            Some((kind, plain)) => answer::in_body(kind, &plain, &is_wanted, &mut take),
+            None => false,
+        };
         let left_out = slots.left_out + leaves.left_out;
         let leaves = if looked_into { format!("{ALL}{}", leaves.finish()) } else { leaves.finish() };
         Noted { leaves, slots: slots.finish(), left_out, looked_into }
+    }
+
+    /// Most of what a recording looks into is JSON: its places are written as they are met. Whether it is JSON to its end.
+    fn note_json(&self, plain: &[u8], is_clean: &dyn Fn(&str) -> bool, leaves: &mut List) -> bool {
+        let before = leaves.mark();
+        let mut trail = WrittenTrail::new("json:$", is_clean);
+        let is_json = walk::along(plain, &mut trail, &mut |trail, value| {
+            if trail.is_clean() && is_wanted(value.as_bytes()) {
+                leaves.push_written(trail.text(), self.print(value.as_bytes()), None);
+            }
+        });
+        if !is_json {
+            leaves.undo(before);
+        }
+        is_json
     }
 
     /// Whether a name may be written as it is.
@@ -112,9 +139,7 @@ impl Printer {
     }
 
     fn print(&self, value: &[u8]) -> Print {
-        let hash = blake3::keyed_hash(&self.key, value);
-        let bytes = hash.as_bytes();
-        let hash = bytes[..PRINT_BYTES].iter().fold(0, |hash, byte| hash << 8 | u64::from(*byte));
+        let hash = self.hasher.hash(value) >> (u64::BITS as usize - 8 * PRINT_BYTES);
         Print { hash, strong: value::is_strong(value) }
     }
 }
@@ -148,6 +173,11 @@ struct List {
 
 impl List {
     fn push(&mut self, place: &str, print: Print, event: Option<usize>) {
+        self.push_written(&written::encoded(place), print, event);
+    }
+
+    /// `place` is encoded already.
+    fn push_written(&mut self, place: &str, print: Print, event: Option<usize>) {
         if MAX_PRINTS <= self.len {
             self.left_out += 1;
             return;
@@ -158,16 +188,19 @@ impl List {
             let _ = event.map_or(Ok(()), |event| write!(self.text, " @{event}"));
         }
         self.text.push(' ');
-        for byte in place.bytes() {
-            match byte {
-                b'!'..=b'$' | b'&'..=b'~' => self.text.push(char::from(byte)),
-                _ => {
-                    let _ = write!(self.text, "%{byte:02X}");
-                }
-            }
-        }
-        let mark = if print.strong { '=' } else { '~' };
-        let _ = write!(self.text, "{mark}{:0width$x}", print.hash, width = 2 * PRINT_BYTES);
+        self.text.push_str(place);
+        self.text.push(if print.strong { '=' } else { '~' });
+        self.text.extend((0..2 * PRINT_BYTES).rev().map(|digit| hex_digit(print.hash >> (4 * digit))));
+    }
+
+    fn mark(&self) -> (usize, usize, u64) {
+        (self.text.len(), self.len, self.left_out)
+    }
+
+    /// Lets go of what came after the mark, which was no event.
+    fn undo(&mut self, (text, len, left_out): (usize, usize, u64)) {
+        self.text.truncate(text);
+        (self.len, self.left_out) = (len, left_out);
     }
 
     fn finish(mut self) -> String {
@@ -176,6 +209,11 @@ impl List {
         }
         self.text
     }
+}
+
+/// Of the lowest four bits.
+fn hex_digit(bits: u64) -> char {
+    char::from(b"0123456789abcdef"[(bits & 0xf) as usize])
 }
 
 /// A value with its print.
@@ -250,9 +288,11 @@ pub(super) fn covers_body(response: &Response) -> bool {
 
 /// Whether a value may be sent back: a number, or a word that is long, or has a digit. Sentences and short words are not.
 fn is_wanted(value: &[u8]) -> bool {
-    let has_digit = value.iter().any(u8::is_ascii_digit);
-    let is_spaced = value.iter().any(u8::is_ascii_whitespace);
-    value::is_worth_a_look(value) && !is_spaced && (has_digit || LONG_WORD <= value.len())
+    if !value::is_worth_a_look(value) {
+        return false;
+    }
+    let Makeup { digits, spaces, .. } = Makeup::of(value);
+    spaces == 0 && (digits != 0 || LONG_WORD <= value.len())
 }
 
 /// Whether `is_clean` holds for every name in a place.
