@@ -1,5 +1,7 @@
 //! From what the data path noted to what the capture holds.
 
+use std::mem::MaybeUninit;
+
 use captures::exchange::{Protocol, Request, Response};
 use captures::messages::StreamKind;
 use captures::notes::Notes;
@@ -20,9 +22,10 @@ pub(crate) struct EdgeName {
 /// `None` where the header is no HTTP (the parser above would have refused it).
 pub(super) fn exchange(item: &Item, edges: &[EdgeName], kept: Kept) -> Option<Exchange> {
     let edge = edges.get(item.edge)?;
-    let mut fields = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut parsed = httparse::Request::new(&mut fields);
-    parsed.parse(&item.head).ok()?;
+    // 8 KB, of which a few hundred bytes are used
+    let mut fields = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut parsed = httparse::Request::new(&mut []);
+    parsed.parse_with_uninit_headers(&item.head, &mut fields).ok()?;
     let mut request = Request {
         method: parsed.method?.to_owned(),
         scheme: edge.scheme.to_owned(),
