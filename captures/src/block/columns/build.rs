@@ -2,6 +2,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::alike::Apart;
 use super::encode::LayOut;
 use super::holes::{Finder, Hole, Style};
 use super::ids::Ids;
@@ -241,10 +242,8 @@ impl Builder {
         let number = match recent.value {
             Some(value_before) if self.texts.at(recent.text) == value => value_before,
             _ => {
-                let number = match self.last(slot, value) {
-                    Some(number) => number,
-                    None => self.value(slot, value, style, start_us),
-                };
+                let known = self.made_alike(slot, value).or_else(|| self.last(slot, value));
+                let number = known.unwrap_or_else(|| self.value(slot, value, style, start_us));
                 let recent = &mut self.recent[slot];
                 (recent.value, recent.text) = (Some(number), self.texts.place(number));
                 self.lasts.put(slot, number);
@@ -329,44 +328,64 @@ impl Builder {
         self.finders[usize::from(slot == slot::EMBEDDED)] = finder;
     }
 
+    /// The number of a value that is made like the one before it in its slot, with an identifier that was not met before:
+    /// then the value was not met either.
+    fn made_alike(&mut self, slot: usize, text: &[u8]) -> Option<u32> {
+        let recent = &self.recent[slot];
+        let sample = recent.sample.filter(|_| MANY <= recent.all_new)?;
+        if !self.apart(&sample).fits(text) {
+            return None;
+        }
+        let first = self.holes.len();
+        let mut any_new = false;
+        for at in sample.holes.0..sample.holes.1 {
+            let mut hole = self.holes[at as usize];
+            let (number, new) = self.ids.number(&hole, text);
+            hole.number = number.into();
+            self.holes.push(hole);
+            any_new |= new;
+        }
+        if !any_new {
+            self.holes.truncate(first);
+            return None;
+        }
+        let number = self.texts.add(slot, text);
+        self.values.push(Value::default());
+        self.templates.again(sample.template);
+        self.note(slot, number, sample.template, first);
+        Some(number)
+    }
+
     /// Notes what a new value is made of.
     fn define(&mut self, slot: usize, text: &[u8], number: u32, found: &[Hole]) {
         if found.is_empty() {
             self.raw += text.len() + LITERAL_BYTES;
             return;
         }
-        let sample = self.recent[slot].sample.filter(|sample| self.is_like(sample, text, found));
+        let value = Apart { text, holes: found };
+        let sample = self.recent[slot].sample.filter(|sample| value.is_like(self.apart(sample)));
         let (template, bytes) = match sample {
             Some(sample) => (self.templates.again(sample.template), 0),
             None => self.templates.number(slot, text, found),
         };
-        let first = self.holes.len() as u32;
+        let first = self.holes.len();
         self.holes.extend_from_slice(found);
-        self.values[number as usize] = Value { template: Some(template), holes: first, ..Value::default() };
-        self.recent[slot].sample = Some(Sample {
-            template,
-            holes: (first, self.holes.len() as u32),
-            text: self.texts.place(number),
-        });
-        self.raw += bytes + found.iter().map(raw_len).sum::<usize>();
+        self.raw += bytes;
+        self.note(slot, number, template, first);
     }
 
-    /// Whether a value with these holes has the template of another: most often it has that of the one before.
-    fn is_like(&self, sample: &Sample, text: &[u8], found: &[Hole]) -> bool {
-        let holes = &self.holes[sample.holes.0 as usize..sample.holes.1 as usize];
-        if holes.len() != found.len() {
-            return false;
-        }
-        let other = self.texts.at(sample.text);
-        let (mut at, mut other_at) = (0, 0);
-        for (one, another) in found.iter().zip(holes) {
-            let before = &text[at..one.start as usize];
-            if one.kind != another.kind || before != &other[other_at..another.start as usize] {
-                return false;
-            }
-            (at, other_at) = (one.end as usize, another.end as usize);
-        }
-        text[at..] == other[other_at..]
+    /// Notes the template of a value, whose holes are the last ones, from `first` on.
+    fn note(&mut self, slot: usize, number: u32, template: u32, first: usize) {
+        let holes = (first as u32, self.holes.len() as u32);
+        self.values[number as usize] =
+            Value { template: Some(template), holes: holes.0, ..Value::default() };
+        self.recent[slot].sample = Some(Sample { template, holes, text: self.texts.place(number) });
+        self.raw += self.holes[first..].iter().map(raw_len).sum::<usize>();
+    }
+
+    fn apart(&self, sample: &Sample) -> Apart<'_> {
+        let (first, end) = sample.holes;
+        Apart { text: self.texts.at(sample.text), holes: &self.holes[first as usize..end as usize] }
     }
 }
 

@@ -30,20 +30,16 @@ impl Classes {
         all
     }
 
-    /// Eight bytes at once, the first one lowest. Adding to a byte below 128 carries into its highest bit, and no further.
+    /// Eight bytes at once, the first one lowest.
     fn put(&mut self, at: usize, bytes: u64) {
-        let low = bytes & !HIGH;
-        let ascii = !bytes & HIGH;
-        let small = low | (0x20 * EACH);
-        let from = |bytes: u64, least: u8| bytes + u64::from(0x80 - least) * EACH;
-        let between = |bytes: u64, least: u8, most: u8| from(bytes, least) & !from(bytes, most + 1) & ascii;
+        let small = bytes | (0x20 * EACH);
         let letters = between(small, b'a', b'z');
         let note = |bits: &mut u64, found: u64| *bits |= (found >> 7).wrapping_mul(GATHER) >> 56 << (8 * at);
-        note(&mut self.digits, between(low, b'0', b'9'));
+        note(&mut self.digits, between(bytes, b'0', b'9'));
         note(&mut self.letters, letters);
         note(&mut self.hex, between(small, b'a', b'f'));
         note(&mut self.capitals, letters & !(bytes << 2));
-        note(&mut self.dashes, between(low, b'-', b'-') | between(low, b'_', b'_'));
+        note(&mut self.dashes, between(bytes, b'-', b'-') | between(bytes, b'_', b'_'));
     }
 
     /// Digits, letters and dashes.
@@ -85,6 +81,14 @@ impl Classes {
             | any(self.capitals & other, UPPER)
             | any(self.dashes, DASH)
     }
+}
+
+/// Which of eight bytes are from `least` to `most`, both of ASCII: their highest bits. Adding to a byte below 128 carries
+/// into its highest bit, and no further.
+pub(in super::super) fn between(bytes: u64, least: u8, most: u8) -> u64 {
+    let low = bytes & !HIGH;
+    let from = |least: u8| low + u64::from(0x80 - least) * EACH;
+    from(least) & !from(most + 1) & !bytes & HIGH
 }
 
 /// The classes of a text, as far as they were asked for: where a long one ends early, the rest costs nothing.
@@ -183,7 +187,7 @@ pub(super) const DASH: u8 = 1 << 5;
 
 /// One in each byte, and the highest bit of each.
 const EACH: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x80 * EACH;
+pub(in super::super) const HIGH: u64 = 0x80 * EACH;
 /// Times this, the lowest bits of eight bytes stand side by side in the highest one.
 const GATHER: u64 = 0x0102_0408_1020_4080;
 

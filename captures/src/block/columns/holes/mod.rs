@@ -11,6 +11,7 @@ mod tests;
 use std::ops::Range;
 
 use self::classes::*;
+pub(super) use self::classes::{HIGH, between};
 use super::kinds::Kind;
 use crate::redact::is_text_pseudonym;
 
