@@ -35,8 +35,8 @@ pub(crate) struct Builder {
     pub(super) parts: Vec<(u32, u32)>,
     pub(super) streams: StreamBytes,
     pub(super) records: Vec<Record>,
-    /// Session, start and number of each record, in this order; made when the block is laid out, and kept for its memory.
-    pub(super) order: Vec<(u64, u64, u32)>,
+    /// Of each record; sorted when the block is laid out.
+    pub(super) places: Vec<Place>,
     pub(super) generators: Option<Generators>,
     /// Those of the block before, for their memory.
     pub(super) columns: Columns,
@@ -88,15 +88,25 @@ struct Sample {
     text: (u32, u32),
 }
 
-/// An exchange, but for its parts.
-pub(super) struct Record {
+/// Where an exchange stands in the block, and what is the first in memory that is its own. By session and start.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
     pub(super) session: u64,
     pub(super) start_us: u64,
+    pub(super) record: u32,
+    pub(super) parts: u32,
+    pub(super) values: u32,
+    pub(super) holes: u32,
+    pub(super) ids: u32,
+}
+
+/// An exchange, but for its parts, its session and its start.
+pub(super) struct Record {
     pub(super) connection: Option<u64>,
     pub(super) ttfb_us: Option<u64>,
     pub(super) duration_us: Option<u64>,
-    /// Where its parts end; they begin where those of the one before end.
-    pub(super) parts: std::ops::Range<u32>,
+    /// Where its parts end.
+    pub(super) parts_end: u32,
     pub(super) stream: Option<u32>,
 }
 
@@ -117,7 +127,7 @@ impl Builder {
         }
         self.plain += plain;
         call_up(exchange);
-        let first = self.parts.len() as u32;
+        let place = self.next_place(exchange);
         self.lasts.begin(exchange.session.0);
         self.push_request(exchange);
         if let Some(response) = &exchange.response {
@@ -126,17 +136,29 @@ impl Builder {
             self.push_body(slot::RESPONSE_BODY, &response.body, exchange.start_us);
         }
         let stream = exchange.stream.as_ref().map(|stream| streams::push(self, stream, exchange));
+        self.raw += self.parts.len() - place.parts as usize + RECORD_BYTES;
+        self.places.push(place);
         self.records.push(Record {
-            session: exchange.session.0,
-            start_us: exchange.start_us,
             connection: exchange.connection,
             ttfb_us: exchange.ttfb_us,
             duration_us: exchange.duration_us,
-            parts: first..self.parts.len() as u32,
+            parts_end: self.parts.len() as u32,
             stream,
         });
-        self.raw += self.parts.len() - first as usize + RECORD_BYTES;
         Ok(())
+    }
+
+    /// Where the exchange will stand that is pushed next.
+    fn next_place(&self, exchange: &Exchange) -> Place {
+        Place {
+            session: exchange.session.0,
+            start_us: exchange.start_us,
+            record: self.records.len() as u32,
+            parts: self.parts.len() as u32,
+            values: self.values.len() as u32,
+            holes: self.holes.len() as u32,
+            ids: self.ids.len() as u32,
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -165,6 +187,7 @@ impl Builder {
         self.parts.clear();
         self.streams.clear();
         self.records.clear();
+        self.places.clear();
         self.recent.clear();
         self.lasts.clear();
         self.raw = 0;

@@ -105,6 +105,16 @@ impl Ids {
         self.session.ids += 1;
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Reads what is known of an identifier that will be put soon.
+    pub(super) fn call_up(&self, number: u32) -> u32 {
+        self.entries.get(number as usize).map_or(0, |entry| entry.session)
+    }
+
     /// Undoes what a layout has noted.
     pub(super) fn forget_numbers(&mut self) {
         self.entries.fill(Entry::default());
