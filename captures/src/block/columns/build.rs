@@ -111,9 +111,25 @@ pub(super) struct Record {
 }
 
 impl Builder {
+    /// With room for what a block of a megabyte has: a vector that grows is copied each time. What is not used takes no
+    /// memory.
+    pub(crate) fn with_room() -> Builder {
+        Builder {
+            texts: Interner::with_room(1 << 15, 3 << 20),
+            values: Vec::with_capacity(1 << 15),
+            holes: Vec::with_capacity(1 << 16),
+            ids: Ids::with_room(1 << 15, 2 << 20),
+            parts: Vec::with_capacity(1 << 18),
+            records: Vec::with_capacity(1 << 14),
+            places: Vec::with_capacity(1 << 14),
+            spare: Vec::with_capacity(3 << 19),
+            ..Builder::default()
+        }
+    }
+
     /// Makes up fresh identifiers where it may.
     pub(crate) fn with_generators(generators: Generators) -> Builder {
-        Builder { generators: Some(generators), ..Builder::default() }
+        Builder { generators: Some(generators), ..Builder::with_room() }
     }
 
     /// Adds an exchange.
