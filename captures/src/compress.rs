@@ -25,18 +25,19 @@ impl Compressor {
         Ok(Compressor { context, level })
     }
 
-    /// The frame of `raw`. At each of `cuts` the content changes its nature: zstd begins there anew with its
-    /// statistics, unless it would be for a few bytes only.
+    /// Appends the frame of `raw` to `out`. At each of `cuts` the content changes its nature: zstd begins there anew
+    /// with its statistics, unless it would be for a few bytes only.
     ///
     /// # Errors
     /// What zstd says.
-    pub(crate) fn frame(&mut self, raw: &[u8], cuts: &[usize]) -> io::Result<Vec<u8>> {
+    pub(crate) fn frame(&mut self, raw: &[u8], cuts: &[usize], out: &mut Vec<u8>) -> io::Result<()> {
         let level = if raw.len() < SMALL { self.level.max(LEVEL_OF_SMALL) } else { self.level };
         self.context.reset(ResetDirective::SessionOnly).map_err(error)?;
         self.context.set_parameter(CParameter::CompressionLevel(level)).map_err(error)?;
         self.context.set_pledged_src_size(Some(raw.len() as u64)).map_err(error)?;
-        let mut out = vec![0; zstd_safe::compress_bound(raw.len()) + (cuts.len() + 1) * BLOCK_HEAD];
-        let mut buffer = OutBuffer::around(&mut out[..]);
+        out.reserve(zstd_safe::compress_bound(raw.len()) + (cuts.len() + 1) * BLOCK_HEAD);
+        let before = out.len();
+        let mut buffer = OutBuffer::around_pos(out, before);
         let mut start = 0;
         for cut in cuts {
             if SHORTEST <= cut - start && SHORTEST <= raw.len() - cut {
@@ -44,16 +45,13 @@ impl Compressor {
                 start = *cut;
             }
         }
-        self.feed(&raw[start..], &mut buffer, ZSTD_e_end)?;
-        let length = buffer.pos();
-        out.truncate(length);
-        Ok(out)
+        self.feed(&raw[start..], &mut buffer, ZSTD_e_end)
     }
 
     fn feed(
         &mut self,
         raw: &[u8],
-        out: &mut OutBuffer<'_, [u8]>,
+        out: &mut OutBuffer<'_, Vec<u8>>,
         until: ZSTD_EndDirective,
     ) -> io::Result<()> {
         let mut input = InBuffer::around(raw);
@@ -91,10 +89,12 @@ mod tests {
         for cuts in [&[][..], &[0, 50_000], &[10, 20_000, 99_999, 100_000]] {
             for raw in [&raw[..], &raw[..50_000], &raw[..0]] {
                 let cuts: Vec<usize> = cuts.iter().copied().filter(|cut| *cut <= raw.len()).collect();
-                let frame = compressor.frame(raw, &cuts).unwrap();
-                assert_eq!(zstd_safe::get_frame_content_size(&frame).unwrap(), Some(raw.len() as u64));
-                assert_eq!(zstd::bulk::decompress(&frame, raw.len()).unwrap(), raw);
-                let mut damaged = frame;
+                let mut frame = b"kept".to_vec();
+                compressor.frame(raw, &cuts, &mut frame).unwrap();
+                let frame = frame.strip_prefix(b"kept").unwrap();
+                assert_eq!(zstd_safe::get_frame_content_size(frame).unwrap(), Some(raw.len() as u64));
+                assert_eq!(zstd::bulk::decompress(frame, raw.len()).unwrap(), raw);
+                let mut damaged = frame.to_vec();
                 *damaged.last_mut().unwrap() ^= 1;
                 assert!(zstd::bulk::decompress(&damaged, raw.len()).is_err(), "there is no checksum");
             }

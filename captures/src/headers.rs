@@ -114,6 +114,11 @@ impl Headers {
         &self.names
     }
 
+    /// All values, one after the other.
+    pub(crate) fn values(&self) -> &[u8] {
+        &self.values
+    }
+
     /// Where each name ends in [`Headers::names`].
     pub(crate) fn name_ends(&self) -> impl ExactSizeIterator<Item = usize> {
         self.ends.iter().map(|(end, _)| *end)

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::frame::{BlockHeader, Kind, SeekEntry, checksum, seal};
 use crate::header::{FileHeader, Options};
 use crate::layout::{Found, Layout};
-use crate::limits::{MAX_BLOCK_BYTES, MAX_FILE_HEADER, MAX_SHED_REASON, MAX_SHED_REASONS};
+use crate::limits::{MAX_BLOCK_BYTES, MAX_BLOCK_HEADER, MAX_FILE_HEADER, MAX_SHED_REASON, MAX_SHED_REASONS};
 
 /// Writes one capture. Holds no clock: `now_us` (microseconds since 1970-01-01 UTC) comes with each call.
 ///
@@ -32,6 +32,8 @@ pub struct Writer {
     layout: Layout,
     /// A header frame of ours that goes out with the next block (after an append).
     prefix: Vec<u8>,
+    /// What was written last, for its memory.
+    spare: Vec<u8>,
     /// Bytes behind the good data that the next write must remove: an old index, or a torn block.
     stale_tail: bool,
     /// Already closed, and nothing was added since.
@@ -141,9 +143,10 @@ impl Writer {
             header,
             capture_id,
             compressor,
-            builder: Builder::default(),
+            builder: Builder::with_room(),
             layout: Layout::default(),
             prefix: Vec::new(),
+            spare: Vec::new(),
             stale_tail: false,
             closed: false,
             opened_us: None,
@@ -285,17 +288,20 @@ impl Writer {
     }
 
     fn write_block(&mut self, block: &Encoded, now_us: u64) -> Result<(), Error> {
-        let payload = self
-            .compressor
-            .frame(&block.raw, &block.cuts)
+        let mut out = std::mem::take(&mut self.spare);
+        let room = self.prefix.len() + MAX_BLOCK_HEADER;
+        out.resize(room, 0);
+        self.compressor
+            .frame(&block.raw, &block.cuts, &mut out)
             .map_err(Error::io("compress a block for", &self.path))?;
+        let payload = &out[room..];
         let header = BlockHeader {
             encoding: block.encoding,
             seq: self.layout.next_seq,
             raw_len: block.raw.len() as u32,
             raw_xxh: checksum(&block.raw),
             payload_len: payload.len() as u32,
-            payload_crc: crc32c::crc32c(&payload),
+            payload_crc: crc32c::crc32c(payload),
             records: block.records,
             wall_us: now_us,
             first_us: block.first_us,
@@ -306,11 +312,11 @@ impl Writer {
             shed: self.shed.clone(),
         };
         let frame = seal(Kind::Block, self.capture_id, &header.encode());
-        let mut out = Vec::with_capacity(self.prefix.len() + frame.len() + payload.len());
-        out.extend_from_slice(&self.prefix);
-        out.extend_from_slice(&frame);
-        out.extend_from_slice(&payload);
-        self.write(&out)?;
+        let head = [&self.prefix[..], &frame].concat();
+        let start = room - head.len();
+        out[start..room].copy_from_slice(&head);
+        self.write(&out[start..])?;
+        self.spare = out;
         self.note_block(block, &header, frame.len());
         Ok(())
     }

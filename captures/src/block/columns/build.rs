@@ -2,6 +2,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::alike::Apart;
 use super::encode::LayOut;
 use super::holes::{Finder, Hole, Style};
 use super::ids::Ids;
@@ -34,8 +35,8 @@ pub(crate) struct Builder {
     pub(super) parts: Vec<(u32, u32)>,
     pub(super) streams: StreamBytes,
     pub(super) records: Vec<Record>,
-    /// Session, start and number of each record, in this order; made when the block is laid out, and kept for its memory.
-    pub(super) order: Vec<(u64, u64, u32)>,
+    /// Of each record; sorted when the block is laid out.
+    pub(super) places: Vec<Place>,
     pub(super) generators: Option<Generators>,
     /// Those of the block before, for their memory.
     pub(super) columns: Columns,
@@ -87,22 +88,48 @@ struct Sample {
     text: (u32, u32),
 }
 
-/// An exchange, but for its parts.
-pub(super) struct Record {
+/// Where an exchange stands in the block, and what is the first in memory that is its own. By session and start.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
     pub(super) session: u64,
     pub(super) start_us: u64,
+    pub(super) record: u32,
+    pub(super) parts: u32,
+    pub(super) values: u32,
+    pub(super) holes: u32,
+    pub(super) ids: u32,
+}
+
+/// An exchange, but for its parts, its session and its start.
+pub(super) struct Record {
     pub(super) connection: Option<u64>,
     pub(super) ttfb_us: Option<u64>,
     pub(super) duration_us: Option<u64>,
-    /// Where its parts end; they begin where those of the one before end.
-    pub(super) parts: std::ops::Range<u32>,
+    /// Where its parts end.
+    pub(super) parts_end: u32,
     pub(super) stream: Option<u32>,
 }
 
 impl Builder {
+    /// With room for what a block of a megabyte has: a vector that grows is copied each time. What is not used takes no
+    /// memory.
+    pub(crate) fn with_room() -> Builder {
+        Builder {
+            texts: Interner::with_room(1 << 15, 3 << 20),
+            values: Vec::with_capacity(1 << 15),
+            holes: Vec::with_capacity(1 << 16),
+            ids: Ids::with_room(1 << 15, 2 << 20),
+            parts: Vec::with_capacity(1 << 18),
+            records: Vec::with_capacity(1 << 14),
+            places: Vec::with_capacity(1 << 14),
+            spare: Vec::with_capacity(3 << 19),
+            ..Builder::default()
+        }
+    }
+
     /// Makes up fresh identifiers where it may.
     pub(crate) fn with_generators(generators: Generators) -> Builder {
-        Builder { generators: Some(generators), ..Builder::default() }
+        Builder { generators: Some(generators), ..Builder::with_room() }
     }
 
     /// Adds an exchange.
@@ -115,7 +142,8 @@ impl Builder {
             return Err(plain);
         }
         self.plain += plain;
-        let first = self.parts.len() as u32;
+        call_up(exchange);
+        let place = self.next_place(exchange);
         self.lasts.begin(exchange.session.0);
         self.push_request(exchange);
         if let Some(response) = &exchange.response {
@@ -124,17 +152,29 @@ impl Builder {
             self.push_body(slot::RESPONSE_BODY, &response.body, exchange.start_us);
         }
         let stream = exchange.stream.as_ref().map(|stream| streams::push(self, stream, exchange));
+        self.raw += self.parts.len() - place.parts as usize + RECORD_BYTES;
+        self.places.push(place);
         self.records.push(Record {
-            session: exchange.session.0,
-            start_us: exchange.start_us,
             connection: exchange.connection,
             ttfb_us: exchange.ttfb_us,
             duration_us: exchange.duration_us,
-            parts: first..self.parts.len() as u32,
+            parts_end: self.parts.len() as u32,
             stream,
         });
-        self.raw += self.parts.len() - first as usize + RECORD_BYTES;
         Ok(())
+    }
+
+    /// Where the exchange will stand that is pushed next.
+    fn next_place(&self, exchange: &Exchange) -> Place {
+        Place {
+            session: exchange.session.0,
+            start_us: exchange.start_us,
+            record: self.records.len() as u32,
+            parts: self.parts.len() as u32,
+            values: self.values.len() as u32,
+            holes: self.holes.len() as u32,
+            ids: self.ids.len() as u32,
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -163,6 +203,7 @@ impl Builder {
         self.parts.clear();
         self.streams.clear();
         self.records.clear();
+        self.places.clear();
         self.recent.clear();
         self.lasts.clear();
         self.raw = 0;
@@ -241,10 +282,8 @@ impl Builder {
         let number = match recent.value {
             Some(value_before) if self.texts.at(recent.text) == value => value_before,
             _ => {
-                let number = match self.last(slot, value) {
-                    Some(number) => number,
-                    None => self.value(slot, value, style, start_us),
-                };
+                let known = self.made_alike(slot, value).or_else(|| self.last(slot, value));
+                let number = known.unwrap_or_else(|| self.value(slot, value, style, start_us));
                 let recent = &mut self.recent[slot];
                 (recent.value, recent.text) = (Some(number), self.texts.place(number));
                 self.lasts.put(slot, number);
@@ -329,45 +368,81 @@ impl Builder {
         self.finders[usize::from(slot == slot::EMBEDDED)] = finder;
     }
 
+    /// The number of a value that is made like the one before it in its slot, with an identifier that was not met before:
+    /// then the value was not met either.
+    fn made_alike(&mut self, slot: usize, text: &[u8]) -> Option<u32> {
+        let recent = &self.recent[slot];
+        let sample = recent.sample.filter(|_| MANY <= recent.all_new)?;
+        if !self.apart(&sample).fits(text) {
+            return None;
+        }
+        let first = self.holes.len();
+        let mut any_new = false;
+        for at in sample.holes.0..sample.holes.1 {
+            let mut hole = self.holes[at as usize];
+            let (number, new) = self.ids.number(&hole, text);
+            hole.number = number.into();
+            self.holes.push(hole);
+            any_new |= new;
+        }
+        if !any_new {
+            self.holes.truncate(first);
+            return None;
+        }
+        let number = self.texts.add(slot, text);
+        self.values.push(Value::default());
+        self.templates.again(sample.template);
+        self.note(slot, number, sample.template, first);
+        Some(number)
+    }
+
     /// Notes what a new value is made of.
     fn define(&mut self, slot: usize, text: &[u8], number: u32, found: &[Hole]) {
         if found.is_empty() {
             self.raw += text.len() + LITERAL_BYTES;
             return;
         }
-        let sample = self.recent[slot].sample.filter(|sample| self.is_like(sample, text, found));
+        let value = Apart { text, holes: found };
+        let sample = self.recent[slot].sample.filter(|sample| value.is_like(self.apart(sample)));
         let (template, bytes) = match sample {
             Some(sample) => (self.templates.again(sample.template), 0),
             None => self.templates.number(slot, text, found),
         };
-        let first = self.holes.len() as u32;
+        let first = self.holes.len();
         self.holes.extend_from_slice(found);
-        self.values[number as usize] = Value { template: Some(template), holes: first, ..Value::default() };
-        self.recent[slot].sample = Some(Sample {
-            template,
-            holes: (first, self.holes.len() as u32),
-            text: self.texts.place(number),
-        });
-        self.raw += bytes + found.iter().map(raw_len).sum::<usize>();
+        self.raw += bytes;
+        self.note(slot, number, template, first);
     }
 
-    /// Whether a value with these holes has the template of another: most often it has that of the one before.
-    fn is_like(&self, sample: &Sample, text: &[u8], found: &[Hole]) -> bool {
-        let holes = &self.holes[sample.holes.0 as usize..sample.holes.1 as usize];
-        if holes.len() != found.len() {
-            return false;
-        }
-        let other = self.texts.at(sample.text);
-        let (mut at, mut other_at) = (0, 0);
-        for (one, another) in found.iter().zip(holes) {
-            let before = &text[at..one.start as usize];
-            if one.kind != another.kind || before != &other[other_at..another.start as usize] {
-                return false;
-            }
-            (at, other_at) = (one.end as usize, another.end as usize);
-        }
-        text[at..] == other[other_at..]
+    /// Notes the template of a value, whose holes are the last ones, from `first` on.
+    fn note(&mut self, slot: usize, number: u32, template: u32, first: usize) {
+        let holes = (first as u32, self.holes.len() as u32);
+        self.values[number as usize] = Value { template: Some(template), holes: holes.0, ..Value::default() };
+        self.recent[slot].sample = Some(Sample { template, holes, text: self.texts.place(number) });
+        self.raw += self.holes[first..].iter().map(raw_len).sum::<usize>();
     }
+
+    fn apart(&self, sample: &Sample) -> Apart<'_> {
+        let (first, end) = sample.holes;
+        Apart { text: self.texts.at(sample.text), holes: &self.holes[first as usize..end as usize] }
+    }
+}
+
+/// Reads one byte of each line of memory that an exchange has, since what comes from far away comes sooner if it is asked
+/// for all at once.
+fn call_up(exchange: &Exchange) {
+    let request = &exchange.request;
+    let mut read = 0;
+    let mut call = |bytes: &[u8]| bytes.iter().step_by(LINE).for_each(|byte| read ^= byte);
+    let texts = [&exchange.edge, &request.method, &request.scheme, &request.authority, &request.target];
+    texts.into_iter().for_each(|text| call(text.as_bytes()));
+    for headers in [Some(&request.headers), exchange.response.as_ref().map(|response| &response.headers)] {
+        let Some(headers) = headers else { continue };
+        call(headers.names().as_bytes());
+        call(headers.values());
+        call(&[headers.name_ends().step_by(4).fold(0, |all, end| all ^ end) as u8]);
+    }
+    std::hint::black_box(read);
 }
 
 fn put_marks(exchange: &Exchange, out: &mut Vec<u8>) {
@@ -425,5 +500,7 @@ const LITERAL_BYTES: usize = 2;
 const MANY: u32 = 64;
 /// Longer values are text as a whole.
 pub(super) const LONGEST_TEMPLATE: usize = 64 << 10;
+/// Of a processor's cache.
+const LINE: usize = 64;
 /// About what an exchange takes beside its parts: times, connection.
 const RECORD_BYTES: usize = 8;

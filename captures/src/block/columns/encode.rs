@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::build::{Builder, Record, Value};
+use super::build::{Builder, Place, Record, Value};
 use super::kinds::Kind;
 use super::layout::Columns;
 use super::predict::Predictions;
@@ -46,8 +46,8 @@ impl LayOut<'_> {
     /// The block of what was pushed.
     pub(super) fn of(of: &mut Builder) -> Encoded {
         let groups = groups(of);
-        let base_us = groups.first().map_or(0, |group| of.order[group.start].1);
-        let times = Times { base_us, unit_us: unit(&of.records, base_us) };
+        let base_us = groups.first().map_or(0, |group| of.places[group.start].start_us);
+        let times = Times { base_us, unit_us: unit(&of.places, base_us) };
         let (mut raw, mut cuts) = LayOut::raw(of, &groups, &times, true);
         if MAX_BLOCK_RAW < raw.len() {
             // many tiny holes can take more than the text that they are cut out of
@@ -55,8 +55,8 @@ impl LayOut<'_> {
             (raw, cuts) = LayOut::raw(of, &groups, &times, false);
         }
         let session = |group: &Range<usize>| {
-            let (session, start_us, _) = of.order[group.start];
-            (session, start_us, group.len() as u32)
+            let first = &of.places[group.start];
+            (first.session, first.start_us, group.len() as u32)
         };
         Encoded {
             raw,
@@ -64,7 +64,7 @@ impl LayOut<'_> {
             records: of.records.len() as u32,
             encoding: ENCODING_WORDS,
             first_us: base_us,
-            last_us: of.records.iter().map(|record| record.start_us).max().unwrap_or(0),
+            last_us: of.places.iter().map(|place| place.start_us).max().unwrap_or(0),
             sessions: groups.iter().map(session).collect(),
         }
     }
@@ -104,11 +104,12 @@ impl LayOut<'_> {
     }
 
     fn sessions(&mut self, groups: &[Range<usize>], times: &Times) {
-        let (records, order) = (std::mem::take(&mut self.of.records), std::mem::take(&mut self.of.order));
+        let (records, places) = (std::mem::take(&mut self.of.records), std::mem::take(&mut self.of.places));
         let (mut id, mut start_us, mut connection) = (0, times.base_us, 0);
+        let mut coming = groups.iter().flat_map(|group| &places[group.clone()]).skip(AHEAD);
         for group in groups {
-            let group = &order[group.clone()];
-            let (session, first_us, _) = group[0];
+            let group = &places[group.clone()];
+            let Place { session, start_us: first_us, .. } = group[0];
             self.of.ids.begin_session(session);
             let sessions = &mut self.columns.numbers.sessions;
             put_varint(sessions, zigzag(session.wrapping_sub(id)));
@@ -117,28 +118,45 @@ impl LayOut<'_> {
             (id, start_us) = (session, first_us);
             let mut last_us = start_us;
             let mut context = 0;
-            for (nth, (_, _, at)) in group.iter().enumerate() {
-                let record = &records[*at as usize];
-                if nth != 0 {
-                    put_varint(&mut self.columns.numbers.gaps, (record.start_us - last_us) / times.unit_us);
-                    last_us = record.start_us;
+            for (nth, place) in group.iter().enumerate() {
+                if let Some(place) = coming.next() {
+                    self.call_up(place, &records);
                 }
-                context = self.record(record, context);
+                if nth != 0 {
+                    put_varint(&mut self.columns.numbers.gaps, (place.start_us - last_us) / times.unit_us);
+                    last_us = place.start_us;
+                }
+                let record = &records[place.record as usize];
+                context = self.parts(place, record, context);
                 connection = self.record_numbers(record, connection);
             }
         }
-        (self.of.records, self.of.order) = (records, order);
+        (self.of.records, self.of.places) = (records, places);
+    }
+
+    /// Reads some of what an exchange is made of that will be written soon: it stands far apart in memory, and comes
+    /// while others are written.
+    fn call_up(&self, place: &Place, records: &[Record]) {
+        let Builder { parts, values, holes, .. } = &*self.of;
+        let part = |n: u32| parts.get((place.parts + n) as usize).map_or(0, |(_, value)| *value);
+        let value = |n: u32| values.get((place.values + n) as usize).map_or(0, |value| value.holes);
+        let hole = |n: u32| holes.get((place.holes + n) as usize).map_or(0, |hole| hole.start);
+        let end = records.get(place.record as usize).map_or(0, |record| record.parts_end);
+        let ids = self.of.ids.call_up(place.ids) ^ self.of.ids.call_up(place.ids + 3);
+        std::hint::black_box(
+            part(0) ^ part(8) ^ part(16) ^ value(0) ^ value(2) ^ hole(0) ^ hole(2) ^ hole(4) ^ end ^ ids,
+        );
     }
 
     /// Writes the parts of an exchange; `before` is the context that the exchange before it left.
-    fn record(&mut self, record: &Record, before: u32) -> u32 {
-        let parts = record.parts.start as usize..record.parts.end as usize;
+    fn parts(&mut self, place: &Place, record: &Record, before: u32) -> u32 {
+        let parts = place.parts as usize..record.parts_end as usize;
         let (_, target) = self.of.parts[parts.start];
-        self.value(slot::TARGET, target, before, record.start_us);
+        self.value(slot::TARGET, target, before, place.start_us);
         let context = self.of.values[target as usize].context;
         for at in parts.start + 1..parts.end {
             let (slot, value) = self.of.parts[at];
-            self.value(slot as usize, value, context, record.start_us);
+            self.value(slot as usize, value, context, place.start_us);
         }
         context
     }
@@ -288,28 +306,28 @@ fn integer(number: u64, last: &mut Option<u64>) -> u64 {
 
 /// Sorts exchanges by session and start, sessions by start and id; returns where each session stands in this order.
 fn groups(of: &mut Builder) -> Vec<Range<usize>> {
-    of.order.clear();
-    of.order.extend((0..).zip(&of.records).map(|(at, record)| (record.session, record.start_us, at)));
-    of.order.sort_unstable();
+    of.places.sort_unstable();
     let mut start = 0;
     let mut groups: Vec<Range<usize>> = Vec::new();
-    for session in of.order.chunk_by(|a, b| a.0 == b.0) {
+    for session in of.places.chunk_by(|a, b| a.session == b.session) {
         groups.push(start..start + session.len());
         start += session.len();
     }
     groups.sort_unstable_by_key(|group| {
-        let (session, start_us, _) = of.order[group.start];
-        (start_us, session)
+        let first = &of.places[group.start];
+        (first.start_us, first.session)
     });
     groups
 }
 
 /// The largest of these units that all times are whole numbers of.
-fn unit(records: &[Record], base_us: u64) -> u64 {
-    let divides = |unit: &u64| records.iter().all(|record| (record.start_us - base_us).is_multiple_of(*unit));
+fn unit(places: &[Place], base_us: u64) -> u64 {
+    let divides = |unit: &u64| places.iter().all(|place| (place.start_us - base_us).is_multiple_of(*unit));
     [1_000_000, 1_000].into_iter().find(divides).unwrap_or(1)
 }
 
+/// How many exchanges ahead memory is read.
+const AHEAD: usize = 4;
 /// Of fewer exchanges slots share their columns.
 const FEW: usize = 48;
 /// Below, a number takes one byte itself.

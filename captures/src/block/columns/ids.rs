@@ -45,6 +45,11 @@ struct Entry {
 }
 
 impl Ids {
+    /// With room for so many identifiers, of so many bytes.
+    pub(super) fn with_room(ids: usize, bytes: usize) -> Ids {
+        Ids { texts: Interner::with_room(ids, bytes), entries: Vec::with_capacity(ids), ..Ids::default() }
+    }
+
     /// The number of the identifier in a hole of `text`, and whether it is new.
     pub(super) fn number(&mut self, hole: &Hole, text: &[u8]) -> (u32, bool) {
         self.packed.clear();
@@ -103,6 +108,16 @@ impl Ids {
         }
         (entry.session, entry.of_session) = (self.session.place, self.session.ids);
         self.session.ids += 1;
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Reads what is known of an identifier that will be put soon.
+    pub(super) fn call_up(&self, number: u32) -> u32 {
+        self.entries.get(number as usize).map_or(0, |entry| entry.session)
     }
 
     /// Undoes what a layout has noted.

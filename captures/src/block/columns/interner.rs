@@ -9,35 +9,46 @@ pub(super) struct Interner {
     bytes: Vec<u8>,
     /// Where each value ends, and the one after it begins.
     ends: Vec<u32>,
-    /// Open addressing with linear probing: one more than a number, below eight bits of its hash; 0 is free. Small,
-    /// since looking here is what takes the time.
-    table: Vec<u32>,
-    /// How many values are in the table.
+    /// Open addressing with linear probing: a byte of the hash of the value in that place; 0 is free. Apart from the
+    /// numbers and small, since most values are new and looking here is what takes the time.
+    tags: Vec<u8>,
+    /// The number of the value in each place that is not free.
+    numbers: Vec<u32>,
+    /// How many places are not free.
     listed: usize,
 }
 
 impl Interner {
+    /// With room for so many values, of so many bytes.
+    pub(super) fn with_room(values: usize, bytes: usize) -> Interner {
+        let places = (2 * values).next_power_of_two();
+        Interner {
+            bytes: Vec::with_capacity(bytes),
+            ends: Vec::with_capacity(values),
+            tags: vec![0; places],
+            numbers: vec![0; places],
+            listed: 0,
+        }
+    }
+
     /// The number of a value, and whether it is new.
     pub(super) fn number(&mut self, slot: usize, value: &[u8]) -> (u32, bool) {
-        if self.table.len() <= self.listed * 2 {
+        if self.tags.len() <= self.listed * 2 {
             self.grow();
         }
         let hash = hash(slot, value);
-        let mask = self.table.len() - 1;
+        let mask = self.tags.len() - 1;
         let mut place = hash as usize & mask;
-        while self.table[place] != 0 {
-            let number = (self.table[place] & NUMBER) - 1;
-            if self.table[place] & !NUMBER == tag(hash) && self.is(number, slot, value) {
-                return (number, false);
+        while self.tags[place] != 0 {
+            if self.tags[place] == tag(hash) && self.is(self.numbers[place], slot, value) {
+                return (self.numbers[place], false);
             }
             place = (place + 1) & mask;
         }
         let number = self.add(slot, value);
-        // more values than that are not looked for: they may be defined twice
-        if number < NUMBER {
-            self.table[place] = (number + 1) | tag(hash);
-            self.listed += 1;
-        }
+        self.tags[place] = tag(hash);
+        self.numbers[place] = number;
+        self.listed += 1;
         (number, true)
     }
 
@@ -87,22 +98,24 @@ impl Interner {
         self.bytes.clear();
         self.ends.clear();
         self.listed = 0;
-        self.table.fill(0);
+        self.tags.fill(0);
     }
 
     fn grow(&mut self) {
-        let size = (self.table.len() * 2).max(1024);
-        let mut table = vec![0; size];
-        for entry in self.table.iter().copied().filter(|entry| *entry != 0) {
-            let with_slot = self.with_slot((entry & NUMBER) - 1);
+        let size = (self.tags.len() * 2).max(1024);
+        let tags = std::mem::replace(&mut self.tags, vec![0; size]);
+        let numbers = std::mem::replace(&mut self.numbers, vec![0; size]);
+        for (_, number) in tags.into_iter().zip(numbers).filter(|(tag, _)| *tag != 0) {
+            let with_slot = self.with_slot(number);
             let (slot, value) = with_slot.split_first_chunk().expect("each value stands behind its slot");
-            let mut place = hash(u32::from_le_bytes(*slot) as usize, value) as usize & (size - 1);
-            while table[place] != 0 {
+            let hash = hash(u32::from_le_bytes(*slot) as usize, value);
+            let mut place = hash as usize & (size - 1);
+            while self.tags[place] != 0 {
                 place = (place + 1) & (size - 1);
             }
-            table[place] = entry;
+            self.tags[place] = tag(hash);
+            self.numbers[place] = number;
         }
-        self.table = table;
     }
 }
 
@@ -111,13 +124,11 @@ fn hash(slot: usize, value: &[u8]) -> u64 {
     xxh3_64(value) ^ (slot as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// What an entry of the table has of a hash.
-fn tag(hash: u64) -> u32 {
-    (hash >> 32) as u32 & !NUMBER
+/// What the table has of a hash.
+fn tag(hash: u64) -> u8 {
+    ((hash >> 57) as u8) | 0x80
 }
 
-/// The bits of a number in an entry of the table.
-const NUMBER: u32 = (1 << 24) - 1;
 /// Bytes of a slot's number.
 const SLOT: usize = 4;
 

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use super::holes::{HIGH, between};
 use super::kinds::Kind;
 use crate::wire::{Cursor, Malformed};
 
@@ -9,16 +10,47 @@ use crate::wire::{Cursor, Malformed};
 pub(super) fn pack(kind: Kind, text: &[u8], out: &mut Vec<u8>) {
     match kind {
         Kind::Hex | Kind::HexUpper => pack_digits(text, out),
-        Kind::Uuid | Kind::UuidUpper => {
-            let mut digits = [0; 32];
-            for (group, at) in GROUPS {
-                digits[at..][..group.len()].copy_from_slice(&text[group]);
-            }
-            pack_digits(&digits, out);
-        }
+        Kind::Uuid | Kind::UuidUpper => pack_digits(&without_dashes(text), out),
         Kind::Pseudonym => pack_digits(&text[PREFIX.len()..text.len() - CHECK], out),
         _ => out.extend_from_slice(text),
     }
+}
+
+/// Whether a text of the length that others of this kind have is one too, told by its characters alone; no text is of a
+/// kind that takes more than that to tell.
+pub(super) fn fits(kind: Kind, text: &[u8]) -> bool {
+    match kind {
+        Kind::Hex => are_digits(text, b'a'),
+        Kind::HexUpper => are_digits(text, b'A'),
+        Kind::Uuid => is_uuid(text, b'a'),
+        Kind::UuidUpper => is_uuid(text, b'A'),
+        _ => false,
+    }
+}
+
+fn is_uuid(text: &[u8], letters: u8) -> bool {
+    DASHES.iter().all(|at| text[*at] == b'-') && are_digits(&without_dashes(text), letters)
+}
+
+/// Whether all are hexadecimal digits, of which those above nine begin with `letters`.
+fn are_digits(text: &[u8], letters: u8) -> bool {
+    let (eights, rest) = text.as_chunks::<8>();
+    let mut last = [b'0'; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let digits = |eight: &[u8; 8]| {
+        let bytes = u64::from_le_bytes(*eight);
+        between(bytes, b'0', b'9') | between(bytes, letters, letters + 5)
+    };
+    eights.iter().fold(digits(&last), |all, eight| all & digits(eight)) == HIGH
+}
+
+/// The digits of a UUID.
+fn without_dashes(text: &[u8]) -> [u8; 32] {
+    let mut digits = [0; 32];
+    for (group, at) in GROUPS {
+        digits[at..][..group.len()].copy_from_slice(&text[group]);
+    }
+    digits
 }
 
 /// Whether it is digits, packed, and not text.
@@ -137,6 +169,7 @@ fn half(digit: u8) -> u8 {
 /// Where the groups of a UUID stand in its text, and among its digits.
 const GROUPS: [(std::ops::Range<usize>, usize); 5] =
     [(0..8, 0), (9..13, 8), (14..18, 12), (19..23, 16), (24..36, 20)];
+const DASHES: [usize; 4] = [8, 13, 18, 23];
 /// What every pseudonym begins with, and the digits that check it.
 const PREFIX: &[u8] = b"squall_";
 const CHECK: usize = 4;

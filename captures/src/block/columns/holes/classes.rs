@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::sixteen::Sixteen;
+
 /// Of 64 bytes of a text, which are what: a bit for each, the lowest for the first.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Classes {
@@ -18,32 +20,25 @@ impl Classes {
     /// Of at most 64 bytes.
     fn of(bytes: &[u8]) -> Classes {
         let mut all = Classes::default();
-        let (eights, rest) = bytes.as_chunks::<8>();
-        for (at, eight) in eights.iter().enumerate() {
-            all.put(at, u64::from_le_bytes(*eight));
+        let (sixteens, rest) = bytes.as_chunks::<16>();
+        for (at, sixteen) in sixteens.iter().enumerate() {
+            all.put(at, Sixteen::new(*sixteen));
         }
         if !rest.is_empty() {
-            let mut last = [0; 8];
+            let mut last = [0; 16];
             last[..rest.len()].copy_from_slice(rest);
-            all.put(eights.len(), u64::from_le_bytes(last));
+            all.put(sixteens.len(), Sixteen::new(last));
         }
         all
     }
 
-    /// Eight bytes at once, the first one lowest. Adding to a byte below 128 carries into its highest bit, and no further.
-    fn put(&mut self, at: usize, bytes: u64) {
-        let low = bytes & !HIGH;
-        let ascii = !bytes & HIGH;
-        let small = low | (0x20 * EACH);
-        let from = |bytes: u64, least: u8| bytes + u64::from(0x80 - least) * EACH;
-        let between = |bytes: u64, least: u8, most: u8| from(bytes, least) & !from(bytes, most + 1) & ascii;
-        let letters = between(small, b'a', b'z');
-        let note = |bits: &mut u64, found: u64| *bits |= (found >> 7).wrapping_mul(GATHER) >> 56 << (8 * at);
-        note(&mut self.digits, between(low, b'0', b'9'));
-        note(&mut self.letters, letters);
-        note(&mut self.hex, between(small, b'a', b'f'));
-        note(&mut self.capitals, letters & !(bytes << 2));
-        note(&mut self.dashes, between(low, b'-', b'-') | between(low, b'_', b'_'));
+    fn put(&mut self, at: usize, bytes: Sixteen) {
+        let note = |bits: &mut u64, found: u64| *bits |= found << (16 * at);
+        note(&mut self.digits, bytes.between(b'0', b'9'));
+        note(&mut self.letters, bytes.small().between(b'a', b'z'));
+        note(&mut self.hex, bytes.small().between(b'a', b'f'));
+        note(&mut self.capitals, bytes.between(b'A', b'Z'));
+        note(&mut self.dashes, bytes.between(b'-', b'-') | bytes.between(b'_', b'_'));
     }
 
     /// Digits, letters and dashes.
@@ -180,12 +175,6 @@ pub(super) const LOWER: u8 = 1 << 2;
 pub(super) const UPPER_HEX: u8 = 1 << 3;
 pub(super) const UPPER: u8 = 1 << 4;
 pub(super) const DASH: u8 = 1 << 5;
-
-/// One in each byte, and the highest bit of each.
-const EACH: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x80 * EACH;
-/// Times this, the lowest bits of eight bytes stand side by side in the highest one.
-const GATHER: u64 = 0x0102_0408_1020_4080;
 
 #[cfg(test)]
 mod tests {

@@ -5,12 +5,14 @@
 #[cfg(test)]
 mod bytewise;
 mod classes;
+mod sixteen;
 #[cfg(test)]
 mod tests;
 
 use std::ops::Range;
 
 use self::classes::*;
+pub(super) use self::sixteen::{HIGH, between};
 use super::kinds::Kind;
 use crate::redact::is_text_pseudonym;
 
