@@ -30,7 +30,7 @@ fn change(body: &mut Body, headers: &mut Headers, mut rewrite: impl FnMut(&[u8])
         return body.data.is_some();
     }
     let Some(data) = body.data.as_ref().filter(|data| !data.is_empty()) else { return true };
-    if is_opaque(&header(headers, "content-type")) {
+    if is_opaque(&header(headers, "content-type")) && std::str::from_utf8(data).is_err() {
         return true;
     }
     let coding = header(headers, "content-encoding");
@@ -69,19 +69,22 @@ fn replace(body: &mut Body, headers: &mut Headers, new: Vec<u8>) {
 }
 
 pub(super) fn rewrite_plain(plain: &[u8], content_type: &str, secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
-    if content_type.starts_with("multipart/") {
-        let boundary = boundary(content_type)?;
+    let kind = content_type.to_ascii_lowercase();
+    if let Some(boundary) = kind.starts_with("multipart/").then(|| boundary(content_type)).flatten() {
         return forms::rewrite_multipart(plain, boundary, secrets);
     }
-    if content_type.contains("json") {
-        return json::rewrite(plain, secrets);
+    if kind.contains("json") {
+        let new = json::rewrite(plain, secrets);
+        // what only says that it is may be a form, or an object as scripts write it
+        let is_other = new.is_none() && !json::begins_strictly(plain);
+        return if is_other { text::rewrite(plain, secrets) } else { new };
     }
-    if content_type.starts_with("application/x-www-form-urlencoded")
-        || content_type.is_empty() && is_form(plain) && !json::looks_like_json(plain)
+    if kind.starts_with("application/x-www-form-urlencoded")
+        || kind.is_empty() && is_form(plain) && !json::looks_like_json(plain)
     {
         return forms::rewrite(plain, secrets);
     }
-    if content_type.starts_with("text/event-stream") {
+    if kind.starts_with("text/event-stream") {
         return rewrite_events(plain, secrets);
     }
     // what only begins as JSON does may be any text
@@ -89,7 +92,7 @@ pub(super) fn rewrite_plain(plain: &[u8], content_type: &str, secrets: &mut Secr
     let urls = urls::rewrite_bytes(json.as_deref().unwrap_or(plain), secrets).or(json);
     let fields = html::rewrite(urls.as_deref().unwrap_or(plain), secrets).or(urls);
     let named = text::rewrite(fields.as_deref().unwrap_or(plain), secrets).or(fields);
-    if is_binary(plain, content_type) {
+    if is_binary(plain, &kind) {
         return named;
     }
     shapes::rewrite(named.as_deref().unwrap_or(plain), secrets).or(named)
