@@ -1,6 +1,11 @@
 //! Places where secrets stand in real traffic and no plain name is beside them: each of these passed once.
 
+use std::io::{Read, Write};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use captures::exchange::{Request, Response};
+use captures::notes::Notes;
 use captures::{Body, Exchange, Headers, Redactor};
 
 const SECRET: &str = "Q7xTkm4RwvLbn2Zs9dPc";
@@ -83,7 +88,11 @@ fn documents() {
     check_body("text/xml", "<dict><key>password</key>\n  <string>SECRET</string></dict>");
     check_body("text/xml", "<member><name>password</name><value><string>SECRET</string></value></member>");
     check_stays("/", "text/xml", "<list><name>password</name><value></value><name>b</name></list>");
-    check_stays("/", "text/xml", "<dict><key>password</key><string/><key>user</key><string>ann</string></dict>");
+    check_stays(
+        "/",
+        "text/xml",
+        "<dict><key>password</key><string/><key>user</key><string>ann</string></dict>",
+    );
     check_body(JSON, "{'user': 'ann', 'password': 'SECRET'}");
     check_body(JSON, "user=ann&password=SECRET");
     check_body(JSON, r#"{"query":"mutation{login(password:\"\"\"SECRET\"\"\"){id}}"}"#);
@@ -121,6 +130,79 @@ fn values_of_forms_and_queries() {
     check_stays("/", FORM, &deep);
 }
 
+/// What is left of a body of that kind, and whether it says that it was withheld.
+fn left(kind: &str, body: &[u8]) -> (Option<Vec<u8>>, bool) {
+    let mut exchange = exchange("/", &[("Content-Type", kind)], "");
+    exchange.request.body = Body::whole(body.to_vec());
+    Redactor::new([7; 32]).exchange(&mut exchange);
+    let data = exchange.request.body.data.map(|data| data.to_vec());
+    (data, exchange.notes.contains(Notes::BODY_WITHHELD))
+}
+
+#[test]
+fn binary_documents_are_rewritten_where_lengths_can_be_and_else_withheld() {
+    let field = |text: &str| [&[0x0a, text.len() as u8][..], text.as_bytes(), &[0x10, 0xff, 1]].concat();
+    let address = "ann.lee@mail.example.org";
+    for kind in ["application/x-protobuf", "application/vnd.google.protobuf; proto=a.B"] {
+        let (data, withheld) = left(kind, &field(address));
+        let data = data.expect("kept");
+        assert!(!withheld && data.len() == 2 + usize::from(data[1]) + 3, "{data:?}");
+        assert!(!String::from_utf8_lossy(&data).contains("ann.lee"));
+        assert_eq!(left(kind, &field("ann lee")), (Some(field("ann lee")), false));
+    }
+    let framed = |message: &[u8]| [&[0, 0, 0, 0, message.len() as u8][..], message].concat();
+    let web = "application/grpc-web-text+proto";
+    let (data, withheld) = left(web, STANDARD.encode(framed(&field(address))).as_bytes());
+    let data = STANDARD.decode(data.expect("kept")).expect("base64 again");
+    assert!(!withheld && !String::from_utf8_lossy(&data).contains("ann.lee") && data.contains(&b'@'));
+    let pieces = [STANDARD.encode(framed(b"a")), STANDARD.encode(framed(b"bc"))].concat();
+    assert_eq!(left(web, pieces.as_bytes()), (Some(pieces.into_bytes()), false));
+    assert_eq!(left(web, b"no base64!"), (None, true));
+    // MessagePack: a password; a token under another name; nothing
+    let packed = |name: &str, value: &str| {
+        let head = [0x81, 0xa0 | name.len() as u8];
+        [&head[..], name.as_bytes(), &[0xd9, value.len() as u8], value.as_bytes()].concat()
+    };
+    let kind = "application/msgpack";
+    assert_eq!(left(kind, &packed("password", SECRET)), (None, true));
+    let token = concat!("ghp", "_0123456789abcdefghijABCDEFGHIJ012345");
+    assert_eq!(left(kind, &packed("a", token)), (None, true));
+    assert_eq!(left(kind, &packed("a", "b")), (Some(packed("a", "b")), false));
+    assert_eq!(left("application/octet-stream", &packed("a", token)), (None, true));
+    // latin 1 is a text all the same
+    let (data, withheld) = left(FORM, b"name=J\xf6rg&password=hunter2-secret");
+    assert!(!withheld && data.expect("kept").starts_with(b"name=J\xf6rg&password=squall_"));
+}
+
+#[test]
+fn what_was_packed_and_does_not_say_so_is_unpacked() {
+    let gzip = |text: &str| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text.as_bytes()).expect("memory");
+        encoder.finish().expect("memory")
+    };
+    let (data, withheld) = left(JSON, &gzip(&format!("{{\"password\":\"{SECRET}\"}}")));
+    let mut plain = String::new();
+    let data = data.expect("kept");
+    flate2::read::GzDecoder::new(&data[..]).read_to_string(&mut plain).expect("gzip again");
+    assert!(!withheld && plain.contains("squall_") && !plain.contains(SECRET), "{plain}");
+    let torn = &gzip("{\"a\":1}")[..12];
+    assert_eq!(left("application/octet-stream", torn), (Some(torn.to_vec()), false));
+}
+
+#[test]
+fn a_secret_that_was_met_is_found_among_words_later() {
+    let mut redactor = Redactor::new([7; 32]);
+    redactor.exchange(&mut exchange("/", &[("Content-Type", JSON)], &format!("{{\"token\":\"{SECRET}\"}}")));
+    for kind in ["text/plain", "text/html"] {
+        let mut later =
+            exchange("/", &[("Content-Type", kind)], &format!("<p>hello {SECRET}, it is {SECRET}."));
+        redactor.exchange(&mut later);
+        let body = later.request.body.data.expect("kept");
+        assert!(!String::from_utf8_lossy(&body).contains(SECRET), "{kind}");
+    }
+}
+
 #[test]
 fn an_address_that_is_encoded_twice_is_hidden() {
     let said = said(exchange("/s?q=ann.lee%2540mail.example.org", &[], ""));
@@ -138,6 +220,8 @@ fn parts_of_multipart_bodies() {
     check_body(form, &part("Content-Disposition: form-data; filename=\"a\"; name=\"secret\"", "SECRET"));
     let inner = "--i\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\nSECRET\r\n--i--";
     check_body(form, &part("Content-Type: multipart/mixed; boundary=i", inner));
+    let head = "Content-Disposition: form-data; name=\"x\"\r\nContent-Type: multipart/mixed; boundary=i";
+    check_body(form, &part(head, inner));
     check_body(form, &part("Content-Disposition: form-data; name=\"next\"", "https://x.test/?token=SECRET"));
 }
 

@@ -111,20 +111,22 @@ fn multipart_field(part: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
     let lower = head.to_ascii_lowercase();
     let end = content.len() - trailing_newline(content);
     let (content, newline) = content.split_at(end);
+    let is_body = find(&lower, b"filename").is_some() || find(&lower, KIND).is_some();
     let new = match field_name(&lower) {
         Some(name) if secrets.is_secret_field(name) => secrets.hide(content)?.into_bytes(),
-        Some(_) if find(&lower, b"filename").is_none() => match secrets.hide_if_known(content) {
-            Some(pseudonym) => pseudonym.into_bytes(),
-            None => unnamed(content, secrets)?,
+        name => match (secrets.hide_if_known(content), name) {
+            (Some(pseudonym), _) => pseudonym.into_bytes(),
+            (None, Some(_)) if !is_body => unnamed(content, secrets)?,
+            // a file, or a part of another kind of body
+            (None, _) if std::str::from_utf8(content).is_err() => return None,
+            (None, _) => {
+                let kind =
+                    find(&lower, KIND).map_or(&[][..], |at| head[at + KIND.len()..].trim_ascii_start());
+                let kind = kind.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+                let kind = String::from_utf8_lossy(kind).into_owned();
+                secrets.nested(|secrets| bodies::rewrite_plain(content, &kind, secrets))?
+            }
         },
-        // a file, or a part of another kind of body
-        _ if std::str::from_utf8(content).is_err() => return None,
-        _ => {
-            let kind = find(&lower, KIND).map_or(&[][..], |at| head[at + KIND.len()..].trim_ascii_start());
-            let kind = kind.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
-            let kind = String::from_utf8_lossy(kind).into_owned();
-            secrets.nested(|secrets| bodies::rewrite_plain(content, &kind, secrets))?
-        }
     };
     Some([head, &new, newline].concat())
 }

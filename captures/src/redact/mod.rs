@@ -19,6 +19,7 @@ mod headers;
 mod html;
 mod json;
 mod jwt;
+mod kinds;
 mod names;
 mod policy;
 mod pseudonym;

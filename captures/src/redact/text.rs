@@ -28,13 +28,21 @@ fn rewrite_if(text: &[u8], secrets: &mut Secrets<'_>, counts: fn(How) -> bool) -
         }
         let name = at..at + len;
         at += len;
-        if len < 3 || !secrets.is_secret_field(&text[name.clone()]) {
+        if len < 3 {
             continue;
         }
-        let Some((how, value)) = value(text, &name) else { continue };
-        if !counts(how) {
+        // the dots at its end are those of a sentence
+        let word = without_dots(&text[name.clone()]);
+        let value = if is_mixed(word) && secrets.is_known(word) {
+            name.start..name.start + word.len()
+        } else if secrets.is_secret_field(&text[name.clone()])
+            && let Some((how, value)) = value(text, &name)
+            && counts(how)
+        {
+            value
+        } else {
             continue;
-        }
+        };
         if let Some(pseudonym) = secrets.hide(&text[value.clone()]) {
             let out = out.get_or_insert_default();
             out.extend_from_slice(&text[done..value.start]);
@@ -46,6 +54,23 @@ fn rewrite_if(text: &[u8], secrets: &mut Secrets<'_>, counts: fn(How) -> bool) -
     let mut out = out?;
     out.extend_from_slice(&text[done..]);
     Some(out)
+}
+
+fn without_dots(word: &[u8]) -> &[u8] {
+    let dots = word.iter().rev().take_while(|byte| **byte == b'.').count();
+    &word[..word.len() - dots]
+}
+
+/// Whether a word is a value rather than a word: those that were met as secrets are hidden wherever they stand.
+fn is_mixed(word: &[u8]) -> bool {
+    SHORTEST_VALUE <= word.len()
+        && word.iter().any(u8::is_ascii_digit)
+        && word.iter().any(u8::is_ascii_alphabetic)
+}
+
+/// Whether a name stands anywhere in it that says secret.
+pub(super) fn names_secret(bytes: &[u8], secrets: &Secrets<'_>) -> bool {
+    bytes.split(|byte| !is_name(*byte)).any(|word| 3 <= word.len() && secrets.is_secret_field(word))
 }
 
 /// How a text says what the value of a name is.
@@ -156,6 +181,7 @@ const BLOCK: &[u8] = b"\"\"\"";
 const KEYS: [&[u8]; 2] = [b"key>", b"name>"];
 /// Between a name and its value: the end of one element and the beginning of others.
 const MOST_TAGS: usize = 4;
+const SHORTEST_VALUE: usize = 12;
 /// Names of schemes are short.
 const LONGEST_SCHEME: usize = 24;
 
