@@ -1,5 +1,5 @@
 //! Looks for known secrets in a finished capture: in everything that it says, as it stands and with percent-encoding, escapes,
-//! base64 and content codings undone, one inside of another.
+//! references of HTML, base64 and content codings undone, one inside of another.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -58,6 +58,8 @@ impl Canaries {
     }
 
     fn parse(text: &str) -> Result<Canaries, String> {
+        // a byte order mark is none of the first secret, which would never be found with it
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.to_owned()));
         let mut secrets: Vec<_> = lines.filter(|(_, line)| !line.is_empty()).collect();
         if let Some((line, _)) = secrets.iter().find(|(_, secret)| secret.len() < SHORTEST) {
@@ -219,6 +221,10 @@ fn look<'t>(any: &Regex, text: &[u8], undone: &mut Vec<&'t str>, met: &mut dyn F
     if text.contains(&b'\\') {
         deeper("unescaped", unescape(text));
     }
+    if text.contains(&b'&') && text.contains(&b';') {
+        let plain = crate::links::html::decoded(&String::from_utf8_lossy(text)).into_owned();
+        deeper("references undone", plain.into_bytes());
+    }
     // what stands before base64 may look like it: so each of the four ways to divide it
     for skip in 0..4 {
         let plain = base64(text, skip);
@@ -331,6 +337,8 @@ mod tests {
             check(format!("/p/{}", URL_SAFE_NO_PAD.encode(&plain)).as_bytes(), "from base64");
         }
         check(STANDARD.encode(&percent).as_bytes(), "from base64, percent-decoded");
+        let page = SECRET.replace('&', "&amp;").replace('"', "&quot;");
+        check(format!("<p>{page}</p>").as_bytes(), "references undone");
         check(&crate::redact::percent_encode(STANDARD.encode(&json).as_bytes()), "from base64");
         assert!(undone(b"hunter2 alone, %41%zz \\u12 \\").is_empty());
     }
@@ -340,6 +348,8 @@ mod tests {
         for (text, part) in [("", "no secret"), ("\n\n", "no secret"), ("long enough\nabc", "line 2")] {
             assert!(Canaries::parse(text).expect_err(text).contains(part), "{text}");
         }
+        let marked = Canaries::parse("\u{feff}secret-one\r\n").expect("secrets");
+        assert!(marked.any.is_match(b"secret-one"), "as some editors write it");
         let canaries = Canaries::parse("secret-one\nsecret-one-more").expect("secrets");
         let found = canaries.any.find(b"a secret-one-more").expect("found");
         assert_eq!(canaries.named(found.as_bytes()), (2, "sec… of 15 bytes".to_owned()));

@@ -34,8 +34,8 @@ pub struct Repair {
 /// Repairs `path`, in place or into `output`, which must not exist.
 ///
 /// In place, a copy is written beside it, synced, and put in its place at the end: a crash leaves the old file or
-/// the new one. What was lost is counted in the repaired capture as shed, reason `damaged` (exchanges) or
-/// `damaged-block` (blocks of unknown content). Repairing again changes nothing.
+/// the new one. What was lost is counted in the repaired capture as shed, reason `damaged` (exchanges),
+/// `damaged-block` (blocks of unknown content), or `unclosed` (whoever wrote it was cut off). Repairing again changes nothing.
 ///
 /// # Errors
 /// When the file is no capture, is being written, holds blocks of a later version, or a disk error is in the way.
@@ -83,6 +83,7 @@ fn write_copy(path: &Path, copy: &Path, header: &FileHeader) -> Result<(), Error
         layout: Layout::default(),
         lost: BTreeMap::new(),
         began: false,
+        closed: false,
     };
     while let Some(piece) = scanner.next_piece() {
         match piece {
@@ -105,7 +106,8 @@ fn write_copy(path: &Path, copy: &Path, header: &FileHeader) -> Result<(), Error
                 Err(damage) => rewrite.lose(&damage),
             },
             Piece::Damage(damage) => rewrite.lose(&damage),
-            Piece::Unknown { .. } | Piece::Index { .. } | Piece::SeekTable { .. } => {}
+            Piece::Index { .. } | Piece::SeekTable { .. } => rewrite.closed = true,
+            Piece::Unknown { .. } => {}
         }
     }
     rewrite.finish()
@@ -122,6 +124,8 @@ struct Rewrite<'a> {
     /// What was lost since the last block written.
     lost: BTreeMap<String, u64>,
     began: bool,
+    /// Whoever wrote the last block closed the capture, even if what says so is damaged in part.
+    closed: bool,
 }
 
 impl Rewrite<'_> {
@@ -147,6 +151,7 @@ impl Rewrite<'_> {
             checksum: header.raw_xxh,
         };
         self.layout.add_block(frame.len(), entry, header.seq, header.records.into());
+        self.closed = false;
         self.put(&frame)?;
         self.put(payload)
     }
@@ -167,6 +172,10 @@ impl Rewrite<'_> {
     fn finish(mut self) -> Result<(), Error> {
         if !self.began {
             self.capture(self.header.clone())?;
+        }
+        if !self.closed {
+            // what was not written yet is missing, and nobody knows how much that was
+            *self.lost.entry("unclosed".to_owned()).or_default() += 1;
         }
         if !self.lost.is_empty() {
             let (header, payload) = empty_block().map_err(Error::io("compress a block for", self.copy))?;

@@ -61,7 +61,7 @@ pub struct Summary {
 }
 
 impl Writer {
-    /// Begins a capture in a new file.
+    /// Begins a capture in a new file; there is none where its head cannot be written.
     ///
     /// # Errors
     /// [`Error::Exists`] when there is such a file: nothing is ever overwritten.
@@ -85,7 +85,11 @@ impl Writer {
                 frame.len()
             )));
         }
-        writer.write(&frame)?;
+        if let Err(error) = writer.write(&frame) {
+            // it is ours and empty, and nobody could go on in it
+            let _ = std::fs::remove_file(path);
+            return Err(error);
+        }
         writer.layout.add_frame(frame.len());
         Ok(writer)
     }

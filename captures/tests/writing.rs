@@ -175,6 +175,23 @@ fn an_append_interrupted_anywhere_leaves_the_old_blocks() {
 }
 
 #[test]
+fn a_repair_says_that_a_recording_was_cut_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("capture.zst");
+    capture(&path, 12, 4);
+    let mut writer = Writer::append(&path, header(), Options::default()).unwrap();
+    fill(&mut writer, 12..16, 4);
+    drop(writer);
+    assert!(repair(&path, None).unwrap().changed);
+    let found = verify(&path).unwrap();
+    assert_eq!(
+        (found.is_clean(), found.exchanges, found.shed),
+        (true, 16, [("unclosed".to_owned(), 1)].into())
+    );
+    assert!(!repair(&path, None).unwrap().changed, "it is counted once");
+}
+
+#[test]
 fn a_damaged_block_in_the_middle_survives_an_append() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("capture.zst");

@@ -6,7 +6,13 @@
 #[path = "harness/mod.rs"]
 mod harness;
 
+use std::sync::{Mutex, PoisonError};
+
 use harness::{Client, Origin, Proxy, eventually, pattern};
+use proxy::Rotation;
+
+/// One test at a time sets the limit.
+static DISK: Mutex<()> = Mutex::new(());
 
 fn limit_files_to(bytes: u64) {
     let limit = libc::rlimit { rlim_cur: bytes, rlim_max: libc::RLIM_INFINITY };
@@ -20,6 +26,7 @@ fn limit_files_to(bytes: u64) {
 
 #[test]
 fn a_full_disk_harms_no_traffic_and_is_told() {
+    let _alone = DISK.lock().unwrap_or_else(PoisonError::into_inner);
     let origin = Origin::plain();
     let mut proxy = Proxy::before(origin.addr).recorded().start();
     let mut client = proxy.client();
@@ -46,4 +53,44 @@ fn a_full_disk_harms_no_traffic_and_is_told() {
     let verified = captures::verify::verify(proxy.capture()).expect("readable");
     assert!(verified.is_clean() && verified.closed, "{verified:?}");
     assert_eq!((verified.exchanges, verified.shed["io"]), (15, 20));
+}
+
+/// Where each next file was begun and could not be written, a full disk was full of empty files within minutes, and a
+/// recording that began anew found an empty one to go on in.
+#[test]
+fn a_full_disk_is_not_filled_with_empty_files() {
+    let _alone = DISK.lock().unwrap_or_else(PoisonError::into_inner);
+    let origin = Origin::plain();
+    let mut proxy = Proxy::before(origin.addr)
+        .recorded()
+        .with(|config| {
+            config.rotation = Rotation { size: Some(400), ..Rotation::default() };
+            config.blocks.block_bytes = 100;
+        })
+        .start();
+    let folder = proxy.folder.path().to_owned();
+    let captures = || {
+        let entries = std::fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("an entry"));
+        entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "zst")).collect::<Vec<_>>()
+    };
+    let get = |n: usize| (0..n).for_each(|_| assert_eq!(proxy.get("/bytes/10").status, 200));
+    get(1);
+    limit_files_to(10);
+    get(40);
+    eventually("the loss is told", || proxy.status()["recording"]["state"] == "failing");
+    let before = captures().len();
+    get(40);
+    let empty = captures().iter().filter(|entry| entry.metadata().is_ok_and(|file| file.len() == 0)).count();
+    assert_eq!((captures().len(), empty), (before, 0));
+    limit_files_to(u64::MAX);
+    eventually("recording resumes", || {
+        get(1);
+        proxy.status()["recording"]["state"] == "recording"
+    });
+    let books = proxy.stop();
+    assert_eq!(books.recorded + books.shed["io"], books.edges[0].books.seen);
+    for entry in captures() {
+        let found = captures::verify::verify(entry.path()).expect("a capture");
+        assert!(found.is_clean() && found.closed, "{found:?}");
+    }
 }

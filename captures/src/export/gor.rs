@@ -8,7 +8,7 @@
 use std::io::{self, Write};
 
 use super::own::Own;
-use super::{ExportError, Exported, base64, each};
+use super::{ExportError, Exported, base64, each_by_time};
 use crate::exchange::{Protocol, Response};
 use crate::import::encode_target;
 use crate::import::gor::{self, OWN, SEPARATOR, message};
@@ -20,7 +20,7 @@ use crate::{Body, Exchange, Headers, Reader};
 /// When the output fails. Damage in the capture is returned with what was written.
 pub fn write(reader: Reader, mut out: impl Write) -> Result<Exported, ExportError> {
     let mut number = 0;
-    let exported = each(reader, |exchange| {
+    let exported = each_by_time(reader, |exchange| {
         number += 1;
         write_exchange(exchange, number, &mut out)
     })?;

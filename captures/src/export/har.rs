@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    ExactBody, ExactHeaders, ExactStream, ExportError, Exported, UNKNOWN_HOST, body_text, each, rfc3339,
+    ExactBody, ExactHeaders, ExactStream, ExportError, Exported, UNKNOWN_HOST, body_text, each_by_time,
+    rfc3339,
 };
 use crate::exchange::{Request, Response};
 use crate::import::har::split_url;
@@ -65,7 +66,7 @@ pub fn write(reader: Reader, mut out: impl Write) -> Result<Exported, ExportErro
         "{{\"log\":{{\"version\":\"1.2\",\"creator\":{head},\"_squall\":{own},\"pages\":[],\"entries\":["
     )?;
     let mut first = true;
-    let exported = each(reader, |exchange| {
+    let exported = each_by_time(reader, |exchange| {
         out.write_all(if first { b"\n" } else { b",\n" })?;
         first = false;
         serde_json::to_writer(&mut out, &entry(exchange)).map_err(io::Error::from)

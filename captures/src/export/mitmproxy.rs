@@ -6,7 +6,7 @@
 use std::io::Write;
 
 use super::own::Own;
-use super::{ExportError, Exported, each};
+use super::{ExportError, Exported, each_by_time};
 use crate::exchange::{Protocol, Request};
 use crate::import::mitmproxy;
 use crate::messages::{Message, MessageKind, Stream, StreamKind};
@@ -18,7 +18,7 @@ use crate::{Body, Exchange, Headers, Reader};
 /// When the output fails. Damage in the capture is returned with what was written.
 pub fn write(reader: Reader, mut out: impl Write) -> Result<Exported, ExportError> {
     let mut number = 0;
-    let exported = each(reader, |exchange| {
+    let exported = each_by_time(reader, |exchange| {
         number += 1;
         let said = mitmproxy::said(&flow(exchange, number, None));
         let own = Own::of(exchange, &said).to_json()?;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::damage::Damage;
 use crate::error::Error;
+use crate::import::ByTime;
 pub(crate) use streams::ExactStream;
 
 use crate::{Body, Exchange, Headers, Reader};
@@ -53,6 +54,34 @@ fn each(reader: Reader, mut put: impl FnMut(&Exchange) -> io::Result<()>) -> Res
         }
     }
     Ok(exported)
+}
+
+/// Hands each exchange to `put`, by start over the whole capture: whoever reads the other format sends in its order, and the
+/// blocks of a compacted capture have none.
+fn each_by_time(
+    reader: Reader,
+    mut put: impl FnMut(&Exchange) -> io::Result<()>,
+) -> Result<Exported, ExportError> {
+    let mut exported = Exported::default();
+    let mut order = ByTime::default();
+    for block in reader.blocks() {
+        match block {
+            Ok((_, exchanges)) => exchanges.into_iter().try_for_each(|exchange| order.push(exchange))?,
+            Err(damage) => exported.damage.push(damage),
+        }
+    }
+    let mut failed = None;
+    let written = order.finish(|exchange| {
+        exported.exchanges += 1;
+        put(&exchange).map_err(|err| {
+            failed = Some(err);
+            Error::Invalid("the output takes no more".to_owned())
+        })
+    });
+    match failed {
+        Some(err) => Err(err.into()),
+        None => written.map(|()| exported).map_err(ExportError::from),
+    }
 }
 
 /// `2023-03-30T00:00:54.250000Z`

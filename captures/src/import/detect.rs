@@ -62,7 +62,9 @@ impl<R: BufRead> Read for Peeked<R> {
 /// # Errors
 /// In words for people, when it is nothing that can be imported.
 pub(super) fn detect(path: &Path, head: &[u8]) -> Result<Format, Error> {
-    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+    // a log that was copied away and emptied while its server wrote on begins with a hole
+    let text = text[text.iter().take_while(|byte| **byte == 0).count()..].trim_ascii_start();
     let why = match text {
         _ if super::pcap::is_pcap(head) => return Ok(Format::Pcap),
         [] => "it is empty",
@@ -78,7 +80,7 @@ pub(super) fn detect(path: &Path, head: &[u8]) -> Result<Format, Error> {
         [b'P', b'K', 3, 4, ..] => "it is a zip archive; unpack it first: unzip",
         _ if super::mitmproxy::is_flow(head) => return Ok(Format::Mitmproxy),
         _ if super::gor::is_gor(head) => return Ok(Format::Gor),
-        _ if text.contains(&0) => "it is neither a log nor an archive, but binary",
+        _ if is_binary(text) => "it is neither a log nor an archive, but binary",
         _ => return Ok(Format::AccessLog),
     };
     Err(Error::Invalid(format!(
@@ -104,8 +106,23 @@ fn json(text: &[u8]) -> Format {
         Err(_) if contains(b"\"start_us\"") && contains(b"\"session\"") && !contains(b"\"log\"") => {
             Format::Ndjson
         }
+        // an archive over several lines begins its first with no more than a brace, or has only one
+        Err(_) if is_line(line) && end.is_some_and(|end| text[end + 1..].starts_with(b"{")) => {
+            Format::AccessLog
+        }
         Err(_) => Format::Har,
     }
+}
+
+/// Zeros stand within a log where a machine went down, one behind the other; elsewhere few bytes are zero.
+fn is_binary(text: &[u8]) -> bool {
+    let whole = text.split(|byte| *byte == 0).next().unwrap_or_default();
+    text.contains(&0) && !(whole.contains(&b'\n') && std::str::from_utf8(whole).is_ok())
+}
+
+/// Whether it begins and ends as an object in a line of its own does.
+fn is_line(line: &[u8]) -> bool {
+    line.starts_with(b"{") && line.ends_with(b"}")
 }
 
 /// Enough for the first record of nearly every file.
@@ -125,6 +142,10 @@ mod tests {
         check(b"1.2.3.4 - - [x] \"GET / HTTP/1.1\" 200 1\n", Ok(Format::AccessLog));
         check(b"2001:470:abc::1 - - [x] \"GET / HTTP/1.1\" 200 1\n", Ok(Format::AccessLog));
         check(b"{\"time\":\"x\",\"status\":200}\n{", Ok(Format::AccessLog));
+        check(b"{\"time\":\"x\",\"uri\":\"\\x22\"}\n{", Ok(Format::AccessLog));
+        check(b"{\"log\":{\"entries\":[\x01]}}\n", Ok(Format::Har));
+        check(&[&[0; 9][..], b"1.2.3.4 - - [x] \"GET / HTTP/1.1\" 200 1\n"].concat(), Ok(Format::AccessLog));
+        check(b"1.2.3.4 - - [x] \"GET / HTTP/1.1\" 200 1\n\0\0\0\n", Ok(Format::AccessLog));
         check(b"[2016-04-15T20:17:00.310Z] \"GET / HTTP/2\" 200 - 1\n", Ok(Format::AccessLog));
         check(b"#Version: 1.0\n#Fields: date time\n", Ok(Format::AccessLog));
         check(b"[\n {\"log\"", Ok(Format::Har));

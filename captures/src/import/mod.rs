@@ -37,6 +37,11 @@ pub use by_time::ByTime;
 pub use source::open;
 pub(crate) use time::log_time;
 
+/// Whether a text can be the name of a method.
+fn is_token(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
 /// Where an importer puts exchanges. An error stops the import.
 pub type Sink<'a> = &'a mut dyn FnMut(Exchange) -> Result<(), Error>;
 

@@ -11,10 +11,12 @@ pub(crate) struct Moment {
     pub(crate) exact: bool,
 }
 
-/// `17/May/2015:10:05:03 +0000`, with a fraction of the second if there is one, or ISO 8601.
+/// `17/May/2015:10:05:03 +0000`, with a fraction of the second if there is one; with a space behind the date, as servers
+/// for development write it; or ISO 8601.
 pub(crate) fn log_time(text: &str) -> Result<Moment, Malformed> {
     let text = text.trim();
-    let Some((date, time)) = text.split_once(':').filter(|(date, _)| date.matches('/').count() == 2) else {
+    let split = text.split_once([':', ' ']);
+    let Some((date, time)) = split.filter(|(date, _)| date.matches('/').count() == 2) else {
         return iso_time(text);
     };
     let mut parts = date.split('/');
@@ -102,6 +104,7 @@ mod tests {
         check("17/May/2015:10:05:03 +0000", Some(1_431_857_103_000_000));
         check("17/May/2015:12:05:03 +0200", Some(1_431_857_103_000_000));
         check("17/May/2015:03:05:03.25 -0700", Some(1_431_857_103_250_000));
+        check("17/May/2015 10:05:03", Some(1_431_857_103_000_000));
         check("2015-05-17T10:05:03Z", Some(1_431_857_103_000_000));
         check("2015-05-17T10:05:03", Some(1_431_857_103_000_000));
         check("2015-05-17 10:05:03,123456789+00:00", Some(1_431_857_103_123_456));

@@ -3,9 +3,9 @@
 use std::io::{Read, Write};
 
 use super::echo::Echo;
+use super::grpc::Outcome;
 use super::secrets::Secrets;
-use super::{forms, grpc, html, json, shapes, streams, text, urls};
-use crate::messages::is_grpc;
+use super::{forms, grpc, html, json, kinds, shapes, streams, text, urls};
 use crate::{Body, Headers};
 
 /// Replaces the secrets of a body; `false` when it could not be looked into and was withheld.
@@ -23,33 +23,63 @@ fn change(body: &mut Body, headers: &mut Headers, mut rewrite: impl FnMut(&[u8])
     if let Some(data) = streams::grpc_data(body, &header(headers, "content-type")) {
         let outcome = grpc::body(data, &header(headers, "grpc-encoding"), &mut rewrite);
         match outcome {
-            grpc::Outcome::Clean => {}
-            grpc::Outcome::New(new) => replace(body, headers, new),
-            grpc::Outcome::Withheld => body.data = None,
+            Outcome::Clean => {}
+            Outcome::New(new) => replace(body, headers, new),
+            Outcome::Withheld => body.data = None,
         }
         return body.data.is_some();
     }
     let Some(data) = body.data.as_ref().filter(|data| !data.is_empty()) else { return true };
-    if is_opaque(&header(headers, "content-type")) {
+    let kind = header(headers, "content-type").to_ascii_lowercase();
+    if kinds::is_opaque(&kind, data) {
         return true;
     }
     let coding = header(headers, "content-encoding");
-    let whole = body.is_whole();
-    let new = match coding.as_str() {
-        "" | "identity" => rewrite(data),
-        _ => match decode_all(&coding, data).filter(|_| whole) {
-            Some(plain) => rewrite(&plain).map(|new| encode_all(&coding, new)),
+    let outcome = match coding.as_str() {
+        // some clients forget to say that they packed it
+        "" | "identity" => match data.starts_with(&GZIP).then(|| decode("gzip", data)).flatten() {
+            Some(plain) => change_packed("gzip", &plain, &kind, &mut rewrite),
+            None => change_plain(data, &kind, &mut rewrite),
+        },
+        _ => match decode_all(&coding, data).filter(|_| body.is_whole()) {
+            Some(plain) => change_packed(&coding, &plain, &kind, &mut rewrite),
             // nobody can say what is in it
-            None => {
-                body.data = None;
-                return false;
-            }
+            None => Outcome::Withheld,
         },
     };
-    if let Some(new) = new {
-        replace(body, headers, new);
+    match outcome {
+        Outcome::Clean => {}
+        Outcome::New(new) => replace(body, headers, new),
+        Outcome::Withheld => body.data = None,
     }
-    true
+    body.data.is_some()
+}
+
+/// What becomes of a body that was unpacked.
+fn change_packed(codings: &str, plain: &[u8], kind: &str, rewrite: grpc::Find<'_>) -> Outcome {
+    match change_plain(plain, kind, rewrite) {
+        Outcome::New(new) => Outcome::New(encode_all(codings, new)),
+        other => other,
+    }
+}
+
+/// What becomes of a body without its coding.
+fn change_plain(plain: &[u8], kind: &str, rewrite: grpc::Find<'_>) -> Outcome {
+    if kinds::is_protobuf(kind) {
+        return grpc::message(plain, false, "", rewrite);
+    }
+    if kinds::is_web_text(kind) {
+        return match kinds::unpacked(plain).map(|plain| grpc::body(&plain, "", rewrite)) {
+            Some(Outcome::New(new)) => Outcome::New(kinds::packed(&new)),
+            other => other.unwrap_or(Outcome::Withheld),
+        };
+    }
+    match rewrite(plain) {
+        None => Outcome::Clean,
+        Some(new) if kinds::is_rewritable(plain, kind) => Outcome::New(new),
+        // lengths that it knows would not fit any more
+        Some(_) => Outcome::Withheld,
+    }
 }
 
 /// Puts other bytes into a body; what was beyond those that are recorded stays so.
@@ -69,19 +99,22 @@ fn replace(body: &mut Body, headers: &mut Headers, new: Vec<u8>) {
 }
 
 pub(super) fn rewrite_plain(plain: &[u8], content_type: &str, secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
-    if content_type.starts_with("multipart/") {
-        let boundary = boundary(content_type)?;
+    let kind = content_type.to_ascii_lowercase();
+    if let Some(boundary) = kind.starts_with("multipart/").then(|| boundary(content_type)).flatten() {
         return forms::rewrite_multipart(plain, boundary, secrets);
     }
-    if content_type.contains("json") {
-        return json::rewrite(plain, secrets);
+    if kind.contains("json") {
+        let new = json::rewrite(plain, secrets);
+        // what only says that it is may be a form, or an object as scripts write it
+        let is_other = new.is_none() && !json::begins_strictly(plain);
+        return if is_other { text::rewrite(plain, secrets) } else { new };
     }
-    if content_type.starts_with("application/x-www-form-urlencoded")
-        || content_type.is_empty() && is_form(plain) && !json::looks_like_json(plain)
+    if kind.starts_with("application/x-www-form-urlencoded")
+        || kind.is_empty() && is_form(plain) && !json::looks_like_json(plain)
     {
         return forms::rewrite(plain, secrets);
     }
-    if content_type.starts_with("text/event-stream") {
+    if kind.starts_with("text/event-stream") {
         return rewrite_events(plain, secrets);
     }
     // what only begins as JSON does may be any text
@@ -89,16 +122,11 @@ pub(super) fn rewrite_plain(plain: &[u8], content_type: &str, secrets: &mut Secr
     let urls = urls::rewrite_bytes(json.as_deref().unwrap_or(plain), secrets).or(json);
     let fields = html::rewrite(urls.as_deref().unwrap_or(plain), secrets).or(urls);
     let named = text::rewrite(fields.as_deref().unwrap_or(plain), secrets).or(fields);
-    if is_binary(plain, content_type) {
-        return named;
+    if kinds::is_binary(plain, &kind) {
+        let has_names = kinds::is_packed(&kind) && text::names_secret(plain, secrets);
+        return named.or_else(|| shapes::tokens(plain, secrets)).or_else(|| has_names.then(Vec::new));
     }
     shapes::rewrite(named.as_deref().unwrap_or(plain), secrets).or(named)
-}
-
-/// In bytes that are no text, what looks like an address is one by chance; those of gRPC are texts between a few others.
-fn is_binary(plain: &[u8], content_type: &str) -> bool {
-    let is_text = content_type.starts_with("text/") || is_grpc(content_type);
-    !is_text && std::str::from_utf8(plain).is_err()
 }
 
 /// Line by line: what is said to be data is read as a document of its own.
@@ -124,15 +152,6 @@ fn boundary(content_type: &str) -> Option<&[u8]> {
 
 fn is_form(plain: &[u8]) -> bool {
     plain.contains(&b'=') && !plain.iter().any(u8::is_ascii_whitespace)
-}
-
-/// Pictures, sound, archives: not texts, and too large to search.
-fn is_opaque(content_type: &str) -> bool {
-    let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    ["image/", "video/", "audio/", "font/"].iter().any(|prefix| kind.starts_with(prefix))
-        && !kind.contains("xml")
-        || ["application/zip", "application/pdf", "application/gzip", "application/wasm"]
-            .contains(&kind.as_str())
 }
 
 pub(super) fn header(headers: &Headers, name: &str) -> String {
@@ -208,6 +227,7 @@ pub(super) fn encode(coding: &str, plain: &[u8]) -> Vec<u8> {
     }
 }
 
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 const BUFFER: usize = 4096;
 /// Fast, and with a window that every decoder takes.
 const BROTLI_QUALITY: u32 = 3;

@@ -27,7 +27,9 @@ impl Echo {
             let upper = percent_encode(&plain);
             let plus = String::from_utf8_lossy(&upper).replace("%20", "+").into_bytes();
             let lower = lower_escapes(&upper);
-            for form in [secret.clone(), json::escape(&plain), upper, lower, plus, plain] {
+            let [named, numbered] = references(&plain);
+            let forms = [secret.clone(), json::escape(&plain), upper, lower, plus, named, numbered, plain];
+            for form in forms {
                 if !pairs.iter().any(|(other, _)| *other == form) {
                     pairs.push((form, pseudonym.clone()));
                 }
@@ -77,6 +79,22 @@ fn replace_one(text: &[u8], secret: &[u8], pseudonym: &[u8]) -> Option<Vec<u8>> 
     let mut out = out?;
     out.extend_from_slice(&text[done..]);
     Some(out)
+}
+
+/// A text as pages show it: what HTML could take for its own is written by name, quotes by name or by number.
+fn references(plain: &[u8]) -> [Vec<u8>; 2] {
+    let written = |double: &[u8], single: &[u8]| {
+        let one = |byte: &u8| match byte {
+            b'&' => b"&amp;".to_vec(),
+            b'<' => b"&lt;".to_vec(),
+            b'>' => b"&gt;".to_vec(),
+            b'"' => double.to_vec(),
+            b'\'' => single.to_vec(),
+            other => vec![*other],
+        };
+        plain.iter().flat_map(one).collect()
+    };
+    [written(b"&quot;", b"&#39;"), written(b"&#34;", b"&#x27;")]
 }
 
 fn lower_escapes(encoded: &[u8]) -> Vec<u8> {

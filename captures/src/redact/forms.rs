@@ -1,28 +1,52 @@
 //! Secrets in `name=value&…`, percent-encoded or not, and in multipart forms.
 
 use super::secrets::Secrets;
-use super::{bodies, json, shapes};
+use super::{bodies, json, shapes, text, urls};
 
 /// Rewrites form fields or query parameters; `None` when nothing is to be hidden.
 pub(super) fn rewrite(text: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
+    let is_login = text.starts_with(b"code=") || find(text, b"&code=").is_some();
+    let is_login =
+        is_login && text.split(|byte| *byte == b'&').any(|field| BESIDE_CODE.contains(&split_pair(field).0));
+    joined(text, b'&', |field| {
+        let (name, value) = split_pair(field);
+        let is_secret = is_login && name == b"code" || secrets.is_secret_field(&form_decode(name));
+        let is_several =
+            |value: &[u8]| value.contains(&b';') && value.split(|byte| *byte == b';').skip(1).all(is_pair);
+        match value {
+            // the old way to write several
+            Some(value) if !is_secret && is_several(value) => {
+                joined(field, b';', |field| pair(field, false, secrets))
+            }
+            _ => pair(field, is_secret, secrets),
+        }
+    })
+}
+
+/// Rewrites what stands between separators; `None` when nothing of it changes.
+fn joined(text: &[u8], separator: u8, mut rewrite: impl FnMut(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
     let mut changed = false;
     let fields: Vec<Vec<u8>> = text
-        .split(|byte| *byte == b'&')
+        .split(|byte| *byte == separator)
         .map(|field| {
-            let new = pair(field, secrets);
+            let new = rewrite(field);
             changed |= new.is_some();
             new.unwrap_or_else(|| field.to_vec())
         })
         .collect();
-    changed.then(|| fields.join(&b'&'))
+    changed.then(|| fields.join(&separator))
 }
 
-fn pair(field: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
+fn is_pair(field: &[u8]) -> bool {
+    1 < field.len() && split_pair(field).1.is_some()
+}
+
+fn pair(field: &[u8], is_secret: bool, secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
     let (name, Some(value)) = split_pair(field) else {
         return unnamed(&form_decode(field), secrets).map(|new| percent_encode(&new));
     };
     let plain = form_decode(value);
-    let new = match secrets.is_secret_field(&form_decode(name)) {
+    let new = match is_secret || secrets.is_secret_field(&form_decode(name)) {
         true => secrets.hide(&plain)?.into_bytes(),
         false => match secrets.hide_if_known(&plain) {
             Some(pseudonym) => pseudonym.into_bytes(),
@@ -32,10 +56,25 @@ fn pair(field: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
     Some([name, b"=", &percent_encode(&new)].concat())
 }
 
-/// The value of a field whose name says nothing.
+/// The value of a field whose name says nothing: a document, a URL, a query of GraphQL, or any text.
 fn unnamed(plain: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
     let json = json::rewrite_embedded(plain, secrets);
-    shapes::rewrite(json.as_deref().unwrap_or(plain), secrets).or(json)
+    let new = match plain.iter().any(|byte| matches!(byte, b'?' | b'#' | b'=' | b':' | b'%')) {
+        true => secrets.nested(|secrets| inner(json.as_deref().unwrap_or(plain), secrets)).or(json),
+        false => json,
+    };
+    shapes::rewrite(new.as_deref().unwrap_or(plain), secrets).or(new)
+}
+
+/// What is said within a value: parameters of a URL, assignments, or either encoded once more.
+fn inner(plain: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
+    let urls = urls::rewrite_bytes(plain, secrets);
+    let new = text::rewrite_strict(urls.as_deref().unwrap_or(plain), secrets).or(urls);
+    let decoded = percent_decode(plain);
+    if new.is_some() || decoded == plain {
+        return new;
+    }
+    unnamed(&decoded, secrets).map(|new| percent_encode(&new))
 }
 
 /// Rewrites the fields of a multipart form, and files that are text.
@@ -72,22 +111,36 @@ fn multipart_field(part: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
     let lower = head.to_ascii_lowercase();
     let end = content.len() - trailing_newline(content);
     let (content, newline) = content.split_at(end);
-    if find(&lower, b"filename").is_some() {
-        let kind = parameter(&lower, b"content-type:").unwrap_or_default();
-        let kind = String::from_utf8_lossy(kind.trim_ascii()).into_owned();
-        let is_text = !kind.starts_with("multipart/") && std::str::from_utf8(content).is_ok();
-        let new = if is_text { bodies::rewrite_plain(content, &kind, secrets)? } else { return None };
-        return Some([head, &new, newline].concat());
-    }
-    let name = parameter(&lower, b"name=")?;
-    let new = match secrets.is_secret_field(name) {
-        true => secrets.hide(content)?.into_bytes(),
-        false => match secrets.hide_if_known(content) {
-            Some(pseudonym) => pseudonym.into_bytes(),
-            None => unnamed(content, secrets)?,
+    let is_body = find(&lower, b"filename").is_some() || find(&lower, KIND).is_some();
+    let new = match field_name(&lower) {
+        Some(name) if secrets.is_secret_field(name) => secrets.hide(content)?.into_bytes(),
+        name => match (secrets.hide_if_known(content), name) {
+            (Some(pseudonym), _) => pseudonym.into_bytes(),
+            (None, Some(_)) if !is_body => unnamed(content, secrets)?,
+            // a file, or a part of another kind of body
+            (None, _) if std::str::from_utf8(content).is_err() => return None,
+            (None, _) => {
+                let kind =
+                    find(&lower, KIND).map_or(&[][..], |at| head[at + KIND.len()..].trim_ascii_start());
+                let kind = kind.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+                let kind = String::from_utf8_lossy(kind).into_owned();
+                secrets.nested(|secrets| bodies::rewrite_plain(content, &kind, secrets))?
+            }
         },
     };
     Some([head, &new, newline].concat())
+}
+
+/// The name of a part; `filename=` is none.
+fn field_name(head: &[u8]) -> Option<&[u8]> {
+    let mut from = 0;
+    while let Some(at) = find(&head[from..], b"name=").map(|n| from + n) {
+        if !at.checked_sub(1).is_some_and(|before| head[before].is_ascii_alphanumeric()) {
+            return parameter(&head[at..], b"name=");
+        }
+        from = at + 1;
+    }
+    None
 }
 
 /// The value of a header parameter, without quotes.
@@ -161,6 +214,12 @@ fn trailing_newline(content: &[u8]) -> usize {
         _ => 0,
     }
 }
+
+/// The header of a part that says what it is.
+const KIND: &[u8] = b"content-type:";
+/// What stands beside the code of a login by OAuth; beside others no code is secret.
+const BESIDE_CODE: [&[u8]; 5] =
+    [b"state", b"grant_type", b"code_verifier", b"session_state", b"redirect_uri"];
 
 fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).map(|value| value as u8)

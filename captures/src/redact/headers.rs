@@ -5,7 +5,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
 use super::forms::split_pair;
 use super::secrets::Secrets;
-use super::{names, shapes, urls};
+use super::{json, names, shapes, urls};
 use crate::Headers;
 
 /// Replaces the secrets of all fields.
@@ -15,23 +15,54 @@ pub(super) fn rewrite(headers: &mut Headers, secrets: &mut Secrets<'_>) {
 
 fn field(name: &str, value: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
     let is = |known: &str| name.eq_ignore_ascii_case(known);
-    let tail = name.len().saturating_sub(AUTHORIZATION.len());
     match () {
         () if secrets.policy().said(name.as_bytes()) == Some(false) => None,
-        () if is("cookie") || is("cookie2") => cookies(value, secrets),
         () if is("set-cookie") || is("set-cookie2") => set_cookie(value, secrets),
-        () if name.as_bytes()[tail..].eq_ignore_ascii_case(AUTHORIZATION) => authorization(value, secrets),
+        () if is("cookie2") || ends_with(name, "cookie") => cookies(value, secrets),
+        () if is("sec-websocket-protocol") => subprotocols(value, secrets),
+        () if ends_with(name, AUTHORIZATION) => authorization(value, secrets),
         () if is("user-agent") => shapes::rewrite(value, secrets),
         () if names::is_structural(name) => None,
         () if secrets.policy().is_secret_header(name) => authorization(value, secrets),
         () => match secrets.hide_if_known(value.trim_ascii()) {
             Some(pseudonym) => Some(pseudonym.into_bytes()),
             None => {
-                let urls = urls::rewrite_bytes(value, secrets);
+                let json = json::rewrite_embedded(value, secrets);
+                let urls = urls::rewrite_bytes(json.as_deref().unwrap_or(value), secrets).or(json);
                 shapes::rewrite(urls.as_deref().unwrap_or(value), secrets).or(urls)
             }
         },
     }
+}
+
+fn ends_with(name: &str, end: &str) -> bool {
+    let tail = name.len().saturating_sub(end.len());
+    name.as_bytes()[tail..].eq_ignore_ascii_case(end.as_bytes())
+}
+
+/// Names of protocols; where a browser can send no other header, a token stands among them: `bearer.TOKEN`, `access_token, TOKEN`.
+fn subprotocols(value: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
+    let mut changed = false;
+    let mut item = |item: &[u8]| {
+        let start = item.len() - item.trim_ascii_start().len();
+        let dot = item.iter().rposition(|byte| *byte == b'.').map_or(start, |at| at + 1);
+        let is_jwt = item[start..].starts_with(b"eyJ");
+        let (kept, token) = item.split_at(if is_jwt { start } else { dot });
+        let new = (is_jwt || is_random(token)).then(|| secrets.hide(token)).flatten();
+        changed |= new.is_some();
+        [kept, new.as_deref().map_or(token, str::as_bytes)].concat()
+    };
+    let items: Vec<Vec<u8>> = value.split(|byte| *byte == b',').map(&mut item).collect();
+    changed.then(|| items.join(&b','))
+}
+
+/// Long, and of small letters, capitals and digits: no name of a protocol is.
+fn is_random(token: &[u8]) -> bool {
+    let has = |test: fn(&u8) -> bool| token.iter().any(test);
+    SHORTEST_TOKEN <= token.len()
+        && has(u8::is_ascii_digit)
+        && has(u8::is_ascii_lowercase)
+        && has(u8::is_ascii_uppercase)
 }
 
 /// The scheme, when it is one, stays; what follows is one secret.
@@ -111,7 +142,8 @@ fn cookie(part: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
 }
 
 /// `Proxy-Authorization`, `X-Forwarded-Authorization` and the like.
-const AUTHORIZATION: &[u8] = b"authorization";
+const AUTHORIZATION: &str = "authorization";
+const SHORTEST_TOKEN: usize = 16;
 /// Words before credentials that are no secret themselves.
 const SCHEMES: [&str; 20] = [
     "Basic",

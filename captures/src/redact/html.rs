@@ -17,9 +17,10 @@ pub(super) fn rewrite(text: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>>
                 && text.get(end).is_some_and(|byte| byte.is_ascii_whitespace() || *byte == b'/')
         };
         let Some(name) = FIELDS.iter().find(|name| is(name)) else { continue };
-        let (value, end) = field(text, at + name.len(), secrets);
+        let Tag { value, secret, end } = tag(text, at + name.len(), secrets);
         at = end;
-        let Some(value) = value else { continue };
+        let value = if *name == TEXT_AREA { Some(content(text, end)) } else { value };
+        let Some(value) = value.filter(|value| secret && !value.is_empty()) else { continue };
         // it comes back in a form without the references
         let plain = String::from_utf8_lossy(&text[value.clone()]);
         if let Some(pseudonym) = secrets.hide(decoded(&plain).as_bytes()) {
@@ -34,8 +35,23 @@ pub(super) fn rewrite(text: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>>
     Some(out)
 }
 
-/// Where the value of a field stands if its name says that it is secret, and where its tag ends.
-fn field(text: &[u8], from: usize, secrets: &Secrets<'_>) -> (Option<Range<usize>>, usize) {
+/// A tag that was read.
+struct Tag {
+    /// Where its value stands.
+    value: Option<Range<usize>>,
+    /// Its name says that the value is secret.
+    secret: bool,
+    end: usize,
+}
+
+/// From behind the end of a tag to the next one.
+fn content(text: &[u8], from: usize) -> Range<usize> {
+    let start = text[from..].iter().position(|byte| *byte == b'>').map_or(text.len(), |n| from + n + 1);
+    let len = text[start..].iter().position(|byte| *byte == b'<').unwrap_or(text.len() - start);
+    start..start + len
+}
+
+fn tag(text: &[u8], from: usize, secrets: &Secrets<'_>) -> Tag {
     let (mut value, mut secret) = (None, false);
     let mut at = from;
     while let Some((name, range, end)) = attribute(text, at) {
@@ -49,7 +65,7 @@ fn field(text: &[u8], from: usize, secrets: &Secrets<'_>) -> (Option<Range<usize
         }
         at = end;
     }
-    (value.filter(|_| secret), at)
+    Tag { value, secret, end: at }
 }
 
 /// The next attribute of a tag: name, where its value stands, and where it ends. `None` at the end of the tag.
@@ -83,4 +99,6 @@ fn attribute(text: &[u8], from: usize) -> Option<(&[u8], Range<usize>, usize)> {
 }
 
 /// Tags that carry a name and a value.
-const FIELDS: [&[u8]; 3] = [b"input", b"meta", b"button"];
+const FIELDS: [&[u8]; 4] = [b"input", b"meta", b"button", TEXT_AREA];
+/// Its value stands behind it.
+const TEXT_AREA: &[u8] = b"textarea";

@@ -19,6 +19,18 @@ pub(super) fn looks_like_json(text: &[u8]) -> bool {
     matches!(text.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
+/// Whether a text begins as only JSON does: objects with keys in quotes, arrays, values.
+pub(super) fn begins_strictly(text: &[u8]) -> bool {
+    match text.trim_ascii_start() {
+        [b'{', rest @ ..] => matches!(rest.trim_ascii_start().first(), None | Some(b'"' | b'}')),
+        [first, ..] => {
+            matches!(first, b'[' | b'"' | b'-' | b'0'..=b'9')
+                || [&b"null"[..], b"true", b"false"].contains(&text.trim_ascii())
+        }
+        [] => true,
+    }
+}
+
 fn rewrite_nested(document: &[u8], secrets: &mut Secrets<'_>, depth: usize) -> Option<Vec<u8>> {
     let mut walk = Walk { document, out: Vec::new(), done: 0, stack: Vec::new(), secrets, depth };
     walk.run();

@@ -19,6 +19,7 @@ mod headers;
 mod html;
 mod json;
 mod jwt;
+mod kinds;
 mod names;
 mod policy;
 mod pseudonym;
@@ -31,9 +32,7 @@ mod urls;
 
 use crate::{Exchange, Headers};
 pub(crate) use bodies::{decode_all, decode_to};
-#[cfg(test)]
-pub(crate) use forms::percent_encode;
-pub(crate) use forms::{form_decode, percent_decode};
+pub(crate) use forms::{form_decode, percent_decode, percent_encode};
 pub use policy::{Policy, PolicyError};
 use pseudonym::Key;
 pub(crate) use pseudonym::{is_text_pseudonym, resealed};

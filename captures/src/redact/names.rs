@@ -25,10 +25,26 @@ fn plain_in<'a>(name: &[u8], buffer: &'a mut [u8; LONGEST_NAME]) -> Option<&'a s
 
 /// Whether the whole value of such a header is secret; `Authorization` and cookies are treated apart.
 pub(super) fn is_secret_header(name: &str) -> bool {
-    let also = ["x-auth", "x-functions-key", "ocp-apim-subscription-key", "x-session-id", "x-amzn-oidc-data"];
+    let also = [
+        "x-auth",
+        "x-functions-key",
+        "ocp-apim-subscription-key",
+        "x-session",
+        "x-session-id",
+        "x-amzn-oidc-data",
+        "x-ms-client-principal",
+    ];
     also.iter().any(|known| name.eq_ignore_ascii_case(known))
         || is_secret_field(name.as_bytes())
+        || is_signature(name)
         || name.as_bytes().windows(3).any(|part| part.eq_ignore_ascii_case(b"jwt"))
+}
+
+/// `Stripe-Signature`, `X-Hub-Signature-256`, `X-Shopify-Hmac-Sha256`: what proves that a body is the sender's.
+fn is_signature(name: &str) -> bool {
+    let plain = plain(name.as_bytes()).unwrap_or_default();
+    let ends = ["signature", "signature256", "hmac", "hmacsha256"];
+    ends.iter().any(|end| plain.ends_with(end))
 }
 
 /// Headers that say how to read the message: never touched by chance.
@@ -57,7 +73,10 @@ pub(super) fn looks_like_token(value: &[u8]) -> bool {
     if value.len() < 20 || 8192 < value.len() || value.iter().any(u8::is_ascii_whitespace) {
         return false;
     }
-    let jwt = value.starts_with(b"eyJ") && value.iter().filter(|byte| **byte == b'.').count() == 2;
+    // three parts; five where it is encrypted; two where it is not signed, or cut off
+    let dots = || value.iter().filter(|byte| **byte == b'.').count();
+    let has_claims = || value.windows(4).any(|part| part == b".eyJ");
+    let jwt = value.starts_with(b"eyJ") && (matches!(dots(), 2 | 4) || has_claims());
     let is_key = || super::tokens::at(value, 0).is_some_and(|range| range == (0..value.len()));
     jwt || PREFIXES.iter().any(|prefix| value.starts_with(prefix)) || is_key()
 }
@@ -87,7 +106,7 @@ const PARTS: [&str; 19] = [
     "samlresponse",
 ];
 
-const WHOLE: [&str; 30] = [
+const WHOLE: [&str; 36] = [
     "pwd",
     "pass",
     "passwrd",
@@ -112,6 +131,12 @@ const WHOLE: [&str; 30] = [
     "sig",
     "signature",
     "xamzsignature",
+    "xgoogsignature",
+    "xosssignature",
+    "qsignature",
+    "hmac",
+    "sid",
+    "sessid",
     "sessionid",
     "jsessionid",
     "phpsessid",

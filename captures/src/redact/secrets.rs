@@ -13,6 +13,8 @@ pub(super) struct Secrets<'a> {
     known: &'a Known,
     policy: &'a Policy,
     found: Vec<Vec<u8>>,
+    /// How many texts the one at hand is inside of.
+    depth: usize,
 }
 
 /// Hashes of secrets met before; the older half is forgotten when there are too many.
@@ -26,11 +28,22 @@ pub(super) struct Known {
 
 impl<'a> Secrets<'a> {
     pub(super) fn new(key: &'a Key, known: &'a Known, policy: &'a Policy) -> Secrets<'a> {
-        Secrets { key, known, policy, found: Vec::new() }
+        Secrets { key, known, policy, found: Vec::new(), depth: 0 }
     }
 
     pub(super) fn policy(&self) -> &'a Policy {
         self.policy
+    }
+
+    /// Looks into a text that stands in another one; not at all where that goes deeper than anybody nests texts.
+    pub(super) fn nested<T>(&mut self, look: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        if self.depth == MAX_DEPTH {
+            return None;
+        }
+        self.depth += 1;
+        let seen = look(self);
+        self.depth -= 1;
+        seen
     }
 
     /// Whether the value of a field of that name is secret.
@@ -136,5 +149,7 @@ const SHORTEST_KNOWN: usize = 8;
 const LONGEST_KNOWN: usize = 4096;
 /// Per generation; there are two.
 const MAX_KNOWN: usize = 1 << 16;
+/// URLs in parameters of URLs and the like.
+const MAX_DEPTH: usize = 4;
 /// Secrets of one exchange that are looked for in its other parts.
 const MAX_FOUND: usize = 64;

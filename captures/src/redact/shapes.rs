@@ -25,6 +25,11 @@ pub(super) fn rewrite(text: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>>
     out
 }
 
+/// The same for tokens only, which are none by chance among bytes that are no text.
+pub(super) fn tokens(bytes: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
+    replace(bytes, secrets, |bytes, from, _| (from..bytes.len()).find_map(|at| token_at(bytes, at)))
+}
+
 /// Whether a number of JSON is that of a card.
 pub(super) fn is_card(number: &[u8], secrets: &Secrets<'_>) -> bool {
     secrets.policy().cards && cards::at(number, 0).is_some_and(|range| range.len() == number.len())
@@ -59,14 +64,23 @@ fn replace(
 /// The next place from `from` on that shows what it is, and whether what stands there is to be looked for elsewhere.
 fn next_shape(text: &[u8], from: usize, secrets: &Secrets<'_>) -> Option<(Range<usize>, bool)> {
     let policy = secrets.policy();
-    let begins = |at: usize| at.checked_sub(1).is_none_or(|before| !is_part(text[before]));
     (from..text.len()).find_map(|at| match text[at] {
         b'@' if policy.emails => emails::around(text, from, at).map(|found| (found, false)),
         b'0'..=b'9' if policy.cards => cards::at(text, at).map(|found| (found, false)),
-        b'e' if text[at..].starts_with(b"eyJ") && begins(at) => token(text, at).map(|found| (found, true)),
-        byte if tokens::may_begin(byte) && begins(at) => tokens::at(text, at).map(|found| (found, true)),
-        _ => None,
+        _ => token_at(text, at),
     })
+}
+
+/// A token that begins there.
+#[inline]
+fn token_at(text: &[u8], at: usize) -> Option<(Range<usize>, bool)> {
+    let begins = || at.checked_sub(1).is_none_or(|before| !is_part(text[before]));
+    let found = match text[at] {
+        b'e' if text[at..].starts_with(b"eyJ") && begins() => token(text, at),
+        byte if tokens::may_begin(byte) && begins() => tokens::at(text, at),
+        _ => None,
+    };
+    found.map(|found| (found, true))
 }
 
 fn token(text: &[u8], at: usize) -> Option<Range<usize>> {

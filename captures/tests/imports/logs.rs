@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use captures::export::{har, ndjson};
+use captures::export::{gor, har, ndjson};
 use captures::header::{FileHeader, Options};
 use captures::import::Format;
 use captures::notes::Notes;
@@ -28,6 +28,30 @@ fn exports(exchanges: &[Exchange]) -> (Vec<u8>, Vec<u8>) {
     (lines, archive)
 }
 
+/// The blocks of a compacted capture have sessions together, and so no order of time among them.
+#[test]
+fn exports_that_others_send_are_in_order_of_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("capture.zst");
+    let options = Options { block_bytes: 1, ..Options::for_import() };
+    let mut writer = Writer::create(&path, FileHeader::new("test", 1), options).unwrap();
+    for n in 0..6 {
+        let start_us = 1_700_000_000_000_000 + n % 2 * 3_000_000 + n * 500_000;
+        let mut exchange = Exchange { session: captures::SessionId(n % 2), start_us, ..Exchange::default() };
+        (exchange.request.method, exchange.request.target) = ("GET".to_owned(), format!("/{n}"));
+        writer.push(&exchange, 0).unwrap();
+    }
+    writer.finish(0).unwrap();
+    let (mut records, mut archive) = (Vec::new(), Vec::new());
+    gor::write(Reader::open(&path).unwrap(), &mut records).unwrap();
+    har::write(Reader::open(&path).unwrap(), &mut archive).unwrap();
+    for (format, bytes) in [(Format::Gor, records), (Format::Har, archive)] {
+        let found = crate::kit::bytes(format, &bytes).unwrap();
+        assert_eq!((found.exchanges.len(), found.tally.out_of_order), (6, 0), "{format:?}");
+        assert!(found.exchanges.is_sorted_by_key(|exchange| exchange.start_us));
+    }
+}
+
 /// What the page of this file says: it is no access log, but 500 snapshots of a server's counters. Each is a line of JSON
 /// without a request, and there is nothing else in it.
 #[test]
@@ -36,6 +60,20 @@ fn snapshots_of_a_status_page_are_no_requests() {
     let (format, found) = file(&path);
     assert_eq!((format, found.tally.imported, found.tally.damaged), (Format::AccessLog, 0, 0));
     assert_eq!(found.tally.skipped, [("a line without a request".to_owned(), 500)].into());
+}
+
+/// nginx writes this unless it is told `escape=json`; what comes first need not be whole.
+#[test]
+fn lines_of_nginx_that_are_nearly_json_are_an_access_log() {
+    let line = |target: &str| {
+        format!("{{\"msec\":\"1700000000.250\",\"request\":\"GET {target} HTTP/1.1\",\"status\":\"200\"}}\n")
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("access.json");
+    fs::write(&path, [line(r"/a\x22"), line("/b"), line(r"/\xC3\xA4")].concat()).unwrap();
+    let (format, found) = file(&path);
+    assert_eq!((format, found.tally.damaged), (Format::AccessLog, 0));
+    assert_eq!(brief(&found.exchanges), ["GET /a%22 200", "GET /b 200", "GET /%C3%A4 200"]);
 }
 
 #[test]

@@ -58,7 +58,8 @@ pub(crate) struct RecordingArgs {
     /// Keep the newest files of the recording, this much together, and remove older ones: always-on recording.
     #[arg(long, value_name = "SIZE", requires = "record", value_parser = file_size)]
     ring: Option<u64>,
-    /// A block is written when it is this old: what a crash costs at most.
+    /// A block is written when it is this old: with what waits for the writer (`queued_bytes` in /status), what a crash costs
+    /// at most.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     block_time: Duration,
     /// A block is written when it holds this much before compression.

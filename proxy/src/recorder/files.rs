@@ -59,10 +59,11 @@ pub(super) struct Closed {
 }
 
 impl Files {
-    /// Opens the newest file of the recording, or the first.
+    /// Opens the newest file of the recording, or the first. Where a recording has many files, one that nobody can go on in
+    /// (a power cut leaves empty ones) stays as it is, and the next begins.
     ///
     /// # Errors
-    /// The file is something else, or cannot be written.
+    /// The file that was named is something else, or cannot be written.
     pub(super) fn open(
         first: PathBuf,
         header: FileHeader,
@@ -70,8 +71,15 @@ impl Files {
         now_us: u64,
     ) -> Result<(Files, Writer), Error> {
         let number = if rotation.is_on() { newest(&first) } else { 0 };
-        let files = Files { first, header, options, rotation, number, began_us: now_us };
-        let writer = files.writer(now_us)?;
+        let mut files = Files { first, header, options, rotation, number, began_us: now_us };
+        let writer = match files.writer(now_us) {
+            Err(error @ (Error::NotACapture { .. } | Error::NeedsRepair { .. })) if number != 0 => {
+                tracing::warn!(%error, "the newest file of the recording is left alone: the next one begins");
+                files.number += 1;
+                files.writer(now_us)?
+            }
+            opened => opened?,
+        };
         Ok((files, writer))
     }
 
@@ -191,6 +199,29 @@ fn newest(first: &Path) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_newest_file_that_a_power_cut_left_empty_is_left_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let first = folder.path().join("cap.zst");
+        let open = |rotation| {
+            let header = FileHeader::new("test", 1);
+            Files::open(first.clone(), header, (Options::default(), rotation), 1)
+                .map(|(files, _)| files.path())
+        };
+        let many = Rotation { size: Some(1_000), ..Rotation::default() };
+        assert_eq!(open(many).expect("the first"), first);
+        for empty in ["cap-0001.zst", "cap-0003.zst"] {
+            std::fs::write(folder.path().join(empty), "").expect("written");
+        }
+        assert_eq!(open(many).expect("the next"), folder.path().join("cap-0004.zst"));
+        assert_eq!(std::fs::read(folder.path().join("cap-0003.zst")).expect("there"), b"");
+        std::fs::write(&first, "").expect("written");
+        assert!(
+            matches!(open(Rotation::default()), Err(Error::NotACapture { .. })),
+            "what was named is refused"
+        );
+    }
 
     #[test]
     fn files_are_numbered_behind_their_stem() {

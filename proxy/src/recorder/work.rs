@@ -22,6 +22,8 @@ pub(super) struct Work {
     writer: Writer,
     /// When the file's name was last looked at.
     looked: Instant,
+    /// When the next file was last wanted and could not be begun.
+    refused: Option<Instant>,
     /// The file is gone, and no other could be begun yet: nothing is written.
     adrift: bool,
     redactor: Option<Redactor>,
@@ -51,6 +53,7 @@ impl Work {
             files,
             writer,
             looked,
+            refused: None,
             adrift,
             redactor,
             printer,
@@ -101,7 +104,8 @@ impl Work {
 
     /// Once a second: is the file still where it should be, and has it come to its end?
     fn look_after_the_file(&mut self) {
-        if !self.adrift && self.files.is_due(&self.writer, wall_us()) {
+        let is_refused = self.refused.is_some_and(|at| at.elapsed() < GLANCE);
+        if !self.adrift && !is_refused && self.files.is_due(&self.writer, wall_us()) {
             return self.rotate();
         }
         if self.looked.elapsed() < GLANCE {
@@ -154,9 +158,13 @@ impl Work {
                 self.state.removed.fetch_add(closed.removed.len() as u64, Ordering::Relaxed);
                 *lock(&self.state.file) = self.files.path();
                 *lock(&self.state.error) = None;
+                self.refused = None;
                 tracing::info!(file = %self.files.path().display(), "recording goes on in the next capture");
             }
-            Err(error) => self.note_error(&error),
+            Err(error) => {
+                self.refused = Some(Instant::now());
+                self.note_error(&error);
+            }
         }
     }
 
@@ -230,7 +238,11 @@ impl Work {
         match outcome {
             Err(error) => self.note_error(&error),
             // only a block in the file says that the disk is well again
-            Ok(()) if before < self.writer.exchanges() => *lock(&self.state.error) = None,
+            Ok(()) if before < self.writer.exchanges() => {
+                if lock(&self.state.error).take().is_some() {
+                    tracing::info!("recording works again");
+                }
+            }
             Ok(()) => {}
         }
     }
@@ -245,16 +257,17 @@ impl Work {
     }
 
     fn note_error(&self, error: &Error) {
-        let text = error.to_string();
         let mut shown = lock(&self.state.error);
-        if shown.as_ref() != Some(&text) {
+        // of one full disk several files may complain in turn
+        if shown.is_none() {
             tracing::error!(%error, "recording fails; traffic goes on");
         }
-        *shown = Some(text);
+        *shown = Some(error.to_string());
     }
 }
 
 /// How long a quiet recording sleeps before it looks again for work, and for a block that is old enough to be closed.
 const PAUSE: Duration = Duration::from_millis(5);
-/// How often the file's name is looked at: what is written to a removed file in between is lost.
+/// How often the file's name is looked at, since what is written to a removed file in between is lost; and how often another
+/// file is tried to be begun.
 const GLANCE: Duration = Duration::from_secs(1);

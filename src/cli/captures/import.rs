@@ -18,8 +18,8 @@ use super::{complain, count, thousands};
 #[derive(Debug, clap::Args)]
 pub(crate) struct ImportArgs {
     /// Access logs (common, combined, JSON lines, W3C, load balancers), HAR files, mitmproxy flows, GoReplay files
-    /// (.gor), packets (pcap, pcapng), or NDJSON from `captures export`; plain, gzip or zstd.
-    #[arg(required = true, value_name = "FILE")]
+    /// (.gor), packets (pcap, pcapng), or NDJSON from `captures export`; plain, gzip or zstd. `-` reads what comes in.
+    #[arg(required = true, value_name = "FILE", value_parser = input)]
     files: Vec<PathBuf>,
     /// The capture to make; an existing file is refused.
     #[arg(short, long, value_name = "CAPTURE")]
@@ -59,8 +59,8 @@ Secrets (cookies, credentials, passwords, tokens) are replaced by pseudonyms und
 
 /// Imports, and says what came of it.
 pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
-    // every input is looked at before anything is written
-    for file in &args.files {
+    // every input is looked at before anything is written, but for pipes, which can be read only once
+    for file in args.files.iter().filter(|file| !is_pipe(file)) {
         import::open(file)?;
     }
     if args.no_redaction {
@@ -87,6 +87,15 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     result.map(|()| ExitCode::SUCCESS)
 }
 
+fn is_pipe(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
+}
+
+/// `-` is what comes in.
+fn input(text: &str) -> Result<PathBuf, std::convert::Infallible> {
+    Ok(PathBuf::from(if text == "-" { "/dev/stdin" } else { text }))
+}
+
 fn source_of(args: &ImportArgs) -> String {
     args.format.0.map_or("import".to_owned(), |format| format!("import {}", format.as_str()))
 }
@@ -101,7 +110,7 @@ fn import_all(
     let mut numbering = Numbering::default();
     let mut progress = Progress::new();
     let mut order = ByTime::default();
-    let mut total = 0;
+    let (mut total, mut is_guess) = (0, false);
     for file in &args.files {
         let (format, tally) =
             import::file(file, args.format.0, &options, &mut numbering, &mut |mut exchange| {
@@ -114,10 +123,18 @@ fn import_all(
         progress.clear();
         complain(format_args!("{}: {}", file.display(), in_words(format, &tally)));
         total += tally.imported;
+        // what nothing else fits is taken for a log
+        is_guess |= args.format.0.is_none() && format == Format::AccessLog;
         report_damage(&tally);
     }
     if total == 0 {
-        bail!("nothing was imported, so {} was not made", args.output.display());
+        let hint = match is_guess {
+            true => {
+                ": if that is no access log, say what it is with --format; arrival times are for captures synthesize --arrivals"
+            }
+            false => "",
+        };
+        bail!("nothing was imported, so {} was not made{hint}", args.output.display());
     }
     order.finish(|exchange| match writer.push(&exchange, now_us) {
         // counted as shed, and said in the summary

@@ -15,7 +15,7 @@ use super::{count, thousands};
 pub(crate) struct VerifyArgs {
     /// The capture.
     capture: PathBuf,
-    /// Look for the secrets in this file, one a line, in everything that the capture says, with percent-encoding, escapes,
+    /// Look for the secrets in this file, one a line, in everything that the capture says, with percent-encoding, escapes, references,
     /// base64 and compression undone too; exit 1 where one is found.
     #[arg(long, value_name = "FILE")]
     canary: Option<PathBuf>,

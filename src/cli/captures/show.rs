@@ -1,12 +1,12 @@
 //! `squall captures cat` and `export`.
 
-use std::fs::OpenOptions;
+use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use captures::export::{gor, har, mitmproxy, ndjson};
+use captures::export::{ExportError, Exported, gor, har, mitmproxy, ndjson};
 use captures::{Reader, SessionId, seek};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -88,24 +88,19 @@ pub(super) fn cat(args: &CatArgs) -> anyhow::Result<ExitCode> {
 /// Writes a capture in another format.
 pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let reader = Reader::open(&args.capture)?;
-    let out: Box<dyn Write> = match &args.output {
-        None => Box::new(BufWriter::new(std::io::stdout().lock())),
+    let exported = match &args.output {
+        None => write(args.format, reader, &mut BufWriter::new(std::io::stdout().lock()))?,
         Some(path) => {
             let file = OpenOptions::new().write(true).create_new(true).open(path);
             let file = file.with_context(|| format!("cannot create {}", path.display()))?;
-            let out = BufWriter::with_capacity(1 << 20, file);
-            match path.extension().is_some_and(|kind| kind == "gz") {
-                true => Box::new(GzEncoder::new(out, Compression::default())),
-                false => Box::new(out),
+            let written = write_file(args.format, reader, file, is_gzip(path));
+            if written.is_err() {
+                // the file is ours and holds a part of what was wanted
+                let _ = fs::remove_file(path);
             }
+            written.with_context(|| format!("{} was not made", path.display()))?
         }
     };
-    let exported = match args.format {
-        ExportFormat::Har => har::write(reader, out),
-        ExportFormat::Gor => gor::write(reader, out),
-        ExportFormat::Mitmproxy => mitmproxy::write(reader, out),
-        ExportFormat::Ndjson => ndjson::write(reader, out),
-    }?;
     for damage in &exported.damage {
         complain(format_args!("warning: {damage}"));
     }
@@ -113,6 +108,36 @@ pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
         complain(format_args!("{}: {}", path.display(), count(exported.exchanges, "exchange")));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn is_gzip(path: &Path) -> bool {
+    path.extension().is_some_and(|kind| kind == "gz")
+}
+
+fn write_file(
+    format: ExportFormat,
+    reader: Reader,
+    file: File,
+    is_gzip: bool,
+) -> Result<Exported, ExportError> {
+    let mut out = BufWriter::with_capacity(1 << 20, file);
+    if !is_gzip {
+        return write(format, reader, &mut out);
+    }
+    let mut packed = GzEncoder::new(out, Compression::default());
+    let exported = write(format, reader, &mut packed)?;
+    // not left to dropping, which says nothing of a full disk
+    packed.finish()?.flush()?;
+    Ok(exported)
+}
+
+fn write(format: ExportFormat, reader: Reader, out: &mut dyn Write) -> Result<Exported, ExportError> {
+    match format {
+        ExportFormat::Har => har::write(reader, out),
+        ExportFormat::Gor => gor::write(reader, out),
+        ExportFormat::Mitmproxy => mitmproxy::write(reader, out),
+        ExportFormat::Ndjson => ndjson::write(reader, out),
+    }
 }
 
 pub(super) fn parse_session(text: &str) -> Result<u64, String> {

@@ -8,11 +8,13 @@ use serde_json::Value;
 
 use super::super::time::{Moment, log_time};
 use super::line::{Line, RequestLine, Unfit, absolute, without_port};
+use super::mended::mended;
 
 /// The line that a text in JSON holds. Docker puts the lines of others into a field `log`.
 pub(super) fn parse(text: &[u8]) -> Result<Line, Unfit> {
-    let value: Value =
-        serde_json::from_slice(text).map_err(|_| Unfit::Damaged("what begins like JSON is none"))?;
+    let value: Value = serde_json::from_slice(text)
+        .or_else(|_| serde_json::from_str(&mended(text)))
+        .map_err(|_| Unfit::Damaged("what begins like JSON is none"))?;
     let fields = Fields::of(&value);
     if let Some(inner) = fields.text(&["log", "message"]).filter(|_| fields.text(METHOD).is_none()) {
         // one layer only

@@ -157,9 +157,7 @@ impl RequestLine {
         if method == b"PRI" {
             return Err(Unfit::Skip("the opening words of HTTP/2, no request"));
         }
-        let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-        let method =
-            std::str::from_utf8(method).ok().filter(|method| method.bytes().all(|byte| is_token(&byte)));
+        let method = std::str::from_utf8(method).ok().filter(|method| super::super::is_token(method));
         let (Some(method), false) = (method, rest.is_empty()) else { return Err(NO_REQUEST) };
         let last = rest.iter().rposition(|byte| *byte == b' ').map_or(0, |at| at + 1);
         let named = std::str::from_utf8(&rest[last..])

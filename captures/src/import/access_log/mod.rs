@@ -8,6 +8,7 @@
 
 mod json;
 mod line;
+mod mended;
 mod ordered;
 mod took;
 mod w3c;
@@ -97,6 +98,7 @@ pub fn read(
 /// Reads a line into `buffer`; `false` when it was too long and passed over, `None` at the end.
 fn next_line(input: &mut impl BufRead, buffer: &mut Vec<u8>) -> io::Result<Option<bool>> {
     buffer.clear();
+    pass_hole(input)?;
     let n = input.by_ref().take(MAX_LINE as u64 + 1).read_until(b'\n', buffer)?;
     if n <= MAX_LINE {
         return Ok((n != 0).then_some(true));
@@ -108,6 +110,19 @@ fn next_line(input: &mut impl BufRead, buffer: &mut Vec<u8>) -> io::Result<Optio
         }
     }
     Ok(Some(false))
+}
+
+/// Passes over zeros: where a log was emptied while its server wrote on, or a machine went down, they stand before a line.
+fn pass_hole(input: &mut impl BufRead) -> io::Result<()> {
+    loop {
+        let chunk = input.fill_buf()?;
+        let zeros = chunk.iter().take_while(|byte| **byte == 0).count();
+        let is_all = zeros != 0 && zeros == chunk.len();
+        input.consume(zeros);
+        if !is_all {
+            return Ok(());
+        }
+    }
 }
 
 /// Servers accept request lines of 8 KiB, and log some headers beside.
@@ -145,6 +160,14 @@ mod tests {
         let placed: Vec<_> = exchanges.iter().map(|e| (e.request.target.as_str(), e.session.0)).collect();
         assert_eq!(placed, [("/a", 1), ("/d", 2), ("/e", 3), ("/b", 1), ("/c", 4)]);
         assert_eq!((tally.imported, tally.sessions, tally.damaged), (5, 4, 0));
+    }
+
+    #[test]
+    fn holes_are_passed_over() {
+        let one = line("1.1.1.1", "10:00:00", "/a", "x");
+        let hole = "\0".repeat(3 * MAX_LINE);
+        let (exchanges, tally) = import(format!("{hole}{one}{hole}{one}\0\0").as_bytes());
+        assert_eq!((exchanges.len(), tally.sessions, tally.damaged), (2, 1, 0));
     }
 
     #[test]

@@ -49,11 +49,16 @@ pub(super) fn read(entry: &Value, options: &ImportOptions, after_us: u64) -> Res
     let method = text(request, "method")
         .filter(|method| !method.is_empty())
         .ok_or_else(|| missing("request.method"))?;
+    // what a capture had comes back, whatever it was
+    if entry.get("_squall").is_none() && !super::super::is_token(method) {
+        return Err(Unfit::Damaged(format!("request.method {method:.40?} is no method")));
+    }
     let started = start(entry.get("startedDateTime"))?;
     let start_us = started.unwrap_or(after_us);
     let coarse = if started.is_none() { Notes::COARSE_TIME } else { Notes::NONE };
     let response = entry.get("response").unwrap_or(&Value::Null);
-    let headers = parts::headers(request.get("headers"));
+    let mut headers = parts::headers(request.get("headers"));
+    parts::add_cookies(&mut headers, request.get("cookies"));
     let name = format!("{} {}", url.authority, text(entry, "connection").unwrap_or_default());
     let mut exchange = Exchange {
         edge: options.edge.clone(),

@@ -36,8 +36,9 @@ fn message(value: &Value, start_us: u64) -> Option<Message> {
         MessageKind::Binary => crate::export::unbase64(text).ok()?,
         _ => text.as_bytes().to_vec(),
     };
-    // seconds since 1970; doubles are exact to a microsecond until 2255
-    let time_us = value.get("time").and_then(parts::number).unwrap_or_default() * 1e6;
+    // since 1970: Chrome counts seconds, Playwright milliseconds; doubles are exact to a microsecond until 2255
+    let time = value.get("time").and_then(parts::number).unwrap_or_default();
+    let time_us = time * if time < FAR_SECONDS { 1e6 } else { 1e3 };
     Some(Message {
         at_us: (time_us.round() as u64).saturating_sub(start_us),
         from_client,
@@ -47,6 +48,9 @@ fn message(value: &Value, start_us: u64) -> Option<Message> {
         data: from_client.then(|| data.into()),
     })
 }
+
+/// The year 5138 in seconds, 1973 in milliseconds.
+const FAR_SECONDS: f64 = 1e11;
 
 #[cfg(test)]
 mod tests {
@@ -59,7 +63,7 @@ mod tests {
         let entry = json!({ "_webSocketMessages": [
             { "type": "send", "time": 1_680_134_454.25, "opcode": 1, "data": "hello" },
             { "type": "receive", "time": 1_680_134_454.500_001, "opcode": 2, "data": "/wA=" },
-            { "type": "send", "time": 1_680_134_455.0, "opcode": 2, "data": "/wA=" },
+            { "type": "send", "time": 1_680_134_455_000.0, "opcode": 2, "data": "/wA=" },
             { "type": "receive", "time": 3, "opcode": 1, "data": "before the start" },
             { "type": "error", "time": 1_680_134_455.0, "opcode": -1, "data": "net::ERR" },
             { "type": "send", "opcode": 5, "data": "" },

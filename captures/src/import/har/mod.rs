@@ -51,7 +51,9 @@ pub fn read(
     };
     let clean = Clean::new(input, Rc::clone(&archive.meter));
     let mut json = serde_json::Deserializer::from_reader(BufReader::new(clean));
-    let result = Root(&mut archive).deserialize(&mut json).and_then(|()| json.end());
+    let read = Root(&mut archive).deserialize(&mut json);
+    let archive_ended = read.is_ok();
+    let result = read.and_then(|()| json.end());
     if let Some(err) = archive.failed {
         return Err(err);
     }
@@ -60,6 +62,14 @@ pub fn read(
         (Ok(()), Some(_)) => Ok(tally),
         (Ok(()), None) => {
             Err(Error::Invalid("no HAR: it is JSON, but has no \"log\" with \"entries\"".to_owned()))
+        }
+        (Err(err), Some(n)) if archive_ended => {
+            let place = format!("line {} column {}", err.line(), err.column());
+            tally.damage(
+                place,
+                format_args!("something follows the archive, which ended with entry {}", n.saturating_sub(1)),
+            );
+            Ok(tally)
         }
         (Err(err), Some(n)) if 0 < n => {
             let place = format!("line {} column {}", err.line(), err.column());

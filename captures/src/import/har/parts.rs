@@ -81,6 +81,19 @@ pub(super) fn headers(list: Option<&Value>) -> Headers {
     headers
 }
 
+/// Some tools list the cookies that were sent and leave out the header that sent them.
+pub(super) fn add_cookies(headers: &mut Headers, list: Option<&Value>) {
+    if headers.get("cookie").is_some() {
+        return;
+    }
+    let text = |cookie: &Value, key: &str| cookie.get(key).and_then(Value::as_str).map(str::to_owned);
+    let pair = |cookie: &Value| Some(format!("{}={}", text(cookie, "name")?, text(cookie, "value")?));
+    let pairs: Vec<String> = list.and_then(Value::as_array).into_iter().flatten().filter_map(pair).collect();
+    if !pairs.is_empty() {
+        headers.push("Cookie", pairs.join("; "));
+    }
+}
+
 /// A number, also where a tool wrote it as text.
 pub(super) fn number(value: &Value) -> Option<f64> {
     match value {
@@ -115,9 +128,9 @@ fn from_params(params: &[Value], mime: &str) -> Vec<u8> {
     let text =
         |param: &Value, key: &str| param.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     if !mime.to_ascii_lowercase().starts_with("multipart/") {
-        // tools keep names and values as they were sent, encoded
+        let part = |param: &Value, key: &str| as_sent(text(param, key));
         let pairs: Vec<String> =
-            params.iter().map(|param| format!("{}={}", text(param, "name"), text(param, "value"))).collect();
+            params.iter().map(|param| format!("{}={}", part(param, "name"), part(param, "value"))).collect();
         return pairs.join("&").into_bytes();
     }
     let boundary = mime.split("boundary=").nth(1).unwrap_or("squall").trim_matches('"').to_owned();
@@ -133,6 +146,15 @@ fn from_params(params: &[Value], mime: &str) -> Vec<u8> {
     }
     out.push_str(&format!("--{boundary}--\r\n"));
     out.into_bytes()
+}
+
+/// A name or value of a form as it was sent: most tools keep it so, encoded; what cannot have been sent they decoded.
+fn as_sent(text: String) -> String {
+    let fits = |byte: u8| byte.is_ascii_graphic() && !b"&#\"<>".contains(&byte);
+    match text.bytes().all(fits) {
+        true => text,
+        false => String::from_utf8_lossy(&crate::redact::percent_encode(text.as_bytes())).into_owned(),
+    }
 }
 
 /// The bytes of `content`, as they stand there.

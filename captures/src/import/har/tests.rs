@@ -45,6 +45,45 @@ fn the_least_an_entry_can_say() {
 }
 
 #[test]
+fn cookies_that_only_the_list_has_are_sent() {
+    let sent = |request: &str| one(request, "", "").request.headers.get_str("cookie").map(str::to_owned);
+    let list = r#","cookies":[{"name":"a","value":"1"},{"name":"b","value":"2"},{"name":"c"},7]"#;
+    assert_eq!(sent(list).as_deref(), Some("a=1; b=2"));
+    let both = format!(r#","headers":[{{"name":"cookie","value":"x=y"}}]{list}"#);
+    assert_eq!(sent(&both).as_deref(), Some("x=y"));
+    assert_eq!(sent(r#","cookies":[]"#), None);
+}
+
+#[test]
+fn parameters_of_forms_are_what_was_sent() {
+    let body = |name: &str, value: &str| {
+        let params = serde_json::json!([{ "name": name, "value": value }, { "name": "z", "value": "1" }]);
+        let request = format!(
+            r#","postData":{{"mimeType":"application/x-www-form-urlencoded","text":"","params":{params}}}"#
+        );
+        let body = one(&request, "", "").request.body;
+        String::from_utf8(body.data.unwrap().to_vec()).unwrap()
+    };
+    assert_eq!(body("user%5Ba%5D", "x+y%26"), "user%5Ba%5D=x+y%26&z=1");
+    assert_eq!(body("user[a]", "x y&ü"), "user[a]=x%20y%26%C3%BC&z=1");
+}
+
+#[test]
+fn what_is_no_method_is_damage() {
+    let har = har(&entry("", "", "")).replace("\"GET\"", "\"GE T\"");
+    let (_, tally) = import(&har).unwrap();
+    assert_eq!((tally.imported, tally.damaged), (0, 1));
+    assert!(tally.named[0].why.contains("GE T"), "{:?}", tally.named);
+}
+
+#[test]
+fn what_follows_an_archive_is_named() {
+    let (_, tally) = import(&(har(&entry("", "", "")) + "\n}")).unwrap();
+    assert_eq!((tally.imported, tally.damaged), (1, 1));
+    assert!(tally.named[0].why.contains("follows the archive"), "{:?}", tally.named);
+}
+
+#[test]
 fn times_from_what_there_is() {
     let check = |more: &str, ttfb, duration| {
         let exchange = one("", "", more);

@@ -69,7 +69,13 @@ pub fn read(
             Next::Dropped(n) => import.tally.note("packets that the capture dropped, as it says", n),
             Next::Damage { offset, why } => import.tally.damage(format_args!("byte {offset}"), why),
             Next::Packet(packet) => match packet::segment(packet.link, container.data(&packet)) {
-                Ok(segment) => import.segment(&packet, &segment)?,
+                Ok(segment) => {
+                    import.tally.note(
+                        "packets cut short when captured (-s 0 keeps all)",
+                        u64::from(segment.missing != 0),
+                    );
+                    import.segment(&packet, &segment)?;
+                }
                 Err(unfit) => import.tally.note(unfit.as_str(), 1),
             },
         }
