@@ -8,6 +8,7 @@ mod harness;
 
 mod bodies;
 mod books;
+mod calls;
 mod chaos;
 mod copies;
 mod counted;
