@@ -6,6 +6,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod absent;
 mod bodies;
 mod books;
 mod calls;
