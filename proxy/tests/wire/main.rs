@@ -39,6 +39,7 @@ mod safety;
 mod shapes;
 mod stale;
 mod statuses;
+mod stream_faults;
 mod streams;
 mod tcp;
 mod tcp_chaos;
