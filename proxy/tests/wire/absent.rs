@@ -109,8 +109,8 @@ fn http1<S: Read + Write>(mut client: Client<S>, said: &mut String) {
     for request in [
         "GET /bytes/1000?q=1 HTTP/1.1\r\nHost: t\r\nX-Case: Kept\r\n\r\n",
         "GET /chunked/20000 HTTP/1.1\r\nHost: t\r\n\r\n",
-        "POST //echo HTTP/1.1\r\nHost: t\r\nContent-Length: 26\r\n\r\nabcdefghijklmnopqrstuvwxyz",
-        "POST //echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n1a\r\nabcdefghijklmnopqrstuvwxyz\r\n0\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 26\r\n\r\nabcdefghijklmnopqrstuvwxyz",
+        "POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n1a\r\nabcdefghijklmnopqrstuvwxyz\r\n0\r\n\r\n",
         "HEAD /bytes/9 HTTP/1.1\r\nHost: t\r\n\r\n",
         "GET /status/304 HTTP/1.1\r\nHost: t\r\n\r\n",
         "GET /status/404 HTTP/1.1\r\nHost: t\r\n\r\n",
@@ -148,7 +148,7 @@ async fn http2(client: H2Client, said: &mut String) {
         ("HEAD", "/bytes/9", None),
         ("GET", "/status/404", None),
         ("GET", "/hints", None),
-        ("POST", "//echo", Some(pattern(30_000))),
+        ("POST", "/echo", Some(pattern(30_000))),
     ] {
         let (response, mut stream) = client.start(client.request(method, target), body.is_none()).await;
         if let Some(body) = body {

@@ -19,6 +19,7 @@ mod ends;
 mod faults;
 mod held;
 mod leaves;
+mod leaving;
 mod limits;
 mod lost;
 mod members;
