@@ -11,6 +11,7 @@ use fault_rules::delay::At;
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, TRAILER};
 use pingora_core::protocols::Digest;
+use pingora_core::protocols::http::ServerSession;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -132,6 +133,9 @@ impl ProxyHttp for Service {
             open.note_request_body(chunk);
         }
         if end {
+            // towards HTTP/1 pingora would make a last chunk of nothing, and then the last chunk: the next request would begin
+            // with it
+            *body = body.take().filter(|chunk| !chunk.is_empty());
             open.request_body.end();
             open.ctl.request_over();
             self.duplicate(open);
@@ -184,6 +188,7 @@ impl ProxyHttp for Service {
         if is_interim(answer) {
             return Ok(());
         }
+        go_on_after_interim(session);
         if answer.status == http::StatusCode::SWITCHING_PROTOCOLS {
             session.set_read_timeout(None); // the other protocol has pauses of its own
             if let Some(open) = ctx.peek() {
@@ -326,6 +331,17 @@ impl ProxyHttp for Service {
 /// Is the answer itself still to come? 101 is the answer: what follows it is another protocol.
 fn is_interim(answer: &ResponseHeader) -> bool {
     answer.status.is_informational() && answer.status != http::StatusCode::SWITCHING_PROTOCOLS
+}
+
+/// Pingora means to close a connection once "100 Continue" goes out, since the body is still to come. It looks again when the
+/// answer is written: by then the body may be there, and the connection as good as any.
+fn go_on_after_interim(session: &mut Session) {
+    let interim = session.response_written().is_some_and(is_interim);
+    if let ServerSession::H1(http1) = session.as_downstream_mut()
+        && interim
+    {
+        http1.respect_keepalive();
+    }
 }
 
 /// Does an HTTP/1 client want trailers?

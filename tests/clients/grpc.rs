@@ -5,7 +5,7 @@ use std::process::Command;
 use captures::messages::StreamKind;
 
 use crate::inline::{Inline, messages};
-use crate::support::Process;
+use crate::support::{Process, Proxy};
 use crate::tools;
 
 #[test]
@@ -32,6 +32,38 @@ fn grpc_calls_of_every_kind() {
     let said = |call: usize, at: usize| recorded[call].stream.as_ref().unwrap().messages[at].data.as_deref();
     assert_eq!((said(0, 0), said(1, 0)), (Some(&[b'x'; 5][..]), Some(&[b'x'; 300_000][..])));
     assert_eq!((said(3, 9), said(6, 0)), (Some(&b"9"[..]), Some(&b"3"[..])));
+}
+
+/// Whatever the wire says, what counts is the status that a client of gRPC reads from it.
+#[test]
+fn a_status_arrives_that_a_rule_gives_or_lets_pass() {
+    let Some(python) = tools::python("grpc", "python3-grpcio") else { return };
+    let mut command = Command::new(&python);
+    command.arg(tools::script("grpc_origin.py"));
+    let origin = Process::start("grpc_origin.py", command);
+    let addr = origin.wait_for("its address", |line| line.strip_prefix("listening on ").map(str::to_owned));
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("rules.toml");
+    for (fault, said) in [
+        (
+            "respond = { grpc_status = \"UNAVAILABLE\", grpc_message = \"50 % of us\" }",
+            "UNAVAILABLE 50 % of us",
+        ),
+        (
+            "drop_response = { respond = { grpc_status = 8, grpc_message = \"lost\" } }",
+            "RESOURCE_EXHAUSTED lost",
+        ),
+        ("respond = 503", "UNAVAILABLE Received http2 header with status: 503"),
+        ("throttle = \"1MB/s\"", "FAILED_PRECONDITION as asked"),
+        ("stall = \"1h after 1 events\"", "FAILED_PRECONDITION as asked"),
+        ("delay = \"1ms at response\"", "FAILED_PRECONDITION as asked"),
+    ] {
+        std::fs::write(&rules, format!("version = 1\n[[rule]]\nid = \"r\"\n{fault}\n")).unwrap();
+        let proxy = Proxy::before(&format!("h2c://{addr}"), &["--rules", rules.to_str().unwrap()]);
+        let mut client = Command::new(&python);
+        client.arg(tools::script("grpc_client.py")).arg(proxy.addr().to_string()).arg("refused");
+        assert_eq!(tools::run(client).trim_end(), format!("refused: {said}"), "{fault}");
+    }
 }
 
 /// What `grpc_client.py` prints, a line for each call.

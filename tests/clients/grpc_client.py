@@ -1,4 +1,4 @@
-"""Calls every kind of method of grpc_origin.py at the address given, and prints a line for each call."""
+"""Calls every kind of method of grpc_origin.py at the address given, or `refused` alone; prints a line for each call."""
 
 import queue
 import sys
@@ -58,6 +58,8 @@ def main():
     # no proxy of the environment, and no retries that would hide a failure
     options = (("grpc.enable_http_proxy", 0), ("grpc.enable_retries", 0))
     with grpc.insecure_channel(sys.argv[1], options=options) as channel:
+        if sys.argv[2:] == ["refused"]:
+            return refused(channel)
         unary(channel, 5)
         unary(channel, 300_000)
         server_stream(channel)

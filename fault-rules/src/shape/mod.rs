@@ -163,6 +163,15 @@ impl Shaper {
         }
     }
 
+    /// There is no payload, and the header may say so: the part whose end lies right at its beginning, if there is one. Nothing
+    /// waits where nothing follows.
+    pub fn step_empty(&mut self) -> Option<usize> {
+        let at = At { passed: 0, begun: self.begun, now: self.begun };
+        let idx = self.items.iter().position(|item| item.is_ended_by_place(&at))?;
+        self.items[idx].outcome.reached = true;
+        Some(self.items[idx].tag)
+    }
+
     /// These bytes go out now, as many as [`Step::Pass`] allowed at most: counts them, and changes those that are to
     /// be changed.
     pub fn pass(&mut self, bytes: &mut [u8]) {

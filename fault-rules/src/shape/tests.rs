@@ -206,6 +206,21 @@ fn an_end_comes_at_its_byte_whatever_else_waits() {
 }
 
 #[test]
+fn where_nothing_follows_nothing_waits_and_only_an_end_right_there_comes() {
+    let stall = |end| Shape::Stall { at: Place::Bytes(0), hold: None, end };
+    for shape in
+        [stall(None), stall(Some(End::Reset)), Shape::FirstByte(ms(9)), Shape::End(Place::Bytes(1)), pace(1)]
+    {
+        let mut shaper = one(shape);
+        shaper.begin(START);
+        assert_eq!((shaper.step_empty(), shaper.outcome(3)), (None, Outcome::default()), "{shape:?}");
+    }
+    let mut shaper = one(Shape::End(Place::Bytes(0)));
+    shaper.begin(START);
+    assert_eq!((shaper.step_empty(), shaper.outcome(3).reached), (Some(3), true));
+}
+
+#[test]
 fn messages_are_counted_by_whoever_knows_them() {
     let mut shaper = one(Shape::End(Place::Events(2)));
     shaper.begin(START);

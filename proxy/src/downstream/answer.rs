@@ -56,6 +56,15 @@ struct Shaped {
     cut: Cut,
 }
 
+impl Shaped {
+    /// What happens right behind the header. `None`: nothing, since there is nothing behind it.
+    fn begin(&self, is_alone: bool) -> Option<Move> {
+        let mut shaping = lock(&self.shaping);
+        shaping.begin();
+        if is_alone { shaping.step_empty().map(Move::End) } else { Some(shaping.step(&[])) }
+    }
+}
+
 impl Answer {
     pub(super) fn new(ctl: Arc<ConnCtl>, shared: Arc<Shared>) -> Self {
         let (out, held, counted) = (Outgoing::default(), BytesMut::new(), Held::of(shared.gate.clone()));
@@ -76,7 +85,8 @@ impl Answer {
         self.shaped = Some(Shaped { shaping, pause, cut: Cut::default() });
     }
 
-    /// Writes the header; `end`: the answer is that alone.
+    /// Writes the header; `end`: the answer is that alone. Then it ends the stream by itself, unless a fault does: behind an
+    /// empty body a gRPC client looks for trailers, and takes a status in the header for none.
     pub(super) async fn header(
         &mut self,
         inner: &mut ServerSession,
@@ -85,7 +95,9 @@ impl Answer {
     ) -> Result<()> {
         self.begun = true;
         let ServerSession::H2(session) = inner else { return inner.write_response_header(header).await };
-        let Some(shaped) = &self.shaped else {
+        let first = self.shaped.as_ref().and_then(|shaped| shaped.begin(end));
+        let (Some(shaped), Some(first)) = (&self.shaped, first) else {
+            self.shaped = None;
             session.write_response_header(header, end)?;
             self.out.open(session.take_response_body_writer().filter(|_| !end));
             return Ok(());
@@ -94,11 +106,6 @@ impl Answer {
         let (name, value) = tag.field();
         header.insert_header(name, value)?;
         self.ctl.arm(tag, shaped.cut.clone());
-        let first = {
-            let mut shaping = lock(&shaped.shaping);
-            shaping.begin();
-            shaping.step(&[])
-        };
         if let Move::End(Cutoff::Reset { code, connection }) = &first {
             shaped.cut.cut_after(0, *code, *connection); // the frame layer makes it behind the header
         }
@@ -106,8 +113,7 @@ impl Answer {
         self.out.open(session.take_response_body_writer());
         match first {
             Move::End(how) => self.end(how).await,
-            _ if end => self.finish().await,
-            _ => Ok(()),
+            Move::Pass(_) | Move::Wait(_) => Ok(()),
         }
     }
 

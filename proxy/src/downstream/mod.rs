@@ -21,7 +21,7 @@ use http::Version;
 use http::header::{PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER};
 use pingora_core::protocols::http::ServerSession;
 use pingora_error::{Error, ErrorType, Result};
-use pingora_http::RequestHeader;
+use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
 use crate::conn::ConnCtl;
@@ -108,6 +108,19 @@ pub(crate) fn restore(asked: &RequestHeader, request: &mut RequestHeader) -> Res
         }
     }
     Ok(())
+}
+
+/// Writes the header of an answer of ours; `alone`: that is all of it. On HTTP/2 it ends the stream then, which pingora would
+/// do with an empty body behind it: there a gRPC client looks for trailers, and takes a status in the header for none.
+pub(crate) async fn write_header(
+    session: &mut ServerSession,
+    header: Box<ResponseHeader>,
+    alone: bool,
+) -> Result<()> {
+    match session {
+        ServerSession::H2(http2) => http2.write_response_header(header, alone),
+        other => other.write_response_header(header).await,
+    }
 }
 
 /// An end that a rule wanted.

@@ -10,7 +10,7 @@ use pingora_core::protocols::http::ServerSession;
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 
-use super::{client_left, injected};
+use super::{client_left, injected, write_header};
 use crate::conn::{Conn, ConnCtl, Pause};
 use crate::shared::Shared;
 
@@ -40,7 +40,7 @@ impl Swallow {
             Then::Answer(header, body) => {
                 let bodyless = body.is_empty() || inner.req_header().method == http::Method::HEAD;
                 inner.set_keepalive(None); // the connection is not ours to give back
-                inner.write_response_header(header).await?;
+                write_header(inner, header, bodyless).await?;
                 if !bodyless {
                     inner.write_response_body(body, true).await?;
                 }

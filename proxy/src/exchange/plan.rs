@@ -220,6 +220,10 @@ impl Part {
     /// What was asked, in the rule's own words.
     pub(crate) fn asked(&self, live: &Live) -> String {
         match (self.wish, self.action(live)) {
+            // its own part of that may be shorter
+            (Wish::Delay(wait), _) if wait.mode == Mode::Floor => {
+                format!("at least {}us", wait.time.as_micros())
+            }
             (Wish::Delay(wait), _) => format!("{}us", wait.time.as_micros()),
             (_, Some(action)) => action.asked(),
             (Wish::Action(_), None) => String::new(),

@@ -324,7 +324,7 @@ impl Open {
             attempt: identity.map_or(1, |identity| identity.attempt),
             rule: self.live.ids[part.rule].clone(),
             action: part.name(&self.live),
-            asked: part.asked(&self.live),
+            asked: self.asked(part),
             applied,
             actual_us: micros(took),
             suppressed,

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use fault_rules::Action;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::Error;
 
-use super::{Identity, Open};
+use super::{Became, Identity, Open, Part};
 use crate::limits::is_shortage;
 use crate::shared::Shared;
 use crate::upstream::{Member, Standin, choose};
@@ -20,7 +21,8 @@ pub(super) struct Way {
     chosen: usize,
     /// How many places further it has moved since.
     moved: usize,
-    failed_over: Option<Arc<Standin>>,
+    /// Where an outage sends it, and how much later than it would be.
+    failed_over: Option<(Arc<Standin>, Duration)>,
     /// How often it has waited for a descriptor to be free.
     waited: u32,
     is_waiting: bool,
@@ -45,7 +47,7 @@ impl Open {
     pub(crate) fn peer(&self, shared: &Shared) -> HttpPeer {
         let member = self.member(shared);
         match &self.way.failed_over {
-            Some(standin) => member.replaced_by(standin, self.grpc),
+            Some((standin, _)) => member.replaced_by(standin, self.grpc),
             None => member.peer(self.grpc).clone(),
         }
     }
@@ -56,9 +58,20 @@ impl Open {
         &members[(self.way.chosen + self.way.moved) % members.len()]
     }
 
-    /// An outage sends it to another group.
-    pub(crate) fn fail_over(&mut self, to: Arc<Standin>) {
-        self.way.failed_over = Some(to);
+    /// An outage sends it to another group, so much later.
+    pub(crate) fn fail_over(&mut self, to: Arc<Standin>, added: Duration) {
+        self.way.failed_over = Some((to, added));
+    }
+
+    /// What was asked of the exchange, in the words of the ledger: of an outage in which another group has taken over, that.
+    pub(super) fn asked(&self, part: &Part) -> String {
+        match (part.action(&self.live), &self.way.failed_over, part.became) {
+            (Some(Action::Outage(outage)), Some((_, added)), Became::Applied(_)) => {
+                let to = outage.failover.as_ref().map_or("", |failover| failover.to.as_str());
+                format!("failover to {to}, {}us later", added.as_micros())
+            }
+            _ => part.asked(&self.live),
+        }
     }
 
     /// The process has no descriptor left for a connection to the upstream: others will give theirs back. True: it will wait,

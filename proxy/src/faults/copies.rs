@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::Version;
 use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use pingora_core::connectors::http::Connector;
+use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_error::Result;
 use pingora_http::RequestHeader;
@@ -110,7 +111,11 @@ impl Copies {
             request.insert_header(CONTENT_LENGTH, launch.body.len())?;
         }
         upstream.set_read_timeout(launch.peer.options.read_timeout);
-        upstream.write_request_header(request).await?;
+        match &mut upstream {
+            // what has no body says so, as the request did that it is a copy of
+            HttpSession::H2(http2) => http2.write_request_header(request, launch.body.is_empty())?,
+            other => other.write_request_header(request).await?,
+        }
         copy.handed_over = true;
         if !launch.body.is_empty() {
             upstream.write_request_body(launch.body.clone(), true).await?;

@@ -96,7 +96,7 @@ async fn fail_over(
     }
     open.plan.parts[part].became = Became::Applied(begun.elapsed());
     if waited == Pause::Over {
-        open.fail_over(to);
+        open.fail_over(to, added);
     }
     Next::Forward
 }

@@ -12,6 +12,7 @@ use pingora_proxy::Session;
 
 use super::waiting::Woken;
 use super::{Next, delay};
+use crate::downstream::write_header;
 use crate::exchange::{Became, ERROR, Exchange, FAULT, Fate};
 
 /// Answers in the words of a rule.
@@ -48,7 +49,7 @@ pub(super) async fn send(
     if exchange.shared.is_draining() {
         session.set_keepalive(None);
     }
-    session.write_response_header(Box::new(header), bodyless).await?;
+    write_header(session.as_downstream_mut(), Box::new(header), bodyless).await?;
     if !bodyless {
         session.write_response_body(Some(body), true).await?;
     }

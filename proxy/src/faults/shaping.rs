@@ -132,12 +132,14 @@ impl Shaping {
             None => Move::Pass(bytes.len()),
             Some(Step::Pass(n)) => Move::Pass(n),
             Some(Step::Wait(until)) => Move::Wait(until.map(|until| self.origin + until)),
-            Some(Step::End(part)) => {
-                self.ended_by = Some(part);
-                let shaped = self.parts.iter().find(|shaped| shaped.part == part);
-                Move::End(shaped.and_then(|shaped| shaped.ending.clone()).unwrap_or(Cutoff::Close))
-            }
+            Some(Step::End(part)) => Move::End(self.end_by(part)),
         }
+    }
+
+    /// What may happen with an answer that is its header alone: it ends by a fault, or it passes as it is.
+    pub(crate) fn step_empty(&mut self) -> Option<Cutoff> {
+        let part = self.guarded(|this| this.shaper.step_empty())??;
+        Some(self.end_by(part))
     }
 
     /// These bytes go out now.
@@ -208,6 +210,12 @@ impl Shaping {
     /// The places in the plan of its parts.
     pub(crate) fn parts(&self) -> impl Iterator<Item = usize> {
         self.parts.iter().map(|shaped| shaped.part)
+    }
+
+    fn end_by(&mut self, part: usize) -> Cutoff {
+        self.ended_by = Some(part);
+        let shaped = self.parts.iter().find(|shaped| shaped.part == part);
+        shaped.and_then(|shaped| shaped.ending.clone()).unwrap_or(Cutoff::Close)
     }
 
     fn scan(&mut self, bytes: &[u8]) {

@@ -33,6 +33,7 @@ pub(crate) fn set_off(open: &mut Open, ending: Ending, shared: &Shared) -> Launc
             0
         };
         open.plan.parts[part].became = match (set_off, copies) {
+            _ if open.answer.is_upgraded() => Became::Suppressed(Why::WrongProtocol),
             (false, _) => Became::Suppressed(Why::NotSetOff),
             (true, 0) if is_copied && !open.request_body.is_whole() => Became::Suppressed(Why::BodyNotKept),
             (true, 0) => Became::Suppressed(Why::Amplification),

@@ -240,3 +240,26 @@ fn the_time_between_copies_counts_from_the_whole_request() {
     assert!(ms(100) <= begun.elapsed());
     proxy.books();
 }
+
+#[test]
+fn a_copy_over_http_2_ends_where_its_request_did() {
+    let ends = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = ends.clone();
+    let origin = crate::harness::H2Origin::start(move |request, respond| {
+        let seen = seen.clone();
+        async move {
+            let with_its_header = request.body().is_end_stream();
+            let body = crate::harness::h2::whole(request.into_body()).await;
+            seen.lock().expect("seen").push((with_its_header, body.len()));
+            crate::harness::h2::answer(respond, Vec::new(), None);
+        }
+    });
+    let proxy = Proxy::before_url(&format!("h2c://{}", origin.addr)).rules(DUPLICATE).start();
+    let mut client = proxy.client();
+    for (body, expected) in [("", (true, 0)), ("hello", (false, 5))] {
+        client.send(format!("POST /f/ HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+        assert_eq!(client.answer(false).status, 200);
+        proxy.books();
+        assert_eq!(std::mem::take(&mut *ends.lock().expect("seen")), vec![expected; 3], "{body}");
+    }
+}

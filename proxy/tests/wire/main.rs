@@ -6,8 +6,10 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod absent;
 mod bodies;
 mod books;
+mod calls;
 mod chaos;
 mod copies;
 mod counted;
@@ -17,6 +19,7 @@ mod ends;
 mod faults;
 mod held;
 mod leaves;
+mod leaving;
 mod limits;
 mod lost;
 mod members;
@@ -37,6 +40,7 @@ mod safety;
 mod shapes;
 mod stale;
 mod statuses;
+mod stream_faults;
 mod streams;
 mod tcp;
 mod tcp_chaos;

@@ -200,7 +200,7 @@ fn another_group_takes_over_and_gives_back() {
 #[test]
 fn what_has_failed_over_goes_to_the_other_group_on_both_protocols() {
     let (eu, us) = (Origin::named("eu"), Origin::plain());
-    let outage = "outage = \"blackhole\"\nfailover = { to = \"us\", after = \"0s\" }";
+    let outage = "outage = \"blackhole\"\nfailover = { to = \"us\", after = \"0s\", added_delay = \"7ms\" }";
     let proxy = Proxy::before(eu.addr).rules(&with_us(&us, &dark(&eu, outage))).start();
     let post = "POST /f/ HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello";
     assert_eq!(proxy.client().ask(post).header("squall-fault"), Some("dark"));
@@ -211,6 +211,10 @@ fn what_has_failed_over_goes_to_the_other_group_on_both_protocols() {
     assert_eq!((eu.count(), us.count()), (0, 2));
     assert_eq!(us.seen()[1].body, pattern(200_000));
     assert_eq!(proxy.rule_books("dark")["applied"], 2);
+    eventually("the ledger says where they went", || {
+        let lines = proxy.ledger();
+        lines.len() == 2 && lines.iter().all(|line| line["asked"] == "failover to us, 7000us later")
+    });
     proxy.reload("[[rule]]\nid = \"other\"\non = \"/other\"\nrespond = 500\n");
     assert_eq!(proxy.get("/f/").text(), "eu");
 }

@@ -84,10 +84,23 @@ fn expect_continue_is_the_origins_to_answer() {
     let origin = Origin::plain();
     let proxy = Proxy::before(origin.addr).start();
     let mut client = proxy.client();
-    client.send("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+    let ask = |connection: &str| {
+        format!(
+            "POST /echo HTTP/1.1\r\nHost: t\r\n{connection}Content-Length: 5\r\nExpect: 100-continue\r\n\r\n"
+        )
+    };
+    for _ in 0..3 {
+        client.send(ask(""));
+        assert_eq!(client.head().status, 100);
+        client.send("hello");
+        let answer = client.answer(false);
+        assert_eq!((answer.text().as_str(), answer.header("connection")), ("hello", Some("keep-alive")));
+    }
+    client.send(ask("Connection: close\r\n"));
     assert_eq!(client.head().status, 100);
     client.send("hello");
-    assert_eq!(client.answer(false).text(), "hello");
+    assert_eq!(client.answer(false).header("connection"), Some("close"));
+    assert_eq!(client.rest(), (Vec::new(), End::Eof));
     proxy.books();
 }
 

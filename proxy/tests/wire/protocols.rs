@@ -96,6 +96,34 @@ fn http_2_by_prior_knowledge_and_by_alpn() {
     }
 }
 
+/// An end in an empty DATA frame, as curl sends it behind what it reads from a pipe, is one last chunk towards an HTTP/1
+/// origin: another would be the beginning of the next request on that connection.
+#[test]
+fn an_end_that_comes_by_itself_is_one_last_chunk() {
+    let origin = Origin::plain();
+    let rules = "[[rule]]\nid = \"f\"\non = \"/echo\"\nrate = \"50% of requests\"\nthrottle = { request = \"1MB/s\" }\n";
+    let proxy = Proxy::before(origin.addr).rules(rules).with(|config| config.threads = 1).start();
+    block_on(async {
+        let client = H2Client::connect(proxy.addr).await;
+        for body in [b"".as_slice(), b"hello"].repeat(6) {
+            let (response, mut stream) = client.start(client.request("POST", "/echo"), false).await;
+            if !body.is_empty() {
+                stream.send_data(body.into(), false).expect("taken");
+            }
+            stream.send_data(bytes::Bytes::new(), true).expect("taken");
+            let seen = crate::harness::h2::finish(response).await;
+            assert_eq!((seen.status, seen.body.as_slice()), (200, body));
+        }
+    });
+    assert!(
+        origin.seen().iter().all(|request| request.line() == "POST /echo HTTP/1.1"),
+        "{:?}",
+        origin.seen()
+    );
+    assert_eq!((origin.count(), origin.connections()), (12, 1));
+    proxy.books();
+}
+
 #[test]
 fn http_1_under_tls() {
     let origin = Origin::plain();
