@@ -31,6 +31,6 @@ mod window;
 
 pub use action::Action;
 pub use decide::{Decision, Facts};
-pub use parse::{Loader, parse, parse_inline};
+pub use parse::{Loader, MOST_BODY_BYTES, MOST_FILE_BYTES, decode, nearest, parse, parse_inline};
 pub use report::Report;
 pub use rule::{Rule, RuleSet};

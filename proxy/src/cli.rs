@@ -117,6 +117,9 @@ pub struct ProxyArgs {
 pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
     let (json, ci) = (args.json.clone(), args.ci);
     let config = args.config()?;
+    if let Some(path) = &json {
+        can_be_written(path).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     raise_open_files();
     refuse_huge_pages();
     let signals = Signals::install()?;
@@ -161,8 +164,7 @@ impl ProxyArgs {
         let mut config = Config::new(edges);
         config.tcp_edges = tcp_edges;
         let parsed = self.fault.iter().map(|rule| fault_rules::parse_inline(rule));
-        config.inline_rules =
-            parsed.collect::<Result<_, _>>().map_err(|report| anyhow!("--fault: {report}"))?;
+        config.inline_rules = parsed.collect::<Result<_, _>>().map_err(|report| anyhow!("{report}"))?;
         config.seed = self.seed.unwrap_or_else(random_seed);
         if let Ok(key) = std::env::var("SQUALL_REDACTION_KEY") {
             config.redaction_key =
@@ -284,6 +286,17 @@ fn announce(running: &Running, config: &Config) {
     }
     // a pipe that is closed must not take the proxy with it
     let _ = std::io::stdout().flush();
+}
+
+/// Found out before the run, whose books would be lost. What is there stays, and nothing new is left.
+fn can_be_written(path: &Path) -> std::io::Result<()> {
+    match File::options().write(true).create_new(true).open(path) {
+        Ok(_) => std::fs::remove_file(path),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            File::options().write(true).open(path).map(drop)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn write_json(path: &PathBuf, books: &FinalBooks) -> anyhow::Result<()> {

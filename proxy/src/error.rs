@@ -14,7 +14,7 @@ pub enum Error {
     #[error("{0}")]
     Rules(String),
     /// A listener could not be opened.
-    #[error("cannot listen on {addr}: {source}")]
+    #[error("cannot listen on {addr}: {source}{}", next(source))]
     Listen {
         /// The address asked for.
         addr: SocketAddr,
@@ -35,4 +35,14 @@ pub enum Error {
     /// A thread or a runtime could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
+}
+
+/// What to do about a listener that cannot be had.
+fn next(why: &io::Error) -> &'static str {
+    match why.kind() {
+        io::ErrorKind::AddrInUse => "; stop who listens there, or take another port (0 picks a free one)",
+        io::ErrorKind::PermissionDenied => "; take a port from 1024 on",
+        io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
+        _ => "",
+    }
 }

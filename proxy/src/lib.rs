@@ -56,6 +56,6 @@ pub use error::Error;
 pub use hooks::HookBooks;
 pub use limits::{HalfClose, Limits};
 pub use recorder::{BodyPolicy, RecordBodies, Rotation};
-pub use rules::{GuardBooks, latencies};
+pub use rules::{GuardBooks, latencies, read_at_most};
 pub use start::{FinalBooks, Running, start};
 pub use tcp::{TcpBytes, TcpEdgeBooks, TcpEdgeConfig};

@@ -43,6 +43,19 @@ fn a_process_is_frozen_for_its_window_and_freed_by_every_end() {
 }
 
 #[test]
+fn a_proxy_that_is_killed_leaves_nothing_frozen() {
+    let (victim, server, folder) = (Victim::new(), Server::plain(), TempDir::new().unwrap());
+    let rules = folder.path().join("faults.toml");
+    std::fs::write(&rules, victim.hook("when = \"0s..1h\"")).unwrap();
+    let mut proxy = Proxy::before(&server.url(), &["--allow-hooks", "--rules", &text(&rules)]);
+    victim.await_frozen(true);
+    proxy.process().signal("KILL");
+    victim.await_frozen(false);
+    let process = proxy.process();
+    eventually("it is said", || process.log().contains("hook freeze was undone without it").then_some(()));
+}
+
+#[test]
 fn a_window_that_closes_frees_and_a_removed_hook_too() {
     let (victim, server, folder) = (Victim::new(), Server::plain(), TempDir::new().unwrap());
     let [rules, witness] = ["faults.toml", "frozen"].map(|name| folder.path().join(name));

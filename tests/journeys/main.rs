@@ -43,6 +43,7 @@ mod secrets;
 mod shapes;
 mod sharding;
 mod shortage;
+mod slips;
 mod stopping;
 mod streams;
 #[path = "../support/mod.rs"]

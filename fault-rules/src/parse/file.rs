@@ -1,5 +1,7 @@
 //! The whole file: `version`, `seed`, `[safety]`, groups, guards, rules and hooks.
 
+use std::collections::HashMap;
+
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -7,7 +9,6 @@ use super::findings::{Findings, Span, help};
 use super::rule::Placed;
 use super::table::{Field, Fields};
 use super::{Context, group, guard, hook, rule, safety, sense};
-use crate::hook::Hook;
 use crate::limits;
 use crate::rule::RuleSet;
 use crate::safety::Safety;
@@ -24,24 +25,26 @@ pub(crate) fn read(document: &DeTable<'_>, cx: &mut Context<'_>) -> Option<RuleS
     let rules = fields.or("rule", Vec::new(), |field| rules(field, cx));
     let hooks = fields.or("hook", Vec::new(), |field| hook::read(field, cx));
     fields.finish(&mut cx.findings);
-    let ((), seed, safety, guards) = (version?, seed?, safety?, guards?);
-    let (rules, hooks) = (rules?, hooks?);
-    hook_ids(&rules, &hooks, &mut cx.findings);
+    duplicates(&cx.ids, &mut cx.findings);
+    let is_whole = [version.is_some(), seed.is_some(), safety.is_some(), guards.is_some(), hooks.is_some()];
+    let is_whole = is_whole == [true; 5]
+        && rules.as_ref().is_some_and(|rules| rules.iter().all(Option::is_some))
+        && !cx.findings.has_errors();
+    // What is right so far is compared with each other even beside mistakes, so that all of them come at once.
+    let rules: Vec<Placed> = rules.into_iter().flatten().flatten().collect();
     cx.places.rules = rules.iter().map(|placed| placed.id.clone()).collect();
     let set = RuleSet {
-        seed,
-        safety,
+        seed: seed.flatten(),
+        safety: safety.unwrap_or_default(),
         groups: std::mem::take(&mut cx.groups),
-        guards,
-        hooks: hooks.into_iter().map(|(hook, _)| hook).collect(),
+        guards: guards.unwrap_or_default(),
+        hooks: hooks.unwrap_or_default(),
         rules: rules.into_iter().map(|placed| placed.rule).collect(),
         fingerprint: cx.fingerprint(),
         ..RuleSet::default()
     };
-    if !cx.findings.has_errors() {
-        sense::of_all(&set, &cx.places, &mut cx.findings);
-    }
-    Some(set.gated())
+    sense::of_all(&set, &cx.places, is_whole, &mut cx.findings);
+    is_whole.then(|| set.gated())
 }
 
 fn version(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<()> {
@@ -75,7 +78,8 @@ fn seed(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<u64> {
     }
 }
 
-fn rules(field: &Field<'_>, cx: &mut Context<'_>) -> Option<Vec<Placed>> {
+/// Each rule; `None` in the place of one that is wrong.
+fn rules(field: &Field<'_>, cx: &mut Context<'_>) -> Option<Vec<Option<Placed>>> {
     let DeValue::Array(items) = field.value.get_ref() else {
         let what = help("rules come as a list of tables", "write `[[rule]]`, with two brackets");
         return cx.findings.error("E24", field.key.clone(), what);
@@ -83,9 +87,7 @@ fn rules(field: &Field<'_>, cx: &mut Context<'_>) -> Option<Vec<Placed>> {
     if limits::RULES < items.len() {
         return cx.findings.error("E04", field.key.clone(), help("more than 1000 rules", "split the file"));
     }
-    let read: Vec<_> = items.iter().map(|item| one_rule(item, cx)).collect();
-    duplicates(&read, &mut cx.findings);
-    read.into_iter().collect()
+    Some(items.iter().map(|item| one_rule(item, cx)).collect())
 }
 
 fn one_rule(item: &Spanned<DeValue<'_>>, cx: &mut Context<'_>) -> Option<Placed> {
@@ -96,28 +98,14 @@ fn one_rule(item: &Spanned<DeValue<'_>>, cx: &mut Context<'_>) -> Option<Placed>
     rule::read(table, item.span(), cx)
 }
 
-fn duplicates(rules: &[Option<Placed>], findings: &mut Findings<'_>) {
-    let mut seen = std::collections::HashMap::new();
-    for placed in rules.iter().flatten() {
-        let line = findings.line(placed.id.start);
-        if let Some(first) = seen.insert(placed.rule.id.as_str(), line) {
-            let what = help(
-                format!("the id `{}` is taken by line {first}", placed.rule.id),
-                "give one of the two another id",
-            );
-            findings.error::<()>("E02", placed.id.clone(), what);
-        }
-    }
-}
-
-/// Ids of hooks that are taken by a rule or another hook.
-fn hook_ids(rules: &[Placed], hooks: &[(Hook, Span)], findings: &mut Findings<'_>) {
-    let mut taken: std::collections::HashSet<_> =
-        rules.iter().map(|placed| placed.rule.id.as_str()).collect();
-    for (hook, span) in hooks {
-        if !taken.insert(hook.id.as_str()) {
-            let what = help(format!("the id `{}` is taken", hook.id), "give one of the two another id");
-            findings.error::<()>("E02", span.clone(), what);
+/// Ids that another rule or hook has taken.
+fn duplicates(ids: &[(String, Span)], findings: &mut Findings<'_>) {
+    let mut seen = HashMap::new();
+    for (id, place) in ids {
+        let line = findings.line(place.start);
+        if let Some(first) = seen.insert(id, line) {
+            let message = format!("the id `{id}` is taken by line {first}");
+            findings.error::<()>("E02", place.clone(), help(message, "give one of the two another id"));
         }
     }
 }

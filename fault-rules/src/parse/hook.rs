@@ -5,15 +5,15 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::findings::{Findings, Span, help};
+use super::findings::{Findings, help};
 use super::table::{self, Field, Fields};
 use super::{Context, guard, rule, units, when};
 use crate::hook::Hook;
 use crate::limits;
 use crate::rule::Window;
 
-/// All hooks, each with the place of its id.
-pub(crate) fn read(field: &Field<'_>, cx: &mut Context<'_>) -> Option<Vec<(Hook, Span)>> {
+/// All hooks.
+pub(crate) fn read(field: &Field<'_>, cx: &mut Context<'_>) -> Option<Vec<Hook>> {
     let DeValue::Array(items) = field.value.get_ref() else {
         let what = help("hooks come as a list of tables", "write `[[hook]]`, with two brackets");
         return cx.findings.error("E24", field.key.clone(), what);
@@ -26,14 +26,14 @@ pub(crate) fn read(field: &Field<'_>, cx: &mut Context<'_>) -> Option<Vec<(Hook,
     read.into_iter().collect()
 }
 
-fn one(item: &Spanned<DeValue<'_>>, cx: &mut Context<'_>) -> Option<(Hook, Span)> {
+fn one(item: &Spanned<DeValue<'_>>, cx: &mut Context<'_>) -> Option<Hook> {
     let DeValue::Table(table) = item.get_ref() else {
         let what = help("a hook is a table", "write `[[hook]]`, then one key a line");
         return cx.findings.error("E24", item.span(), what);
     };
     let line = u32::try_from(cx.findings.line(item.span().start)).unwrap_or(u32::MAX);
     let mut fields = Fields::new(table, item.span(), "[[hook]]");
-    let id = rule::id(&mut fields, &mut cx.findings);
+    let id = rule::id(&mut fields, cx);
     let guard = fields.optional("guard", |field| guard::reference(field, cx));
     let findings = &mut cx.findings;
     let window = fields.or("when", Window::default(), |field| window(field, findings));
@@ -46,9 +46,8 @@ fn one(item: &Spanned<DeValue<'_>>, cx: &mut Context<'_>) -> Option<(Hook, Span)
         if time.is_zero() { findings.error("E06", field.span(), what) } else { Some(time) }
     });
     fields.finish(findings);
-    let (id, span) = id?;
-    let hook = Hook { id, window: window?, start: start?, end: end?, timeout: timeout?, guard: guard?, line };
-    Some((hook, span))
+    let (id, _) = id?;
+    Some(Hook { id, window: window?, start: start?, end: end?, timeout: timeout?, guard: guard?, line })
 }
 
 /// A window without ramps: a command runs or does not.

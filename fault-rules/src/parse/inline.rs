@@ -4,7 +4,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::findings::help;
 use super::text::Text;
-use super::{Context, action, delay, on, rate, select, sense, when};
+use super::{Context, action, delay, on, rate, select, sense, when, words};
 use crate::action::Action;
 use crate::delay::Delay;
 use crate::matcher::Matcher;
@@ -12,12 +12,16 @@ use crate::rule::{Outcome, Rule, Window};
 use crate::select::{By, Rate};
 
 pub(crate) fn read(text: Text<'_>, cx: &mut Context<'_>) -> Option<Rule> {
-    let words = text.words();
-    let mut rest = words.as_slice();
+    let all = text.words();
+    let mut rest = all.as_slice();
     let tail = Tail::take(text, &mut rest);
     let first = up_to_keyword(rest);
     let (whom, what) = rest.split_at_checked(first).unwrap_or((rest, &[]));
     if what.is_empty() {
+        if let Some((word, right)) = slip(rest) {
+            let what = help(format!("unknown fault `{}`", word.str()), format!("did you mean `{right}`?"));
+            return cx.findings.error("E01", word.span(), what);
+        }
         let what = help("no fault in this rule", "write `GET /api/** delay 200ms 20%`: whom, what, how many");
         return cx.findings.error("E04", text.span(), what);
     }
@@ -47,6 +51,22 @@ pub(crate) fn read(text: Text<'_>, cx: &mut Context<'_>) -> Option<Rule> {
         guard: None,
         line: 0,
     })
+}
+
+/// A word that was probably meant to be a fault, and which. Words of `on`, and what stands behind them, are none.
+fn slip<'t>(words: &[Text<'t>]) -> Option<(Text<'t>, &'static str)> {
+    let mut keywords = vec!["delay"];
+    keywords.extend(action::KEYS);
+    let mut is_value = false;
+    for word in words {
+        let of_on = matches!(word.str(), "host" | "header" | "edge" | "group" | "->");
+        let found = words::nearest(word.str(), &keywords).filter(|_| !of_on && !is_value);
+        if let Some(right) = found {
+            return Some((*word, right));
+        }
+        is_value = of_on;
+    }
+    None
 }
 
 /// How many and when: what stands at the end, in any order.

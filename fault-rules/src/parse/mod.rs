@@ -40,6 +40,12 @@ use crate::report::Report;
 use crate::rule::{Rule, RuleSet};
 
 pub use loader::Loader;
+pub use words::nearest;
+
+/// Longest rule file that is read, in bytes.
+pub const MOST_FILE_BYTES: usize = limits::SOURCE_BYTES;
+/// Longest body of a made answer, in bytes.
+pub const MOST_BODY_BYTES: usize = limits::BODY_BYTES;
 
 /// Reads a rule file. `file` is its name in findings; `loader` reads the files that it names (relative names are the
 /// caller's to resolve).
@@ -59,13 +65,39 @@ pub fn parse(source: &str, file: &str, loader: &Loader<'_>) -> Result<RuleSet, R
     let (document, errors) = DeTable::parse_recoverable(source);
     for error in errors {
         let span = error.span().unwrap_or(0..0);
-        cx.findings.error::<()>("E00", span, (format!("not TOML: {}", error.message()), None));
+        let what = help(format!("not TOML: {}", error.message()), like_toml(error.message()));
+        cx.findings.error::<()>("E00", span, what);
         cx.findings.torn = true;
     }
     let set = file::read(document.get_ref(), &mut cx);
     let (mut set, warnings) = cx.findings.conclude(set)?;
     set.warnings = warnings;
     Ok(set)
+}
+
+/// The text of a rule file as it was read. A file of more than [`MOST_FILE_BYTES`] may be cut behind them: [`parse`] refuses it.
+///
+/// # Errors
+/// E00 at the first byte that is no UTF-8.
+pub fn decode(bytes: Vec<u8>, file: &str) -> Result<String, Report> {
+    let is_too_large = MOST_FILE_BYTES < bytes.len();
+    let error = match String::from_utf8(bytes) {
+        Ok(text) => return Ok(text),
+        Err(error) => error,
+    };
+    let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+    if is_too_large {
+        return Ok(text);
+    }
+    // Up to there both are the same, byte for byte.
+    let at = error.utf8_error().valid_up_to();
+    let mut findings = Findings::new(&text, file);
+    let advice = match error.as_bytes() {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "this looks like UTF-16: save the file as UTF-8",
+        _ => "save the file as UTF-8",
+    };
+    findings.error::<()>("E00", at..at, help("a byte that is no UTF-8", advice));
+    findings.conclude(None).map(|(text, _)| text)
 }
 
 /// Reads a rule of the command line: `GET /api/** delay 200ms 20%`. Its id comes from whom it is about and what it does,
@@ -106,6 +138,15 @@ pub(crate) fn add_rules(mut set: RuleSet, more: Vec<Rule>) -> Result<RuleSet, Re
     if clashes.is_empty() { Ok(set.gated()) } else { Err(Report(clashes)) }
 }
 
+/// What to type where a text is no TOML, by what its reader says of it.
+fn like_toml(message: &str) -> &'static str {
+    if message.contains("duplicate key") {
+        "a key stands once in its table, and a table once in the file: take one of the two out"
+    } else {
+        "write one `key = value` a line, text in double quotes; a rule begins with `[[rule]]`"
+    }
+}
+
 /// What a parser of a file needs beside the table it reads.
 struct Context<'c> {
     findings: Findings<'c>,
@@ -119,6 +160,8 @@ struct Context<'c> {
     groups: Vec<Group>,
     /// Names of the file's guards, in order.
     guards: Vec<String>,
+    /// Ids of rules and hooks so far, with their places: also of those that are wrong otherwise.
+    ids: Vec<(String, Span)>,
     places: Places,
 }
 
@@ -141,6 +184,7 @@ impl<'c> Context<'c> {
             recorded: HashMap::new(),
             groups: Vec::new(),
             guards: Vec::new(),
+            ids: Vec::new(),
             places: Places::default(),
         }
     }

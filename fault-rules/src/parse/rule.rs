@@ -22,7 +22,7 @@ pub(crate) struct Placed {
 pub(crate) fn read(table: &DeTable<'_>, span: Span, cx: &mut Context<'_>) -> Option<Placed> {
     let line = u32::try_from(cx.findings.line(span.start)).unwrap_or(u32::MAX);
     let mut fields = Fields::new(table, span, "[[rule]]");
-    let id = id(&mut fields, &mut cx.findings);
+    let id = id(&mut fields, cx);
     let on = fields.or("on", Matcher::default(), |field| on::field(field, cx));
     let known = on.as_ref();
     let findings = &mut cx.findings;
@@ -65,7 +65,8 @@ pub(crate) fn is_id(id: &str) -> bool {
 }
 
 /// The id of a rule or a hook, and its place.
-pub(crate) fn id(fields: &mut Fields<'_>, findings: &mut Findings<'_>) -> Option<(String, Span)> {
+pub(crate) fn id(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> Option<(String, Span)> {
+    let findings = &mut cx.findings;
     let Some(field) = fields.get("id") else {
         let advice =
             "write `id = \"cart-tail\"`: the id decides who is selected, so it must not change by itself";
@@ -77,7 +78,9 @@ pub(crate) fn id(fields: &mut Fields<'_>, findings: &mut Findings<'_>) -> Option
     };
     let text = field.text("cart-tail", findings)?;
     if is_id(text.str()) {
-        return Some((text.str().to_owned(), text.span()));
+        let id = (text.str().to_owned(), text.span());
+        cx.ids.push(id.clone());
+        return Some(id);
     }
     let what = help("this is no id", "use 1 to 64 letters, digits, `.`, `_` or `-`: `cart-tail`");
     findings.error("E25", text.span(), what)

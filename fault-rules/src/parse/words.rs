@@ -21,7 +21,8 @@ pub(crate) fn unknown_reference(kind: &str, name: &str, known: &[&str]) -> (Stri
 }
 
 /// The known word that was probably meant.
-pub(crate) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+#[must_use]
+pub fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let word = word.to_ascii_lowercase().replace('-', "_");
     let bare = word.replace('_', "");
     let foreign = FOREIGN.iter().filter(|(theirs, _)| *theirs == bare).flat_map(|(_, ours)| *ours);

@@ -175,9 +175,7 @@ fn route(asked: &Asked, shared: &Arc<Shared>) -> Answer {
             tracing::warn!(by = asked.by, rule, "rule lifted through the admin API");
             status::answer(shared)
         }
-        ("POST", ["lift", rule]) => {
-            problem(StatusCode::NOT_FOUND, &format!("no rule or hook `{rule}` is in force"))
-        }
+        ("POST", ["lift", rule]) => replies::unknown_rule(shared, rule),
         // The APIs of other programs that we speak answer from here on, each in a module of its own.
         _ => problem(StatusCode::NOT_FOUND, PATHS),
     }

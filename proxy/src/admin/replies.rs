@@ -224,6 +224,20 @@ pub(super) fn plain(kind: &'static str, body: Bytes) -> Answer {
     answer
 }
 
+/// No rule and no hook bears this id: which one was meant?
+pub(super) fn unknown_rule(shared: &Shared, id: &str) -> Answer {
+    let live = shared.rules.live();
+    let hooks = live.set.hooks.iter().map(|hook| hook.id.as_str());
+    let known: Vec<&str> = live.ids.iter().map(|id| &**id).chain(hooks).collect();
+    let advice = match fault_rules::nearest(id, &known) {
+        Some(right) => format!("; did you mean `{right}`?"),
+        None if known.is_empty() => "; there are none".to_owned(),
+        None => format!("; there are {}", known.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ")),
+    };
+    let more = if SHOWN < known.len() && !advice.ends_with('?') { ", …" } else { "" };
+    problem(StatusCode::NOT_FOUND, &format!("no rule or hook `{id}` is in force{advice}{more}"))
+}
+
 fn unknown_run(tag: &str) -> Answer {
     problem(
         StatusCode::NOT_FOUND,
@@ -231,6 +245,8 @@ fn unknown_run(tag: &str) -> Answer {
     )
 }
 
+/// Ids that are listed where none is like the one asked for.
+const SHOWN: usize = 10;
 const DEFAULT_TAIL: u64 = 100;
 const LONGEST_FOLLOW: Duration = Duration::from_secs(30);
 const FOLLOW_POLL: Duration = Duration::from_millis(20);

@@ -73,7 +73,7 @@ fn spawn(words: &[String]) -> std::io::Result<(Child, Output)> {
 }
 
 /// `None`: its time was over, and it was killed.
-fn wait(child: &mut Child, until: Instant) -> Option<Outcome> {
+pub(super) fn wait(child: &mut Child, until: Instant) -> Option<Outcome> {
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return Some(of_status(status)),

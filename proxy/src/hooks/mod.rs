@@ -5,10 +5,11 @@
 //!                                          \--failed--> end; all others end; rules lifted
 //! ```
 //!
-//! What was started is always undone, in the reverse order: also when the thread panics, since the undoing is in a drop. Only
-//! the end of the whole process by SIGKILL is beyond it.
+//! What was started is always undone, in the reverse order: also when the thread panics, since the undoing is in a drop, and when
+//! the whole process is killed, since an heir waits for that beside it.
 
 mod command;
+mod heir;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ use crate::sync::lock;
 use crate::time::{micros, wall_us};
 
 use command::Ran;
+use heir::Heir;
 
 /// A hook in books and status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -128,10 +130,23 @@ impl Drop for Hooks {
     }
 }
 
+/// A hook that is on, and who undoes it where we are killed.
+struct On {
+    hook: Hook,
+    heir: Option<Heir>,
+}
+
+impl On {
+    fn new(hook: Hook) -> On {
+        let heir = Heir::of(&hook);
+        On { hook, heir }
+    }
+}
+
 /// Keeps what is on in step with what should be.
 struct Keeper {
     /// In the order in which they began.
-    on: Vec<Hook>,
+    on: Vec<On>,
     rules: Arc<Rules>,
     ledger: Ledger,
     stopped: watch::Receiver<bool>,
@@ -162,12 +177,12 @@ impl Keeper {
         loop {
             let wanted = self.wanted();
             let is_wanted = |on: &Hook| wanted.iter().any(|wanted| is_same(wanted, on));
-            if let Some(at) = self.on.iter().rposition(|on| !is_wanted(on)) {
-                let hook = self.on.remove(at);
-                self.end(&hook);
+            if let Some(at) = self.on.iter().rposition(|on| !is_wanted(&on.hook)) {
+                let on = self.on.remove(at);
+                self.undo(on);
                 continue;
             }
-            let is_off = |hook: &Hook| !self.on.iter().any(|on| is_same(on, hook));
+            let is_off = |hook: &Hook| !self.on.iter().any(|on| is_same(&on.hook, hook));
             match wanted.into_iter().find(is_off) {
                 Some(hook) => self.begin(hook),
                 None => return,
@@ -188,7 +203,7 @@ impl Keeper {
     fn begin(&mut self, hook: Hook) {
         let run_now = self.rules.run_now();
         // On the list before it runs: whatever happens from here on, it is undone.
-        self.on.push(hook.clone());
+        self.on.push(On::new(hook.clone()));
         let ran = command::run(&hook.start, hook.timeout);
         self.rules.hooks.began(&hook, run_now, &ran);
         self.note(&hook, "hook_start", (&hook.start, &ran));
@@ -203,8 +218,16 @@ impl Keeper {
     }
 
     fn undo_all(&mut self) {
-        while let Some(hook) = self.on.pop() {
-            self.end(&hook);
+        while let Some(on) = self.on.pop() {
+            self.undo(on);
+        }
+    }
+
+    /// The heir is released last: killed in between, we are followed by one who undoes again.
+    fn undo(&self, on: On) {
+        self.end(&on.hook);
+        if let Some(heir) = on.heir {
+            heir.release();
         }
     }
 

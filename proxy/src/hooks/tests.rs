@@ -170,6 +170,7 @@ fn a_panic_undoes_what_is_on() {
     let (rules, ledger, stopped) = (fixture.rules.clone(), fixture.ledger.clone(), watch::channel(false).1);
     rules.arm();
     let thread = std::thread::spawn(move || {
+        let on = on.into_iter().map(On::new).collect();
         let _keeper = Keeper { on, rules, ledger, stopped };
         panic!("a hook stumbles");
     });

@@ -7,6 +7,7 @@ mod gauges;
 mod guards;
 mod latencies;
 mod policy;
+mod reading;
 mod watch;
 
 use std::collections::HashMap;
@@ -32,6 +33,7 @@ pub use guards::GuardBooks;
 pub(crate) use guards::{Mark, Sentinel, Told, Tripped};
 pub use latencies::latencies;
 pub(crate) use policy::Policy;
+pub use reading::read_at_most;
 pub(crate) use watch::{RuleFile, Watching, join};
 
 /// One set of rules, whole. An exchange keeps the one it began with.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use fault_rules::{Loader, RuleSet};
+use fault_rules::{Loader, MOST_BODY_BYTES, MOST_FILE_BYTES, RuleSet};
 use notify::{RecursiveMode, Watcher};
 
 use super::latencies::Latencies;
-use super::{Refusal, Rules, Source};
+use super::{Refusal, Rules, Source, read_at_most};
 use crate::Error;
 
 /// A rule file on disk.
@@ -27,15 +27,16 @@ impl RuleFile {
     /// Reads and checks the whole file.
     fn read(&self) -> Result<(RuleSet, Source), Refusal> {
         let name = self.path.display().to_string();
-        let text = std::fs::read_to_string(&self.path)
+        let mistakes = |report: fault_rules::Report| Refusal::Mistakes(report.findings().to_vec());
+        let bytes = read_at_most(&self.path, MOST_FILE_BYTES)
             .map_err(|error| Refusal::Unreadable(format!("{name}: {error}")))?;
+        let text = fault_rules::decode(bytes, &name).map_err(mistakes)?;
         let folder = self.path.parent().unwrap_or(Path::new("")).to_path_buf();
         let loader = Loader {
-            file: &|file| std::fs::read(folder.join(file)),
+            file: &|file| read_at_most(&folder.join(file), MOST_BODY_BYTES),
             latencies: &|capture| self.latencies.of(&folder.join(capture)),
         };
-        let set = fault_rules::parse(&text, &name, &loader)
-            .map_err(|report| Refusal::Mistakes(report.findings().to_vec()))?;
+        let set = fault_rules::parse(&text, &name, &loader).map_err(mistakes)?;
         Ok((set, Source { name: name.into(), text: text.into() }))
     }
 

@@ -6,6 +6,7 @@ mod show;
 
 use std::process::ExitCode;
 
+use anyhow::bail;
 use http::Method;
 use serde_json::Value;
 
@@ -39,6 +40,12 @@ pub(crate) fn arm(args: &AdminArgs) -> anyhow::Result<ExitCode> {
 /// The proxy does not answer, or has no such rule.
 pub(crate) fn lift(args: &LiftArgs) -> anyhow::Result<ExitCode> {
     let id = args.id.as_ref().or(args.rule.as_ref());
+    if let Some(id) = id.filter(|id| !is_id(id)) {
+        bail!(
+            "`{id}` is no id of a rule or a hook; `squall status {}` lists them, and without one all are lifted",
+            args.admin.admin
+        );
+    }
     let path = id.map_or("/lift".to_owned(), |id| format!("/lift/{id}"));
     let status = args.admin.ask(Method::POST, &path)?;
     let words = |status: &Value, admin: &str| match id {
@@ -59,6 +66,11 @@ pub(crate) fn status(args: &AdminArgs) -> anyhow::Result<ExitCode> {
     Ok(if show::is_wrong(&status) { ExitCode::from(FINDINGS) } else { ExitCode::SUCCESS })
 }
 
+/// Ids have letters, digits, `.`, `_` and `-`.
+fn is_id(id: &str) -> bool {
+    !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+}
+
 fn print(args: &AdminArgs, status: &Value, words: impl FnOnce(&Value, &str) -> String) -> anyhow::Result<()> {
     if args.json {
         println!("{}", serde_json::to_string_pretty(status)?);
@@ -73,6 +85,7 @@ const FINDINGS: u8 = 1;
 pub(crate) const ARM_EXAMPLES: &str = "Example:
   squall arm http://127.0.0.1:28080    the address after `admin listening on`
 
+Windows (`when`) and max_run count from now, also where the rules were armed already.
 Exits 0; 104 where no proxy answers or it refuses.";
 
 pub(crate) const LIFT_EXAMPLES: &str = "Examples:
@@ -86,5 +99,5 @@ pub(crate) const STATUS_EXAMPLES: &str = "Examples:
   squall status http://127.0.0.1:28080
   squall status http://127.0.0.1:28080 --json | jq .rules.error
 
-Exits 0; 1 where the newest rule file was refused, a cap or a guard ended faults, or a hook failed; 104 where no proxy
-answers or it refuses.";
+Exits 0; 1 where the newest rule file was refused, a cap or a guard ended faults, or a hook
+failed; 104 where no proxy answers or it refuses.";

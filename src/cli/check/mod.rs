@@ -34,22 +34,19 @@ pub(crate) struct CheckArgs {
 #[allow(clippy::print_stderr, reason = "a command's output")]
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let name = args.rules.display().to_string();
-    let source = match std::fs::read(&args.rules) {
+    let bytes = match proxy::read_at_most(&args.rules, fault_rules::MOST_FILE_BYTES) {
         Ok(bytes) => bytes,
         Err(error) => {
             eprintln!("squall check: cannot read {name}: {error}");
             return Ok(ExitCode::from(BAD_USAGE));
         }
     };
-    let Ok(source) = String::from_utf8(source) else {
-        say(&format!("{name}: error[E00]: not a text in UTF-8\n"));
-        return Ok(ExitCode::FAILURE);
-    };
     let loader = fault_rules::Loader {
-        file: &|body| std::fs::read(beside(&args.rules, body)),
+        file: &|body| proxy::read_at_most(&beside(&args.rules, body), fault_rules::MOST_BODY_BYTES),
         latencies: &|capture| proxy::latencies(&beside(&args.rules, capture)),
     };
-    let set = match fault_rules::parse(&source, &name, &loader) {
+    let read = fault_rules::decode(bytes, &name);
+    let set = match read.and_then(|source| fault_rules::parse(&source, &name, &loader)) {
         Ok(set) => set,
         Err(report) => {
             say(&format!("{report}\n{name}: {}\n", plural(report.findings().len(), "finding")));

@@ -8,10 +8,12 @@ use crate::parse::findings::{Findings, help};
 use crate::rule::{Rule, RuleSet, Window};
 use crate::select::{By, Rate};
 
-/// What cannot work, and what is allowed and probably not meant.
-pub(crate) fn of_all(set: &RuleSet, places: &Places, findings: &mut Findings<'_>) {
+/// What cannot work, and what is allowed and probably not meant. Of a file that is not whole the set holds what is right in it:
+/// nothing is said of what seems to be missing.
+pub(crate) fn of_all(set: &RuleSet, places: &Places, is_whole: bool, findings: &mut Findings<'_>) {
     for (place, (rule, id)) in set.rules().iter().zip(&places.rules).enumerate() {
-        let blocker = set.rules().iter().take(place).find(|earlier| hides(earlier, rule));
+        let blocker =
+            set.rules().iter().take(place).find(|earlier| earlier.id != rule.id && hides(earlier, rule));
         if let Some(blocker) = blocker {
             let message = format!("`{}` can never act: `{}` ends everything it matches", rule.id, blocker.id);
             findings.warning("E12", id.clone(), help(message, "move it up, or lower the rate of the other"));
@@ -31,8 +33,10 @@ pub(crate) fn of_all(set: &RuleSet, places: &Places, findings: &mut Findings<'_>
             findings.error::<()>("E19", id.clone(), help(message, advice));
         }
     }
-    unused(set, places, findings);
-    unprotected(set, places, findings);
+    if is_whole {
+        unused(set, places, findings);
+        unprotected(set, places, findings);
+    }
     share::of_all(set, places, findings);
 }
 

@@ -6,11 +6,20 @@ use serde_json::Value;
 
 use super::find::Found;
 use super::on::On;
-use super::tree;
 use super::write::{Draft, File};
+use super::{order, tree};
+
+/// What all configurations of the documents have in common.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// Addresses by cluster.
+    pub(super) clusters: BTreeMap<String, Vec<String>>,
+    /// Whether routes without faults can be protected.
+    pub(super) may_protect: bool,
+}
 
 /// Adds what one configuration asks for.
-pub(super) fn add(found: &Found<'_>, clusters: &BTreeMap<String, Vec<String>>, file: &mut File) {
+pub(super) fn add(found: &Found<'_>, known_of_all: &Known, file: &mut File) {
     let fault = found.fault;
     let name = found.around.names.last().copied().unwrap_or("envoy");
     let known = [
@@ -33,14 +42,19 @@ pub(super) fn add(found: &Found<'_>, clusters: &BTreeMap<String, Vec<String>>, f
     if let Some(most) = tree::number(fault, "max_active_faults") {
         file.max_active(most);
     }
+    let before = order::before(&found.around, known_of_all.may_protect);
     for mut on in On::all(fault, &found.around) {
-        if let Some(cluster) = tree::text(fault, "upstream_cluster").filter(|name| !name.is_empty()) {
-            on.of_group(&file.group(cluster, clusters.get(cluster).map_or(&[], Vec::as_slice)));
-            if clusters.get(cluster).is_none_or(Vec::is_empty) {
-                on.lost.push(format!(
-                    "upstream_cluster {cluster}: the file does not say which addresses it has"
-                ));
+        on.lost.extend(before.lost.iter().cloned());
+        let upstream = tree::text(fault, "upstream_cluster").filter(|name| !name.is_empty());
+        for cluster in upstream.into_iter().chain(found.around.cluster) {
+            let members = known_of_all.clusters.get(cluster).map_or(&[][..], Vec::as_slice);
+            on.of_group(&file.group(cluster, members));
+            if members.is_empty() {
+                on.lost.push(format!("cluster {cluster}: the file does not say which addresses it has"));
             }
+        }
+        if on.lost.is_empty() {
+            file.protect(&before.protect);
         }
         let parts = [
             ("delay", tree::get(fault, "delay").map(delay)),
@@ -55,9 +69,10 @@ pub(super) fn add(found: &Found<'_>, clusters: &BTreeMap<String, Vec<String>>, f
 }
 
 fn delay(value: &Value) -> Draft {
-    let mut draft = Draft { rate: rate(value), ..Draft::default() };
+    let mut draft = Draft::of(value);
     match (tree::get(value, "fixed_delay"), tree::get(value, "header_delay")) {
         (Some(fixed), _) => match tree::duration(fixed) {
+            Some(time) if LONGEST < time => draft.lost(&format!("fixed_delay {fixed} is above 24 h")),
             Some(time) => draft.line(&format!("delay   = \"{}\"", words(time))),
             None => draft.lost(&format!("fixed_delay {fixed} is no duration")),
         },
@@ -68,7 +83,7 @@ fn delay(value: &Value) -> Draft {
 }
 
 fn abort(value: &Value) -> Draft {
-    let mut draft = Draft { rate: rate(value), ..Draft::default() };
+    let mut draft = Draft::of(value);
     match (tree::number(value, "http_status"), tree::number(value, "grpc_status")) {
         (Some(status), _) if (200..=599).contains(&status) => draft.line(&format!("respond = {status}")),
         (Some(status), _) => draft.lost(&format!("http_status {status} is none of 200 to 599")),
@@ -86,13 +101,40 @@ fn abort(value: &Value) -> Draft {
 
 /// Envoy counts in KiB.
 fn pace(value: &Value) -> Draft {
-    let mut draft = Draft { rate: rate(value), ..Draft::default() };
+    let mut draft = Draft::of(value);
     match tree::path(value, &["fixed_limit"]).and_then(|limit| tree::number(limit, "limit_kbps")) {
         Some(kib) if (1..=900_000_000).contains(&kib) => draft.line(&format!("throttle = \"{kib}KiB/s\"")),
         Some(kib) => draft.lost(&format!("limit_kbps {kib} is no pace")),
         None => draft.lost("header_limit: clients do not choose their pace here"),
     }
     draft
+}
+
+impl Draft {
+    /// With the share that is asked for.
+    fn of(value: &Value) -> Self {
+        let mut draft = Draft { rate: rate(value), ..Draft::default() };
+        let percentage = tree::get(value, "percentage");
+        for other in percentage.map(|it| tree::others(it, &["numerator", "denominator"])).unwrap_or_default()
+        {
+            draft.lost(&format!("{other} of the percentage: Envoy's has a numerator and a denominator"));
+        }
+        let denominator = percentage.and_then(|it| tree::get(it, "denominator"));
+        if let Some(unknown) = denominator.filter(|it| whole(it).is_none()) {
+            draft.lost(&format!("denominator {unknown} is none of HUNDRED, TEN_THOUSAND and MILLION"));
+        }
+        draft
+    }
+}
+
+/// Digits behind the point, and the number that is everything.
+fn whole(denominator: &Value) -> Option<(u32, u64)> {
+    match (denominator.as_str(), denominator.as_u64()) {
+        (Some("HUNDRED"), _) | (_, Some(0)) => Some((0, 100)),
+        (Some("TEN_THOUSAND"), _) | (_, Some(1)) => Some((2, 10_000)),
+        (Some("MILLION"), _) | (_, Some(2)) => Some((4, 1_000_000)),
+        _ => None,
+    }
 }
 
 /// The percentage, exactly, and what is to be said of it.
@@ -105,14 +147,7 @@ fn rate(value: &Value) -> (String, Option<&'static str>) {
         };
     };
     let numerator = tree::number(percentage, "numerator").unwrap_or_default();
-    let denominator = tree::get(percentage, "denominator");
-    let name = denominator.and_then(Value::as_str).unwrap_or_default();
-    let number = denominator.and_then(Value::as_u64).unwrap_or_default();
-    let (digits, whole) = match (name, number) {
-        ("TEN_THOUSAND", _) | (_, 1) => (2, 10_000),
-        ("MILLION", _) | (_, 2) => (4, 1_000_000),
-        _ => (0, 100),
-    };
+    let (digits, whole) = tree::get(percentage, "denominator").and_then(whole).unwrap_or((0, 100));
     let parts = numerator.min(whole);
     let scale = 10_u64.pow(digits);
     let fraction = format!("{:0>width$}", parts % scale, width = digits as usize);
@@ -128,3 +163,6 @@ fn words(time: std::time::Duration) -> String {
     let unit = units.iter().find(|(size, _)| nanos.is_multiple_of(*size));
     unit.map_or_else(|| format!("{nanos}ns"), |(size, unit)| format!("{}{unit}", nanos / size))
 }
+
+/// As long as a rule may wait.
+const LONGEST: std::time::Duration = std::time::Duration::from_hours(24);

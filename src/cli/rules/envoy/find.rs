@@ -13,9 +13,27 @@ pub(super) struct Found<'v> {
     pub(super) around: Around<'v>,
 }
 
+/// Whose configuration it is: Envoy takes the nearest one alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Place {
+    #[default]
+    Filter,
+    VirtualHost,
+    Route,
+}
+
 /// What stands around a fault configuration.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Around<'v> {
+    pub(super) place: Place,
+    /// Some of what it is about has a configuration of its own.
+    pub(super) is_replaced: bool,
+    /// Routes of the virtual host that are asked first.
+    pub(super) earlier: Vec<&'v Value>,
+    /// Other virtual hosts are asked first.
+    pub(super) has_other_hosts: bool,
+    /// Of several weighted ones the cluster that it is about.
+    pub(super) cluster: Option<&'v str>,
     /// Of the virtual host; empty: all.
     pub(super) domains: Vec<&'v str>,
     /// The match of the route.
@@ -27,15 +45,33 @@ pub(super) struct Around<'v> {
 /// Every fault configuration of the documents, in order.
 pub(super) fn faults(documents: &[Value]) -> Vec<Found<'_>> {
     let mut found = Vec::new();
+    let is_replaced = documents.iter().any(|document| has_own(document, 0));
     for document in documents {
         let bare = is_bare_fault(document) && !is_fault(document);
         if bare {
             found.push(Found { fault: document, around: Around::default() });
         } else {
-            walk(document, Around::default(), 0, &mut found);
+            walk(document, Around { is_replaced, ..Around::default() }, 0, &mut found);
         }
     }
     found
+}
+
+/// Whether a route, or anything else in there, has a fault configuration of its own, be it that it has none.
+pub(super) fn has_own(value: &Value, depth: usize) -> bool {
+    if DEEPEST < depth {
+        return false;
+    }
+    let within = |child: &Value| has_own(child, depth + 1);
+    match value {
+        Value::Array(items) => items.iter().any(within),
+        Value::Object(object) => {
+            let own = tree::get(value, PER_ROUTE).and_then(Value::as_object);
+            let is_one = |(name, config): (&String, &Value)| name.ends_with("fault") || is_fault(config);
+            own.is_some_and(|own| own.iter().any(is_one)) || object.values().any(within)
+        }
+        _ => false,
+    }
 }
 
 /// Addresses of the clusters that the documents define, as `host:port`.
@@ -61,17 +97,62 @@ fn walk<'v>(value: &'v Value, mut around: Around<'v>, depth: usize, found: &mut 
         found.push(Found { fault, around });
         return;
     }
-    let domains = tree::list(value, "domains");
-    if !domains.is_empty() && tree::get(value, "routes").is_some() {
-        around.domains = domains.iter().filter_map(Value::as_str).collect();
+    if is_off(value) {
+        return;
     }
-    if let Some(route) = tree::get(value, "match").filter(|it| is_route_match(it)) {
-        around.route = Some(route);
+    around.enter(value, depth);
+    for (name, child) in object {
+        let mut around = around.clone();
+        if tree::is(name, PER_ROUTE) && around.place == Place::Filter {
+            around.is_replaced = false; // a route that the file does not show
+        }
+        match child {
+            Value::Array(routes) if name == "routes" && around.place == Place::VirtualHost => {
+                for (at, route) in routes.iter().enumerate() {
+                    let earlier = routes.iter().take(at).collect();
+                    walk(route, Around { earlier, ..around.clone() }, depth + 1, found);
+                }
+            }
+            _ => walk(child, around, depth + 1, found),
+        }
     }
-    around.names.extend(tree::text(value, "name").filter(|name| !name.starts_with("envoy.")));
-    for child in object.values() {
-        walk(child, around.clone(), depth + 1, found);
+}
+
+impl<'v> Around<'v> {
+    /// Whether it is about every host.
+    pub(super) fn is_everywhere(&self) -> bool {
+        self.domains.is_empty() || self.domains.contains(&"*")
     }
+
+    /// What this object says about all within it.
+    fn enter(&mut self, value: &'v Value, depth: usize) {
+        let hosts = tree::list(value, "virtual_hosts");
+        if !hosts.is_empty() {
+            self.has_other_hosts = 1 < hosts.len();
+        }
+        let domains = tree::list(value, "domains");
+        if let Some(routes) = tree::get(value, "routes").filter(|_| !domains.is_empty()) {
+            self.domains = domains.iter().filter_map(Value::as_str).collect();
+            self.place = Place::VirtualHost;
+            self.is_replaced = has_own(routes, depth);
+        }
+        if let Some(route) = tree::get(value, "match").filter(|it| is_route_match(it)) {
+            self.route = Some(route);
+            self.place = Place::Route;
+            self.is_replaced = tree::get(value, "route").is_some_and(|clusters| has_own(clusters, depth));
+        }
+        if tree::get(value, "weight").is_some() && self.place == Place::Route {
+            self.cluster = tree::text(value, "name");
+            self.is_replaced = false;
+        }
+        self.names.extend(tree::text(value, "name").filter(|name| !name.starts_with("envoy.")));
+    }
+}
+
+/// A filter, or a configuration of it, that is switched off.
+fn is_off(value: &Value) -> bool {
+    let may_be = ["typed_config", "config"].iter().any(|name| tree::get(value, name).is_some());
+    may_be && tree::get(value, "disabled").and_then(Value::as_bool) == Some(true)
 }
 
 /// A message that says of itself that it is one.
@@ -122,8 +203,11 @@ fn addresses(load: &Value) -> Vec<String> {
     endpoints.filter_map(address).collect()
 }
 
+/// What virtual hosts, routes and weighted clusters say to filters.
+const PER_ROUTE: &str = "typed_per_filter_config";
+
 /// How a route names paths.
-const PATHS: &[&str] =
+pub(super) const PATHS: &[&str] =
     &["prefix", "path", "safe_regex", "path_separated_prefix", "connect_matcher", "path_match_policy"];
 
 /// Configurations are some twenty deep; deeper is none.

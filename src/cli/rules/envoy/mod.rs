@@ -6,6 +6,7 @@
 mod fault;
 mod find;
 mod on;
+mod order;
 mod tree;
 mod write;
 
@@ -28,10 +29,10 @@ pub(super) fn rules(documents: &[Value], name: &str) -> Option<String> {
     if found.is_empty() {
         return None;
     }
-    let clusters = find::clusters(documents);
+    let known = fault::Known { clusters: find::clusters(documents), may_protect: order::may_protect(&found) };
     let mut file = write::File::new(name);
     for found in &found {
-        fault::add(found, &clusters, &mut file);
+        fault::add(found, &known, &mut file);
     }
     Some(file.text())
 }

@@ -26,15 +26,37 @@ impl On {
         if let Some(route) = around.route {
             on.route(route);
         }
+        if around.is_replaced {
+            on.lost.push(
+                "routes that have a configuration of their own, which holds there alone in Envoy".to_owned(),
+            );
+        }
         tree::list(fault, "headers").iter().for_each(|matcher| on.header(matcher));
         if !tree::list(fault, "downstream_nodes").is_empty() {
             on.lost.push("downstream_nodes: nodes of Envoy's own mesh".to_owned());
         }
-        let everywhere = around.domains.is_empty() || around.domains.contains(&"*");
-        if everywhere {
+        if around.is_everywhere() {
+            if around.has_other_hosts {
+                on.lost.push("the domain *: other virtual hosts come first in Envoy".to_owned());
+            }
             return vec![on];
         }
-        around.domains.iter().map(|domain| on.clone().of_host(domain)).collect()
+        on.for_hosts(around)
+    }
+
+    /// A route alone, without its virtual host.
+    pub(super) fn of_route(route: &Value) -> Self {
+        let mut on = Self::default();
+        on.route(route);
+        on
+    }
+
+    /// One for each domain of the virtual host.
+    pub(super) fn for_hosts(self, around: &Around<'_>) -> Vec<Self> {
+        if around.is_everywhere() {
+            return vec![self];
+        }
+        around.domains.iter().map(|domain| self.clone().of_host(domain)).collect()
     }
 
     /// Restricts it to a group of upstreams.
@@ -108,13 +130,11 @@ impl On {
     fn prefix(&mut self, prefix: &str) {
         match prefix.strip_suffix('/') {
             Some("") => {}
-            Some(folder) => self.set_path(&format!("{folder}/**"), prefix),
-            None => {
-                self.set_path(&format!("{prefix}/**"), prefix);
-                self.notes.push(format!(
-                    "prefix {prefix}: Envoy also takes {prefix}x; here it ends at a slash, which is narrower"
-                ));
+            Some(folder) => {
+                self.set_path(&format!("{folder}/**"), prefix);
+                self.notes.push(format!("prefix {prefix}: {folder} alone is meant here, too"));
             }
+            None => self.set_path(&format!("{prefix}*/**"), prefix),
         }
     }
 

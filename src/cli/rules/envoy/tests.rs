@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests
 
-use fault_rules::{Loader, RuleSet, parse};
+use fault_rules::{Facts, Loader, RuleSet, parse};
 
 use super::{documents, rules};
 
@@ -11,6 +11,24 @@ fn import(source: &str) -> (String, RuleSet) {
     let text = rules(&documents(source).unwrap(), "envoy.yaml").unwrap();
     let set = parse(&text, "imported", &Loader::NOTHING).unwrap_or_else(|report| panic!("{report}\n{text}"));
     (text, set)
+}
+
+/// A request for a path.
+fn asks(path: &str) -> Facts<'_> {
+    Facts {
+        edge: "default",
+        method: "GET",
+        authority: "shop.local",
+        path,
+        query: "",
+        header: &|_| None,
+        operation: "o",
+        attempt: 1,
+        session: "s",
+        connection: 1,
+        client: "c",
+        upstream: "",
+    }
 }
 
 /// Rules in words.
@@ -120,13 +138,22 @@ fn routes_hosts_and_clusters_say_whom_it_is_about() {
         [
             "cart-abort: 5% of requests on any method /api/cart/** of host shop.local with header x-canary = yes: answer 429",
             "cart-abort-2: 5% of requests on any method /api/cart/** of host *.shop.local:8443 with header x-canary = yes: answer 429",
-            "ingress-delay: 50% of requests on any method any path for group payments: wait 5ms",
         ]
     );
     assert_eq!(set.groups[0].members, ["10.0.0.7:9201", "[fd00::7]:9201"]);
+    assert!(text.contains("# Left out: routes that have a configuration of their own"), "{text}");
+    assert!(text.contains("# id      = \"ingress-delay\"\n# on      = \"group payments\"\n"), "{text}");
     assert!(text.contains("# Left out: safe_regex of the route: write a path template"), "{text}");
     assert!(text.contains("# [[rule]]\n# id      = \"shop-delay\"\n"), "{text}");
     assert!(text.contains("# ingress: abort_percent_runtime has no counterpart"), "{text}");
+    // without the routes the filter's own is about everything
+    let (head, rest) = LISTENER.split_once("          route_config:\n").unwrap();
+    let (_, tail) = rest.split_once("          http_filters:\n").unwrap();
+    let (_, set) = import(&format!("{head}          http_filters:\n{tail}"));
+    assert_eq!(
+        words(&set),
+        ["ingress-delay: 50% of requests on any method any path for group payments: wait 5ms"]
+    );
 }
 
 #[test]
@@ -171,18 +198,42 @@ fn what_would_be_wider_is_commented_out_with_the_reason() {
     off("headers: [{ name: ':path', exact_match: '/a?b=1' }]", "the query of /a?b=1");
     off("headers: [{ name: ':path', exact_match: '/a/{b}' }]", "the path /a/{b}");
     off("downstream_nodes: [node-a]", "downstream_nodes");
-    off("upstream_cluster: nowhere", "upstream_cluster nowhere");
+    off("upstream_cluster: nowhere", "cluster nowhere");
     let (text, set) = import("abort: { header_abort: {}, percentage: { numerator: 5 } }\n");
     assert!(set.rules().is_empty() && text.contains("# Left out: header_abort"), "{text}");
+    let lost = |source: &str, why: &str| {
+        let (text, set) = import(source);
+        assert!(set.rules().is_empty() && text.contains(&format!("# Left out: {why}")), "{text}");
+    };
+    lost("delay: { fixedDelay: 5s, percentage: { value: 0.1 } }", "value of the percentage");
+    lost("delay: { fixed_delay: 5s, percentage: { numerator: 1, denominator: THOUSAND } }", "denominator");
+    lost(
+        "delay: { fixed_delay: 90000s, percentage: { numerator: 1 } }",
+        "fixed_delay \"90000s\" is above 24 h",
+    );
 }
 
 #[test]
-fn a_prefix_that_ends_within_a_part_is_narrower_and_says_so() {
+fn a_prefix_is_the_same_to_the_byte() {
     let (text, set) =
-        import("abort: { http_status: 500 }\nheaders: [{ name: ':path', prefix_match: /api }]\n");
-    assert_eq!(words(&set), ["envoy-abort: 0% of requests on any method /api/**: answer 500"]);
-    assert!(text.contains("# Note: prefix /api: Envoy also takes /apix"), "{text}");
+        import("abort: { http_status: 500 }\nheaders: [{ name: ':path', prefix_match: /api/v }]\n");
+    assert_eq!(words(&set), ["envoy-abort: 0% of requests on any method /api/v*/**: answer 500"]);
     assert!(text.contains("rate    = \"0%\"  # no percentage is given"), "{text}");
+    let on = &set.rules()[0].on;
+    for (path, expect) in [
+        ("/api/v", true),
+        ("/api/v/", true),
+        ("/api/v1", true),
+        ("/api/v1/carts/7", true),
+        ("/api//v", false),
+        ("/api/", false),
+        ("/api/w", false),
+    ] {
+        assert_eq!(on.matches(&asks(path)), expect, "{path}");
+    }
+    let (text, _) =
+        import("abort: { http_status: 500 }\nheaders: [{ name: ':path', prefix_match: /api/ }]\n");
+    assert!(text.contains("# Note: prefix /api/: /api alone is meant here, too"), "{text}");
 }
 
 #[test]

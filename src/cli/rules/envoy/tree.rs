@@ -10,6 +10,11 @@ pub(super) fn get<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
     object.get(name).or_else(|| object.get(&camel(name))).filter(|value| !value.is_null())
 }
 
+/// Whether a key is written for this name in snake case.
+pub(super) fn is(key: &str, name: &str) -> bool {
+    key == name || key == camel(name)
+}
+
 /// A key within keys.
 pub(super) fn path<'v>(value: &'v Value, names: &[&str]) -> Option<&'v Value> {
     names.iter().try_fold(value, |value, name| get(value, name))

@@ -33,6 +33,8 @@ pub(super) struct File {
     source: String,
     notes: Vec<String>,
     max_active: Option<u64>,
+    /// What no rule may touch, each in quotes.
+    protect: BTreeSet<String>,
     /// Groups by name, with their members.
     groups: BTreeMap<String, Vec<String>>,
     ids: BTreeSet<String>,
@@ -45,6 +47,7 @@ impl File {
             source: source.to_owned(),
             notes: Vec::new(),
             max_active: None,
+            protect: BTreeSet::new(),
             groups: BTreeMap::new(),
             ids: BTreeSet::new(),
             rules: String::new(),
@@ -61,6 +64,11 @@ impl File {
     /// A cap of one filter; of several the least holds for all.
     pub(super) fn max_active(&mut self, most: u64) {
         self.max_active = Some(self.max_active.map_or(most, |known| known.min(most)));
+    }
+
+    /// Routes that no fault is about and that later ones would take in.
+    pub(super) fn protect(&mut self, words: &[String]) {
+        self.protect.extend(words.iter().cloned());
     }
 
     /// The group that a cluster becomes; its name here.
@@ -97,18 +105,30 @@ impl File {
         );
         self.notes.iter().for_each(|note| _ = writeln!(text, "# {}", comment(note)));
         text += "version = 1\n";
-        if let Some(most) = self.max_active {
-            let least = most.max(1);
-            let _ = write!(
-                text,
-                "\n# max_active_faults: Envoy spares the requests beyond it.\n[safety]\nmax_active = {least}\n"
-            );
-        }
+        text += &self.safety();
         for (name, members) in self.groups.iter().filter(|(_, members)| !members.is_empty()) {
             let members: Vec<_> = members.iter().map(|member| quoted(member)).collect();
             let _ = write!(text, "\n[group.{}]\nmembers = [{}]\n", quoted(name), members.join(", "));
         }
         text + &self.rules
+    }
+
+    fn safety(&self) -> String {
+        let mut text = String::new();
+        if self.max_active.is_none() && self.protect.is_empty() {
+            return text;
+        }
+        text += "\n[safety]\n";
+        if let Some(most) = self.max_active {
+            text += "# max_active_faults: Envoy spares the requests beyond it; here all rules are lifted when it is reached.\n";
+            let _ = writeln!(text, "max_active = {}", most.max(1));
+        }
+        if !self.protect.is_empty() {
+            let words: Vec<_> = self.protect.iter().map(String::as_str).collect();
+            text += "# Routes without faults that come before those of the rules.\n";
+            let _ = writeln!(text, "protect = [{}]", words.join(", "));
+        }
+        text
     }
 
     fn unique(&mut self, wanted: &str) -> String {
