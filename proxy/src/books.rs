@@ -159,6 +159,8 @@ pub(crate) struct EndedExchange {
     pub(crate) action: &'static str,
     /// The client left, and the rule was what it had waited for.
     pub(crate) left: bool,
+    /// The client left, and the rule had touched a call of the exchange.
+    pub(crate) below: bool,
 }
 
 impl Scope {

@@ -19,7 +19,9 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::conn::{BodyFraming, Conn, ConnCtl, last_chunk};
 use crate::downstream;
-use crate::exchange::{Arrival, ERROR, Exchange, FAULT, Open, SQUALL_HEADERS, bears_ours, stream_kind};
+use crate::exchange::{
+    Arrival, BELOW, ERROR, Exchange, FAULT, Open, SQUALL_HEADERS, bears_ours, stream_kind,
+};
 use crate::faults::copies::Copies;
 use crate::faults::waiting::Woken;
 use crate::faults::{self, INJECTED, Next, delay, duplicate, shape, stale, waiting};
@@ -204,6 +206,12 @@ impl ProxyHttp for Service {
         self.shared.rules.shielded(|| shape::resolve(session, ctx, answer));
         if let Some(ids) = ctx.peek().and_then(Open::fault_header) {
             answer.append_header(FAULT, ids)?;
+        }
+        if let Some(open) = ctx.peek() {
+            open.tell_root();
+            if let Some(ids) = open.below_header() {
+                answer.append_header(BELOW, ids)?;
+            }
         }
         shape::arm(session, ctx)
     }

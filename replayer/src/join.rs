@@ -40,6 +40,8 @@ pub(crate) struct Findings {
     pub(crate) joined: Joined,
     /// Rules that ended attempts of ours without an answer, or held them until we gave them up.
     pub(crate) ended: BTreeMap<(u64, u32), String>,
+    /// Rules that had touched calls, at other edges, of attempts that we gave up.
+    pub(crate) below: BTreeMap<(u64, u32), String>,
     /// How many of those did not fit into the proxy's list.
     pub(crate) ended_lost: u64,
     /// What its rules could do, and when; `None`: not known.
@@ -190,14 +192,15 @@ impl Proxy {
     fn join_ended(&self, tally: &Tally, found: &mut Findings) {
         let ours: HashMap<(u64, u32), Failure> =
             tally.unanswered.iter().map(|one| ((one.op, one.attempt), one.failure)).collect();
-        let ended = &mut found.ended;
+        let (ended, below) = (&mut found.ended, &mut found.below);
         let lost = self.admin.lines(&format!("/runs/{}/ended", self.run), &mut |line| {
             let Ok(line) = serde_json::from_slice::<Ended>(line) else { return };
             let Ok(op) = u64::from_str_radix(&line.op, 16) else { return };
             let Some(failure) = ours.get(&(op, line.attempt)) else { return };
             // of an attempt that we did not give up something else was the end, whatever held it then
             if !line.left || matches!(failure, Failure::Timeout | Failure::Aborted) {
-                ended.insert((op, line.attempt), line.rule);
+                let of_rule = if line.below { &mut *below } else { &mut *ended };
+                of_rule.insert((op, line.attempt), line.rule);
             }
         });
         match lost {

@@ -335,11 +335,12 @@ impl Pieces<'_> {
             failures,
             guards: &self.findings.books.guards,
             memory: &self.memory,
+            course: self.series.entries(),
             ran_short: self.tally.no_ports + self.tally.no_files > 0,
         };
         let about = (&*self.prepared.plan, self.options);
         let seen = (&mut self.tally.evidence, &mut self.tally.answers);
-        let (analysis, trouble) = why::analyse(about, seen, &self.findings.ended, &known);
+        let (analysis, trouble) = why::analyse(about, seen, &self.findings, &known);
         self.notes.extend(trouble);
         analysis
     }

@@ -7,10 +7,11 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::analysis::{self, Analysis, Field, Known, Names, Told, Verdict};
+use crate::analysis::{self, Analysis, Field, Known, Names, Told, Touched, Verdict};
 use crate::drift::{self, Answers};
-use crate::evidence::{Ended, Evidence};
+use crate::evidence::{BELOW, Ended, Evidence};
 use crate::identity;
+use crate::join::Findings;
 use crate::options::Options;
 use crate::plan::Plan;
 
@@ -27,14 +28,14 @@ struct Named<'a> {
 pub(crate) fn analyse(
     (plan, options): (&Plan, &Options),
     (evidence, answers): (&mut Evidence, &mut Answers),
-    ended_by: &BTreeMap<(u64, u32), String>,
+    found: &Findings,
     known: &Known<'_>,
 ) -> (Analysis, Option<String>) {
     let share = evidence.share();
     let all = evidence.take();
     let lists = evidence.rule_lists();
-    let touched: Vec<(Ended, Vec<&str>)> =
-        all.into_iter().map(|ended| (ended, rules(plan, &ended, lists, ended_by))).collect();
+    let touched: Vec<(Ended, Touched<'_>)> =
+        all.into_iter().map(|ended| (ended, rules(plan, &ended, lists, found))).collect();
     let told = |program: u32, step: u32| {
         let step = plan.step(program, step);
         let path = String::from_utf8_lossy(step.path());
@@ -56,21 +57,18 @@ pub(crate) fn analyse(
     (analysis, trouble)
 }
 
-/// The rules that touched an attempt: its answer says so, or the proxy's ledger where there was none.
-fn rules<'a>(
-    plan: &Plan,
-    ended: &Ended,
-    lists: &'a [Box<str>],
-    ended_by: &'a BTreeMap<(u64, u32), String>,
-) -> Vec<&'a str> {
+/// The rules that touched an attempt, or calls of it: its answer says so, or the proxy's books where there was none.
+fn rules<'a>(plan: &Plan, ended: &Ended, lists: &'a [Box<str>], found: &'a Findings) -> Touched<'a> {
     if let Some(list) = usize::from(ended.rules).checked_sub(1).and_then(|place| lists.get(place)) {
-        return list.split(',').map(str::trim).filter(|rule| !rule.is_empty()).collect();
+        let (by, below) = list.split_once(BELOW).unwrap_or((list, ""));
+        return Touched { by, below };
     }
-    if ended.fate.as_failure().is_none() || ended_by.is_empty() {
-        return Vec::new();
+    if ended.fate.as_failure().is_none() || found.ended.is_empty() && found.below.is_empty() {
+        return Touched::default();
     }
-    let op = operation(plan, ended.program, ended.clone, ended.step);
-    ended_by.get(&(op, u32::from(ended.attempt))).map(String::as_str).into_iter().collect()
+    let attempt = (operation(plan, ended.program, ended.clone, ended.step), u32::from(ended.attempt));
+    let of = |rules: &'a BTreeMap<(u64, u32), String>| rules.get(&attempt).map_or("", String::as_str);
+    Touched { by: of(&found.ended), below: of(&found.below) }
 }
 
 fn operation(plan: &Plan, program: u32, clone: u32, step: u32) -> u64 {

@@ -192,6 +192,27 @@ fn where_nothing_is_slow_no_edge_is_named() {
     assert!(named(&run).is_none() || 100_000 < worst, "{}", run.finished.out);
 }
 
+/// What a rule does to a call behind the shop is no error of the shop's own, although the shop's answer bears no mark of a
+/// fault: clones whose calls it spared are served.
+#[test]
+fn what_a_rule_does_to_calls_is_put_down_to_it() {
+    let (_folder, capture) = recorded();
+    let chain = Chain::open(&[], &["--fault", "POST /charge edge payments respond 503 40%", "--seed", "7"]);
+    let run = chain.replay(&capture);
+    let analysis = &run.json["analysis"];
+    let first = &analysis["findings"][0];
+    let title = first["title"].as_str().unwrap_or_default();
+    assert_eq!(
+        (&first["explanation"], &first["where"]["status"]),
+        (&"downstream".into(), &502.into()),
+        "{analysis:#}"
+    );
+    assert!(title.contains("touched a call behind it, POST /api/checkout fails (502)"), "{title}");
+    let lift = &first["lift"];
+    assert_eq!((lift["exposed"].as_f64(), lift["control"].as_f64()), (Some(1.0), Some(0.0)), "{first:#}");
+    assert_eq!(analysis["attribution"]["origin"], 0, "{analysis:#}");
+}
+
 /// Each part has counts and buckets of its own; together they are those of one run.
 #[test]
 fn the_edges_of_shards_are_merged() {

@@ -22,14 +22,19 @@ struct Terminal {
 
 impl Terminal {
     /// `replay CAPTURE ARGS` on a terminal of so many columns and rows.
-    fn run(capture: &Path, args: &[&str], (cols, rows): (u16, u16)) -> Terminal {
+    fn run(capture: &Path, args: &[&str], size: (u16, u16)) -> Terminal {
+        Terminal::of("xterm-256color", capture, args, size)
+    }
+
+    /// The same on a terminal of that kind.
+    fn of(kind: &str, capture: &Path, args: &[&str], (cols, rows): (u16, u16)) -> Terminal {
         let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
         let pty = native_pty_system().openpty(size).unwrap();
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_replay"));
         command.cwd(capture.parent().unwrap()); // a picture should not name folders of this machine
         command.arg(capture.file_name().unwrap());
         command.args(args);
-        command.env("TERM", "xterm-256color");
+        command.env("TERM", kind);
         let child = pty.slave.spawn_command(command).unwrap();
         drop(pty.slave);
         let screen = Arc::new(Mutex::new(vt100::Parser::new(rows, cols, 0)));
@@ -70,6 +75,16 @@ impl Terminal {
         });
         code
     }
+}
+
+/// It would show the codes that write a line over another.
+#[test]
+fn a_terminal_that_cannot_draw_gets_line_after_line() {
+    let (server, folder) = (Server::plain(), TempDir::new().unwrap());
+    let args = ["--target", &server.url(), "--duration", "3s"];
+    let mut terminal = Terminal::of("dumb", &long(folder.path()), &args, (100, 60));
+    terminal.shows(&["    0 s ", "    1 s ", "    2 s ", "verdict: pass"]);
+    assert_eq!(terminal.ends(), 0);
 }
 
 /// A minute of one request every 10 ms, by a hundred users.

@@ -57,6 +57,9 @@ struct EndedLine<'a> {
     /// The client left while the rule held it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     left: bool,
+    /// The client left, and the rule had touched a call of the exchange.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    below: bool,
 }
 
 pub(super) fn metrics(shared: &Shared) -> Answer {
@@ -164,6 +167,7 @@ pub(super) fn ended(shared: &Shared, tag: &str) -> Answer {
         rule: &ended.rule,
         action: ended.action,
         left: ended.left,
+        below: ended.below,
     }));
     answer.headers_mut().insert("squall-lost", lost.into());
     answer

@@ -68,11 +68,12 @@ pub(crate) struct Trace {
     spent: Mutex<Spent>,
 }
 
-/// Time in which calls were open: of any edge, and by edge.
+/// Time in which calls were open: of any edge, and by edge. And the rules that touched calls, each once.
 #[derive(Debug, Default)]
 struct Spent {
     any: Busy,
     by_edge: SmallVec<[(usize, Busy); 2]>,
+    rules: SmallVec<[Arc<str>; 1]>,
 }
 
 /// Time in which at least one of something was open.
@@ -193,6 +194,27 @@ impl Chain {
     }
 }
 
+impl Link {
+    /// Rules touch this exchange. Where it is a call, the root that caused it knows them from now on.
+    pub(crate) fn touched<'a>(&self, rules: impl Iterator<Item = &'a Arc<str>>) {
+        let Link::Call(trace) = self else { return };
+        let known = &mut lock(&trace.spent).rules;
+        for rule in rules {
+            if known.len() < MAX_RULES && !known.contains(rule) {
+                known.push(rule.clone());
+            }
+        }
+    }
+
+    /// The rules that have touched calls of this root so far.
+    pub(crate) fn below(&self) -> SmallVec<[Arc<str>; 1]> {
+        match self {
+            Link::Root { trace, .. } => lock(&trace.spent).rules.clone(),
+            _ => SmallVec::new(),
+        }
+    }
+}
+
 impl Spent {
     fn begin(&mut self, edge: usize) {
         let now = Instant::now();
@@ -260,6 +282,8 @@ fn keys(headers: &HeaderMap) -> SmallVec<[u128; 2]> {
 
 /// Roots open at once: about 300 bytes each.
 const MAX_OPEN: usize = 65_536;
+/// Rules that a root bears the names of.
+const MAX_RULES: usize = 8;
 /// Locks the table is split over.
 const SHARDS: usize = 32;
 /// Keeps the two kinds of keys apart.

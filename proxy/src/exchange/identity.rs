@@ -130,10 +130,11 @@ pub(crate) const SESSION: &str = "squall-session";
 pub(crate) const OP: &str = "squall-op";
 pub(crate) const ATTEMPT: &str = "squall-attempt";
 pub(crate) const FAULT: &str = "squall-fault";
+pub(crate) const BELOW: &str = "squall-fault-below";
 pub(crate) const ERROR: &str = "squall-error";
 
 /// Ours: never forwarded unless asked, never recorded.
-pub(crate) const SQUALL_HEADERS: [&str; 5] = [SESSION, OP, ATTEMPT, FAULT, ERROR];
+pub(crate) const SQUALL_HEADERS: [&str; 6] = [SESSION, OP, ATTEMPT, FAULT, BELOW, ERROR];
 
 /// Does a message have a header of ours? One look at the names instead of a search for each.
 pub(crate) fn bears_ours(headers: &HeaderMap) -> bool {

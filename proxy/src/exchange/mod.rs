@@ -4,6 +4,7 @@
 //! panicked or the drain deadline dropped the task, when the exchange is dropped (`aborted`): no request is
 //! ever lost from the books.
 
+mod below;
 mod bodies;
 mod budget;
 mod caps;
@@ -43,7 +44,7 @@ use crate::time::wall_us;
 pub(crate) use bodies::{Answer, AnswerDigest, BodyCopy};
 pub(crate) use budget::{Budget, MAX_HELD};
 pub(crate) use identity::{
-    ATTEMPT, ERROR, FAULT, Identity, OP, SQUALL_HEADERS, bears_ours, is_squall_header,
+    ATTEMPT, BELOW, ERROR, FAULT, Identity, OP, SQUALL_HEADERS, bears_ours, is_squall_header,
 };
 pub(crate) use plan::{Became, Part, Plan, Wish};
 pub(crate) use recent::Recent;
@@ -269,6 +270,7 @@ impl Open {
             self.count(&facts, shared);
             self.stale_key = stale::key(request, self, shared);
             self.respect_caps(shared);
+            self.tell_root();
         }
         self.identity = Some(identity);
     }

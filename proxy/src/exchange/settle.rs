@@ -126,6 +126,8 @@ impl Open {
     fn post(&mut self, ending: Ending, shared: &Arc<Shared>) {
         let took = self.answer.stream_began().unwrap_or_else(|| self.elapsed());
         let upstream = self.upstream_took();
+        let below = self.link.below();
+        self.tell_root();
         shared.chain.leave(std::mem::take(&mut self.link), self.edge, (took, upstream), &self.scopes);
         self.plan.answered(self.answer.origin_status(), &self.live);
         if self.share_open {
@@ -139,7 +141,7 @@ impl Open {
         self.plan.suppress(Why::NotSetOff, is_beside);
         self.plan.suppress_open(Why::NoSuchPoint);
         self.post_rules(shared);
-        self.post_ended(ending);
+        self.post_ended(ending, below.first());
         if let Some(trace) = self.trace.take() {
             trace.end(self, ending, shared);
         }
@@ -334,8 +336,8 @@ impl Open {
     }
 
     /// Tells the replay of exchanges that will look like failures to it, and of those that it gave up while a rule held
-    /// them.
-    fn post_ended(&self, ending: Ending) {
+    /// them, or after a rule had touched calls of theirs (`below`).
+    fn post_ended(&self, ending: Ending, below: Option<&Arc<str>>) {
         let (Some(run), Some(identity)) = (&self.run, &self.identity) else { return };
         let Some(op) = identity.op_number else { return };
         let is_gone = matches!(ending, Ending::ClientGone | Ending::ClientGoneAfter);
@@ -344,15 +346,18 @@ impl Open {
             _ if is_gone => self.held_by(),
             _ => None,
         };
-        let (rule, action) = match (part, self.ctl.ended_by()) {
-            (Some(part), _) => {
+        let (rule, action, below) = match (part, self.ctl.ended_by(), below) {
+            (Some(part), ..) => {
                 let part = &self.plan.parts[part];
-                (self.live.ids[part.rule].clone(), part.name(&self.live))
+                (self.live.ids[part.rule].clone(), part.name(&self.live), false)
             }
-            (None, Some(ended)) if ending == Ending::Collateral => (ended.rule.clone(), ended.action),
-            (None, _) => return,
+            (None, Some(ended), _) if ending == Ending::Collateral => {
+                (ended.rule.clone(), ended.action, false)
+            }
+            (None, _, Some(rule)) if is_gone => (rule.clone(), "call", true),
+            (None, ..) => return,
         };
-        run.scope.ended(EndedExchange { op, attempt: identity.attempt, rule, action, left: is_gone });
+        run.scope.ended(EndedExchange { op, attempt: identity.attempt, rule, action, left: is_gone, below });
     }
 
     fn record(&mut self, ending: Ending, shared: &Arc<Shared>) -> Recorded {

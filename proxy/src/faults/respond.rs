@@ -43,6 +43,7 @@ pub(super) async fn send(
     open.fate = Fate::ShortCircuited(part);
     open.plan.parts[part].became = Became::Applied(open.elapsed());
     open.answer.own(header.status.as_u16(), open.elapsed());
+    open.tell_root();
     header.insert_header(FAULT, open.fault_header().unwrap_or_default())?;
     header.insert_header(ERROR, "injected")?;
     let bodyless = body.is_empty() || session.req_header().method == http::Method::HEAD;

@@ -106,6 +106,9 @@ pub(crate) struct Ended {
     /// The rule did not end it: it held it until we gave it up.
     #[serde(default)]
     pub(crate) left: bool,
+    /// Nor did it hold it: it had touched a call of it at another edge.
+    #[serde(default)]
+    pub(crate) below: bool,
 }
 
 /// One rule in `GET /status`.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::analysis::field::{Attempt, Field, Wrong};
-use crate::analysis::stats::median_of;
+use crate::analysis::stats::{median_of, quantile_of};
 use crate::evidence::Fate;
 
 /// What the attempts of a cluster have in common.
@@ -38,10 +38,12 @@ pub(crate) fn find(field: &Field) -> Vec<Cluster> {
     for attempt in organic().filter(|attempt| attempt.wrong != Wrong::Nothing) {
         *prints.entry(of(attempt, attempt.print)).or_default() += 1;
     }
-    // bodies that hardly ever come are told apart by nothing but chance
+    // bodies that hardly ever come, on whatever route, are told apart by nothing but chance
+    let mut often: HashMap<What, u64> = HashMap::new();
+    prints.iter().for_each(|(cluster, count)| *often.entry(cluster.what).or_default() += count);
     let mut counts: HashMap<Cluster, u64> = HashMap::new();
     for (cluster, count) in prints {
-        let cluster = if count < PRINT_HITS { cluster.without_print() } else { cluster };
+        let cluster = if often[&cluster.what] < PRINT_HITS { cluster.without_print() } else { cluster };
         *counts.entry(cluster).or_default() += count;
     }
     for cluster in slow(field) {
@@ -62,32 +64,38 @@ fn of(attempt: &Attempt, print: u32) -> Cluster {
     Cluster { route: attempt.route, wrong: attempt.wrong, what }
 }
 
-/// Slow answers of each route, against the median of what no rule touched.
+/// Slow answers of each route, against what no rule touched.
 fn slow(field: &Field) -> Vec<Cluster> {
-    medians(field)
+    usual(field)
         .into_iter()
-        .map(|(route, median)| {
-            let over_us = (median * 3.0).max(median + SLOW_FLOOR_US) as u32;
+        .map(|(route, usual)| {
+            let over_us = too_long(usual) as u32;
             Cluster { route, wrong: Wrong::Nothing, what: What::Slow { over_us } }
         })
         .collect()
 }
 
-/// The median time of untouched answers by route, in microseconds; of routes with enough of them.
-pub(crate) fn medians(field: &Field) -> Vec<(u16, f64)> {
+fn too_long(usual: f64) -> f64 {
+    (usual * 3.0).max(usual + SLOW_FLOOR_US)
+}
+
+/// The usual time of untouched answers by route, in microseconds; of routes with enough of them. That is the median; where
+/// even half of them are slow beside the fastest quarter, it is that of the quarter.
+fn usual(field: &Field) -> Vec<(u16, f64)> {
     let mut times: HashMap<u16, Vec<f64>> = HashMap::new();
     for attempt in field.attempts.iter().filter(|attempt| is_timed(attempt)) {
         times.entry(attempt.route).or_default().push(f64::from(attempt.took_us));
     }
-    let mut medians: Vec<(u16, f64)> = Vec::with_capacity(times.len());
+    let mut usual: Vec<(u16, f64)> = Vec::with_capacity(times.len());
     for (route, mut times) in times {
         if SLOW_SAMPLE <= times.len() {
             times.sort_by(f64::total_cmp);
-            medians.push((route, median_of(&times)));
+            let (median, quarter) = (median_of(&times), quantile_of(&times, 0.25));
+            usual.push((route, if too_long(quarter) < median { quarter } else { median }));
         }
     }
-    medians.sort_by_key(|(route, _)| *route);
-    medians
+    usual.sort_by_key(|(route, _)| *route);
+    usual
 }
 
 /// Whether an attempt's time is the origin's own.
@@ -168,7 +176,7 @@ impl Cluster {
 const CLUSTERS: usize = 64;
 /// Hits from which on a body makes a cluster of its own.
 const PRINT_HITS: u64 = 10;
-/// Answers below which a route has no median to speak of.
+/// Answers below which a route has no usual time to speak of.
 const SLOW_SAMPLE: usize = 50;
 /// Nothing is slow that takes less than this on top of the median, in microseconds: the noise of a busy machine.
 const SLOW_FLOOR_US: f64 = 20_000.0;

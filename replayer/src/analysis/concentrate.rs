@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::analysis::cluster::Unit;
 use crate::analysis::field::{Field, NO_KEY};
+use crate::analysis::lift;
 use crate::analysis::stats::{hypergeometric_tail, share};
 
 /// A part of the units that has nearly all of the hits.
@@ -46,7 +47,15 @@ pub(crate) fn on_keys(field: &Field, units: &[Unit]) -> Option<Part> {
     if keys.len() < 2 {
         return None;
     }
-    on_one(field, &keys).or_else(|| on_remainder(field, &keys)).or_else(|| on_some(field, &keys))
+    let found = on_one(field, &keys).or_else(|| on_remainder(field, &keys)).or_else(|| on_some(field, &keys));
+    found.filter(|part| is_of_ids(field, units, part))
+}
+
+/// Whether others who came at the same time were spared: ids that are only asked for while everything fails are none.
+fn is_of_ids(field: &Field, units: &[Unit], part: &Part) -> bool {
+    let key = |unit: &Unit| field.fact(&field.attempts[unit.at as usize]).key;
+    let lift = lift::of_part(field, units, |unit| part.has(key(unit)));
+    3.0 <= lift.ratio.ratio && lift.chance < 0.01
 }
 
 /// One id has them all.

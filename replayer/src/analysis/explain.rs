@@ -12,7 +12,7 @@ use crate::analysis::cluster::{Cluster, Unit};
 use crate::analysis::concentrate::{self, Part, Visits};
 use crate::analysis::field::{Field, OWN_FAILURE, Wrong};
 use crate::analysis::lift::{self, Lift, Moments};
-use crate::analysis::stats::{self, share, spearman};
+use crate::analysis::stats::{self, Table, share, spearman};
 use crate::tally::Failure;
 
 /// A part of a cluster with one explanation.
@@ -31,6 +31,10 @@ pub(crate) struct Piece {
     pub(crate) follows: Option<Option<u16>>,
     /// Spearman's correlation with the load, and the lower end of its interval.
     pub(crate) load: Option<(f64, f64)>,
+    /// Only sessions that a rule had touched are hit, but no rule can be blamed for it.
+    pub(crate) spares_untouched: bool,
+    /// The time that most of them came in.
+    pub(crate) burst: Option<Burst>,
     /// Places of the hits in the field.
     pub(crate) hits: Vec<u32>,
     /// Units among which they were.
@@ -39,6 +43,15 @@ pub(crate) struct Piece {
     pub(crate) others: Vec<u32>,
     /// There are enough of them to speak of.
     pub(crate) is_finding: bool,
+}
+
+/// A time that has nine tenths of the hits, and a far higher share of hits than any other time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Burst {
+    pub(crate) from_ms: u32,
+    pub(crate) until_ms: u32,
+    /// Hits and units in it.
+    pub(crate) table: Table,
 }
 
 /// What is known beside the field.
@@ -103,6 +116,11 @@ fn after_failure(context: &Context<'_>, cluster: Cluster, units: &[Unit]) -> Opt
         return None;
     }
     let is_exposed = |unit: &&Unit| context.field.attempts[unit.at as usize].before >> OWN_FAILURE & 1 == 1;
+    // where everything fails at a time, sessions fail over and over, and none because of the other
+    let then = lift::of_part(context.field, units, |unit| is_exposed(&unit));
+    if !is_own_lift(&then, 1.0) {
+        return None;
+    }
     let (exposed, rest): (Vec<&Unit>, Vec<&Unit>) = units.iter().partition(is_exposed);
     let mut piece = Piece::new(cluster, Explanation::Unexplained, exposed.into_iter().copied().collect());
     (piece.follows, piece.lift) = (Some(None), Some(lift));
@@ -114,7 +132,7 @@ fn downstream(context: &Context<'_>, cluster: Cluster, units: &[Unit]) -> Option
     let touched = hits(units).fold(0, |set, at| set | context.field.attempts[at as usize].before);
     let own = best(
         context,
-        |bit| (touched >> bit & 1 == 1).then(|| own_lift(context, units, bit)),
+        |bit| (touched >> bit & 1 == 1).then(|| own_lift(context, cluster, units, bit)),
         |lift, tests| is_own_lift(lift, tests) && (!cluster.is_slow() || is_marked(lift)),
     );
     let family = cluster.family(context.field, context.clusters);
@@ -153,13 +171,24 @@ fn downstream(context: &Context<'_>, cluster: Cluster, units: &[Unit]) -> Option
 
 /// The lift of sessions that a rule had touched. Where the rule comes and goes, its sessions come and go with it, and what
 /// happened at that time happened to them: so much of the lift as they share with the others of that time is not theirs.
-fn own_lift(context: &Context<'_>, units: &[Unit], bit: usize) -> Lift {
+/// A rule that waits for a rate to be exceeded touches whom the busy moments touch: what is slow has to be so within them.
+fn own_lift(context: &Context<'_>, cluster: Cluster, units: &[Unit], bit: usize) -> Lift {
     let lift = lift::by_session(context.field, units, bit);
-    if context.moments.is_steady(bit) || !is_own_lift(&lift, context.tests) {
+    if !is_own_lift(&lift, context.tests) || context.moments.is_steady(bit) && !cluster.is_slow() {
         return lift;
     }
-    let then = lift::by_session_at_work(context.field, units, &context.moments, bit);
-    if 1.0 < then.ratio.low && then.chance < 0.01 { lift } else { Lift { chance: 1.0, ..lift } }
+    let (field, moments) = (context.field, &context.moments);
+    let is_then = match cluster.is_slow() {
+        true => {
+            let then = lift::by_session_then(field, units, moments, bit);
+            is_own_lift(&then, 1.0) && is_marked(&then)
+        }
+        false => {
+            let then = lift::by_session_at_work(field, units, moments, bit);
+            1.0 < then.ratio.low && then.chance < 0.01
+        }
+    };
+    if is_then { lift } else { Lift { chance: 1.0, ..lift } }
 }
 
 /// The lift while a rule is at work: of all routes on which attempts end alike, if this route has its part in it.
@@ -237,16 +266,19 @@ fn by_itself(context: &Context<'_>, cluster: Cluster, units: Vec<Unit>) -> Optio
     if cluster.is_slow() {
         return None;
     }
+    let (table, _) = lift::by_any(context.field, &piece.among);
+    // hits that spare the untouched as chance would not, and yet not clearly enough to blame a rule
+    piece.spares_untouched = table.control_hits == 0 && stats::chance_of(&[table]) < 0.01;
     if cluster.wrong == Wrong::Status {
-        piece.explanation = Explanation::ResponseDrift;
+        piece.explanation =
+            if piece.spares_untouched { Explanation::Unexplained } else { Explanation::ResponseDrift };
         piece.is_finding &= 0.05 <= share(count, piece.among.len() as u64);
         return Some(piece);
     }
-    let (table, _) = lift::by_any(context.field, &piece.among);
-    // hits that spare the untouched as chance would not, and yet not clearly enough to blame a rule
-    let spared = table.control_hits == 0 && stats::chance_of(&[table]) < 0.01;
-    if spared || is_bursty(context, &piece.among) {
+    let is_bursty = is_bursty(context, &piece.among);
+    if piece.spares_untouched || is_bursty {
         piece.explanation = Explanation::Unexplained;
+        piece.burst = burst(context.field, &piece.among).filter(|_| is_bursty);
     }
     piece.on_visits = concentrate::on_visits(context.field, &piece.among);
     Some(piece)
@@ -287,6 +319,21 @@ fn is_bursty(context: &Context<'_>, units: &[Unit]) -> bool {
     spread / (filled.count() as f64 - 1.0).max(1.0) > 4.0
 }
 
+/// The shortest time with nine tenths of the hits, if hits are at least three times as likely then.
+fn burst(field: &Field, units: &[Unit]) -> Option<Burst> {
+    let at_ms = |at: u32| field.attempts[at as usize].at_ms;
+    let mut times: Vec<u32> = hits(units).map(at_ms).collect();
+    times.sort_unstable();
+    let most = (times.len() * 9).div_ceil(10).max(1);
+    let spans = times.windows(most).map(|span| (span[0], span[most - 1]));
+    let (from_ms, until_ms) = spans.min_by_key(|(from, until)| until - from)?;
+    let mut table = Table::default();
+    for unit in units {
+        table.add((from_ms..=until_ms).contains(&at_ms(unit.at)), unit.hit);
+    }
+    (3.0 * table.control_risk() <= table.exposed_risk()).then_some(Burst { from_ms, until_ms, table })
+}
+
 /// Places of the hits.
 pub(crate) fn hits(units: &[Unit]) -> impl Iterator<Item = u32> {
     units.iter().filter(|unit| unit.hit).map(|unit| unit.at)
@@ -304,6 +351,8 @@ impl Piece {
             on_visits: None,
             follows: None,
             load: None,
+            spares_untouched: false,
+            burst: None,
             hits: hits(&among).collect(),
             among,
             others: Vec::new(),

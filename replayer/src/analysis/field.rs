@@ -15,6 +15,8 @@ pub(crate) type Rules = u64;
 pub(crate) struct Field {
     /// By session and time.
     pub(crate) attempts: Vec<Attempt>,
+    /// Rules that touched calls of attempts, by their place, in its order.
+    pub(crate) below: Vec<(u32, Rules)>,
     pub(crate) steps: Vec<StepFact>,
     pub(crate) routes: Vec<String>,
     /// Rules that touched anything, most active first.
@@ -46,7 +48,7 @@ pub(crate) struct Attempt {
     pub(crate) warms_up: bool,
     /// Rules that touched it.
     pub(crate) by: Rules,
-    /// Rules that had touched its session before; and whether that had failed before, by no rule.
+    /// Rules that had touched its session, or calls of that, before it ended; and whether that had failed before, by no rule.
     pub(crate) before: Rules,
 }
 
@@ -72,6 +74,14 @@ pub(crate) enum Wrong {
     Error,
     /// No answer.
     Failure,
+}
+
+/// The rules that touched an attempt, and those that touched calls which it caused behind the target, with commas between
+/// them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Touched<'a> {
+    pub(crate) by: &'a str,
+    pub(crate) below: &'a str,
 }
 
 /// What the plan says of a step.
@@ -132,7 +142,7 @@ impl Field {
     /// Puts together what is known. `ended` are in the order of the evidence, with the rules that touched each; `told`
     /// says what the plan knows of (program, step).
     pub(crate) fn new(
-        ended: &[(Ended, Vec<&str>)],
+        ended: &[(Ended, Touched<'_>)],
         routes: &[String],
         share: f64,
         told: impl Fn(u32, u32) -> Told,
@@ -145,7 +155,7 @@ impl Field {
         let mut keys: HashMap<String, u32> = HashMap::new();
         let mut session: Option<(u32, u32, u32)> = None;
         let mut before = 0;
-        for (ended, names) in ended {
+        for (ended, touched) in ended {
             let number = match session {
                 Some((program, clone, number)) if (program, clone) == (ended.program, ended.clone) => number,
                 other => {
@@ -165,7 +175,13 @@ impl Field {
                 });
                 field.steps.len() as u32 - 1
             });
-            let by = names.iter().fold(0, |set, name| set | 1 << bits.get(name).copied().unwrap_or(LAST_BIT));
+            let bit = |name| 1 << bits.get(name).copied().unwrap_or(LAST_BIT);
+            let set = |list| names(list).fold(0, |set: Rules, name| set | bit(name));
+            let (by, below) = (set(touched.by), set(touched.below));
+            if below != 0 {
+                field.below.push((field.attempts.len() as u32, below));
+                before |= below; // calls are over, or given up, before what waits for them ends
+            }
             let StepFact { route, status, .. } = field.steps[fact as usize];
             field.attempts.push(Attempt {
                 session: number,
@@ -212,6 +228,18 @@ impl Field {
         }
     }
 
+    /// Whether a rule touched calls of the attempt at that place.
+    pub(crate) fn is_below(&self, bit: usize, at: u32) -> bool {
+        let place = self.below.binary_search_by_key(&at, |(at, _)| *at);
+        place.is_ok_and(|place| self.below[place].1 >> bit & 1 == 1)
+    }
+
+    /// Attempts that rules touched, or whose calls they touched, each with those rules.
+    pub(crate) fn touched(&self) -> impl Iterator<Item = (&Attempt, Rules)> {
+        let own = self.attempts.iter().filter(|attempt| attempt.by != 0).map(|attempt| (attempt, attempt.by));
+        own.chain(self.below.iter().map(|(at, rules)| (&self.attempts[*at as usize], *rules)))
+    }
+
     /// The end of the last attempt.
     pub(crate) fn end_ms(&self) -> u32 {
         self.attempts.iter().map(|attempt| attempt.at_ms).max().unwrap_or(0)
@@ -239,10 +267,15 @@ fn number_of(key: String, keys: &mut HashMap<String, u32>) -> u32 {
     if next < KEYS || keys.contains_key(&key) { *keys.entry(key).or_insert(next) } else { NO_KEY }
 }
 
+/// The names in a list.
+fn names(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim).filter(|name| !name.is_empty())
+}
+
 /// The names of the rules that touched the most attempts.
-fn most_active(ended: &[(Ended, Vec<&str>)]) -> Vec<String> {
+fn most_active(ended: &[(Ended, Touched<'_>)]) -> Vec<String> {
     let mut counts: HashMap<&str, u64> = HashMap::new();
-    for name in ended.iter().flat_map(|(_, names)| names) {
+    for name in ended.iter().flat_map(|(_, touched)| names(touched.by).chain(names(touched.below))) {
         *counts.entry(name).or_default() += 1;
     }
     let mut all: Vec<(&str, u64)> = counts.into_iter().collect();

@@ -2,7 +2,7 @@
 //! the same recorded step that nothing had touched, and moments in which the rule was at work with the others.
 
 use crate::analysis::cluster::Unit;
-use crate::analysis::field::{Field, OWN_FAILURE, Rules};
+use crate::analysis::field::{Field, OWN_FAILURE};
 use crate::analysis::stats::{
     Ratio, Table, chance_of, clustered_ratio, normal_tail, plain_ratio, pooled_ratio, quantile_of, share,
 };
@@ -24,6 +24,8 @@ pub(crate) struct Moments {
     pub(crate) load: Vec<u64>,
     /// Whether each rule was at work then or just before, by its bit.
     at_work: Vec<Vec<bool>>,
+    /// Whether each rule was at work nearly all the time that it could be.
+    steady: Vec<bool>,
 }
 
 impl Moments {
@@ -31,21 +33,42 @@ impl Moments {
         let end_ms = field.end_ms();
         let width_ms = (end_ms / MOMENTS).max(SHORTEST_MS);
         let count = (end_ms / width_ms) as usize + 1;
-        let mut moments =
-            Moments { width_ms, load: vec![0; count], at_work: vec![vec![false; count]; field.rules.len()] };
+        let mut moments = Moments {
+            width_ms,
+            load: vec![0; count],
+            at_work: vec![vec![false; count]; field.rules.len()],
+            steady: Vec::new(),
+        };
         for attempt in &field.attempts {
             let sent = moments.of(attempt.sent_ms());
             moments.load[sent] += 1;
-            if attempt.by != 0 {
-                let until = moments.of(attempt.at_ms.saturating_add(LINGER_MS));
-                for (bit, at_work) in moments.at_work.iter_mut().enumerate() {
-                    if attempt.by >> bit & 1 == 1 {
-                        at_work[sent..=until].fill(true);
-                    }
+        }
+        for (attempt, rules) in field.touched() {
+            let sent = moments.of(attempt.sent_ms());
+            let until = moments.of(attempt.at_ms.saturating_add(LINGER_MS));
+            for (bit, at_work) in moments.at_work.iter_mut().enumerate() {
+                if rules >> bit & 1 == 1 {
+                    at_work[sent..=until].fill(true);
                 }
             }
         }
+        moments.steady = (0..field.rules.len()).map(|bit| moments.is_always(field, bit)).collect();
         moments
+    }
+
+    /// Whether a rule was at work in nearly all moments in which there was something for it to do: requests on the routes
+    /// that it touches. One that acts on the first step of sessions has nothing to do once the last of them has begun.
+    fn is_always(&self, field: &Field, bit: usize) -> bool {
+        let mut is_touched = vec![false; usize::from(u16::MAX) + 1];
+        for (attempt, _) in field.touched().filter(|(_, rules)| rules >> bit & 1 == 1) {
+            is_touched[usize::from(attempt.route)] = true;
+        }
+        let mut could = self.at_work[bit].clone();
+        for attempt in field.attempts.iter().filter(|attempt| is_touched[usize::from(attempt.route)]) {
+            could[self.of(attempt.sent_ms())] = true;
+        }
+        let count = |moments: &[bool]| moments.iter().filter(|is| **is).count();
+        3 * count(&could) <= 4 * count(&self.at_work[bit])
     }
 
     /// The moment of a time; the last for later ones.
@@ -59,10 +82,9 @@ impl Moments {
         (0..self.at_work.len()).any(|bit| self.at_work[bit][moment] && !self.is_steady(bit))
     }
 
-    /// Whether a rule was at work nearly all the time.
+    /// Whether a rule was at work nearly all the time that it could be.
     pub(crate) fn is_steady(&self, bit: usize) -> bool {
-        let at_work = self.at_work[bit].iter().filter(|at_work| **at_work).count();
-        3 * self.at_work[bit].len() <= 4 * at_work
+        self.steady[bit]
     }
 
     /// Whether the rule of that bit was at work.
@@ -92,9 +114,20 @@ impl Moments {
 }
 
 /// Sessions that the rule had touched before, against those that none had: step by recorded step where there are enough
-/// clones, else over the whole route.
+/// clones, else over the whole route. Where many rules leave few whom none had touched, the others are those whom this
+/// rule had not touched: what other rules do falls on both alike, as they choose by hashes of their own.
 pub(crate) fn by_session(field: &Field, units: &[Unit], bit: usize) -> Lift {
-    let fine = strata(field, units, bit, |unit| field.attempts[unit.at as usize].fact as usize);
+    let fact = |unit: &Unit| field.attempts[unit.at as usize].fact as usize;
+    let found = among_untouched(strata(field, units, bit, fact));
+    if found.chance < CLEAR {
+        return found;
+    }
+    let wide = over(&strata_of(units, |unit| is_exposed(field, unit, bit), fact));
+    let chance = (2.0 * wide.chance).min(1.0); // there were two looks
+    if chance < found.chance { Lift { chance, ..wide } } else { found }
+}
+
+fn among_untouched(fine: Vec<Table>) -> Lift {
     let sum = |tables: &[Table]| tables.iter().fold(Table::default(), |sum, table| sum.plus(table));
     let all = sum(&fine);
     let telling: Vec<Table> = fine.into_iter().filter(Table::compares).collect();
@@ -117,20 +150,41 @@ pub(crate) fn by_session_at_work(field: &Field, units: &[Unit], moments: &Moment
     over(&strata(field, &then, bit, then_ish))
 }
 
+/// The same moment by moment, whether the rule was at work or not.
+pub(crate) fn by_session_then(field: &Field, units: &[Unit], moments: &Moments, bit: usize) -> Lift {
+    over(&strata(field, units, bit, |unit| moments.of(field.attempts[unit.at as usize].at_ms)))
+}
+
+/// A part of the units against the others of its time, so that what befell all who came then is not put down to what they
+/// asked for. The spans are long enough for others to be in most of them.
+pub(crate) fn of_part(field: &Field, units: &[Unit], is_inside: impl Fn(&Unit) -> bool) -> Lift {
+    let width_ms =
+        (u64::from(field.end_ms()) * UNITS_OF_A_TIME / units.len().max(1) as u64).max(u64::from(LINGER_MS));
+    let then = |unit: &Unit| (u64::from(field.attempts[unit.at as usize].at_ms) / width_ms) as usize;
+    over(&strata_of(units, is_inside, then))
+}
+
+fn is_exposed(field: &Field, unit: &Unit, bit: usize) -> bool {
+    field.attempts[unit.at as usize].before >> bit & 1 == 1
+}
+
+/// Whom a rule had touched, against whom none had.
 fn strata(field: &Field, units: &[Unit], bit: usize, of: impl Fn(&Unit) -> usize) -> Vec<Table> {
-    let rule: Rules = 1 << bit;
+    // whom rules had touched is no control of a rule, but a fair one of a failure
+    let is_control = |unit: &Unit| bit == OWN_FAILURE || field.attempts[unit.at as usize].before == 0;
+    let both: Vec<Unit> =
+        units.iter().filter(|unit| is_exposed(field, unit, bit) || is_control(unit)).copied().collect();
+    strata_of(&both, |unit| is_exposed(field, unit, bit), of)
+}
+
+fn strata_of(units: &[Unit], is_exposed: impl Fn(&Unit) -> bool, of: impl Fn(&Unit) -> usize) -> Vec<Table> {
     let mut tables: Vec<Table> = Vec::new();
     for unit in units {
-        let before = field.attempts[unit.at as usize].before;
-        let is_exposed = before & rule != 0;
-        // whom rules had touched is no control of a rule, but a fair one of a failure
-        if is_exposed || before == 0 || bit == OWN_FAILURE {
-            let stratum = of(unit);
-            if tables.len() <= stratum {
-                tables.resize(stratum + 1, Table::default());
-            }
-            tables[stratum].add(is_exposed, unit.hit);
+        let stratum = of(unit);
+        if tables.len() <= stratum {
+            tables.resize(stratum + 1, Table::default());
         }
+        tables[stratum].add(is_exposed(unit), unit.hit);
     }
     tables
 }
@@ -223,6 +277,9 @@ const SHORTEST_MS: u32 = 250;
 /// How long after its last touch a rule still counts as at work: what it filled has to drain.
 const LINGER_MS: u32 = 1000;
 const MOMENTS_OF_EACH: usize = 4;
+/// Chance below which no other comparison is looked for.
+const CLEAR: f64 = 1e-6;
+const UNITS_OF_A_TIME: u64 = 20;
 /// How much before and after an edge is compared.
 const EDGE_MS: u32 = 3000;
 const EDGE_HITS: u64 = 5;

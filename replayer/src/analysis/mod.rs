@@ -9,6 +9,7 @@
 //! recorded step differ in nothing but whom the rules chose, by a hash, so they are a randomised trial.
 
 mod answers;
+mod backlog;
 mod cluster;
 mod concentrate;
 mod drift;
@@ -25,6 +26,8 @@ mod slopes;
 pub(crate) mod stats;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod truths;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -34,13 +37,13 @@ pub use parts::{
     Place, Slope,
 };
 
-pub(crate) use field::{Field, Told};
+pub(crate) use field::{Field, Told, Touched};
 pub(crate) use findings::Names;
 
 use crate::analysis::explain::{Context, Piece};
 use crate::analysis::field::Wrong;
 use crate::analysis::lift::Moments;
-use crate::report::{Failures, Guard};
+use crate::report::{Failures, Guard, Second};
 
 /// What is known beside the field.
 #[derive(Debug)]
@@ -50,6 +53,8 @@ pub(crate) struct Known<'a> {
     pub(crate) guards: &'a [Guard],
     /// The origin's resident memory: microseconds of the run, bytes.
     pub(crate) memory: &'a [(u64, u64)],
+    /// The course of the run, and how long its steps are, in microseconds.
+    pub(crate) course: (&'a [Second], u64),
     /// This machine ran out of ports or descriptors.
     pub(crate) ran_short: bool,
 }
@@ -68,7 +73,7 @@ pub(crate) struct Verdict {
 /// time.
 pub(crate) fn analyse(field: &Field, known: &Known<'_>, names: &dyn Names) -> (Analysis, Vec<Verdict>) {
     let moments = Moments::new(field);
-    let slopes = slopes::of(field, &moments, known.memory);
+    let slopes = slopes::of(field, &moments, known);
     let clusters = cluster::find(field);
     let context = Context {
         field,

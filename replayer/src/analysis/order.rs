@@ -8,9 +8,9 @@ use crate::report::Guard;
 pub(crate) fn of(field: &Field, findings: &[Finding], guards: &[Guard]) -> Vec<Event> {
     let mut events = Vec::new();
     for (bit, rule) in field.rules.iter().enumerate().take(RULES) {
-        let touched = || field.attempts.iter().filter(|attempt| attempt.by >> bit & 1 == 1);
-        let first = touched().map(super::field::Attempt::sent_ms).min();
-        let last = touched().map(|attempt| attempt.at_ms).max();
+        let touched = || field.touched().filter(|(_, rules)| rules >> bit & 1 == 1);
+        let first = touched().map(|(attempt, _)| attempt.sent_ms()).min();
+        let last = touched().map(|(attempt, _)| attempt.at_ms).max();
         let mut event =
             |at_ms: Option<u32>, words: &str| {
                 events.extend(at_ms.map(|at_ms| Event {

@@ -96,9 +96,10 @@ fn field(load: &Load, mut evidence: Evidence) -> (Field, Failures) {
     let ended = evidence.take();
     let lists = evidence.rule_lists();
     let rules = |ended: &Ended| {
-        usize::from(ended.rules).checked_sub(1).map(|at| &*lists[at]).into_iter().collect::<Vec<&str>>()
+        let by = usize::from(ended.rules).checked_sub(1).map_or("", |at| &*lists[at]);
+        Touched { by, below: "" }
     };
-    let touched: Vec<(Ended, Vec<&str>)> = ended.iter().map(|ended| (*ended, rules(ended))).collect();
+    let touched: Vec<(Ended, Touched<'_>)> = ended.iter().map(|ended| (*ended, rules(ended))).collect();
     let routes: Vec<String> = (0..ROUTES).map(|route| format!("GET /route-{route}/{{id}}")).collect();
     let field = Field::new(&touched, &routes, share, |program, step| load.told(program, step));
     let failed = field.attempts.iter().filter(|attempt| attempt.wrong.is_failure()).count() as u64;
@@ -116,7 +117,8 @@ fn a_hundred_million_requests_are_analysed() {
         let evidence = load.evidence(2);
         let began = sys::cpu_time();
         let (field, failures) = field(load, evidence);
-        let known = Known { failures: &failures, guards: &[], memory: &[], ran_short: false };
+        let known =
+            Known { failures: &failures, guards: &[], memory: &[], course: (&[], 1), ran_short: false };
         let (analysis, _) = analyse(&field, &known, &Plain);
         let took = sys::cpu_time().saturating_sub(began);
         let json = serde_json::to_string(&analysis).expect("it is JSON");

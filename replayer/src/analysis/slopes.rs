@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use crate::analysis::backlog::{self, Backlog};
 use crate::analysis::cluster::is_timed;
 use crate::analysis::field::{Attempt, Field};
 use crate::analysis::lift::Moments;
 use crate::analysis::stats::{self, kendall, median_of, quantile_of};
-use crate::analysis::{Explanation, Finding, Place, Slope};
+use crate::analysis::{Explanation, Finding, Known, Place, Slope};
 use crate::report::text::{bytes, time};
 
 /// What the slopes come to.
@@ -32,14 +33,14 @@ struct Figure {
     floor: f64,
 }
 
-/// Looks at the field, and at `memory`: microseconds of the run, bytes.
-pub(crate) fn of(field: &Field, moments: &Moments, memory: &[(u64, u64)]) -> Slopes {
+/// Looks at the field, and at the memory and the course that are known.
+pub(crate) fn of(field: &Field, moments: &Moments, known: &Known<'_>) -> Slopes {
     let mut figures = latencies(field, moments);
     figures.push(errors(field, moments));
     figures.push(Figure {
         name: "origin_memory",
         unit: "bytes",
-        points: memory.iter().map(|(at, bytes)| (*at as f64 / MINUTE_US, *bytes as f64)).collect(),
+        points: known.memory.iter().map(|(at, bytes)| (*at as f64 / MINUTE_US, *bytes as f64)).collect(),
         load: Vec::new(),
         floor: MEMORY_FLOOR,
     });
@@ -61,7 +62,8 @@ pub(crate) fn of(field: &Field, moments: &Moments, memory: &[(u64, u64)]) -> Slo
             grown.push((figure, line));
         }
     }
-    let finding = finding(field, &grown);
+    let (course, step_us) = known.course;
+    let finding = finding(field, &grown, backlog::find(course, step_us));
     Slopes { slopes, finding }
 }
 
@@ -206,8 +208,9 @@ fn steps(end_ms: u32, values: &[(u32, f64)]) -> Vec<(f64, Vec<f64>)> {
 }
 
 /// One finding for all that grows: it has one cause more often than not.
-fn finding(field: &Field, grown: &[(&Figure, stats::Slope)]) -> Option<Finding> {
+fn finding(field: &Field, grown: &[(&Figure, stats::Slope)], backlog: Option<Backlog>) -> Option<Finding> {
     let (first, _) = grown.first()?;
+    let backlog = backlog.filter(|_| first.unit == "us");
     let amount = |figure: &Figure, value: f64| match figure.unit {
         "us" => time(value.max(0.0) as u64),
         "bytes" => bytes(value.max(0.0) as u64),
@@ -232,8 +235,12 @@ fn finding(field: &Field, grown: &[(&Figure, stats::Slope)]) -> Option<Finding> 
         )
     });
     let (from, to) = first.ends();
+    let why = match &backlog {
+        Some(_) => "as more is due than the target takes",
+        None => "and not with the load",
+    };
     let title = format!(
-        "{} grows while the run goes on, from {} to {}, and not with the load",
+        "{} grows while the run goes on, from {} to {}, {why}",
         what(first),
         amount(first, from),
         amount(first, to)
@@ -242,7 +249,7 @@ fn finding(field: &Field, grown: &[(&Figure, stats::Slope)]) -> Option<Finding> 
     Some(Finding {
         rank: 0,
         title,
-        explanation: Explanation::SlowDrift,
+        explanation: if backlog.is_some() { Explanation::Overload } else { Explanation::SlowDrift },
         rule: None,
         place: Place {
             class: "slow".to_owned(),
@@ -253,7 +260,7 @@ fn finding(field: &Field, grown: &[(&Figure, stats::Slope)]) -> Option<Finding> 
         failures: 0,
         share: 0.0,
         lift: None,
-        evidence: evidence.collect(),
+        evidence: backlog.iter().map(Backlog::in_words).chain(evidence).collect(),
         examples: Vec::new(),
     })
 }

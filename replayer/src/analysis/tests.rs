@@ -21,7 +21,7 @@ const ROUTES: [&str; 4] = ["GET /item/{id}", "POST /cart", "GET /cart", "POST /p
 const PROGRAMS: u32 = 12;
 const CLONES: u32 = 60;
 
-fn route(program: u32, step: u32) -> u16 {
+pub(super) fn route(program: u32, step: u32) -> u16 {
     let adds = 1 + program % 6;
     match step {
         0..=2 => 0,
@@ -35,7 +35,7 @@ fn last_step(program: u32) -> u32 {
     3 + 1 + program % 6 + 1
 }
 
-fn noise(words: [u32; 3]) -> f64 {
+pub(super) fn noise(words: [u32; 3]) -> f64 {
     f64::from(lot_of(words)) / f64::from(u32::MAX)
 }
 
@@ -44,10 +44,10 @@ fn lot_of([a, b, c]: [u32; 3]) -> u32 {
 }
 
 /// One attempt, and the rules that touched it.
-type Made = (Ended, Vec<&'static str>);
+pub(super) type Made = (Ended, Vec<&'static str>);
 
 /// The run of the shop: `play` may change an attempt, knowing which rules touched its session before.
-fn run(mut play: impl FnMut(&mut Made, &[&'static str])) -> Vec<Made> {
+pub(super) fn run(mut play: impl FnMut(&mut Made, &[&'static str])) -> Vec<Made> {
     let mut all = Vec::new();
     for program in 0..PROGRAMS {
         for clone in 0..CLONES {
@@ -83,10 +83,19 @@ fn field(made: &[Made]) -> Field {
         let key = (route == 0).then(|| ((program * 3 + step) % 24).to_string());
         Told { route, status: 200, key }
     };
-    Field::new(made, &ROUTES.map(str::to_owned), 1.0, told)
+    let lists: Vec<String> = made.iter().map(|(_, rules)| rules.join(", ")).collect();
+    let touched: Vec<(Ended, Touched<'_>)> = made
+        .iter()
+        .zip(&lists)
+        .map(|((ended, _), list)| {
+            let (by, below) = list.split_once("; ").unwrap_or((list, ""));
+            (*ended, Touched { by, below })
+        })
+        .collect();
+    Field::new(&touched, &ROUTES.map(str::to_owned), 1.0, told)
 }
 
-fn analysed(made: &[Made], memory: &[(u64, u64)]) -> Analysis {
+pub(super) fn analysed(made: &[Made], memory: &[(u64, u64)]) -> Analysis {
     let field = field(made);
     let failed = |injected: bool| {
         let is_one = |attempt: &&field::Attempt| attempt.wrong.is_failure() && (attempt.by != 0) == injected;
@@ -98,7 +107,7 @@ fn analysed(made: &[Made], memory: &[(u64, u64)]) -> Analysis {
         origin: failed(false),
         ..Failures::default()
     };
-    let known = Known { failures: &failures, guards: &[], memory, ran_short: false };
+    let known = Known { failures: &failures, guards: &[], memory, course: (&[], 1), ran_short: false };
     let (analysis, _) = analyse(&field, &known, &Plain);
     let sum: u64 = analysis.attribution.parts().iter().map(|(_, count)| count).sum();
     assert_eq!((sum, analysis.failures), (failures.total, failures.total), "{analysis:#?}");
@@ -106,7 +115,7 @@ fn analysed(made: &[Made], memory: &[(u64, u64)]) -> Analysis {
 }
 
 /// 20 % of the first looks at an item are delayed, and 10 % of the carts refused.
-fn faults(made: &mut Made) {
+pub(super) fn faults(made: &mut Made) {
     let (ended, rules) = made;
     let chance = noise([ended.program, ended.clone, ended.step + 1000]);
     if route(ended.program, ended.step) == 0 && chance < 0.2 {
@@ -120,7 +129,7 @@ fn faults(made: &mut Made) {
 }
 
 #[track_caller]
-fn first(analysis: &Analysis, explanation: Explanation, words: &[&str]) -> Finding {
+pub(super) fn first(analysis: &Analysis, explanation: Explanation, words: &[&str]) -> Finding {
     let Some(first) = analysis.findings.first() else { panic!("nothing was found: {analysis:#?}") };
     assert_eq!(first.explanation, explanation, "{first:#?}");
     let said = format!("{} {}", first.title, first.evidence.join(" "));
@@ -351,7 +360,7 @@ fn our_own_doing_is_not_the_targets() {
     });
     let field = field(&made);
     let failures = Failures { total: 5, generator: 5, ..Failures::default() };
-    let known = Known { failures: &failures, guards: &[], memory: &[], ran_short: false };
+    let known = Known { failures: &failures, guards: &[], memory: &[], course: (&[], 1), ran_short: false };
     let (analysis, verdicts) = analyse(&field, &known, &Plain);
     assert_eq!(analysis.attribution, Attribution { generator: 5, ..Attribution::default() });
     assert!(verdicts.iter().all(|verdict| verdict.explanation == Explanation::Generator));

@@ -35,8 +35,8 @@ pub(super) fn title(context: &Context<'_>, pieces: &[&Piece]) -> String {
     let (field, first) = (context.field, pieces[0]);
     let more = match pieces.len() {
         1 => String::new(),
-        2 => " and 1 more route".to_owned(),
-        n => format!(" and {} more routes", n - 1),
+        2 => " (and 1 more route)".to_owned(),
+        n => format!(" (and {} more routes)", n - 1),
     };
     let route = format!("{}{more}", field.route(first.cluster.route));
     let what = what(&first.cluster);
@@ -57,6 +57,12 @@ pub(super) fn title(context: &Context<'_>, pieces: &[&Piece]) -> String {
             let only = first.on_visits.as_ref().map_or_else(String::new, |visits| {
                 format!(", but only after more than {} of {}", visits.more_than, field.route(visits.route))
             });
+            if is_of_calls(field, first) {
+                return format!(
+                    "where rule {rule} touched a call behind it, {route} {what}{only}: {exposed} of these, against {control} of \
+                     untouched clones"
+                );
+            }
             format!(
                 "after rule {rule} touched a session, {route} {what} in it{only}: {exposed} of these, against {control} of \
                  untouched clones"
@@ -67,6 +73,12 @@ pub(super) fn title(context: &Context<'_>, pieces: &[&Piece]) -> String {
         (Explanation::ResponseDrift, ..) => {
             format!("{route} {what} where the recording was served, whether or not a rule is about")
         }
+        (Explanation::Unexplained, ..) if first.spares_untouched => {
+            format!(
+                "{route} {what} only in sessions that a rule had touched, too few of them to tell which rule it was"
+            )
+        }
+        (Explanation::Unexplained, ..) if first.burst.is_some() => burst(first, &route, &what),
         (Explanation::Unexplained, ..) => {
             format!(
                 "{route} {what} and nothing that is known explains it: not evenly over time, or in too few sessions to tell"
@@ -74,6 +86,26 @@ pub(super) fn title(context: &Context<'_>, pieces: &[&Piece]) -> String {
         }
         _ => by_itself(field, first, &route, &what),
     }
+}
+
+/// What nothing explains, but for when it was.
+fn burst(first: &Piece, route: &str, what: &str) -> String {
+    let Some(burst) = &first.burst else { return String::new() };
+    let at = |ms: u32| time(u64::from(ms) * 1000);
+    format!(
+        "{route} {what} from {} to {}: {} of its requests then, against {} at other times, and nothing that is known explains it",
+        at(burst.from_ms),
+        at(burst.until_ms),
+        percent(burst.table.exposed_risk()),
+        percent(burst.table.control_risk())
+    )
+}
+
+/// Whether most of the hits had a call touched by the rule that they follow from.
+fn is_of_calls(field: &Field, piece: &Piece) -> bool {
+    let Some(bit) = piece.rule else { return false };
+    let below = piece.hits.iter().filter(|at| field.is_below(bit, **at)).count();
+    piece.hits.len() < 2 * below
 }
 
 fn by_itself(field: &Field, first: &Piece, route: &str, what: &str) -> String {
@@ -90,17 +122,19 @@ fn by_itself(field: &Field, first: &Piece, route: &str, what: &str) -> String {
     if let Some(part) = &first.on_keys {
         let (inside, outside) = (share(part.hits, part.units), share(part.other_hits, part.other_units));
         return format!(
-            "{route} {what} for {}: {} of these, against {} of the others; no rule has to do with it",
+            "{route} {what} for {}: {} of these, against {} of the others{}",
             part.name,
             percent(inside),
-            percent(outside)
+            percent(outside),
+            if field.rules.is_empty() { "" } else { "; no rule has to do with it" }
         );
     }
     let only = first.on_visits.as_ref().map_or_else(String::new, |visits| {
         format!(", after more than {} of {}", visits.more_than, field.route(visits.route))
     });
     let risk = share(first.hits.len() as u64, first.among.len() as u64);
-    format!("{route} {what} by itself{only}: {} of its answers, whatever the rules do", percent(risk))
+    let rules = if field.rules.is_empty() { "" } else { ", whatever the rules do" };
+    format!("{route} {what} by itself{only}: {} of its requests{rules}", percent(risk))
 }
 
 /// What speaks for it.

@@ -18,7 +18,8 @@ pub(crate) fn looks_at(
         return false;
     }
     let Some(exchange) = job.plan.chosen.number(session.program, record.step) else { return false };
-    let is_sound = record.fault.is_none() && !record.by_proxy && !session.hurt && !record.is_double;
+    let is_touched = record.fault.is_some() || record.below.is_some();
+    let is_sound = !is_touched && !record.by_proxy && !session.hurt && !record.is_double;
     is_sound
         && answers.wants(exchange, session.program, session.clone)
         && answers.begin(op, step.route(), now)

@@ -131,6 +131,8 @@ pub(crate) struct Op {
     pub(crate) retry_after_s: u32,
     /// The rules that touched the answer (`squall-fault`).
     pub(crate) fault: Option<Box<str>>,
+    /// The rules that touched calls which it caused behind the target (`squall-fault-below`).
+    pub(crate) below: Option<Box<str>>,
 }
 
 /// Something that an operation does at a time of its own.
@@ -425,6 +427,7 @@ impl Op {
             body_len: 0,
             retry_after_s: 0,
             fault: None,
+            below: None,
         }
     }
 }

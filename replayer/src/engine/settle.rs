@@ -146,6 +146,7 @@ pub(crate) fn answered(engine: &mut Engine, op: u32, now: u64) {
 fn count_answer(engine: &mut Engine, op: u32, now: u64) {
     let record = &engine.ops[op];
     let (status, by_proxy, touched) = (record.status, record.by_proxy, record.fault.is_some());
+    let follows = record.below.is_some();
     let (grpc_failed, session) = (record.grpc_failed, record.session);
     let warms_up = engine.is_warming_up(record.intended_ns);
     let step = engine.step_of(op);
@@ -160,7 +161,7 @@ fn count_answer(engine: &mut Engine, op: u32, now: u64) {
     interval.answered += 1;
     interval.note_status(status);
     let is_error = tally::is_error(status) || grpc_failed;
-    engine.sessions[session].hurt |= is_error || touched || by_proxy;
+    engine.sessions[session].hurt |= is_error || touched || follows || by_proxy;
     if warms_up {
         tally.warmup.answered += 1;
     } else {
@@ -302,18 +303,21 @@ pub(crate) fn note_field(record: &mut Op, own: &mut Own<'_>, name: &[u8], value:
             let wait = crate::retry::retry_after(value).unwrap_or_default();
             record.retry_after_s = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);
         }
-        12 if is("squall-fault") => {
-            let rules = String::from_utf8_lossy(value);
-            let end = rules.floor_char_boundary(FAULT_BYTES);
-            match &mut record.fault {
-                Some(known) => *known = format!("{known}, {}", &rules[..end]).into(),
-                None => record.fault = Some(rules[..end].into()),
-            }
-        }
+        12 if is("squall-fault") => note_rules(&mut record.fault, value),
+        18 if is("squall-fault-below") => note_rules(&mut record.below, value),
         12 if is("squall-error") => record.by_proxy = true,
         16 if is("content-encoding") => record.coding = compare::coding(value),
         _ => {}
     }
+}
+
+fn note_rules(known: &mut Option<Box<str>>, value: &[u8]) {
+    let rules = String::from_utf8_lossy(value);
+    let rules = &rules[..rules.floor_char_boundary(FAULT_BYTES)];
+    *known = Some(match known.take() {
+        Some(known) => format!("{known}, {rules}").into(),
+        None => rules.into(),
+    });
 }
 
 impl Engine {
@@ -376,7 +380,7 @@ impl Engine {
         }
         let record = &self.ops[op];
         let program = self.sessions[record.session].program;
-        let injected = record.fault.is_some();
+        let injected = record.fault.is_some() || record.below.is_some();
         let (step, status) = (record.step, record.status);
         self.tally.heard.push(Heard { program, step, status, injected, failure });
     }
@@ -391,7 +395,13 @@ impl Engine {
         if !evidence.has(session.program, session.clone) {
             return;
         }
-        let rules = record.fault.as_ref().map_or(0, |rules| evidence.rules(rules));
+        let rules = match (&record.fault, &record.below) {
+            (Some(rules), None) => evidence.rules(rules),
+            (rules, Some(below)) => {
+                evidence.rules(&format!("{}{}{below}", rules.as_deref().unwrap_or_default(), evidence::BELOW))
+            }
+            (None, None) => 0,
+        };
         let flags = [
             (record.intended_ns < self.warmup_ns, evidence::WARMS_UP),
             (record.by_proxy, evidence::BY_PROXY),
@@ -447,6 +457,7 @@ impl Op {
         self.by_proxy = false;
         self.grpc_failed = false;
         self.fault = None;
+        self.below = None;
     }
 }
 

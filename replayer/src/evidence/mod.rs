@@ -224,6 +224,8 @@ pub(crate) fn lot(program: u32, clone: u32) -> u32 {
     (word >> 32) as u32
 }
 
+/// Stands in a list of rules before those that touched calls of an attempt, and not the attempt.
+pub(crate) const BELOW: char = ';';
 /// It counts as warm-up.
 pub(crate) const WARMS_UP: u8 = 1;
 /// The proxy made the answer itself.

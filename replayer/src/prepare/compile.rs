@@ -98,7 +98,12 @@ fn emptiness(compiled: &Compiled, options: &Options) -> Option<String> {
         return None;
     }
     let skipped: Vec<String> = plan.skipped.iter().map(|(why, count)| format!("{count} {why}")).collect();
+    let is_unselected = plan.skipped.contains_key("not_selected");
     Some(match (skipped.is_empty(), programs) {
+        (false, 0) if is_unselected => format!(
+            "--only and --exclude leave nothing of it ({}); squall captures inspect names its routes",
+            skipped.join(", ")
+        ),
         (false, 0) => format!("none of its exchanges is organic traffic ({})", skipped.join(", ")),
         (true, 0) => "it holds no request".to_owned(),
         _ if options.duration.is_some() => {

@@ -203,21 +203,35 @@ fn slow(edges: &[Edge]) -> Option<(usize, Slow)> {
     };
     let (at, beyond) = edges.iter().map(beyond).enumerate().max_by_key(|(_, beyond)| *beyond)?;
     let share = (beyond as f64 / excess as f64).min(1.0);
-    let whose = match at {
-        0 => format!("in {} itself: in the service behind it, not in its calls", front.name),
+    let held = held(&edges[at], beyond);
+    let whose = match (at, &held) {
+        (0, None) => format!("in {} itself: in the service behind it, not in its calls", front.name),
+        (0, Some(_)) => format!("in {} itself, not in its calls", front.name),
         _ => format!("in its calls to {}", edges[at].name),
     };
     let words = format!(
-        "the slow p99 comes from {}: {} takes {} at p99, an ordinary request {}; {:.0} % of the difference is spent {whose}",
+        "the slow p99 comes from {}: {} takes {} at p99, an ordinary request {}; {:.0} % of the difference is spent {whose}{}",
         edges[at].name,
         route.route,
         time(route.latency.p99),
         time(typical.took_us),
         share * 100.0,
+        held.unwrap_or_default(),
     );
     let (route, p99_us) = (route.route.clone(), route.latency.p99);
     let is_clear = CLEAR < share && stands_out(edges, at);
     is_clear.then_some((at, Slow { route, p99_us, excess_us: excess, share, words }))
+}
+
+/// In words, that the service behind an edge cannot have taken most of that time; `None`: it can, or that is not known.
+fn held(edge: &Edge, beyond_us: u64) -> Option<String> {
+    let most = edge.times.upstream.as_ref().filter(|times| 0 < times.count)?.max;
+    let words = format!(
+        ". The service behind {} never took longer than {} to begin an answer: the rest went to rules, or to long bodies",
+        edge.name,
+        time(most)
+    );
+    (2 * most <= beyond_us).then_some(words)
 }
 
 /// Its own p99 is far beyond that of every other edge.
@@ -314,6 +328,22 @@ mod tests {
         let mut blurred = edges(split(2_000, 300_000, 0), 20);
         blurred[1].times.unjoined = 10;
         check(blurred, None);
+    }
+
+    /// A rule that holds exchanges is no slowness of the service behind them.
+    #[test]
+    fn what_the_service_did_not_take_is_not_said_to_be_its_own() {
+        for (slow, at) in [(split(300_000, 3_000, 3_000), 0), (split(3_000, 300_000, 3_000), 1)] {
+            let mut edges = edges(slow, 20);
+            edges[at].times.upstream = Some(Times { count: 20, max: 12_000, ..Times::default() });
+            find_slow(&mut edges);
+            let words = in_words(&edges).unwrap();
+            assert!(words.contains("never took longer than 12.00 ms") && words.contains("rules"), "{words}");
+            assert!(!words.contains("in the service behind it"), "{words}");
+            edges[at].times.upstream = Some(Times { count: 20, max: 290_000, ..Times::default() });
+            find_slow(&mut edges);
+            assert!(!in_words(&edges).unwrap().contains("rules"));
+        }
     }
 
     #[test]

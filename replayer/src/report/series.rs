@@ -37,7 +37,12 @@ impl Series {
         second
     }
 
-    /// Its entries, and how long each is in microseconds.
+    /// Its entries so far, and how long each is in microseconds.
+    pub(crate) fn entries(&self) -> (&[Second], u64) {
+        (&self.entries, self.width * SECOND_US)
+    }
+
+    /// The same at the end, without what is empty behind the last.
     pub(crate) fn into_entries(mut self) -> (Vec<Second>, u64) {
         let is_empty = |entry: &Second| *entry == Second { t_us: entry.t_us, ..Second::default() };
         while self.entries.last().is_some_and(is_empty) {

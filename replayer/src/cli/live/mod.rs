@@ -16,7 +16,7 @@ pub(super) use screen::restore;
 /// Who tells of a run.
 pub(super) enum Live {
     Quiet,
-    /// A line a second; `over` writes each over the one before.
+    /// A line a second; `over` writes each over the one before, where the terminal can.
     Lines {
         over: bool,
     },
@@ -39,7 +39,7 @@ impl Live {
                 let span_us = options.duration.and_then(|span| u64::try_from(span.as_micros()).ok());
                 Live::Screen { stop: options.stop.clone(), span_us, screen: None }
             }
-            (false, false) => Live::Lines { over: is_terminal },
+            (false, false) => Live::Lines { over: can_draw },
         }
     }
 
