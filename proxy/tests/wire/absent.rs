@@ -188,7 +188,7 @@ fn talk(origins: &Origins, proxy: &mut Proxy) -> Vec<(String, String)> {
             Way::Http1Tls => http1(identity.client(tls), said),
             Way::Http2 => block_on(async { http2(H2Client::connect(clear).await, said).await }),
             Way::Http2Tls => {
-                block_on(async { http2(H2Client::connect_tls(tls, identity).await, said).await })
+                block_on(async { http2(H2Client::connect_tls(tls, identity).await, said).await });
             }
         });
         note(format!("events over {way:?}"), &mut |said| {
@@ -201,7 +201,7 @@ fn talk(origins: &Origins, proxy: &mut Proxy) -> Vec<(String, String)> {
     note("a WebSocket".to_owned(), &mut |said| socket(Client::connect(clear), said));
     note("a WebSocket under TLS".to_owned(), &mut |said| socket(identity.client(tls), said));
     note("calls".to_owned(), &mut |said| {
-        block_on(async { call(H2Client::connect(calls).await, said).await })
+        block_on(async { call(H2Client::connect(calls).await, said).await });
     });
     note("calls under TLS".to_owned(), &mut |said| {
         block_on(async { call(H2Client::connect_tls(calls_tls, identity).await, said).await });

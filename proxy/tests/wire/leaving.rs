@@ -135,7 +135,7 @@ fn clients_leave_event_streams_on_every_protocol() {
             match way {
                 Way::Http1 => leave(proxy.client(), &proxy, does),
                 Way::Http1Tls => {
-                    leave(proxy.identity.as_ref().expect("TLS").client(proxy.addr), &proxy, does)
+                    leave(proxy.identity.as_ref().expect("TLS").client(proxy.addr), &proxy, does);
                 }
                 Way::Http2 | Way::Http2Tls => block_on(async {
                     let client = way.h2(&proxy).await;

@@ -45,6 +45,7 @@ mod streams;
 mod tcp;
 mod tcp_chaos;
 mod tcp_faults;
+mod tcp_leaving;
 mod tcp_rules;
 mod timing;
 mod toxics;
