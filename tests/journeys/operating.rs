@@ -38,7 +38,8 @@ fn arm_lift_and_status() {
     let json = run_squall(&["status", &admin, "--json"]).expect(0).out;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&json["armed"], &json["rules"]["list"][0]["state"]), (&true.into(), &"acting".into()));
-    run_squall(&["lift", &admin, "bad"]).expect_words(0, &["lifted: bad", "armed: 2 rules"]);
+    run_squall(&["lift", &admin, "bad"])
+        .expect_words(0, &["lifted: bad", "armed: 1 of 2 rules may fire", &type_this]);
     assert_eq!(http::get(door, "/bad").status, 200);
     run_squall(&["lift", &admin, "bda"]).expect_words(104, &["no rule or hook `bda`"]);
     run_squall(&["lift", &admin]).expect_words(0, &["LIFTED: lifted through the admin API", &type_this]);
