@@ -189,6 +189,11 @@ fn a_token_opens_the_admin_api_and_nothing_else_does() {
     assert_eq!(http::send(local, "GET /status", &bearer, b"").status, 200);
     assert_eq!(http::send(local, "GET /status", &[bearer[0], ("origin", "http://x")], b"").status, 403);
     run_squall(&["status", &admin]).expect_words(104, &["--token-file FILE or SQUALL_ADMIN_TOKEN"]);
+    let wrong = folder.path().join("wrong");
+    std::fs::write(&wrong, "another-token\n").unwrap();
+    run_squall(&["arm", &admin, "--token-file", &text(wrong)]).expect_words(104, &["has another token"]);
+    run_squall(&["arm", &admin, "--token-file", "none"])
+        .expect_words(104, &["--token-file none: No such file"]);
     for command in ["status", "arm", "lift"] {
         run_squall(&[&[command, &*admin], &file[..]].concat()).expect(0);
     }
