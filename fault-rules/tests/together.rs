@@ -48,6 +48,14 @@ fn what_a_wrong_part_may_have_said_is_not_missed() {
 }
 
 #[test]
+fn a_slip_in_a_fault_does_not_make_its_rule_another() {
+    // it may have been a delay, which comes before the other's answer
+    let source = "[[rule]]\nid = \"all\"\non = \"/a\"\nrespond = 503\n\
+                  [[rule]]\nid = \"slow\"\non = \"/a\"\ndealy = \"1s\"\n";
+    assert_eq!(places(&read(source)), [("E01", 8, 1)]);
+}
+
+#[test]
 fn what_is_no_toml_says_what_to_type() {
     let help = |source: &str| {
         let report = read(source);

@@ -38,7 +38,8 @@ fn arm_lift_and_status() {
     let json = run_squall(&["status", &admin, "--json"]).expect(0).out;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&json["armed"], &json["rules"]["list"][0]["state"]), (&true.into(), &"acting".into()));
-    run_squall(&["lift", &admin, "bad"]).expect_words(0, &["lifted: bad", "armed: 2 rules"]);
+    run_squall(&["lift", &admin, "bad"])
+        .expect_words(0, &["lifted: bad", "armed: 1 of 2 rules may fire", &type_this]);
     assert_eq!(http::get(door, "/bad").status, 200);
     run_squall(&["lift", &admin, "bda"]).expect_words(104, &["no rule or hook `bda`"]);
     run_squall(&["lift", &admin]).expect_words(0, &["LIFTED: lifted through the admin API", &type_this]);
@@ -188,6 +189,11 @@ fn a_token_opens_the_admin_api_and_nothing_else_does() {
     assert_eq!(http::send(local, "GET /status", &bearer, b"").status, 200);
     assert_eq!(http::send(local, "GET /status", &[bearer[0], ("origin", "http://x")], b"").status, 403);
     run_squall(&["status", &admin]).expect_words(104, &["--token-file FILE or SQUALL_ADMIN_TOKEN"]);
+    let wrong = folder.path().join("wrong");
+    std::fs::write(&wrong, "another-token\n").unwrap();
+    run_squall(&["arm", &admin, "--token-file", &text(wrong)]).expect_words(104, &["has another token"]);
+    run_squall(&["arm", &admin, "--token-file", "none"])
+        .expect_words(104, &["--token-file none: No such file"]);
     for command in ["status", "arm", "lift"] {
         run_squall(&[&[command, &*admin], &file[..]].concat()).expect(0);
     }

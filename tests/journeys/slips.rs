@@ -59,13 +59,13 @@ fn a_rule_that_is_not_there_is_told_with_the_nearest_that_is() {
 fn books_that_could_not_be_written_are_told_before_the_run() {
     let (server, folder) = (Server::plain(), TempDir::new().unwrap());
     let edge = ["proxy", "--listen", "127.0.0.1:0", "--upstream", &server.url(), "--json"];
-    let nowhere = text(&folder.path().join("no/such/folder.json"));
-    Finished::of(squall(&[&edge[..], &[&nowhere]].concat()))
-        .expect_words(104, &["cannot write", "folder.json"]);
-    Finished::of(squall(&[&edge[..], &[&text(folder.path())]].concat())).expect_words(104, &["cannot write"]);
+    let nowhere = text(folder.path().join("no/such/folder.json"));
+    let with = |path: &str| Finished::of(squall(&[&edge[..], &[path]].concat()));
+    with(&nowhere).expect_words(104, &["cannot write", "folder.json"]);
+    with(&text(folder.path())).expect_words(104, &["cannot write"]);
     // what is there stays until the end has something better, and nothing is left behind before it
     let old = write(&folder, "old.json", b"{}");
-    let new = text(&folder.path().join("new.json"));
+    let new = text(folder.path().join("new.json"));
     for path in [&old, &new] {
         let proxy = Proxy::before(&server.url(), &["--json", path]);
         assert_eq!(Path::new(path).exists(), path == &old);

@@ -76,6 +76,12 @@ impl Matcher {
         self.status.as_ref()
     }
 
+    /// The path template, as it was written, where it names one.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        self.path.as_ref().map(Template::text)
+    }
+
     /// The group that it is about, where it names one.
     #[must_use]
     pub fn group(&self) -> Option<&Group> {

@@ -97,6 +97,7 @@ impl Standing {
             return Some(format!("max_run of {:?} is over", safety.max_run));
         }
         let silent = now.saturating_sub(state.last_beat);
-        safety.heartbeat.filter(|limit| silent > *limit).map(|limit| format!("no heartbeat for {limit:?}"))
+        let missed = safety.heartbeat.filter(|limit| silent > *limit);
+        missed.map(|limit| format!("no heartbeat for {limit:?} (POST /heartbeat to the admin API renews)"))
     }
 }

@@ -48,6 +48,12 @@ impl AdminArgs {
             })?;
         let value: Value =
             serde_json::from_slice(&body).with_context(|| format!("{} is no admin listener", self.admin))?;
+        if status == StatusCode::UNAUTHORIZED && token.is_some() {
+            bail!(
+                "the proxy at {} has another token: give the one that it was started with (its --admin-token-file)",
+                self.admin
+            );
+        }
         if !status.is_success() {
             bail!("{}", value["error"].as_str().unwrap_or("refused"));
         }
@@ -57,7 +63,7 @@ impl AdminArgs {
     fn token(&self) -> anyhow::Result<Option<String>> {
         let text = match (&self.token_file, std::env::var(proxy::TOKEN_VARIABLE)) {
             (Some(path), _) => {
-                std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?
+                std::fs::read_to_string(path).with_context(|| format!("--token-file {}", path.display()))?
             }
             (None, Ok(text)) => text,
             (None, Err(_)) => return Ok(None),

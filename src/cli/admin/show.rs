@@ -6,15 +6,20 @@ use serde_json::Value;
 
 /// May the rules act? One line, and what to type where they may not.
 pub(super) fn standing(status: &Value, admin: &str) -> String {
-    let rules = match count(&status["rules"]["count"]) {
-        1 => "1 rule".to_owned(),
-        rules => format!("{rules} rules"),
-    };
+    let all = count(&status["rules"]["count"]);
+    let rules = if all == 1 { "1 rule".to_owned() } else { format!("{all} rules") };
+    let lifted = list(&status["rules"]["list"]).filter(|rule| rule["state"] == "lifted").count() as u64;
     match (status["armed"].as_bool(), status["lifted"].as_str()) {
         (Some(true), _) => {
             let left = status["safety"]["max_run_left_us"].as_u64();
             let left = left.map(|left| format!(", at most {} more", span(left))).unwrap_or_default();
-            format!("armed: {rules} may fire{left}")
+            match lifted {
+                0 => format!("armed: {rules} may fire{left}"),
+                _ => format!(
+                    "armed: {} of {rules} may fire{left}; {lifted} lifted until you type: squall arm {admin}",
+                    all.saturating_sub(lifted)
+                ),
+            }
         }
         (_, Some(reason)) => format!("LIFTED: {reason}; no fault fires until you type: squall arm {admin}"),
         _ => format!("NOT ARMED: {rules}, and no fault fires until you type: squall arm {admin}"),
@@ -206,6 +211,12 @@ mod tests {
         let status = |armed: bool, lifted: Option<&str>| json!({ "armed": armed, "lifted": lifted, "rules": { "count": 2 } });
         let said = |status: &Value| standing(status, "http://127.0.0.1:28080");
         assert_eq!(said(&status(true, None)), "armed: 2 rules may fire");
+        let mut one_lifted = status(true, None);
+        one_lifted["rules"]["list"] = json!([{ "state": "lifted" }, { "state": "acting" }]);
+        assert_eq!(
+            said(&one_lifted),
+            "armed: 1 of 2 rules may fire; 1 lifted until you type: squall arm http://127.0.0.1:28080"
+        );
         assert!(said(&status(false, None)).starts_with("NOT ARMED: 2 rules"));
         for not in [status(false, None), status(false, Some("max_run of 45m is over"))] {
             assert!(said(&not).ends_with("type: squall arm http://127.0.0.1:28080"), "{not}");

@@ -4,6 +4,7 @@ mod answer;
 mod explain;
 mod findings;
 mod guards;
+mod places;
 mod states;
 mod table;
 #[cfg(test)]
@@ -46,8 +47,9 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         latencies: &|capture| proxy::latencies(&beside(&args.rules, capture)),
     };
     let read = fault_rules::decode(bytes, &name);
-    let set = match read.and_then(|source| fault_rules::parse(&source, &name, &loader)) {
-        Ok(set) => set,
+    let read = read.and_then(|text| Ok((fault_rules::parse(&text, &name, &loader)?, text)));
+    let (set, text) = match read {
+        Ok(read) => read,
         Err(report) => {
             say(&format!("{report}\n{name}: {}\n", plural(report.findings().len(), "finding")));
             return Ok(ExitCode::FAILURE);
@@ -63,10 +65,14 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::from(BAD_USAGE));
             }
         };
+        if capture.sessions.is_empty() {
+            eprintln!("squall check: {} holds no exchange; squall captures verify says why", path.display());
+            return Ok(ExitCode::from(BAD_USAGE));
+        }
         let weighed = weigh::weigh(&set, &capture);
-        let found = findings::of(&set, &weighed);
+        let found = findings::of(&set, &weighed, &places::Source { name: &name, text: &text });
         say(&format!("\n{}", table::of(&set, &weighed, &path.display().to_string())));
-        found.iter().for_each(|finding| say(&format!("  {finding}\n")));
+        found.iter().for_each(|finding| say(&format!("\n{finding}")));
         clean &= found.is_empty();
     }
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -9,7 +9,9 @@ use captures::messages::{Message, MessageKind, Stream, StreamKind};
 use captures::reader::Capture;
 use captures::{Body, Exchange, Session, SessionId};
 use fault_rules::RuleSet;
+use fault_rules::report::Diagnostic;
 
+use super::places::Source;
 use super::weigh::{Tally, Weighed, weigh};
 use super::{explain, findings, table};
 
@@ -37,6 +39,29 @@ fn weighed(source: &str) -> (RuleSet, Weighed) {
     (set, weighed)
 }
 
+/// What is told of recorded traffic, each in one line.
+fn told(set: &RuleSet, weighed: &Weighed) -> Vec<String> {
+    let found = findings::of(set, weighed, &Source { name: "test.toml", text: "" });
+    let line =
+        |it: &Diagnostic| format!("warning[{}]: {}; {}", it.code, it.message, it.help.as_deref().unwrap());
+    found.iter().map(line).collect()
+}
+
+#[test]
+fn findings_stand_where_the_file_says_it() {
+    let source = "[safety]\n  max_affected = \"5%\"\nprotect = [\"/healthz\"]\n[guard.slo]\nsignal = \"p99\"\nlimit = \"control + 5%\"\n\n\
+                  [[rule]]\non = \"/api/crat/{id}/**\"\nid = 'typo'\nrespond = 503\n\
+                  [[rule]]\nid = \"r\"\nrate = \"50%\"\ndelay = \"1s\"\nguard = \"slo\"\n";
+    let (set, found) = weighed(source);
+    let found = findings::of(&set, &found, &Source { name: "f.toml", text: source });
+    let places: Vec<_> = found.iter().map(|it| (it.code, it.line, it.column, it.end_column)).collect();
+    assert_eq!(places, [("W01", 10, 7, 11), ("E19", 4, 8, 11), ("E20", 2, 3, 15)]);
+    assert_eq!(
+        found[0].to_string(),
+        "f.toml:10:7: warning[W01]: `typo` can never fire: no recorded exchange matches it\n   10 | id = 'typo'\n      |       ^^^^\n      = did you mean `/api/cart/{id}`?\n"
+    );
+}
+
 #[test]
 fn each_rule_is_counted_with_its_sessions() {
     let (set, found) = weighed(
@@ -54,7 +79,7 @@ fn each_rule_is_counted_with_its_sessions() {
     assert_eq!((never.matched, never.hits), (0, 0));
     assert_eq!((late.selected, late.hits, late.spared["window"]), (190, 0, 190));
     assert_eq!((second.hits, second.spared["earlier_terminal"]), (0, 10));
-    let told = findings::of(&set, &found);
+    let told = told(&set, &found);
     assert_eq!(told.len(), 3, "{told:?}");
     assert!(told[0].contains("`never`") && told[1].contains("`late`") && told[2].contains("`second`"));
     assert!(table::of(&set, &found, "x.zst").contains("seed 0x7"));
@@ -71,7 +96,7 @@ fn buckets_and_caps_run_along() {
     assert_eq!((found.rules[0].hits, found.rules[0].spared["within_limit"]), (90, 100));
     let (at, breach) = found.breach.unwrap();
     assert!(Duration::from_secs(9) < at && breach.cap < breach.affected as f64 / breach.total as f64);
-    assert!(findings::of(&set, &found)[0].starts_with("warning[E20]"));
+    assert!(told(&set, &found)[0].starts_with("warning[E20]"));
 }
 
 /// One session of GETs of the same page, one a second, as `make` shapes them.
@@ -107,7 +132,7 @@ fn tally(capture: &Capture, lines: &str) -> (Tally, Vec<String>) {
     let set = fault_rules::parse(&source, "t", &fault_rules::Loader::NOTHING)
         .unwrap_or_else(|report| panic!("{report}"));
     let weighed = weigh(&set, capture);
-    let told = findings::of(&set, &weighed);
+    let told = told(&set, &weighed);
     (weighed.rules[0].clone(), told)
 }
 
@@ -187,10 +212,13 @@ fn rules_that_can_never_fire_are_told_why() {
     let plain = pages(20, |_, _| {});
     let never = |lines: &str, why: &str| {
         let (_, told) = tally(&plain, lines);
-        assert_eq!(told, [format!("warning[W01]: `r` can never fire: {why}")], "{lines}");
+        let (messages, helps): (Vec<_>, Vec<_>) =
+            told.iter().filter_map(|line| line.split_once("; ")).unzip();
+        assert_eq!(messages, [format!("warning[W01]: `r` can never fire: {why}")], "{lines}");
+        assert!(!helps[0].is_empty());
     };
     never("on = \"/nope\"\nrespond = 500", "no recorded exchange matches it");
-    never("respond = 500\nattempts = \"2..\"", "nothing recorded was tried again; in a run it may be");
+    never("respond = 500\nattempts = \"2..\"", "nothing recorded was tried again");
     never(
         "on = \"/{page}\"\nrespond = 500\nshard = \"number(path page) % 2 in [1]\"",
         "none of 20 exchanges falls on its shards",
@@ -218,7 +246,7 @@ fn guards_that_get_too_few_samples_are_told() {
         );
         let set = fault_rules::parse(&source, "t", &fault_rules::Loader::NOTHING)
             .unwrap_or_else(|report| panic!("{report}"));
-        findings::of(&set, &weigh(&set, &busy))
+        self::told(&set, &weigh(&set, &busy))
     };
     let none: [String; 0] = [];
     assert_eq!(told("limit = \"1%\"", ""), none, "100 exchanges in 10 s");
@@ -245,11 +273,11 @@ fn the_cap_on_exchanges_at_once_and_needless_protections_are_told() {
     let (set, found) = weighed(
         "[safety]\nmax_active = 15\nprotect = [\"/nope\", \"/api/login\"]\n[[rule]]\nid = \"r\"\ndelay = \"1500ms\"\n",
     );
-    let told = findings::of(&set, &found);
+    let told = told(&set, &found);
     assert_eq!(
         told,
         [
-            "warning[E20]: max_active would be reached 2.0s into the run: up to 20 exchanges under a fault at once, the cap is 15",
+            "warning[E20]: max_active would be reached 2.0s into the run: up to 20 exchanges under a fault at once, the cap is 15; shorten the waits, lower the rates, or raise max_active",
         ]
     );
     assert!(

@@ -30,6 +30,8 @@ pub(super) struct Weighed {
     pub(super) most_active: u64,
     /// What each guard had to judge by.
     pub(super) guards: Vec<Samples>,
+    /// Recorded paths without what only identifies, the first [`MOST_ROUTES`] of them.
+    pub(super) routes: BTreeSet<String>,
 }
 
 /// What one rule would have done.
@@ -121,6 +123,9 @@ impl<'r> Weighing<'r> {
         };
         let decision = self.set.decide(self.sum.seed, &facts, now);
         self.sum.exchanges += 1;
+        if self.sum.routes.len() < MOST_ROUTES {
+            self.sum.routes.insert(captures::route::template(request.path()).into_owned());
+        }
         self.count(&decision, &facts);
         let affected = self.carry_out(&decision, exchange, &facts, now);
         self.sum.affected += u64::from(affected);
@@ -219,3 +224,6 @@ impl Names {
         (format!("{name} {turn}"), 1)
     }
 }
+
+/// More routes than an application has.
+const MOST_ROUTES: usize = 10_000;

@@ -38,8 +38,13 @@ pub(crate) fn run(command: &RulesCommand) -> anyhow::Result<ExitCode> {
 #[allow(clippy::print_stderr, reason = "a command's output")]
 fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let name = args.file.display().to_string();
-    let source = std::fs::read_to_string(&args.file)
+    let bytes = proxy::read_at_most(&args.file, MOST)
         .map_err(|error| anyhow::anyhow!("cannot read {name}: {error}"))?;
+    if MOST < bytes.len() {
+        anyhow::bail!("{name} is larger than 16 MiB: is this the right file?");
+    }
+    let source = String::from_utf8(bytes)
+        .map_err(|error| anyhow::anyhow!("{name} is neither YAML nor JSON: {}", error.utf8_error()))?;
     let documents = envoy::documents(&source).map_err(|error| anyhow::anyhow!("{name}: {error}"))?;
     let Some(rules) = envoy::rules(&documents, &name) else {
         eprintln!(
@@ -56,6 +61,9 @@ fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let _ = std::io::stdout().lock().write_all(rules.as_bytes());
     Ok(ExitCode::SUCCESS)
 }
+
+/// Above any configuration that people or control planes write.
+const MOST: usize = 16 << 20;
 
 const IMPORT_EXAMPLES: &str = "Examples:
   squall rules import envoy.yaml > faults.toml

@@ -77,6 +77,8 @@ pub struct GuardBooks {
     pub name: String,
     /// Rules and hooks under it.
     pub rules: Vec<String>,
+    /// Those of them that are hooks.
+    pub hooks: Vec<String>,
     /// What it looks at: `error_ratio`, `p95`, `goodput`, `attempts_per_op`.
     pub signal: String,
     /// What a trip does: `lift`, `step_down`, `hold`.
@@ -89,6 +91,10 @@ pub struct GuardBooks {
     pub base: Option<f64>,
     /// Exchanges that were judged.
     pub samples: u64,
+    /// How many it wants within its window before it judges.
+    pub min_samples: u64,
+    /// Its window.
+    pub window_us: u64,
     /// When it tripped, from the start of the run (or from arming); `None`: it held.
     pub tripped_at_us: Option<u64>,
     /// What is left of its rules' measure, 1.0 to 0.0.
@@ -302,12 +308,15 @@ impl Sentinel {
         GuardBooks {
             name: self.spec.name.clone(),
             rules: self.ids(),
+            hooks: self.hooks.iter().map(|hook| hook.id.clone()).collect(),
             signal: self.spec.signal.name(),
             action: self.spec.trip.name(),
             value: reading.map(|reading| reading.value),
             limit: reading.map(|reading| reading.limit).filter(|limit| limit.is_finite()),
             base: reading.and_then(|reading| reading.base),
             samples: reading.map_or(0, |reading| reading.samples),
+            min_samples: self.spec.min_samples,
+            window_us: micros(self.spec.window),
             tripped_at_us: tripped_at.map(micros),
             left,
         }
@@ -351,7 +360,11 @@ impl GuardBooks {
     #[must_use]
     pub fn in_words(&self) -> String {
         let (Some(value), Some(limit)) = (self.value, self.limit) else {
-            return format!("guard {}: too few samples of {} to say anything", self.name, self.signal);
+            let (least, window) = (self.min_samples, Duration::from_micros(self.window_us));
+            return format!(
+                "guard {}: too few samples of {} to say anything; it wants {least} in {window:?}",
+                self.name, self.signal
+            );
         };
         let base = self.base.map(|base| format!(", compared with {}", self.figure(base))).unwrap_or_default();
         let figures = format!(
@@ -363,12 +376,27 @@ impl GuardBooks {
         );
         let Some(at) = self.tripped_at_us else { return format!("guard {} held: {figures}", self.name) };
         let seconds = Duration::from_micros(at).as_secs_f64();
-        let did = match self.action {
-            "hold" => "holds",
-            "step_down" if 0.0 < self.left => "halves",
-            _ => "lifts",
-        };
-        format!("guard {} tripped at {seconds:.1} s: {figures}; {did} {}", self.name, self.rules.join(", "))
+        format!("guard {} tripped at {seconds:.1} s: {figures}; {}", self.name, self.did())
+    }
+
+    /// What a trip did.
+    fn did(&self) -> String {
+        let all = self.rules.join(", ");
+        match self.action {
+            "hold" => format!("holds {all}"),
+            "step_down" if 0.0 < self.left => {
+                let halved = self.rules.iter().filter(|id| !self.hooks.contains(id)).cloned();
+                let halved = halved.collect::<Vec<_>>().join(", ");
+                // there is no half of a command: the first step has ended it
+                match self.hooks.join(", ") {
+                    hooks if self.left == 0.5 && !hooks.is_empty() => {
+                        format!("halves {halved}, ends {hooks}")
+                    }
+                    _ => format!("halves {halved}"),
+                }
+            }
+            _ => format!("lifts {all}"),
+        }
     }
 }
 

@@ -204,7 +204,20 @@ fn words_of_a_trip() {
         books.in_words(),
         "guard slo tripped at 12.3 s: error_ratio was 12.30 %, the limit 3.00 %, compared with 1.00 % (420 samples); lifts ramp, bad"
     );
-    assert!(fixture.sentinel.books().in_words().contains("too few samples"));
+    let few = fixture.sentinel.books().in_words();
+    assert_eq!(few, "guard slo: too few samples of error_ratio to say anything; it wants 50 in 1s");
+    // a step halves rules, and the first one ends hooks, of which there is no half
+    let steps = |left: f64, hooks: &[&str]| {
+        let fixture = Fixture::new(Trip::StepDown, Base::Control);
+        let mut books = fixture.sentinel.books_with(Some(reading), left, Some(Duration::ZERO));
+        books.hooks = hooks.iter().map(|hook| (*hook).to_owned()).collect();
+        books.rules.extend(books.hooks.clone());
+        books.in_words().split("; ").last().map(str::to_owned)
+    };
+    assert_eq!(steps(0.5, &["freeze"]).as_deref(), Some("halves ramp, bad, ends freeze"));
+    assert_eq!(steps(0.25, &["freeze"]).as_deref(), Some("halves ramp, bad"));
+    assert_eq!(steps(0.5, &[]).as_deref(), Some("halves ramp, bad"));
+    assert_eq!(steps(0.0, &["freeze"]).as_deref(), Some("lifts ramp, bad, freeze"));
 }
 
 #[test]

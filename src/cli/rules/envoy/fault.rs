@@ -39,12 +39,16 @@ pub(super) fn add(found: &Found<'_>, known_of_all: &Known, file: &mut File) {
             "{name}: {other} has no counterpart: a rule file is edited while the proxy runs instead"
         ));
     }
-    if let Some(most) = tree::number(fault, "max_active_faults") {
+    let most = tree::number(fault, "max_active_faults");
+    if let Some(most) = most.filter(|most| 0 < *most) {
         file.max_active(most);
     }
     let before = order::before(&found.around, known_of_all.may_protect);
     for mut on in On::all(fault, &found.around) {
         on.lost.extend(before.lost.iter().cloned());
+        if most == Some(0) {
+            on.lost.push("max_active_faults: at 0 Envoy lets no fault act".to_owned());
+        }
         let upstream = tree::text(fault, "upstream_cluster").filter(|name| !name.is_empty());
         for cluster in upstream.into_iter().chain(found.around.cluster) {
             let members = known_of_all.clusters.get(cluster).map_or(&[][..], Vec::as_slice);

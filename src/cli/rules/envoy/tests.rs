@@ -207,6 +207,8 @@ fn what_would_be_wider_is_commented_out_with_the_reason() {
     };
     lost("delay: { fixedDelay: 5s, percentage: { value: 0.1 } }", "value of the percentage");
     lost("delay: { fixed_delay: 5s, percentage: { numerator: 1, denominator: THOUSAND } }", "denominator");
+    let none_at_once = "delay: { fixed_delay: 5s, percentage: { numerator: 1 } }\nmax_active_faults: 0";
+    lost(none_at_once, "max_active_faults: at 0");
     lost(
         "delay: { fixed_delay: 90000s, percentage: { numerator: 1 } }",
         "fixed_delay \"90000s\" is above 24 h",

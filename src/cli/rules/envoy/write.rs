@@ -121,7 +121,7 @@ impl File {
         text += "\n[safety]\n";
         if let Some(most) = self.max_active {
             text += "# max_active_faults: Envoy spares the requests beyond it; here all rules are lifted when it is reached.\n";
-            let _ = writeln!(text, "max_active = {}", most.max(1));
+            let _ = writeln!(text, "max_active = {most}");
         }
         if !self.protect.is_empty() {
             let words: Vec<_> = self.protect.iter().map(String::as_str).collect();
