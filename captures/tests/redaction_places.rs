@@ -70,6 +70,7 @@ const JSON: &str = "application/json";
 #[test]
 fn pages() {
     check_body("text/html", "<textarea name=\"secret\">SECRET</textarea>");
+    check_body("text/html", "<TEXTAREA rows=3 name=secret >SECRET</TEXTAREA>");
     check_body(
         "text/html",
         "<div data-props=\"{&quot;csrfToken&quot;:&quot;SECRET&quot;,&quot;n&quot;:1}\">",
@@ -128,6 +129,10 @@ fn values_of_forms_and_queries() {
     // as deep as a text may be nested, and far deeper
     let deep = "?a=".repeat(200_000);
     check_stays("/", FORM, &deep);
+    // tags that never close are not searched to the end of the text, one by one
+    for tag in ["<password ", "<textarea ", "<password<textarea name=secret "] {
+        check_stays("/", "text/html", &tag.repeat(50_000));
+    }
 }
 
 /// What is left of a body of that kind, and whether it says that it was withheld.
@@ -204,6 +209,20 @@ fn a_secret_that_was_met_is_found_among_words_later() {
 }
 
 #[test]
+fn addresses_that_stand_where_names_do_are_hidden() {
+    let part = "--B\r\nContent-Disposition: form-data; name=\"f\"; filename=\"ann.lee@mail.example.org.pdf\"\r\n\r\nx\r\n--B--\r\n";
+    for (kind, body) in [
+        (JSON, r#"{"roles":{"ann.lee@mail.example.org":["admin"],"4111111111111111":2}}"#),
+        (FORM, "ann.lee%40mail.example.org=on&b=1"),
+        ("multipart/form-data; boundary=B", part),
+    ] {
+        let said = said(exchange("/q?ann.lee@mail.example.org=1", &[("Content-Type", kind)], body));
+        assert!(!said.contains("ann.lee") && !said.contains("4111111111111111"), "{said}");
+        assert!(said.contains("squall_"), "{said}");
+    }
+}
+
+#[test]
 fn an_address_that_is_encoded_twice_is_hidden() {
     let said = said(exchange("/s?q=ann.lee%2540mail.example.org", &[], ""));
     assert!(!said.contains("ann.lee") && said.contains("squall_"), "{said}");
@@ -273,4 +292,40 @@ fn what_a_page_says_back_is_hidden_with_its_references() {
     echo.response = Some(Response { status: 200, body: Body::whole(body), ..Response::default() });
     let said = said(echo);
     assert_eq!(said.matches("12345").count(), 0, "{said}");
+}
+
+/// Marks that the search goes by, in any order: nothing makes it stumble.
+#[test]
+fn any_mixture_of_marks_is_taken() {
+    use proptest::prelude::*;
+    const MARKS: &str = "password|token|code=|&state=|<key>|</key>|<name>|</name>|<string>|<string/>|<textarea name=secret>|<input value=|&quot;|&#34;|&#39;|\"\"\"|\"|'|:|=|;|&|?|#|%3F|%253D|%|://a:b@|<![CDATA[|]]>|<|>|/|--B|\r\n\r\n|\n\n|Content-Type: multipart/mixed; boundary=B|name=\"password\"|filename=|{|}|[|]|,|eyJ|.eyJ|ghp_0123456789abcdefghijABCDEFGHIJ012345|a@b.example|4111111111111111|\u{1f600}|\0|data:| ";
+    let kinds = [
+        "text/html",
+        "text/xml",
+        JSON,
+        FORM,
+        "multipart/form-data; boundary=B",
+        "text/event-stream",
+        "application/msgpack",
+        "application/x-protobuf",
+        "application/grpc-web-text",
+        "application/grpc",
+        "image/png",
+        "",
+    ];
+    let marks: Vec<&str> = MARKS.split('|').collect();
+    let text = proptest::collection::vec(prop::sample::select(marks), 0..30).prop_map(|marks| marks.concat());
+    proptest!(|(text in text, kind in prop::sample::select(kinds.to_vec()), tail in any::<Vec<u8>>())| {
+        let value: String = text.chars().filter(|c| !c.is_control()).collect();
+        let names = ["Sec-WebSocket-Protocol", "X-Context", "X-Old-Cookie", "Location"];
+        let mut headers: Vec<(&str, &str)> = names.iter().map(|name| (*name, value.as_str())).collect();
+        headers.push(("Content-Type", kind));
+        let mut redactor = Redactor::new([7; 32]);
+        for body in [text.clone().into_bytes(), [text.as_bytes(), &tail].concat(), [&tail, text.as_bytes()].concat()] {
+            let mut exchange = exchange(&format!("/{value}"), &headers, "");
+            exchange.request.body = Body::whole(body);
+            redactor.exchange(&mut exchange);
+            redactor.exchange(&mut exchange);
+        }
+    });
 }

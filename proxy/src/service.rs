@@ -161,7 +161,7 @@ impl ProxyHttp for Service {
             open.answer.head(answer.status.as_u16(), open.elapsed());
             open.answer.streams = stream_kind(answer.status, &answer.headers).is_some();
             if answer.version == http::Version::HTTP_2 {
-                open.answer.sized = answer.headers.contains_key(CONTENT_LENGTH);
+                open.answer.sized = length_of(answer);
             } else if answer.headers.contains_key(TRAILER) {
                 open.answer.lose_trailers(); // pingora reads none of HTTP/1
                 self.shared.meets.note(Met::LostTrailers);
@@ -244,7 +244,7 @@ impl ProxyHttp for Service {
         if open.http2 || trailers.is_empty() {
             return Ok(None);
         }
-        if takes_trailers(session.req_header()) && !open.answer.sized {
+        if takes_trailers(session.req_header()) && open.answer.sized.is_none() {
             open.ctl.trail(last_chunk(trailers));
         } else {
             open.answer.lose_trailers();
@@ -350,6 +350,11 @@ fn go_on_after_interim(session: &mut Session) {
     {
         http1.respect_keepalive();
     }
+}
+
+/// How long an answer says that its body is.
+fn length_of(answer: &ResponseHeader) -> Option<u64> {
+    answer.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Does an HTTP/1 client want trailers?

@@ -45,15 +45,21 @@ fn pair(field: &[u8], is_secret: bool, secrets: &mut Secrets<'_>) -> Option<Vec<
     let (name, Some(value)) = split_pair(field) else {
         return unnamed(&form_decode(field), secrets).map(|new| percent_encode(&new));
     };
+    let plain_name = form_decode(name);
+    let new_name = shapes::name(&plain_name, secrets).map(|new| percent_encode(&new));
     let plain = form_decode(value);
-    let new = match is_secret || secrets.is_secret_field(&form_decode(name)) {
-        true => secrets.hide(&plain)?.into_bytes(),
+    let new = match is_secret || secrets.is_secret_field(&plain_name) {
+        true => secrets.hide(&plain).map(String::into_bytes),
         false => match secrets.hide_if_known(&plain) {
-            Some(pseudonym) => pseudonym.into_bytes(),
-            None => unnamed(&plain, secrets)?,
+            Some(pseudonym) => Some(pseudonym.into_bytes()),
+            None => unnamed(&plain, secrets),
         },
     };
-    Some([name, b"=", &percent_encode(&new)].concat())
+    let new = new.map(|new| percent_encode(&new));
+    if new.is_none() && new_name.is_none() {
+        return None;
+    }
+    Some([new_name.as_deref().unwrap_or(name), b"=", new.as_deref().unwrap_or(value)].concat())
 }
 
 /// The value of a field whose name says nothing: a document, a URL, a query of GraphQL, or any text.
@@ -111,24 +117,32 @@ fn multipart_field(part: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
     let lower = head.to_ascii_lowercase();
     let end = content.len() - trailing_newline(content);
     let (content, newline) = content.split_at(end);
-    let is_body = find(&lower, b"filename").is_some() || find(&lower, KIND).is_some();
-    let new = match field_name(&lower) {
-        Some(name) if secrets.is_secret_field(name) => secrets.hide(content)?.into_bytes(),
+    let new = part_content(&lower, head, content, secrets);
+    let new_head = shapes::rewrite(head, secrets);
+    if new.is_none() && new_head.is_none() {
+        return None;
+    }
+    Some([new_head.as_deref().unwrap_or(head), new.as_deref().unwrap_or(content), newline].concat())
+}
+
+/// What a part holds, by what its head (here also in lower case) says of it.
+fn part_content(lower: &[u8], head: &[u8], content: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
+    let is_body = find(lower, b"filename").is_some() || find(lower, KIND).is_some();
+    match field_name(lower) {
+        Some(name) if secrets.is_secret_field(name) => secrets.hide(content).map(String::into_bytes),
         name => match (secrets.hide_if_known(content), name) {
-            (Some(pseudonym), _) => pseudonym.into_bytes(),
-            (None, Some(_)) if !is_body => unnamed(content, secrets)?,
+            (Some(pseudonym), _) => Some(pseudonym.into_bytes()),
+            (None, Some(_)) if !is_body => unnamed(content, secrets),
             // a file, or a part of another kind of body
-            (None, _) if std::str::from_utf8(content).is_err() => return None,
+            (None, _) if std::str::from_utf8(content).is_err() => None,
             (None, _) => {
-                let kind =
-                    find(&lower, KIND).map_or(&[][..], |at| head[at + KIND.len()..].trim_ascii_start());
+                let kind = find(lower, KIND).map_or(&[][..], |at| head[at + KIND.len()..].trim_ascii_start());
                 let kind = kind.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
                 let kind = String::from_utf8_lossy(kind).into_owned();
-                secrets.nested(|secrets| bodies::rewrite_plain(content, &kind, secrets))?
+                secrets.nested(|secrets| bodies::rewrite_plain(content, &kind, secrets))
             }
         },
-    };
-    Some([head, &new, newline].concat())
+    }
 }
 
 /// The name of a part; `filename=` is none.

@@ -44,9 +44,13 @@ struct Tag {
     end: usize,
 }
 
-/// From behind the end of a tag to the next one.
+/// From behind a tag that ends at `from` to the next one.
 fn content(text: &[u8], from: usize) -> Range<usize> {
-    let start = text[from..].iter().position(|byte| *byte == b'>').map_or(text.len(), |n| from + n + 1);
+    let spaces = text[from..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    if text.get(from + spaces) != Some(&b'>') {
+        return from..from;
+    }
+    let start = from + spaces + 1;
     let len = text[start..].iter().position(|byte| *byte == b'<').unwrap_or(text.len() - start);
     start..start + len
 }

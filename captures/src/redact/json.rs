@@ -143,6 +143,9 @@ impl Walk<'_, '_, '_> {
             Some(level) if level.key_next => {
                 level.key(&plain, self.secrets);
                 self.follow_paths(&plain);
+                if let Some(new) = shapes::name(&plain, self.secrets) {
+                    self.replace(start..end, &escape(&new));
+                }
             }
             _ => {
                 if let Some(new) = self.value(&plain) {

@@ -25,6 +25,12 @@ pub(super) fn rewrite(text: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>>
     out
 }
 
+/// The same for the name of a field: a document may have addresses where others have names.
+pub(super) fn name(name: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
+    let may_be_one = LONG_NAME <= name.len() || name.contains(&b'@');
+    may_be_one.then(|| rewrite(name, secrets)).flatten()
+}
+
 /// The same for tokens only, which are none by chance among bytes that are no text.
 pub(super) fn tokens(bytes: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
     replace(bytes, secrets, |bytes, from, _| (from..bytes.len()).find_map(|at| token_at(bytes, at)))
@@ -87,3 +93,6 @@ fn token(text: &[u8], at: usize) -> Option<Range<usize>> {
     let word = tokens::word(text, at);
     names::looks_like_token(&text[word.clone()]).then_some(word)
 }
+
+/// Shorter names hold no card number and no token.
+const LONG_NAME: usize = 13;

@@ -85,7 +85,11 @@ enum How {
 fn value(text: &[u8], name: &Range<usize>) -> Option<(How, Range<usize>)> {
     let before = text[..name.start].iter().rposition(|byte| !is_name(*byte) && *byte != b':');
     let value = if before.is_some_and(|at| text[at] == b'<') {
-        let start = name.end + text[name.end..].iter().position(|byte| *byte == b'>')? + 1;
+        let end = name.end + text[name.end..].iter().position(|byte| matches!(byte, b'<' | b'>'))?;
+        if text[end] == b'<' {
+            return None;
+        }
+        let start = end + 1;
         (How::Clearly, element(text, start))
     } else if before.is_some_and(|at| text[at] == b'>') && text[name.end..].starts_with(b"</") {
         (How::Clearly, element(text, behind_key(text, name.end)?))

@@ -210,8 +210,8 @@ pub(crate) struct AnswerDigest {
     known: Answer,
     /// What follows its header is a stream, as long as it has something to say.
     pub(crate) streams: bool,
-    /// An HTTP/2 answer that says its length: on HTTP/1 nothing can follow its body.
-    pub(crate) sized: bool,
+    /// An HTTP/2 answer that says its length, and this is it: on HTTP/1 nothing can follow its body.
+    pub(crate) sized: Option<u64>,
     body: BodyCopy,
 }
 
@@ -241,9 +241,13 @@ impl AnswerDigest {
         self.known.own = true;
     }
 
-    /// A piece of its body, as the upstream sent it.
+    /// A piece of its body, as the upstream sent it. One that says its length is whole with its last byte: its end may come
+    /// alone, and a client that has all need not wait for it.
     pub(crate) fn body(&mut self, chunk: &Bytes) {
         self.body.push(chunk);
+        if self.sized == Some(self.body.len()) {
+            self.body.end();
+        }
     }
 
     /// All of its body has passed.
@@ -299,6 +303,19 @@ mod tests {
 
     fn all(pieces: &[usize]) -> Vec<u8> {
         pieces.iter().zip(1u8..).flat_map(|(len, byte)| vec![byte; *len]).collect()
+    }
+
+    #[test]
+    fn an_answer_that_says_its_length_is_whole_with_its_last_byte() {
+        for (sized, pieces, whole) in
+            [(Some(10), &[4, 6][..], true), (Some(10), &[4, 5], false), (None, &[10], false)]
+        {
+            let mut answer = AnswerDigest { sized, ..AnswerDigest::default() };
+            let keep = Keep { limit: 100, whole_only: true, hash: true };
+            answer.keep(Headers::default(), BodyCopy::new(keep, None));
+            pieces.iter().for_each(|len| answer.body(&Bytes::from(vec![b'a'; *len])));
+            assert_eq!(answer.take().1.is_whole(), whole, "{sized:?} {pieces:?}");
+        }
     }
 
     #[test]

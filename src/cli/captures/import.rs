@@ -144,7 +144,7 @@ fn import_all(
     let summary = writer.finish(now_us)?;
     let bytes_each = summary.bytes as f64 / summary.exchanges.max(1) as f64;
     complain(format_args!(
-        "{}: {} in {}, {} bytes ({bytes_each:.0} a request)",
+        "{}: {} in {}, {} bytes ({bytes_each:.1} a request)",
         args.output.display(),
         count(summary.exchanges, "request"),
         count(summary.sessions, "session"),
