@@ -143,7 +143,7 @@ impl Writer {
             header,
             capture_id,
             compressor,
-            builder: Builder::default(),
+            builder: Builder::with_room(),
             layout: Layout::default(),
             prefix: Vec::new(),
             spare: Vec::new(),

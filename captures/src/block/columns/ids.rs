@@ -45,6 +45,11 @@ struct Entry {
 }
 
 impl Ids {
+    /// With room for so many identifiers, of so many bytes.
+    pub(super) fn with_room(ids: usize, bytes: usize) -> Ids {
+        Ids { texts: Interner::with_room(ids, bytes), entries: Vec::with_capacity(ids), ..Ids::default() }
+    }
+
     /// The number of the identifier in a hole of `text`, and whether it is new.
     pub(super) fn number(&mut self, hole: &Hole, text: &[u8]) -> (u32, bool) {
         self.packed.clear();

@@ -19,6 +19,18 @@ pub(super) struct Interner {
 }
 
 impl Interner {
+    /// With room for so many values, of so many bytes.
+    pub(super) fn with_room(values: usize, bytes: usize) -> Interner {
+        let places = (2 * values).next_power_of_two();
+        Interner {
+            bytes: Vec::with_capacity(bytes),
+            ends: Vec::with_capacity(values),
+            tags: vec![0; places],
+            numbers: vec![0; places],
+            listed: 0,
+        }
+    }
+
     /// The number of a value, and whether it is new.
     pub(super) fn number(&mut self, slot: usize, value: &[u8]) -> (u32, bool) {
         if self.tags.len() <= self.listed * 2 {
