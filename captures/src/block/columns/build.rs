@@ -98,6 +98,9 @@ pub(super) struct Place {
     pub(super) values: u32,
     pub(super) holes: u32,
     pub(super) ids: u32,
+    pub(super) id_bytes: u32,
+    /// And where its last text ends.
+    pub(super) texts_end: u32,
 }
 
 /// An exchange, but for its parts, its session and its start.
@@ -153,7 +156,7 @@ impl Builder {
         }
         let stream = exchange.stream.as_ref().map(|stream| streams::push(self, stream, exchange));
         self.raw += self.parts.len() - place.parts as usize + RECORD_BYTES;
-        self.places.push(place);
+        self.places.push(Place { texts_end: self.texts.byte_len(), ..place });
         self.records.push(Record {
             connection: exchange.connection,
             ttfb_us: exchange.ttfb_us,
@@ -174,6 +177,8 @@ impl Builder {
             values: self.values.len() as u32,
             holes: self.holes.len() as u32,
             ids: self.ids.len() as u32,
+            id_bytes: self.ids.byte_len(),
+            texts_end: 0,
         }
     }
 
