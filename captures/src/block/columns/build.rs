@@ -145,9 +145,10 @@ impl Builder {
             return Err(plain);
         }
         self.plain += plain;
+        self.lasts.begin(exchange.session.0);
+        self.call_up_lasts();
         ahead::call_up(exchange);
         let place = self.next_place(exchange);
-        self.lasts.begin(exchange.session.0);
         self.push_request(exchange);
         if let Some(response) = &exchange.response {
             self.push_scratch(slot::STATUS, |out| put_varint(out, response.status.into()));
@@ -165,6 +166,12 @@ impl Builder {
             stream,
         });
         Ok(())
+    }
+
+    /// Reads something of the values that the session had last, with which those of the exchange will be compared.
+    fn call_up_lasts(&self) {
+        let read = |value: &u32| self.texts.call_up_value(value.saturating_sub(1));
+        std::hint::black_box(self.lasts.all().iter().fold(0, |all, value| all ^ read(value)));
     }
 
     /// Where the exchange will stand that is pushed next.

@@ -82,6 +82,12 @@ impl Interner {
         self.ends.get(number as usize).map_or(0, |end| *end) ^ byte
     }
 
+    /// Reads the last byte of a value, if it is there.
+    pub(super) fn call_up_value(&self, number: u32) -> u32 {
+        let end = self.ends.get(number as usize).map_or(0, |end| *end);
+        self.call_up(number, end.wrapping_sub(1))
+    }
+
     /// Whether `number` is that value of that slot.
     fn is(&self, number: u32, slot: usize, value: &[u8]) -> bool {
         let found = self.with_slot(number);
