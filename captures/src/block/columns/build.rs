@@ -1,9 +1,9 @@
 //! Collects exchanges for a block.
 
-use xxhash_rust::xxh3::xxh3_64;
-
+use super::ahead;
 use super::alike::Apart;
 use super::encode::LayOut;
+use super::facts::{put_body, put_marks};
 use super::holes::{Finder, Hole, Style};
 use super::ids::Ids;
 use super::interner::Interner;
@@ -98,6 +98,9 @@ pub(super) struct Place {
     pub(super) values: u32,
     pub(super) holes: u32,
     pub(super) ids: u32,
+    pub(super) id_bytes: u32,
+    /// And where its last text ends.
+    pub(super) texts_end: u32,
 }
 
 /// An exchange, but for its parts, its session and its start.
@@ -142,9 +145,10 @@ impl Builder {
             return Err(plain);
         }
         self.plain += plain;
-        call_up(exchange);
-        let place = self.next_place(exchange);
         self.lasts.begin(exchange.session.0);
+        self.call_up_lasts();
+        ahead::call_up(exchange);
+        let place = self.next_place(exchange);
         self.push_request(exchange);
         if let Some(response) = &exchange.response {
             self.push_scratch(slot::STATUS, |out| put_varint(out, response.status.into()));
@@ -153,7 +157,7 @@ impl Builder {
         }
         let stream = exchange.stream.as_ref().map(|stream| streams::push(self, stream, exchange));
         self.raw += self.parts.len() - place.parts as usize + RECORD_BYTES;
-        self.places.push(place);
+        self.places.push(Place { texts_end: self.texts.byte_len(), ..place });
         self.records.push(Record {
             connection: exchange.connection,
             ttfb_us: exchange.ttfb_us,
@@ -162,6 +166,12 @@ impl Builder {
             stream,
         });
         Ok(())
+    }
+
+    /// Reads something of the values that the session had last, with which those of the exchange will be compared.
+    fn call_up_lasts(&self) {
+        let read = |value: &u32| self.texts.call_up_value(value.saturating_sub(1));
+        std::hint::black_box(self.lasts.all().iter().fold(0, |all, value| all ^ read(value)));
     }
 
     /// Where the exchange will stand that is pushed next.
@@ -174,6 +184,8 @@ impl Builder {
             values: self.values.len() as u32,
             holes: self.holes.len() as u32,
             ids: self.ids.len() as u32,
+            id_bytes: self.ids.byte_len(),
+            texts_end: 0,
         }
     }
 
@@ -428,62 +440,6 @@ impl Builder {
     }
 }
 
-/// Reads one byte of each line of memory that an exchange has, since what comes from far away comes sooner if it is asked
-/// for all at once.
-fn call_up(exchange: &Exchange) {
-    let request = &exchange.request;
-    let mut read = 0;
-    let mut call = |bytes: &[u8]| bytes.iter().step_by(LINE).for_each(|byte| read ^= byte);
-    let texts = [&exchange.edge, &request.method, &request.scheme, &request.authority, &request.target];
-    texts.into_iter().for_each(|text| call(text.as_bytes()));
-    for headers in [Some(&request.headers), exchange.response.as_ref().map(|response| &response.headers)] {
-        let Some(headers) = headers else { continue };
-        call(headers.names().as_bytes());
-        call(headers.values());
-        call(&[headers.name_ends().step_by(4).fold(0, |all, end| all ^ end) as u8]);
-    }
-    std::hint::black_box(read);
-}
-
-fn put_marks(exchange: &Exchange, out: &mut Vec<u8>) {
-    let has = |present: bool, flag: u64| if present { flag } else { 0 };
-    let flags = has(exchange.response.is_some(), marks::RESPONSE)
-        | has(exchange.ttfb_us.is_some(), marks::TTFB)
-        | has(exchange.duration_us.is_some(), marks::DURATION)
-        | has(exchange.connection.is_some(), marks::CONNECTION)
-        | has(!exchange.faults.is_empty(), marks::FAULTS)
-        | has(!exchange.notes.is_empty(), marks::NOTES)
-        | has(exchange.stream.is_some(), marks::STREAM)
-        | (exchange.protocol as u64) << marks::PROTOCOL_SHIFT;
-    put_varint(out, flags);
-    if !exchange.notes.is_empty() {
-        put_varint(out, exchange.notes.bits().into());
-    }
-    if !exchange.faults.is_empty() {
-        put_varint(out, exchange.faults.len() as u64);
-        exchange.faults.iter().for_each(|fault| put_bytes(out, fault.as_bytes()));
-    }
-}
-
-fn put_body(body: &Body, out: &mut Vec<u8>) {
-    let data = body.data.as_deref();
-    let is_whole = data.is_some_and(|data| data.len() as u64 == body.len);
-    let is_of_data = body.hash.is_some() && body.hash == data.map(xxh3_64);
-    let flag = |on: bool, flag: u8| if on { flag } else { 0 };
-    out.push(
-        flag(body.hash.is_some() && !is_of_data, body::HASH)
-            | flag(is_of_data, body::HASH_OF_DATA)
-            | flag(is_whole, body::WHOLE)
-            | flag(data.is_some() && !is_whole, body::PART),
-    );
-    if !is_whole {
-        put_varint(out, body.len);
-    }
-    if let Some(hash) = body.hash.filter(|_| !is_of_data) {
-        out.extend_from_slice(&hash.to_le_bytes());
-    }
-}
-
 /// About what a hole takes in the block.
 fn raw_len(hole: &Hole) -> usize {
     match hole.kind {
@@ -500,7 +456,5 @@ const LITERAL_BYTES: usize = 2;
 const MANY: u32 = 64;
 /// Longer values are text as a whole.
 pub(super) const LONGEST_TEMPLATE: usize = 64 << 10;
-/// Of a processor's cache.
-const LINE: usize = 64;
 /// About what an exchange takes beside its parts: times, connection.
 const RECORD_BYTES: usize = 8;

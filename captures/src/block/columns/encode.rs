@@ -137,15 +137,14 @@ impl LayOut<'_> {
     /// Reads some of what an exchange is made of that will be written soon: it stands far apart in memory, and comes
     /// while others are written.
     fn call_up(&self, place: &Place, records: &[Record]) {
-        let Builder { parts, values, holes, .. } = &*self.of;
+        let Builder { parts, values, holes, texts, ids, .. } = &*self.of;
         let part = |n: u32| parts.get((place.parts + n) as usize).map_or(0, |(_, value)| *value);
         let value = |n: u32| values.get((place.values + n) as usize).map_or(0, |value| value.holes);
         let hole = |n: u32| holes.get((place.holes + n) as usize).map_or(0, |hole| hole.start);
-        let end = records.get(place.record as usize).map_or(0, |record| record.parts_end);
-        let ids = self.of.ids.call_up(place.ids) ^ self.of.ids.call_up(place.ids + 3);
-        std::hint::black_box(
-            part(0) ^ part(8) ^ part(16) ^ value(0) ^ value(2) ^ hole(0) ^ hole(2) ^ hole(4) ^ end ^ ids,
-        );
+        let record = records.get(place.record as usize).map_or(0, |record| record.parts_end);
+        let read = part(0) ^ part(8) ^ part(16) ^ value(0) ^ value(2) ^ hole(0) ^ hole(2) ^ hole(4) ^ record;
+        let ids = ids.call_up(place.ids, place.id_bytes);
+        std::hint::black_box(read ^ ids ^ texts.call_up(place.values, place.texts_end - 1));
     }
 
     /// Writes the parts of an exchange; `before` is the context that the exchange before it left.

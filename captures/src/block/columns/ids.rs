@@ -115,9 +115,15 @@ impl Ids {
         self.entries.len()
     }
 
-    /// Reads what is known of an identifier that will be put soon.
-    pub(super) fn call_up(&self, number: u32) -> u32 {
-        self.entries.get(number as usize).map_or(0, |entry| entry.session)
+    /// Bytes of all of them.
+    pub(super) fn byte_len(&self) -> u32 {
+        self.texts.byte_len()
+    }
+
+    /// Reads something of the identifiers from the one with this number on, whose bytes begin there.
+    pub(super) fn call_up(&self, number: u32, bytes: u32) -> u32 {
+        let entry = |n: u32| self.entries.get((number + n) as usize).map_or(0, |entry| entry.session);
+        entry(0) ^ entry(3) ^ self.texts.call_up(number, bytes) ^ self.texts.call_up(number + 3, bytes + 64)
     }
 
     /// Undoes what a layout has noted.

@@ -71,6 +71,23 @@ impl Interner {
         &self.bytes[start as usize..end as usize]
     }
 
+    /// Where the last value ends.
+    pub(super) fn byte_len(&self) -> u32 {
+        self.bytes.len() as u32
+    }
+
+    /// Reads where a value ends, and a byte of the values.
+    pub(super) fn call_up(&self, number: u32, at: u32) -> u32 {
+        let byte = self.bytes.get(at as usize).map_or(0, |byte| u32::from(*byte));
+        self.ends.get(number as usize).map_or(0, |end| *end) ^ byte
+    }
+
+    /// Reads the last byte of a value, if it is there.
+    pub(super) fn call_up_value(&self, number: u32) -> u32 {
+        let end = self.ends.get(number as usize).map_or(0, |end| *end);
+        self.call_up(number, end.wrapping_sub(1))
+    }
+
     /// Whether `number` is that value of that slot.
     fn is(&self, number: u32, slot: usize, value: &[u8]) -> bool {
         let found = self.with_slot(number);

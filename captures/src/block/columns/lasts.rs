@@ -31,6 +31,11 @@ impl Lasts {
         self.values[self.row + at].checked_sub(1)
     }
 
+    /// One more than each value that the session at hand had last; 0 for none.
+    pub(super) fn all(&self) -> &[u32] {
+        &self.values[self.row..self.row + SLOTS]
+    }
+
     pub(super) fn put(&mut self, slot: usize, value: u32) {
         if let Some(at) = slot.checked_sub(slot::FIXED).filter(|at| *at < SLOTS) {
             self.values[self.row + at] = value + 1;

@@ -7,6 +7,7 @@
 //! apart from what is not. Identifiers that came up before in the session, in an answer say, are references to it.
 //! `FORMAT.md` has all of it in the words of somebody who writes a reader.
 
+mod ahead;
 mod alike;
 mod assemble;
 mod build;
@@ -14,6 +15,7 @@ mod dates;
 mod decode;
 mod embedded;
 mod encode;
+mod facts;
 mod find;
 mod generate;
 mod holes;

@@ -24,16 +24,19 @@ impl Predictions {
     }
 
     /// The value that the slot had last: in this session, or at the end of one before.
+    #[inline]
     pub(super) fn as_before(&self, slot: usize) -> Option<u32> {
         self.latest[slot].checked_sub(1)
     }
 
     /// The value that the slot had last in that context.
+    #[inline]
     pub(super) fn in_context(&self, context: usize, slot: usize) -> Option<u32> {
         self.contexts.get(context * self.slots + slot)?.checked_sub(1)
     }
 
     /// The slot has this value now. Contexts beyond the bound are not remembered.
+    #[inline]
     pub(super) fn learn(&mut self, context: usize, slot: usize, value: u32) {
         self.latest[slot] = value + 1;
         if context < self.most_contexts {
