@@ -158,3 +158,51 @@ fn one_of_many_rules_in_a_small_run() {
     );
     assert_eq!(analysis.findings.len(), 1, "{:#?}", analysis.findings);
 }
+
+/// A rule that is at work in the midst of the run does not hide what grows before, meanwhile and after.
+#[test]
+fn a_leak_with_a_window_in_its_midst() {
+    let with_window = |grows: bool| {
+        run(move |made, _| {
+            let (ended, rules) = made;
+            let in_window = (6_000..19_000).contains(&ended.at_ms);
+            if in_window && ended.step > 4 && noise([ended.program, ended.clone, ended.step + 50]) < 0.3 {
+                rules.push("slow-pay");
+                ended.took_us += 400_000;
+            }
+            ended.took_us += match grows {
+                true => ended.at_ms,
+                false if in_window => 9_000, // all are slower while it is at work, and no other time
+                false => 0,
+            };
+        })
+    };
+    first(&analysed(&with_window(true), &[]), Explanation::SlowDrift, &["the median of the answers"]);
+    let analysis = analysed(&with_window(false), &[]);
+    let is_drift = |finding: &Finding| finding.explanation == Explanation::SlowDrift;
+    assert!(!analysis.findings.iter().any(is_drift), "{:#?}", analysis.findings);
+}
+
+/// The load grows over the run, and errors with it, on some routes more clearly than on others: one finding.
+#[test]
+fn errors_under_a_load_that_grows() {
+    let mut made = run(|_, _| {});
+    let mut load = [0_u32; 40];
+    for (ended, _) in &mut made {
+        let start = (noise([ended.program, ended.clone, 77]).sqrt() * 20_000.0) as u32;
+        ended.at_ms = start + ended.step * 400;
+        load[(ended.at_ms / 1000) as usize] += 1;
+    }
+    let most = f64::from(*load.iter().max().expect("there is load"));
+    for (ended, _) in &mut made {
+        let share = f64::from(load[(ended.at_ms / 1000) as usize]) / most;
+        let of_route = if route(ended.program, ended.step) == 1 { 0.15 } else { 0.6 };
+        if noise([ended.program, ended.clone, ended.step + 50]) < of_route * share.powi(3) {
+            (ended.fate, ended.print) = (Fate::status(503), 9);
+        }
+    }
+    made.sort_by_key(|(ended, _)| (ended.program, ended.clone, ended.at_ms, ended.step));
+    let analysis = analysed(&made, &[]);
+    first(&analysis, Explanation::Overload, &["more routes) fails (503) the more the higher the load is"]);
+    assert_eq!(analysis.findings.len(), 1, "{:#?}", analysis.findings);
+}
