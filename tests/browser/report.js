@@ -179,11 +179,11 @@ async function chains(page) {
   }
   check(all.includes("could belong to several") === edges.some((edge) => edge.unjoined > 0), "lost calls are not what is said");
   check(all.includes("no room to follow") === edges.some((edge) => edge.chain_shed > 0), "shed requests are not what is said");
-  const figures = chain.locator("summary", { hasText: "Figures of these bars" });
-  await figures.click();
-  await chain.locator("table").first().waitFor();
-  const titled = await chain.locator("table").first().locator("thead th").allTextContents();
-  await figures.click();
+  const figures = chain.locator("details", { hasText: "Figures of these bars" }).first();
+  const was = await figures.evaluate((node) => [node.open, (node.open = true)][0]);
+  await figures.locator("table").first().waitFor();
+  const titled = await figures.locator("thead th").allTextContents();
+  await figures.evaluate((node, was) => { node.open = was; }, was);
   check(titled.some((title) => title.includes("upstream p99")) === edges.some((edge) => edge.upstream), `the figures are ${titled.join()}`);
   const lengths = await ladder.locator(".bar").evaluateAll((bars) => bars.map((bar) => Math.round(bar.clientWidth)));
   check(new Set(lengths).size < 2, `bars to different scales: ${lengths.join()}`);
