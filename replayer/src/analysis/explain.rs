@@ -118,7 +118,7 @@ fn after_failure(context: &Context<'_>, cluster: Cluster, units: &[Unit]) -> Opt
     let is_exposed = |unit: &&Unit| context.field.attempts[unit.at as usize].before >> OWN_FAILURE & 1 == 1;
     // where everything fails at a time, sessions fail over and over, and none because of the other
     let then = lift::of_part(context.field, units, |unit| is_exposed(&unit));
-    if !is_own_lift(&then, 1.0) {
+    if then.ratio.ratio < 2.0 || 0.05 <= then.chance {
         return None;
     }
     let (exposed, rest): (Vec<&Unit>, Vec<&Unit>) = units.iter().partition(is_exposed);

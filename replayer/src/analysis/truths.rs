@@ -1,5 +1,7 @@
 //! More made-up runs whose truth is known, of shapes that are easily missed.
 
+use std::collections::HashSet;
+
 use super::tests::{analysed, faults, first, noise, route, run};
 use super::*;
 use crate::evidence::Fate;
@@ -205,4 +207,38 @@ fn errors_under_a_load_that_grows() {
     let analysis = analysed(&made, &[]);
     first(&analysis, Explanation::Overload, &["more routes) fails (503) the more the higher the load is"]);
     assert_eq!(analysis.findings.len(), 1, "{:#?}", analysis.findings);
+}
+
+/// While a rule is at work most carts fail, and who has none is refused at the till: that follows from the cart, and so from
+/// the rule, although few of that time were spared.
+#[test]
+fn what_follows_from_a_failure_of_a_busy_time() {
+    let mut without_cart = HashSet::new();
+    let made = run(|made, _| {
+        let (ended, rules) = made;
+        let session = (ended.program, ended.clone);
+        let chance = noise([ended.program, ended.clone, ended.step + 50]);
+        match route(ended.program, ended.step) {
+            1 if (9_000..14_500).contains(&ended.at_ms) && chance < 0.7 => {
+                ended.fate = Fate::status(504);
+                without_cart.insert(session);
+            }
+            3 if (8_000..14_000).contains(&ended.at_ms) && chance < 0.6 => {
+                rules.push("stuck-pay");
+                ended.took_us += 800_000;
+            }
+            3 if without_cart.contains(&session) && chance < 0.9 => ended.fate = Fate::status(409),
+            _ => {}
+        }
+    });
+    let analysis = analysed(&made, &[]);
+    first(&analysis, Explanation::Downstream, &["while rule stuck-pay is at work", "POST /cart fails (504)"]);
+    let words = "after POST /cart failed in a session (see rule stuck-pay), POST /pay is refused (409)";
+    assert!(
+        analysis.findings.iter().any(|finding| finding.title.contains(words)),
+        "{:#?}",
+        analysis.findings
+    );
+    let is_downstream = |finding: &Finding| finding.explanation == Explanation::Downstream;
+    assert!(analysis.findings.iter().all(is_downstream), "{:#?}", analysis.findings);
 }
