@@ -12,16 +12,15 @@ use crate::drift::{self, Answers};
 use crate::evidence::{BELOW, Ended, Evidence};
 use crate::identity;
 use crate::join::Findings;
-use crate::options::Options;
+use crate::options::{Options, Speed};
 use crate::plan::Plan;
 
 /// The plan as the analysis names its parts.
 #[derive(Debug)]
 struct Named<'a> {
     plan: &'a Plan,
-    /// The flag, where it is not the default.
-    seed: String,
-    captures: String,
+    /// What a command says of where to and with what seed, and the captures.
+    rest: String,
 }
 
 /// What was found, and a note where the list of failures could not be written.
@@ -45,10 +44,7 @@ pub(crate) fn analyse(
     drop(touched);
     let recorded = |place: drift::Place| plan.step(place.program, place.step).answer();
     field.compared = drift::judge(&plan.chosen, answers, &plan.shapes, recorded);
-    let names: Vec<String> =
-        options.captures.iter().map(|source| source.path.display().to_string()).collect();
-    let seed = if options.seed == "1" { String::new() } else { format!(" --seed {}", options.seed) };
-    let named = Named { plan, seed, captures: names.join(" ") };
+    let named = Named { plan, rest: same_way(options, plan.speed) };
     let (analysis, verdicts) = analysis::analyse(&field, known, &named);
     let trouble = options.failures.as_deref().and_then(|path| {
         let written = write(path, &field, &verdicts, &named);
@@ -71,6 +67,32 @@ fn rules<'a>(plan: &Plan, ended: &Ended, lists: &'a [Box<str>], found: &'a Findi
     Touched { by: of(&found.ended), below: of(&found.below) }
 }
 
+/// The flags that make another replay go the same way, where they are not the defaults, and the captures.
+fn same_way(options: &Options, speed: Speed) -> String {
+    let seed = Some(&options.seed).filter(|seed| *seed != "1");
+    let speed = match speed {
+        Speed::Times(1.0) => None,
+        Speed::Times(times) => Some(format!("{times}x")),
+        Speed::Max => Some("max".to_owned()),
+    };
+    let flags = [("--target", &options.target), ("--proxy", &options.proxy), ("--edge", &options.edge)];
+    let flags = flags.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+    let flags = flags.chain(seed.map(|seed| ("--seed", seed)));
+    let flags = flags.chain(speed.iter().map(|speed| ("--speed", speed)));
+    let flags = flags.map(|(name, value)| format!("{name} {}", quoted(value)));
+    let captures = options.captures.iter().map(|source| quoted(&source.path.display().to_string()));
+    flags.chain(captures).collect::<Vec<String>>().join(" ")
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:@%+=,".contains(&byte);
+    match !word.is_empty() && word.bytes().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
 fn operation(plan: &Plan, program: u32, clone: u32, step: u32) -> u64 {
     let program = plan.program(program);
     identity::operation(plan.seed, program.session(), clone, program.step(step).index())
@@ -83,7 +105,7 @@ impl Names for Named<'_> {
     }
 
     fn replay(&self, session: &str, clone: u32) -> String {
-        format!("replay --only session:{session}-{clone}{} {}", self.seed, self.captures)
+        format!("replay --only session:{session}-{clone} {}", self.rest)
     }
 }
 
@@ -112,4 +134,23 @@ fn write(path: &Path, field: &Field, verdicts: &[Verdict], names: &Named<'_>) ->
         writeln!(file, "{line}")?;
     }
     file.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A command that is copied must reach the same target by the same proxy.
+    #[test]
+    fn an_example_goes_the_way_of_the_run() {
+        let mut options = Options::new("my day's.zst");
+        assert_eq!(same_way(&options, Speed::Times(1.0)), r"'my day'\''s.zst'");
+        options = Options::new("a.zst");
+        (options.seed, options.target) = ("7".to_owned(), Some("http://127.0.0.1:8080".to_owned()));
+        options.proxy = Some("http://127.0.0.1:8081".to_owned());
+        let words =
+            "--target http://127.0.0.1:8080 --proxy http://127.0.0.1:8081 --seed 7 --speed 2.5x a.zst";
+        assert_eq!(same_way(&options, Speed::Times(2.5)), words);
+        assert!(same_way(&options, Speed::Max).ends_with("--speed max a.zst"));
+    }
 }

@@ -59,6 +59,7 @@ pub(crate) fn chain(mut run: Value) -> Value {
     let mut payments = leaf("payments", 60, 1_032_191, 1_041_242);
     payments["calls"] = json!([calls("bank", 60, 3_000)]);
     payments["unjoined"] = json!(4);
+    payments["upstream"] = times(60, 31_000, 40_000);
     payments["slow"] = json!({ "route": HOSTILE[0], "p99_us": 1_126_956, "excess_us": 1_092_372, "share": 0.94,
         "words": format!("the slow p99 comes from payments: {} takes 1.13 s at p99", HOSTILE[0]) });
     run["edges"] =

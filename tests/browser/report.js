@@ -89,6 +89,7 @@ async function use(browser, file) {
   for (const range of await page.locator("input[type=range]").all()) await scrubs(page, range);
   await hovers(page);
   await chains(page);
+  await compared(page);
   await runs(page);
   await opens(page);
   await chooses(page);
@@ -178,11 +179,30 @@ async function chains(page) {
   }
   check(all.includes("could belong to several") === edges.some((edge) => edge.unjoined > 0), "lost calls are not what is said");
   check(all.includes("no room to follow") === edges.some((edge) => edge.chain_shed > 0), "shed requests are not what is said");
+  const figures = chain.locator("details", { hasText: "Figures of these bars" }).first();
+  const was = await figures.evaluate((node) => [node.open, (node.open = true)][0]);
+  await figures.locator("table").first().waitFor();
+  const titled = await figures.locator("thead th").allTextContents();
+  await figures.evaluate((node, was) => { node.open = was; }, was);
+  check(titled.some((title) => title.includes("upstream p99")) === edges.some((edge) => edge.upstream), `the figures are ${titled.join()}`);
   const lengths = await ladder.locator(".bar").evaluateAll((bars) => bars.map((bar) => Math.round(bar.clientWidth)));
   check(new Set(lengths).size < 2, `bars to different scales: ${lengths.join()}`);
   const split = chain.locator(".ladder").nth(1).locator("li");
   const known = (edges[0].routes || []).filter((route) => route.slow).length;
   check((await split.count()) === (known ? Math.min(known, 12) + 1 : 0), `${await split.count()} lines for ${known} routes`);
+}
+
+/** The sentence over a comparison counts what differs, of the whole and of routes. */
+async function compared(page) {
+  const section = page.locator("#compare");
+  if ((await section.count()) === 0) return;
+  const at = Number(await page.locator("#other-run").inputValue());
+  const pair = await page.evaluate((at) => JSON.parse(document.getElementById("data").textContent).compare[at], at);
+  const said = await section.locator("p > strong").first().textContent();
+  const counts = [pair.figures, pair.routes].map((rows) => [rows.filter((row) => !["noise", "unknown"].includes(row.judged)).length, rows.length]);
+  const none = counts.every(([real]) => real === 0);
+  check(none === said.startsWith("No figure"), `${said} (${counts.join(" and ")} differ)`);
+  for (const [real, all] of none ? [] : counts.filter(([, all]) => all > 0)) check(said.includes(`${real} of ${all} figures`), `${said}: not ${real} of ${all}`);
 }
 
 /** The pointer moves the slider. */
@@ -239,6 +259,7 @@ async function chooses(page) {
       await settled(page);
       check((await page.locator("#verdict .badge").count()) === 1, `${id}: no verdict`);
       await chains(page);
+      await compared(page);
     }
   }
 }

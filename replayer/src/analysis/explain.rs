@@ -118,7 +118,7 @@ fn after_failure(context: &Context<'_>, cluster: Cluster, units: &[Unit]) -> Opt
     let is_exposed = |unit: &&Unit| context.field.attempts[unit.at as usize].before >> OWN_FAILURE & 1 == 1;
     // where everything fails at a time, sessions fail over and over, and none because of the other
     let then = lift::of_part(context.field, units, |unit| is_exposed(&unit));
-    if !is_own_lift(&then, 1.0) {
+    if then.ratio.ratio < 2.0 || 0.05 <= then.chance {
         return None;
     }
     let (exposed, rest): (Vec<&Unit>, Vec<&Unit>) = units.iter().partition(is_exposed);
@@ -254,8 +254,9 @@ fn is_marked(lift: &Lift) -> bool {
 fn by_itself(context: &Context<'_>, cluster: Cluster, units: Vec<Unit>) -> Option<Piece> {
     let count = hits(&units).count() as u64;
     let is_marked = |found: &(f64, f64)| 0.5 < found.1 && 0.1 <= share(count, units.len() as u64);
-    let load =
-        with_load(context, &units).filter(|found| !cluster.is_slow() || !context.drifts && is_marked(found));
+    let load = with_load(context, &units)
+        .filter(|found| !cluster.is_slow() || !context.drifts && is_marked(found))
+        .or_else(|| with_all(context, cluster, &units));
     let mut piece = Piece::new(cluster, Explanation::Origin, units);
     piece.lift = None;
     piece.is_finding = FEWEST_HURT <= count;
@@ -286,6 +287,18 @@ fn by_itself(context: &Context<'_>, cluster: Cluster, units: Vec<Unit>) -> Optio
 
 /// How the share of hits goes with the load, where that varies and it clearly does.
 fn with_load(context: &Context<'_>, units: &[Unit]) -> Option<(f64, f64)> {
+    correlation(context, units).filter(|found| 0.3 < found.1)
+}
+
+/// The same of all routes on which attempts end alike, if this route has its part in it.
+fn with_all(context: &Context<'_>, cluster: Cluster, units: &[Unit]) -> Option<(f64, f64)> {
+    let takes_part = correlation(context, units).is_some_and(|(rho, _)| 0.3 < rho);
+    let family = cluster.family(context.field, context.clusters).filter(|_| takes_part)?;
+    with_load(context, &family)
+}
+
+/// Spearman's correlation of the share of hits with the load, and the lower end of its interval, where the load varies.
+fn correlation(context: &Context<'_>, units: &[Unit]) -> Option<(f64, f64)> {
     if (hits(units).count() as u64) < 4 * FEWEST_SESSIONS {
         return None;
     }
@@ -299,8 +312,7 @@ fn with_load(context: &Context<'_>, units: &[Unit]) -> Option<(f64, f64)> {
     let mut loads: Vec<f64> = pairs.iter().map(|(load, _)| *load).collect();
     loads.sort_by(f64::total_cmp);
     let varies = 2.0 * stats::quantile_of(&loads, 0.1) <= stats::quantile_of(&loads, 0.9);
-    let found = spearman(&pairs);
-    (12 <= pairs.len() && varies && 0.3 < found.1).then_some(found)
+    (12 <= pairs.len() && varies).then(|| spearman(&pairs))
 }
 
 /// Whether hits come in bursts: their count differs from moment to moment far more than chance would have it.

@@ -93,7 +93,10 @@ pub(crate) fn analyse(field: &Field, known: &Known<'_>, names: &dyn Names) -> (A
     }
     trace_back(field, &mut pieces, &labels);
     let mut found = findings::build(&context, &pieces, &labels, names);
-    let others = slopes.finding.into_iter().chain(answers::findings(field, names));
+    // errors that grow because the load does were told of already
+    let is_told =
+        slopes.is_of_errors && found.iter().any(|(finding, _)| finding.explanation == Explanation::Overload);
+    let others = slopes.finding.filter(|_| !is_told).into_iter().chain(answers::findings(field, names));
     found.extend(others.map(|finding| (finding, Vec::new())));
     findings::rank(&mut found);
     let verdicts = verdicts(field, &pieces, &labels, &found);

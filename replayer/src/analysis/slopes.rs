@@ -19,6 +19,8 @@ pub(crate) struct Slopes {
     pub(crate) slopes: Vec<Slope>,
     /// The finding, where something drifts that matters.
     pub(crate) finding: Option<Finding>,
+    /// It is about errors alone.
+    pub(crate) is_of_errors: bool,
 }
 
 /// A figure over the run.
@@ -35,8 +37,8 @@ struct Figure {
 
 /// Looks at the field, and at the memory and the course that are known.
 pub(crate) fn of(field: &Field, moments: &Moments, known: &Known<'_>) -> Slopes {
-    let mut figures = latencies(field, moments);
-    figures.push(errors(field, moments));
+    let run = f64::from(field.end_ms()) / 60_000.0;
+    let mut figures = of_answers(field, moments, run);
     figures.push(Figure {
         name: "origin_memory",
         unit: "bytes",
@@ -46,7 +48,6 @@ pub(crate) fn of(field: &Field, moments: &Moments, known: &Known<'_>) -> Slopes 
     });
     let mut slopes = Vec::new();
     let mut grown = Vec::new();
-    let run = f64::from(field.end_ms()) / 60_000.0;
     for figure in figures.iter().filter(|figure| figure.covers(run)) {
         let Some(line) = stats::slope(&figure.points) else { continue };
         let significant = figure.matters(&line);
@@ -64,10 +65,35 @@ pub(crate) fn of(field: &Field, moments: &Moments, known: &Known<'_>) -> Slopes 
     }
     let (course, step_us) = known.course;
     let finding = finding(field, &grown, backlog::find(course, step_us));
-    Slopes { slopes, finding }
+    let is_of_errors = grown.iter().all(|(figure, _)| figure.name == "errors");
+    Slopes { is_of_errors, slopes, finding }
+}
+
+/// Latencies and errors, from the time in which no rule was at work that is not always so. Where that is not most of the run
+/// all of it counts, if the figure grows within that time and within the rest: what a rule does comes and goes with it.
+fn of_answers(field: &Field, moments: &Moments, run: f64) -> Vec<Figure> {
+    let of = |is_of: &dyn Fn(&Attempt) -> bool| {
+        latencies(field, is_of).into_iter().chain([errors(field, is_of)]).collect::<Vec<Figure>>()
+    };
+    let calm = of(&|attempt| !moments.is_disturbed(attempt.at_ms));
+    if calm.iter().all(|figure| figure.covers(run)) {
+        return calm;
+    }
+    let (disturbed, whole) = (of(&|attempt| moments.is_disturbed(attempt.at_ms)), of(&|_| true));
+    let parts = calm.into_iter().zip(disturbed).zip(whole);
+    let chosen = parts.map(|((calm, disturbed), whole)| {
+        let grows = calm.grows() && disturbed.grows();
+        if grows && !calm.covers(run) { whole } else { calm }
+    });
+    chosen.collect()
 }
 
 impl Figure {
+    /// Whether it goes up, as far as it tells.
+    fn grows(&self) -> bool {
+        FEWEST_OF_PART <= self.points.len() && TAU / 2.0 < kendall(&self.points)
+    }
+
     /// Whether it tells of most of a run of so many minutes: a queue that a burst leaves behind is no drift.
     fn covers(&self, run: f64) -> bool {
         let ends = self.points.first().zip(self.points.last());
@@ -108,13 +134,10 @@ impl Figure {
     }
 }
 
-/// p50 and p99 of the answers that no rule touched.
-fn latencies(field: &Field, moments: &Moments) -> Vec<Figure> {
-    let timed: Vec<&Attempt> = field
-        .attempts
-        .iter()
-        .filter(|attempt| is_timed(attempt) && !moments.is_disturbed(attempt.at_ms))
-        .collect();
+/// p50 and p99 of the answers that no rule touched, in a part of the run.
+fn latencies(field: &Field, is_of: &dyn Fn(&Attempt) -> bool) -> Vec<Figure> {
+    let timed: Vec<&Attempt> =
+        field.attempts.iter().filter(|attempt| is_timed(attempt) && is_of(attempt)).collect();
     let of_route = polished(field, &timed);
     let mut all: Vec<f64> = timed.iter().map(|attempt| f64::from(attempt.took_us)).collect();
     all.sort_by(f64::total_cmp);
@@ -176,8 +199,8 @@ fn polished(field: &Field, timed: &[&Attempt]) -> HashMap<u16, f64> {
     of_route
 }
 
-fn errors(field: &Field, moments: &Moments) -> Figure {
-    let is_organic = |attempt: &&Attempt| attempt.by == 0 && !moments.is_disturbed(attempt.at_ms);
+fn errors(field: &Field, is_of: &dyn Fn(&Attempt) -> bool) -> Figure {
+    let is_organic = |attempt: &&Attempt| attempt.by == 0 && is_of(attempt);
     let organic = field.attempts.iter().filter(is_organic);
     let wrong: Vec<(u32, f64)> =
         organic.map(|attempt| (attempt.at_ms, f64::from(u8::from(attempt.wrong.is_failure())))).collect();
@@ -278,6 +301,8 @@ const CELL: usize = 3;
 const POLISHES: usize = 5;
 /// The part of a run that a figure must tell of.
 const COVERED: f64 = 2.0 / 3.0;
+/// Values of a part of the run without which it does not tell.
+const FEWEST_OF_PART: usize = 6;
 /// Values in a step without which it says nothing.
 const FEWEST: usize = 10;
 /// Rank correlation with time that a drift has.

@@ -1,5 +1,7 @@
 //! More made-up runs whose truth is known, of shapes that are easily missed.
 
+use std::collections::HashSet;
+
 use super::tests::{analysed, faults, first, noise, route, run};
 use super::*;
 use crate::evidence::Fate;
@@ -157,4 +159,86 @@ fn one_of_many_rules_in_a_small_run() {
         &["after rule culprit touched a session, POST /pay is refused (409)"],
     );
     assert_eq!(analysis.findings.len(), 1, "{:#?}", analysis.findings);
+}
+
+/// A rule that is at work in the midst of the run does not hide what grows before, meanwhile and after.
+#[test]
+fn a_leak_with_a_window_in_its_midst() {
+    let with_window = |grows: bool| {
+        run(move |made, _| {
+            let (ended, rules) = made;
+            let in_window = (6_000..19_000).contains(&ended.at_ms);
+            if in_window && ended.step > 4 && noise([ended.program, ended.clone, ended.step + 50]) < 0.3 {
+                rules.push("slow-pay");
+                ended.took_us += 400_000;
+            }
+            ended.took_us += match grows {
+                true => ended.at_ms,
+                false if in_window => 9_000, // all are slower while it is at work, and no other time
+                false => 0,
+            };
+        })
+    };
+    first(&analysed(&with_window(true), &[]), Explanation::SlowDrift, &["the median of the answers"]);
+    let analysis = analysed(&with_window(false), &[]);
+    let is_drift = |finding: &Finding| finding.explanation == Explanation::SlowDrift;
+    assert!(!analysis.findings.iter().any(is_drift), "{:#?}", analysis.findings);
+}
+
+/// The load grows over the run, and errors with it, on some routes more clearly than on others: one finding.
+#[test]
+fn errors_under_a_load_that_grows() {
+    let mut made = run(|_, _| {});
+    let mut load = [0_u32; 40];
+    for (ended, _) in &mut made {
+        let start = (noise([ended.program, ended.clone, 77]).sqrt() * 20_000.0) as u32;
+        ended.at_ms = start + ended.step * 400;
+        load[(ended.at_ms / 1000) as usize] += 1;
+    }
+    let most = f64::from(*load.iter().max().expect("there is load"));
+    for (ended, _) in &mut made {
+        let share = f64::from(load[(ended.at_ms / 1000) as usize]) / most;
+        let of_route = if route(ended.program, ended.step) == 1 { 0.15 } else { 0.6 };
+        if noise([ended.program, ended.clone, ended.step + 50]) < of_route * share.powi(3) {
+            (ended.fate, ended.print) = (Fate::status(503), 9);
+        }
+    }
+    made.sort_by_key(|(ended, _)| (ended.program, ended.clone, ended.at_ms, ended.step));
+    let analysis = analysed(&made, &[]);
+    first(&analysis, Explanation::Overload, &["more routes) fails (503) the more the higher the load is"]);
+    assert_eq!(analysis.findings.len(), 1, "{:#?}", analysis.findings);
+}
+
+/// While a rule is at work most carts fail, and who has none is refused at the till: that follows from the cart, and so from
+/// the rule, although few of that time were spared.
+#[test]
+fn what_follows_from_a_failure_of_a_busy_time() {
+    let mut without_cart = HashSet::new();
+    let made = run(|made, _| {
+        let (ended, rules) = made;
+        let session = (ended.program, ended.clone);
+        let chance = noise([ended.program, ended.clone, ended.step + 50]);
+        match route(ended.program, ended.step) {
+            1 if (9_000..14_500).contains(&ended.at_ms) && chance < 0.7 => {
+                ended.fate = Fate::status(504);
+                without_cart.insert(session);
+            }
+            3 if (8_000..14_000).contains(&ended.at_ms) && chance < 0.6 => {
+                rules.push("stuck-pay");
+                ended.took_us += 800_000;
+            }
+            3 if without_cart.contains(&session) && chance < 0.9 => ended.fate = Fate::status(409),
+            _ => {}
+        }
+    });
+    let analysis = analysed(&made, &[]);
+    first(&analysis, Explanation::Downstream, &["while rule stuck-pay is at work", "POST /cart fails (504)"]);
+    let words = "after POST /cart failed in a session (see rule stuck-pay), POST /pay is refused (409)";
+    assert!(
+        analysis.findings.iter().any(|finding| finding.title.contains(words)),
+        "{:#?}",
+        analysis.findings
+    );
+    let is_downstream = |finding: &Finding| finding.explanation == Explanation::Downstream;
+    assert!(analysis.findings.iter().all(is_downstream), "{:#?}", analysis.findings);
 }

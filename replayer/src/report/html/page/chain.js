@@ -6,7 +6,8 @@ function edgesSection(run) {
   const service = (run.latency || {}).service || {};
   const client = { name: "client", seen: service.count, latency: service };
   return section("edges", "Down the chain",
-    "What a request took as the client saw it, then at each edge of the proxy, all to one scale. Own time is what was not spent in calls to other edges.",
+    "What a request took as the client saw it, then at each edge of the proxy, all to one scale. Own time is what was not spent in calls to other edges; "
+      + "upstream, among the figures, is what the service behind an edge took to begin its answer, without what rules add.",
     slowWords(edges), ladder(client, edges), lostWords(edges),
     behind("Figures of these bars", () => el("div", {}, edgeTable([client, ...edges]), callTable(edges))), splits(edges));
 }
@@ -116,6 +117,7 @@ function edgeTable(edges) {
     ({ title: `${title} ${name}`, value: (row) => (of(row) || {})[name], show: time, number: true }));
   return table("Client and edges", [{ title: "edge", value: (row) => row.name, name: true }, column("requests", "seen"),
     ...figures("whole", (row) => row.latency), ...figures("own", (row) => row.own),
+    ...(edges.some((edge) => edge.upstream) ? figures("upstream", (row) => row.upstream) : []),
     column("calls of nobody known", "unjoined"), column("not followed", "chain_shed")], edges);
 }
 

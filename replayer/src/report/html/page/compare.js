@@ -56,12 +56,25 @@ function compareSection(page) {
     el("p", { class: "note", text: page.method }));
 }
 
+const isReal = (row) => !["noise", "unknown"].includes(row.judged);
+
+/** How many differences there are, and the first of them. */
+function differences(rows, what, name) {
+  const real = rows.filter(isReal);
+  const first = real.slice(0, 6).map((row) => `${name(row)} ${difference(row, row.difference)}`).join(", ");
+  return `${real.length} of ${rows.length} ${what} differ${real.length > 0 ? `: ${first}${real.length > 6 ? ", …" : ""}` : ""}`;
+}
+
+/** A figure of a route may differ where the whole does not show it. */
+function pairWords(pair, names) {
+  if (![...pair.figures, ...pair.routes].some(isReal)) return `No figure of ${names[pair.run]} differs from ${names[0]} by more than noise.`;
+  const whole = differences(pair.figures, "figures of the whole", (row) => row.figure);
+  const routes = pair.routes.length > 0 && differences(pair.routes, "figures of routes", (row) => `${row.route} ${row.figure}`);
+  return `By more than noise ${[whole, routes].filter(Boolean).join("; ")}.`;
+}
+
 function comparedWith(pair, names, page) {
-  const real = pair.figures.filter((row) => !["noise", "unknown"].includes(row.judged));
-  const said = real.length === 0
-    ? `No figure of ${names[pair.run]} differs from ${names[0]} by more than noise.`
-    : `${real.length} of ${pair.figures.length} figures differ by more than noise: `
-      + `${real.slice(0, 6).map((row) => `${row.figure} ${difference(row, row.difference)}`).join(", ")}${real.length > 6 ? ", …" : "."}`;
+  const said = pairWords(pair, names);
   const figures = table(`Figures, with ${percent(page.confidence)} intervals of the difference`,
     comparedColumns([{ title: "figure", value: (row) => row.figure, name: true }]), pair.figures, { sortable: true });
   const notes = list(pair.notes).map((text) => el("p", { class: "warn", text }));
@@ -71,5 +84,5 @@ function comparedWith(pair, names, page) {
     pair.routes, { sortable: true, tall: true });
   return [el("p", {}, el("strong", { text: said })), ...notes, figures, filtered(box, pair.routes.length, {
     what: "differences", text: (row) => `${row.route} ${row.figure} ${row.judged}`,
-    only: { title: "without noise", test: (row) => !["noise", "unknown"].includes(row.judged) } })];
+    only: { title: "without noise", test: isReal } })];
 }
