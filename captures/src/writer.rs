@@ -75,6 +75,18 @@ impl Writer {
                 io::ErrorKind::AlreadyExists => Error::Exists(path.to_owned()),
                 _ => Error::io("create", path)(err),
             })?;
+        Writer::begin((file, path), header, options, compressor).inspect_err(|_| {
+            // it is ours and empty, and nobody could go on in it
+            let _ = std::fs::remove_file(path);
+        })
+    }
+
+    fn begin(
+        (file, path): (File, &Path),
+        header: FileHeader,
+        options: Options,
+        compressor: Compressor,
+    ) -> Result<Writer, Error> {
         lock(&file, path)?;
         let content = header.to_bytes();
         let mut writer = Writer::over((file, path), header, options, compressor, xxh3_64(&content) as u32);
@@ -85,11 +97,7 @@ impl Writer {
                 frame.len()
             )));
         }
-        if let Err(error) = writer.write(&frame) {
-            // it is ours and empty, and nobody could go on in it
-            let _ = std::fs::remove_file(path);
-            return Err(error);
-        }
+        writer.write(&frame)?;
         writer.layout.add_frame(frame.len());
         Ok(writer)
     }

@@ -6,7 +6,7 @@ use std::fs;
 
 use captures::damage::DamageKind;
 use captures::error::Error;
-use captures::header::{FileHeader, Options};
+use captures::header::{EdgeInfo, FileHeader, Options};
 use captures::reader::{is_capture, load};
 use captures::repair::repair;
 use captures::verify::verify;
@@ -309,4 +309,15 @@ fn limit_file_size<T>(limit: Option<u64>, work: impl FnOnce() -> T) -> T {
     let result = work();
     set("unlimited:unlimited");
     result
+}
+
+#[test]
+fn no_file_is_left_where_a_capture_cannot_be_begun() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("capture.zst");
+    let edge = EdgeInfo { name: "e".repeat(1 << 10), listen_url: String::new(), admin_url: None };
+    let many = FileHeader { edges: vec![edge; 128], ..header() };
+    let refused = Writer::create(&path, many, Options::default()).map(drop).unwrap_err();
+    assert!(refused.to_string().contains("name fewer edges"), "{refused}");
+    assert!(!path.exists());
 }

@@ -290,6 +290,12 @@ fn announce(running: &Running, config: &Config) {
 
 /// Found out before the run, whose books would be lost. What is there stays, and nothing new is left.
 fn can_be_written(path: &Path) -> std::io::Result<()> {
+    let is_other = path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir());
+    let leads_nowhere = path.is_symlink() && !path.exists();
+    if is_other || leads_nowhere {
+        // to open a pipe is to wait for its reader; and what a link leads to is made at the end
+        return Ok(());
+    }
     match File::options().write(true).create_new(true).open(path) {
         Ok(_) => std::fs::remove_file(path),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {

@@ -76,6 +76,24 @@ fn books_that_could_not_be_written_are_told_before_the_run() {
 }
 
 #[test]
+fn books_go_through_pipes_and_links_that_lead_nowhere_yet() {
+    let (server, folder) = (Server::plain(), TempDir::new().unwrap());
+    let at = |name: &str| folder.path().join(name);
+    std::os::unix::fs::symlink(at("made.json"), at("link.json")).unwrap();
+    let proxy = Proxy::before(&server.url(), &["--json", &text(at("link.json"))]);
+    assert!(proxy.stop().0.success());
+    assert!(std::fs::read_to_string(at("made.json")).unwrap().contains("\"edges\""));
+
+    assert!(std::process::Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
+    // nobody reads yet: the start does not wait for that
+    let proxy = Proxy::before(&server.url(), &["--json", &text(at("pipe"))]);
+    let pipe = at("pipe");
+    let reader = std::thread::spawn(move || std::fs::read_to_string(pipe).unwrap());
+    assert!(proxy.stop().0.success());
+    assert!(reader.join().unwrap().contains("\"edges\""), "all of it, and not the end of a try");
+}
+
+#[test]
 fn a_port_that_is_taken_is_told_with_what_to_do() {
     let server = Server::plain();
     let proxy = Proxy::before(&server.url(), &["--threads", "1"]);

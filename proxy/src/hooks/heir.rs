@@ -49,12 +49,14 @@ impl Heir {
     }
 }
 
-/// Undoes unless a line comes first. `$0` is the hook, the arguments are its end.
+/// Undoes unless a line comes first. `$0` is the hook, the arguments are its end. `exec` runs the program, as we do, where the
+/// shell has a command of its own by that name. Signals, which a service manager sends to whom a killed proxy leaves behind,
+/// pass the shell by: while it waits, and while it undoes; the command hears them, and is tried again.
 const SCRIPT: &str = r#"trap '' HUP INT TERM
 read -r undone && exit 0
-trap - HUP INT TERM
+trap : HUP INT TERM
 for attempt in 1 2 3; do
-    if "$@" </dev/null >/dev/null 2>&1; then
+    if (exec "$@") </dev/null >/dev/null 2>&1; then
         echo "squall: the proxy was killed, so hook $0 was undone without it" >&2
         exit 0
     fi
@@ -89,6 +91,30 @@ mod tests {
         drop(line); // as the kernel does for a process that is killed
         assert!(shell.wait().expect("it ends").success());
         assert!(!ours.exists());
+    }
+
+    #[test]
+    fn the_end_is_the_program_and_not_the_shells_word_and_outlives_a_manager() {
+        let folder = TempDir::new().expect("a folder");
+        let heir_of = |end: &str| {
+            let text = format!("[[hook]]\nid = \"a\"\nstart = [\"true\"]\nend = {end}\n");
+            let set = fault_rules::parse(&text, "f", &fault_rules::Loader::NOTHING).expect("sound");
+            Heir::of(&set.hooks[0]).expect("a shell")
+        };
+        // the word `kill` of a small shell does not know a signal by that name
+        let mut stopped = Command::new("sleep").arg("1000").spawn().expect("it sleeps");
+        let Heir { mut shell, line } = heir_of(&format!("[\"kill\", \"-SIGKILL\", \"{}\"]", stopped.id()));
+        drop(line);
+        assert!(shell.wait().expect("it ends").success());
+        assert_eq!(stopped.wait().expect("it ends").code(), None);
+
+        let begun = folder.path().join("begun");
+        let end =
+            format!("[\"sh\", \"-c\", \"mkdir {0} && kill -TERM $PPID && rmdir {0}\"]", begun.display());
+        let Heir { mut shell, line } = heir_of(&end);
+        drop(line);
+        assert!(shell.wait().expect("it ends").success(), "a signal does not keep it from undoing");
+        assert!(!begun.exists());
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //!                                          \--failed--> end; all others end; rules lifted
 //! ```
 //!
-//! What was started is always undone, in the reverse order: also when the thread panics, since the undoing is in a drop, and when
-//! the whole process is killed, since an heir waits for that beside it.
+//! What was started is always undone, in the reverse order: also when the thread panics, since the undoing is in a drop. When
+//! the whole process is killed, an heir of each that waits for that beside it undoes it, in no order.
 
 mod command;
 mod heir;

@@ -25,7 +25,10 @@ impl Source<'_> {
 
     /// At the name of a guard.
     pub(super) fn at_guard(&self, name: &str, wrong: Wrong<'_>) -> Diagnostic {
-        let is_head = |line: &str| line.trim_start().starts_with("[guard.") && line.contains(name);
+        let is_head = |line: &str| {
+            let head = line.trim_start().strip_prefix("[guard.").and_then(|rest| rest.split_once(']'));
+            head.is_some_and(|(found, _)| found.trim().trim_matches(['"', '\'']) == name)
+        };
         self.at(self.text.lines().position(is_head).unwrap_or(0), name, wrong)
     }
 
@@ -50,5 +53,17 @@ impl Source<'_> {
             source: source.to_owned(),
             help: Some(help.to_owned()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guard_is_found_by_its_whole_name() {
+        let text = "[guard.slo-checkout]\nerrors = \"5%\"\n[guard.\"slo\"]\nerrors = \"1%\"\n";
+        let found = Source { name: "faults.toml", text }.at_guard("slo", ("E19", String::new(), "help"));
+        assert_eq!((found.line, found.column), (3, 9));
     }
 }

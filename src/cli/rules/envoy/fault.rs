@@ -50,6 +50,11 @@ pub(super) fn add(found: &Found<'_>, known_of_all: &Known, file: &mut File) {
             on.lost.push("max_active_faults: at 0 Envoy lets no fault act".to_owned());
         }
         let upstream = tree::text(fault, "upstream_cluster").filter(|name| !name.is_empty());
+        if let Some((named, other)) =
+            upstream.zip(found.around.cluster).filter(|(named, other)| named != other)
+        {
+            on.lost.push(format!("upstream_cluster {named}: its route leads to {other}, so it never acts"));
+        }
         for cluster in upstream.into_iter().chain(found.around.cluster) {
             let members = known_of_all.clusters.get(cluster).map_or(&[][..], Vec::as_slice);
             on.of_group(&file.group(cluster, members));

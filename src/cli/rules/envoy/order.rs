@@ -183,6 +183,20 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_for_one_cluster_on_the_way_to_another_never_acts() {
+        let fault = FAULT.replace("abort:", "upstream_cluster: other, abort:");
+        let (ids, text) = import(&format!(
+            "- name: api
+  domains: ['*']
+  routes:
+  - match: {{ prefix: / }}
+    route: {{ weighted_clusters: {{ clusters: [{{ name: a, weight: 90 }}, {{ name: b, weight: 10, {fault} }}] }} }}
+"
+        ));
+        assert!(ids.is_empty() && text.contains("upstream_cluster other: its route leads to b"), "{text}");
+    }
+
+    #[test]
     fn all_hosts_are_those_that_others_leave() {
         let (ids, text) = import(&format!(
             "- {{ name: shop, domains: [shop.local], routes: [] }}
