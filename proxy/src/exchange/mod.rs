@@ -273,7 +273,6 @@ impl Open {
             self.count(&facts, shared);
             self.stale_key = stale::key(request, self, shared);
             self.respect_caps(shared);
-            self.tell_root();
         }
         self.identity = Some(identity);
     }
