@@ -325,8 +325,11 @@ impl ProxyHttp for Service {
         if let Some(open) = ctx.get() {
             open.answer.own(status, open.elapsed());
         }
-        let fault = ctx.peek().and_then(Open::fault_header);
-        if let Err(error) = refuse(session, status, word, fault).await {
+        let rules = [
+            (FAULT, ctx.peek().and_then(Open::fault_header)),
+            (BELOW, ctx.peek().and_then(Open::below_header)),
+        ];
+        if let Err(error) = refuse(session, status, word, rules).await {
             tracing::debug!(%error, "the client did not take our error");
         }
         FailToProxy { error_code: status, can_reuse_downstream: false }
@@ -414,13 +417,20 @@ fn excuse(error: &Error, tries: u32) -> Option<(u16, &'static str)> {
     }
 }
 
-async fn refuse(session: &mut Session, status: u16, word: &str, fault: Option<String>) -> Result<()> {
+async fn refuse(
+    session: &mut Session,
+    status: u16,
+    word: &str,
+    rules: [(&'static str, Option<String>); 2],
+) -> Result<()> {
     session.set_keepalive(None);
-    let mut answer = ResponseHeader::build(status, Some(4))?;
+    let mut answer = ResponseHeader::build(status, Some(5))?;
     answer.insert_header(CONTENT_LENGTH, 0)?;
     answer.insert_header(ERROR, word)?;
-    if let Some(ids) = fault {
-        answer.insert_header(FAULT, ids)?;
+    for (name, ids) in rules {
+        if let Some(ids) = ids {
+            answer.insert_header(name, ids)?;
+        }
     }
     session.write_response_header(Box::new(answer), true).await
 }

@@ -149,3 +149,11 @@ fn a_rule_that_holds_a_call_until_the_service_gives_up_is_named() {
         });
     }
 }
+
+#[test]
+fn our_own_answer_names_a_rule_behind_a_service_that_fails() {
+    let services = Services::with("delay = \"1h\"", false);
+    let answer = services.give_up();
+    assert_eq!((answer.status, answer.header("squall-error")), (502, Some("upstream-failed")));
+    assert_eq!((answer.header("squall-fault-below"), answer.header("squall-fault")), (Some("f"), None));
+}
