@@ -12,6 +12,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, TRAILER};
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::http::v1::server::HttpSession;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -65,6 +66,9 @@ impl ProxyHttp for Service {
         }
         let arrival = Arrival { ctl, http2: session.is_http2(), bodyless: session.is_body_done() };
         ctx.begin(session.req_header(), arrival);
+        if let Some(open) = ctx.get() {
+            open.keeps_alive = session.as_http1().is_some_and(HttpSession::will_keepalive);
+        }
         if let Some(open) = ctx.get().filter(|open| open.is_recorded(&self.shared)) {
             open.keep_head(head(session));
         }
@@ -190,7 +194,9 @@ impl ProxyHttp for Service {
         if is_interim(answer) {
             return Ok(());
         }
-        go_on_after_interim(session);
+        if ctx.peek().is_some_and(|open| open.keeps_alive) {
+            go_on_after_interim(session);
+        }
         if answer.status == http::StatusCode::SWITCHING_PROTOCOLS {
             session.set_read_timeout(None); // the other protocol has pauses of its own
             if let Some(open) = ctx.peek() {
@@ -319,8 +325,11 @@ impl ProxyHttp for Service {
         if let Some(open) = ctx.get() {
             open.answer.own(status, open.elapsed());
         }
-        let fault = ctx.peek().and_then(Open::fault_header);
-        if let Err(error) = refuse(session, status, word, fault).await {
+        let rules = [
+            (FAULT, ctx.peek().and_then(Open::fault_header)),
+            (BELOW, ctx.peek().and_then(Open::below_header)),
+        ];
+        if let Err(error) = refuse(session, status, word, rules).await {
             tracing::debug!(%error, "the client did not take our error");
         }
         FailToProxy { error_code: status, can_reuse_downstream: false }
@@ -342,7 +351,8 @@ fn is_interim(answer: &ResponseHeader) -> bool {
 }
 
 /// Pingora means to close a connection once "100 Continue" goes out, since the body is still to come. It looks again when the
-/// answer is written: by then the body may be there, and the connection as good as any.
+/// answer is written: by then the body may be there, and the connection as good as any. Not where pingora did not mean to keep
+/// it from the start: a request with two lengths may have another hidden behind it.
 fn go_on_after_interim(session: &mut Session) {
     let interim = session.response_written().is_some_and(is_interim);
     if let ServerSession::H1(http1) = session.as_downstream_mut()
@@ -407,13 +417,20 @@ fn excuse(error: &Error, tries: u32) -> Option<(u16, &'static str)> {
     }
 }
 
-async fn refuse(session: &mut Session, status: u16, word: &str, fault: Option<String>) -> Result<()> {
+async fn refuse(
+    session: &mut Session,
+    status: u16,
+    word: &str,
+    rules: [(&'static str, Option<String>); 2],
+) -> Result<()> {
     session.set_keepalive(None);
-    let mut answer = ResponseHeader::build(status, Some(4))?;
+    let mut answer = ResponseHeader::build(status, Some(5))?;
     answer.insert_header(CONTENT_LENGTH, 0)?;
     answer.insert_header(ERROR, word)?;
-    if let Some(ids) = fault {
-        answer.insert_header(FAULT, ids)?;
+    for (name, ids) in rules {
+        if let Some(ids) = ids {
+            answer.insert_header(name, ids)?;
+        }
     }
     session.write_response_header(Box::new(answer), true).await
 }

@@ -7,6 +7,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::time::Duration;
 
+use replayer::analysis::Explanation;
 use replayer::options::Speed;
 use support::{Server, Then, answer, replay_on, step};
 
@@ -148,4 +149,30 @@ fn failures_are_told_apart() {
     let text = report.text();
     let first = text.lines().next().unwrap();
     assert!(first.contains("5 of 7 requests") && first.contains("1 (20.0 %) injected"), "{first}");
+}
+
+/// Where a rule holds a call behind the target, the proxy may have to answer in the target's place: neither of them is at fault.
+#[test]
+fn an_answer_of_the_proxy_follows_from_a_rule_behind_the_target() {
+    let server = Server::start(|met, stream| {
+        let op = u64::from_str_radix(met.header("squall-op").unwrap(), 16).unwrap();
+        match met.target == "/pay" && op % 5 < 2 {
+            true => answer(
+                stream,
+                "504 Gateway Timeout",
+                "squall-error: upstream-failed\r\nsquall-fault-below: stuck\r\n",
+                b"",
+            ),
+            false => answer(stream, "200 OK", "", b"ok"),
+        }
+        Then::Keep
+    });
+    let steps: Vec<_> =
+        (0..20).flat_map(|n| [step(n, n, 1, "GET /look"), step(n, n + 2, 1, "POST /pay")]).collect();
+    let report = replay_on(&server, &steps, |options| options.amplify = 20.0);
+    let analysis = report.analysis.unwrap();
+    let [found] = &analysis.findings[..] else { panic!("{analysis:#?}") };
+    assert_eq!((found.explanation, found.rule.as_deref()), (Explanation::Downstream, Some("stuck")));
+    assert!(found.title.starts_with("where rule stuck touched a call behind it, POST /pay"), "{found:#?}");
+    assert_eq!((found.failures, analysis.attribution.downstream), (report.failures.total, found.failures));
 }

@@ -9,15 +9,18 @@ use smallvec::SmallVec;
 use super::Open;
 
 impl Open {
-    /// If another exchange caused this one, it learns which rules touch this one, or will for certain: its answer may be
-    /// on its way before this exchange is over.
+    /// If another exchange caused this one, it learns which rules have touched this one so far. What was only asked for may
+    /// never be done, and would take the blame for what it did not do.
     pub(crate) fn tell_root(&self) {
-        if self.plan.parts.is_empty() {
-            return;
+        if !self.plan.parts.is_empty() {
+            let rules = self.plan.touched(&self.live);
+            self.link.touched(rules.into_iter().map(|rule| &self.live.ids[rule]));
         }
-        let mut rules = self.plan.touched(&self.live);
-        rules.extend(self.plan.will_touch(&self.live));
-        self.link.touched(rules.into_iter().map(|rule| &self.live.ids[rule]));
+    }
+
+    /// The same of a rule that begins to hold this exchange: whoever waits for it may give up before the rule lets go.
+    pub(crate) fn tell_root_of(&self, part: usize) {
+        self.link.touched(std::iter::once(&self.live.ids[self.plan.parts[part].rule]));
     }
 
     /// The value of the `squall-fault-below` header: rules that touched calls of this exchange so far.

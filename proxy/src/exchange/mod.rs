@@ -69,6 +69,8 @@ pub(crate) struct Open {
     pub(crate) edge: usize,
     pub(crate) ctl: Arc<ConnCtl>,
     pub(crate) http2: bool,
+    /// Its header lets an HTTP/1 connection go on.
+    pub(crate) keeps_alive: bool,
     /// No exchange came before it on its connection.
     is_first: bool,
     pub(crate) started: Instant,
@@ -163,6 +165,7 @@ impl Exchange {
         let mut open = Box::new(Open {
             edge: ctl.edge,
             http2,
+            keeps_alive: false,
             is_first,
             started: Instant::now(),
             started_wall_us: wall_us(),
@@ -270,7 +273,6 @@ impl Open {
             self.count(&facts, shared);
             self.stale_key = stale::key(request, self, shared);
             self.respect_caps(shared);
-            self.tell_root();
         }
         self.identity = Some(identity);
     }

@@ -92,16 +92,6 @@ impl Plan {
     /// Is there anything left to do that depends on nothing else? A rate limit may grant, a storm needs an outcome, an outage
     /// may be over, a rule may wait for the answer's status.
     pub(crate) fn is_open_for_certain(&self, live: &Live) -> bool {
-        self.certain(live).next().is_some()
-    }
-
-    /// Rules that will touch the exchange for certain, each once.
-    pub(crate) fn will_touch(&self, live: &Live) -> SmallVec<[usize; 2]> {
-        let is_beside = |part: &&Part| part.action(live).is_some_and(|action| action.kind() == Kind::Side);
-        distinct(self.certain(live).filter(|part| !is_beside(part)))
-    }
-
-    fn certain<'a>(&'a self, live: &'a Live) -> impl Iterator<Item = &'a Part> {
         let certain = |part: &Part| {
             let depends = matches!(
                 part.action(live),
@@ -109,7 +99,7 @@ impl Plan {
             );
             !depends && live.set.rules()[part.rule].on.status().is_none()
         };
-        self.parts.iter().filter(move |part| part.became == Became::Open && certain(part))
+        self.parts.iter().any(|part| part.became == Became::Open && certain(part))
     }
 
     /// The answer has a status, or will never have one: rules that wait for another are not about this exchange.

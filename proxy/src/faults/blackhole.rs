@@ -32,6 +32,9 @@ pub(super) async fn hold(
     if let Some(why) = released(&shared, exchange, rule) {
         return release(session, exchange, part, (why, true)).await; // nothing was read yet
     }
+    if let Some(open) = exchange.peek() {
+        open.tell_root_of(part);
+    }
     loop {
         let time = async {
             match hole.hold {

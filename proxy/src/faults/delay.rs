@@ -28,6 +28,9 @@ pub(crate) async fn wait(session: &mut Session, exchange: &mut Exchange, at: At)
     let mut queue = Queue::default();
     loop {
         queue.line_up(exchange, at, begun);
+        if let Some(open) = exchange.peek() {
+            queue.waits.iter().for_each(|(part, _)| open.tell_root_of(*part));
+        }
         let Some(until) = queue.end() else {
             // thousands may wake at once: each is to be awake before the first goes on
             tokio::task::yield_now().await;

@@ -133,7 +133,9 @@ async fn pause(
     until: Instant,
     within: Option<&Rule>,
 ) -> Pause {
-    let Some(rule) = exchange.peek().map(|open| open.plan.parts[part].rule) else { return Pause::Released };
+    let Some(open) = exchange.peek() else { return Pause::Released };
+    let rule = open.plan.parts[part].rule;
+    open.tell_root_of(part);
     let rules = exchange.shared.rules.clone();
     let mut changes = rules.changes();
     let watch = ClientWatch::of(session);

@@ -23,6 +23,7 @@ pub(super) fn before_headers(
     if let Some(open) = exchange.get() {
         open.fate = Fate::Dropped(part);
         open.plan.parts[part].became = Became::Applied(open.elapsed());
+        open.tell_root();
         if open.http2 && reset.connection {
             let (rule, _) = open.plan.parts[part].source(&open.live);
             open.ctl.end_by(Ended { rule, action: "reset" });

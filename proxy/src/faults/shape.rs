@@ -65,6 +65,7 @@ pub(crate) fn begin(session: &mut Session, exchange: &mut Exchange) {
         return;
     }
     let request = shape_request(session, open, &shared);
+    open.tell_root();
     if open.http2 {
         let slot = Arc::new(Slot::default());
         open.shapes.slot = Some(slot.clone());

@@ -9,6 +9,7 @@ use captures::links::{LEAVES, SLOTS, is_looked_into};
 use pingora_http::ResponseHeader;
 
 use crate::cli::bytes;
+use crate::exchange::is_squall_header;
 
 /// What is kept of the bodies of one direction. Where a size is left open it is [`crate::Config::body_limit`], of
 /// leaves [`MAX_PRINT_BODY`].
@@ -85,7 +86,9 @@ impl BodyPolicy {
     pub(crate) fn headers(self, answer: &ResponseHeader) -> Headers {
         let mut kept = Headers::new();
         // what only we write must not come from elsewhere
-        let is_ours = |name: &str| [LEAVES, SLOTS].iter().any(|ours| name.eq_ignore_ascii_case(ours));
+        let is_ours = |name: &str| {
+            is_squall_header(name) || [LEAVES, SLOTS].iter().any(|ours| name.eq_ignore_ascii_case(ours))
+        };
         let is_kept = |name: &str| (matches!(self, BodyPolicy::Full(_)) || is_kept(name)) && !is_ours(name);
         if answer.has_case() {
             for (name, value) in answer.case_header_iter() {

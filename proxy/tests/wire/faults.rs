@@ -5,11 +5,13 @@ use std::io::Write;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use proxy::Config;
 use serde_json::Value;
 
 use crate::harness::origin::answer_plainly;
 use crate::harness::proxy::ms;
 use crate::harness::{Client, End, Gate, H2Client, Origin, Proxy, Then, eventually, h2, pattern};
+use crate::recording::exchanges;
 
 fn rule(id: &str, what: &str) -> String {
     format!("[[rule]]\nid = \"{id}\"\non = \"/f/**\"\n{what}\n")
@@ -347,20 +349,32 @@ fn a_storm_never_copies_half_a_body() {
 #[test]
 fn squall_headers_stay_between_us_and_the_client() {
     let origin = Origin::start(|_, tcp| {
-        let ours = "Squall-Fault: fake\r\nSquall-Error: fake\r\nSquall-Op: 1\r\nSquall-Session: 2\r\nSquall-Attempt: 3";
+        let ours = "Squall-Fault: fake\r\nSquall-Fault-Below: fake\r\nSquall-Error: fake\r\nSquall-Op: 1\r\n\
+                    Squall-Session: 2\r\nSquall-Attempt: 3";
         write!(tcp, "HTTP/1.1 200 OK\r\n{ours}\r\nContent-Length: 0\r\n\r\n").expect("taken");
         Then::Keep
     });
     let request = "GET / HTTP/1.1\r\nHost: t\r\nSquall-Op: 00000000000000aa\r\nSquall-Session: aaaaaaaa-1-0\r\n\
-                   Squall-Attempt: 1\r\nSquall-Fault: x\r\nSquall-Error: y\r\n\r\n";
-    let names = ["squall-op", "squall-session", "squall-attempt", "squall-fault", "squall-error"];
-    let strict = Proxy::before(origin.addr).start();
+                   Squall-Attempt: 1\r\nSquall-Fault: x\r\nSquall-Fault-Below: z\r\nSquall-Error: y\r\n\r\n";
+    let names = [
+        "squall-op",
+        "squall-session",
+        "squall-attempt",
+        "squall-fault",
+        "squall-fault-below",
+        "squall-error",
+    ];
+    let all_kept = |config: &mut Config| {
+        config.record_replays = true;
+        config.record_bodies = "response=full:1KB".parse().expect("a policy");
+    };
+    let mut strict = Proxy::before(origin.addr).recorded().with(all_kept).start();
     let answer = Client::once(strict.addr, request);
-    let open = Proxy::before(origin.addr).with(|config| {
+    let open = Proxy::before(origin.addr).recorded().with(all_kept).with(|config| {
         config.pass_squall_headers = true;
         config.trust_upstream_squall = true;
     });
-    let open = open.start();
+    let mut open = open.start();
     let trusted = Client::once(open.addr, request);
     let seen = origin.seen();
     for name in names {
@@ -368,6 +382,15 @@ fn squall_headers_stay_between_us_and_the_client() {
         assert_eq!(seen[0].header(name), None, "{name} to the upstream");
         assert!(trusted.header(name).is_some(), "{name} from the upstream, trusted");
         assert!(seen[1].header(name).is_some(), "{name} to the upstream, passed");
+    }
+    for proxy in [&mut strict, &mut open] {
+        proxy.stop();
+        let recorded = &exchanges(&proxy.capture())[0];
+        let answer = recorded.response.as_ref().expect("an answer");
+        let names = recorded.request.headers.iter().chain(answer.headers.iter()).map(|(name, _)| name);
+        let names: Vec<_> = names.map(str::to_lowercase).collect();
+        assert!(names.contains(&"content-length".to_owned()), "{names:?}");
+        assert!(!names.iter().any(|name| name.starts_with("squall-")), "{names:?}");
     }
 }
 

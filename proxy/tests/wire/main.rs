@@ -7,6 +7,7 @@
 mod harness;
 
 mod absent;
+mod below;
 mod bodies;
 mod books;
 mod calls;

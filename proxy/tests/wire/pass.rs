@@ -105,6 +105,33 @@ fn expect_continue_is_the_origins_to_answer() {
 }
 
 #[test]
+fn a_length_given_twice_ends_the_connection_after_an_interim_answer() {
+    let hinting = Origin::start(|_, tcp| {
+        let answer = sized(b"hello");
+        let hint = b"HTTP/1.1 103 Early Hints\r\n\r\n";
+        tcp.write_all(&[hint, answer.as_slice()].concat()).map_or(Then::Close, |()| Then::Keep)
+    });
+    for (origin, interim) in [(Origin::plain(), 100), (hinting, 103)] {
+        let proxy = Proxy::before(origin.addr).start();
+        let mut client = proxy.client();
+        let expect = if interim == 100 { "Expect: 100-continue\r\n" } else { "" };
+        let lengths = "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n";
+        client.send(format!("POST /echo HTTP/1.1\r\nHost: t\r\n{expect}{lengths}\r\n"));
+        if interim == 100 {
+            assert_eq!(client.head().status, interim);
+        }
+        client.send("5\r\nhello\r\n0\r\n\r\n");
+        if interim == 103 {
+            assert_eq!(client.head().status, interim);
+        }
+        let answer = client.answer(false);
+        assert_eq!((answer.text().as_str(), answer.header("connection")), ("hello", Some("close")));
+        assert_eq!(client.rest(), (Vec::new(), End::Eof), "{interim}");
+        proxy.books();
+    }
+}
+
+#[test]
 fn early_hints_pass_on_http_1() {
     let origin = Origin::start(|_, tcp| {
         tcp.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n").expect("taken");

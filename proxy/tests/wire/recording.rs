@@ -10,7 +10,7 @@ use captures::{Exchange, Reader};
 use crate::harness::{Client, Gate, H2Client, Origin, Proxy, Then, eventually, h2, pattern};
 
 /// Every exchange of a capture, by its start.
-fn exchanges(path: &Path) -> Vec<Exchange> {
+pub(crate) fn exchanges(path: &Path) -> Vec<Exchange> {
     let reader = Reader::open(path).expect("a capture");
     let mut all: Vec<_> = reader.exchanges().map(|exchange| exchange.expect("undamaged")).collect();
     all.sort_by_key(|exchange| exchange.start_us);
