@@ -64,11 +64,13 @@ fn pair(field: &[u8], is_secret: bool, secrets: &mut Secrets<'_>) -> Option<Vec<
 
 /// The value of a field whose name says nothing: a document, a URL, a query of GraphQL, or any text.
 fn unnamed(plain: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
-    let json = json::rewrite_embedded(plain, secrets);
-    let new = match plain.iter().any(|byte| matches!(byte, b'?' | b'#' | b'=' | b':' | b'%')) {
-        true => secrets.nested(|secrets| inner(json.as_deref().unwrap_or(plain), secrets)).or(json),
-        false => json,
-    };
+    let new = secrets.nested(|secrets| {
+        let json = json::rewrite_embedded(plain, secrets);
+        match plain.iter().any(|byte| matches!(byte, b'?' | b'#' | b'=' | b':' | b'%')) {
+            true => inner(json.as_deref().unwrap_or(plain), secrets).or(json),
+            false => json,
+        }
+    });
     shapes::rewrite(new.as_deref().unwrap_or(plain), secrets).or(new)
 }
 

@@ -6,7 +6,14 @@ use super::{shapes, text, urls};
 
 /// Rewrites a JSON document, or several one after the other; `None` when nothing is to be hidden.
 pub(super) fn rewrite(document: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
-    rewrite_nested(document, secrets, 0)
+    let mut walk = Walk { document, out: Vec::new(), done: 0, stack: Vec::new(), secrets };
+    walk.run();
+    if walk.done == 0 {
+        return None;
+    }
+    let rest = &document[walk.done..];
+    walk.out.extend_from_slice(rest);
+    Some(walk.out)
 }
 
 /// Rewrites a text if it is a JSON document; `None` also when it is none.
@@ -31,17 +38,6 @@ pub(super) fn begins_strictly(text: &[u8]) -> bool {
     }
 }
 
-fn rewrite_nested(document: &[u8], secrets: &mut Secrets<'_>, depth: usize) -> Option<Vec<u8>> {
-    let mut walk = Walk { document, out: Vec::new(), done: 0, stack: Vec::new(), secrets, depth };
-    walk.run();
-    if walk.done == 0 {
-        return None;
-    }
-    let rest = &document[walk.done..];
-    walk.out.extend_from_slice(rest);
-    Some(walk.out)
-}
-
 struct Walk<'a, 'b, 'c> {
     document: &'a [u8],
     out: Vec<u8>,
@@ -49,8 +45,6 @@ struct Walk<'a, 'b, 'c> {
     done: usize,
     stack: Vec<Level>,
     secrets: &'b mut Secrets<'c>,
-    /// How many strings this document is inside of.
-    depth: usize,
 }
 
 /// An open object or array.
@@ -170,10 +164,7 @@ impl Walk<'_, '_, '_> {
         if plain.len() < SHORTEST_DOCUMENT {
             return None;
         }
-        let new = match looks_like_json(plain) && self.depth < MAX_DEPTH {
-            true => rewrite_nested(plain, self.secrets, self.depth + 1),
-            false => None,
-        };
+        let new = self.secrets.nested(|secrets| rewrite_embedded(plain, secrets));
         let urls = urls::rewrite_bytes(new.as_deref().unwrap_or(plain), self.secrets).or(new);
         let named = text::rewrite(urls.as_deref().unwrap_or(plain), self.secrets).or(urls);
         let all = shapes::rewrite(named.as_deref().unwrap_or(plain), self.secrets).or(named)?;
@@ -250,7 +241,5 @@ pub(super) fn escape(plain: &[u8]) -> Vec<u8> {
     quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().to_vec()
 }
 
-/// JSON in strings in JSON, at most so deep.
-const MAX_DEPTH: usize = 4;
 /// Shorter strings hold no document, URL or assignment.
 const SHORTEST_DOCUMENT: usize = 5;

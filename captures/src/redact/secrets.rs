@@ -149,7 +149,8 @@ const SHORTEST_KNOWN: usize = 8;
 const LONGEST_KNOWN: usize = 4096;
 /// Per generation; there are two.
 const MAX_KNOWN: usize = 1 << 16;
-/// URLs in parameters of URLs and the like.
+/// URLs in parameters of URLs, JSON in strings of JSON and the like, together: the stack and the time that a text takes both
+/// grow with it.
 const MAX_DEPTH: usize = 4;
 /// Secrets of one exchange that are looked for in its other parts.
 const MAX_FOUND: usize = 64;
