@@ -192,7 +192,7 @@ fn what_was_packed_and_does_not_say_so_is_unpacked() {
     flate2::read::GzDecoder::new(&data[..]).read_to_string(&mut plain).expect("gzip again");
     assert!(!withheld && plain.contains("squall_") && !plain.contains(SECRET), "{plain}");
     let torn = &gzip("{\"a\":1}")[..12];
-    assert_eq!(left("application/octet-stream", torn), (Some(torn.to_vec()), false));
+    assert_eq!(left("application/octet-stream", torn), (None, true), "who knows what is in it");
 }
 
 #[test]
@@ -328,4 +328,25 @@ fn any_mixture_of_marks_is_taken() {
             redactor.exchange(&mut exchange);
         }
     });
+}
+
+#[test]
+fn what_a_review_found_is_hidden_and_no_more() {
+    let stays = |target: &str, kind: &str, body: &str| {
+        let said = said(exchange(target, &[("Content-Type", kind)], body));
+        assert!(said.starts_with(target) && said.ends_with(body), "{said}");
+    };
+    // an old charset of a field is no reason to pass its address by
+    let field = b"--B\r\nContent-Disposition: form-data; name=\"note\"\r\nContent-Type: text/plain; charset=ISO-8859-1\r\n\r\nsch\xf6n, ann.lee@mail.example.org\r\n--B--\r\n";
+    let (data, withheld) = left("multipart/form-data; boundary=B", field);
+    let data = String::from_utf8_lossy(&data.expect("kept")).into_owned();
+    assert!(!withheld && !data.contains("ann.lee"), "{data}");
+    // keys have known beginnings among subprotocols, too; a postcode beside a state is no login
+    let key = exchange("/", &[("Sec-WebSocket-Protocol", "chat, AKIAIOSFODNN7EXAMPLE")], "");
+    assert!(!said(key).contains("AKIAIOSFODNN7EXAMPLE"));
+    stays("/tax?code=94105&state=CA", "text/plain", "");
+    check_gone(exchange(&format!("/cb?code={SECRET}&state=1"), &[], ""));
+    // what only says that it is JSON is searched as any text is
+    check_body(JSON, "<p>key: ghp_0123456789abcdefABCDEF0123456789abcd for SECRET, password=SECRET");
+    stays("/", "text/plain", r#"{user:"a",password:null}"#);
 }

@@ -37,10 +37,12 @@ fn change(body: &mut Body, headers: &mut Headers, mut rewrite: impl FnMut(&[u8])
     let coding = header(headers, "content-encoding");
     let outcome = match coding.as_str() {
         // some clients forget to say that they packed it
-        "" | "identity" => match data.starts_with(&GZIP).then(|| decode("gzip", data)).flatten() {
+        "" | "identity" if data.starts_with(&GZIP) => match decode("gzip", data) {
             Some(plain) => change_packed("gzip", &plain, &kind, &mut rewrite),
-            None => change_plain(data, &kind, &mut rewrite),
+            // torn or large: others can unpack what is there of it
+            None => Outcome::Withheld,
         },
+        "" | "identity" => change_plain(data, &kind, &mut rewrite),
         _ => match decode_all(&coding, data).filter(|_| body.is_whole()) {
             Some(plain) => change_packed(&coding, &plain, &kind, &mut rewrite),
             // nobody can say what is in it
@@ -105,9 +107,10 @@ pub(super) fn rewrite_plain(plain: &[u8], content_type: &str, secrets: &mut Secr
     }
     if kind.contains("json") {
         let new = json::rewrite(plain, secrets);
-        // what only says that it is may be a form, or an object as scripts write it
-        let is_other = new.is_none() && !json::begins_strictly(plain);
-        return if is_other { text::rewrite(plain, secrets) } else { new };
+        // what only says that it is may be a form, a page, or an object as scripts write it
+        if new.is_some() || json::begins_strictly(plain) {
+            return new;
+        }
     }
     if kind.starts_with("application/x-www-form-urlencoded")
         || kind.is_empty() && is_form(plain) && !json::looks_like_json(plain)
@@ -227,7 +230,7 @@ pub(super) fn encode(coding: &str, plain: &[u8]) -> Vec<u8> {
     }
 }
 
-const GZIP: [u8; 2] = [0x1f, 0x8b];
+const GZIP: [u8; 3] = [0x1f, 0x8b, 0x08];
 const BUFFER: usize = 4096;
 /// Fast, and with a window that every decoder takes.
 const BROTLI_QUALITY: u32 = 3;

@@ -10,7 +10,8 @@ pub(super) fn rewrite(text: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>>
         is_login && text.split(|byte| *byte == b'&').any(|field| BESIDE_CODE.contains(&split_pair(field).0));
     joined(text, b'&', |field| {
         let (name, value) = split_pair(field);
-        let is_secret = is_login && name == b"code" || secrets.is_secret_field(&form_decode(name));
+        let is_code = is_login && name == b"code" && value.is_some_and(|value| SHORTEST_CODE <= value.len());
+        let is_secret = is_code || secrets.is_secret_field(&form_decode(name));
         let is_several =
             |value: &[u8]| value.contains(&b';') && value.split(|byte| *byte == b';').skip(1).all(is_pair);
         match value {
@@ -136,7 +137,10 @@ fn part_content(lower: &[u8], head: &[u8], content: &[u8], secrets: &mut Secrets
             (Some(pseudonym), _) => Some(pseudonym.into_bytes()),
             (None, Some(_)) if !is_body => unnamed(content, secrets),
             // a file, or a part of another kind of body
-            (None, _) if std::str::from_utf8(content).is_err() => None,
+            (None, _) if std::str::from_utf8(content).is_err() => {
+                let is_field = name.is_some() && find(lower, b"filename").is_none();
+                is_field.then(|| unnamed(content, secrets)).flatten()
+            }
             (None, _) => {
                 let kind = find(lower, KIND).map_or(&[][..], |at| head[at + KIND.len()..].trim_ascii_start());
                 let kind = kind.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
@@ -236,6 +240,8 @@ const KIND: &[u8] = b"content-type:";
 /// What stands beside the code of a login by OAuth; beside others no code is secret.
 const BESIDE_CODE: [&[u8]; 5] =
     [b"state", b"grant_type", b"code_verifier", b"session_state", b"redirect_uri"];
+/// Shorter ones are postcodes and coupons, which stand beside a state, too.
+const SHORTEST_CODE: usize = 12;
 
 fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).map(|value| value as u8)

@@ -19,7 +19,9 @@ fn field(name: &str, value: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>>
         () if secrets.policy().said(name.as_bytes()) == Some(false) => None,
         () if is("set-cookie") || is("set-cookie2") => set_cookie(value, secrets),
         () if is("cookie2") || ends_with(name, "cookie") => cookies(value, secrets),
-        () if is("sec-websocket-protocol") => subprotocols(value, secrets),
+        () if is("sec-websocket-protocol") && !secrets.policy().is_secret_header(name) => {
+            subprotocols(value, secrets)
+        }
         () if ends_with(name, AUTHORIZATION) => authorization(value, secrets),
         () if is("user-agent") => shapes::rewrite(value, secrets),
         () if names::is_structural(name) => None,
@@ -47,13 +49,15 @@ fn subprotocols(value: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
         let start = item.len() - item.trim_ascii_start().len();
         let dot = item.iter().rposition(|byte| *byte == b'.').map_or(start, |at| at + 1);
         let is_jwt = item[start..].starts_with(b"eyJ");
-        let (kept, token) = item.split_at(if is_jwt { start } else { dot });
-        let new = (is_jwt || is_random(token)).then(|| secrets.hide(token)).flatten();
+        let (kept, token) = item.trim_ascii_end().split_at(if is_jwt { start } else { dot });
+        let is_token = is_jwt || is_random(token) || secrets.is_known(token);
+        let new = is_token.then(|| secrets.hide(token)).flatten();
         changed |= new.is_some();
         [kept, new.as_deref().map_or(token, str::as_bytes)].concat()
     };
     let items: Vec<Vec<u8>> = value.split(|byte| *byte == b',').map(&mut item).collect();
-    changed.then(|| items.join(&b','))
+    let new = changed.then(|| items.join(&b','));
+    shapes::rewrite(new.as_deref().unwrap_or(value), secrets).or(new)
 }
 
 /// Long, and of small letters, capitals and digits: no name of a protocol is.

@@ -8,15 +8,15 @@ use super::secrets::Secrets;
 
 /// Rewrites what is assigned to names that say secret; `None` when there is none.
 pub(super) fn rewrite(text: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
-    rewrite_if(text, secrets, |_| true)
+    rewrite_as(text, secrets, false)
 }
 
 /// The same where a colon alone assigns nothing: scopes are written `token:read`.
 pub(super) fn rewrite_strict(text: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
-    rewrite_if(text, secrets, |how| how != How::Colon)
+    rewrite_as(text, secrets, true)
 }
 
-fn rewrite_if(text: &[u8], secrets: &mut Secrets<'_>, counts: fn(How) -> bool) -> Option<Vec<u8>> {
+fn rewrite_as(text: &[u8], secrets: &mut Secrets<'_>, strict: bool) -> Option<Vec<u8>> {
     let mut out: Option<Vec<u8>> = None;
     let mut done = 0;
     let mut at = 0;
@@ -36,8 +36,7 @@ fn rewrite_if(text: &[u8], secrets: &mut Secrets<'_>, counts: fn(How) -> bool) -
         let value = if is_mixed(word) && secrets.is_known(word) {
             name.start..name.start + word.len()
         } else if secrets.is_secret_field(&text[name.clone()])
-            && let Some((how, value)) = value(text, &name)
-            && counts(how)
+            && let Some(value) = value(text, &name, strict)
         {
             value
         } else {
@@ -73,30 +72,23 @@ pub(super) fn names_secret(bytes: &[u8], secrets: &Secrets<'_>) -> bool {
     bytes.split(|byte| !is_name(*byte)).any(|word| 3 <= word.len() && secrets.is_secret_field(word))
 }
 
-/// How a text says what the value of a name is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum How {
-    /// By a colon, and the value has no quotes.
-    Colon,
-    Clearly,
-}
-
 /// Where the value of that name stands, which is not empty.
-fn value(text: &[u8], name: &Range<usize>) -> Option<(How, Range<usize>)> {
-    let before = text[..name.start].iter().rposition(|byte| !is_name(*byte) && *byte != b':');
-    let value = if before.is_some_and(|at| text[at] == b'<') {
+fn value(text: &[u8], name: &Range<usize>, strict: bool) -> Option<Range<usize>> {
+    let near = &text[name.start.saturating_sub(LONGEST_PREFIX)..name.start];
+    let before = near.iter().rfind(|byte| !is_name(**byte) && **byte != b':');
+    let value = if before == Some(&b'<') {
         let end = name.end + text[name.end..].iter().position(|byte| matches!(byte, b'<' | b'>'))?;
         if text[end] == b'<' {
             return None;
         }
         let start = end + 1;
-        (How::Clearly, element(text, start))
-    } else if before.is_some_and(|at| text[at] == b'>') && text[name.end..].starts_with(b"</") {
-        (How::Clearly, element(text, behind_key(text, name.end)?))
+        element(text, start)
+    } else if before == Some(&b'>') && text[name.end..].starts_with(b"</") {
+        element(text, behind_key(text, name.end)?)
     } else {
-        assigned(text, name)?
+        assigned(text, name, strict)?
     };
-    (!value.1.is_empty()).then_some(value)
+    (!value.is_empty()).then_some(value)
 }
 
 /// The text of an element of XML that begins at `start`.
@@ -130,7 +122,7 @@ fn behind_key(text: &[u8], end: usize) -> Option<usize> {
 }
 
 /// `password: "…"`, `token=…`; also where quotes are escaped, or references as in the attributes of a page.
-fn assigned(text: &[u8], name: &Range<usize>) -> Option<(How, Range<usize>)> {
+fn assigned(text: &[u8], name: &Range<usize>, strict: bool) -> Option<Range<usize>> {
     let mut at = name.end;
     at += quote_reference(text, at).map_or(0, <[u8]>::len);
     at += text[at..].iter().take_while(|byte| matches!(byte, b'"' | b'\'' | b'\\' | b' ')).count();
@@ -142,11 +134,19 @@ fn assigned(text: &[u8], name: &Range<usize>) -> Option<(How, Range<usize>)> {
     if let Some(long) = long {
         let start = at + long.len();
         let end = forms::find(&text[start..], long).map_or(text.len(), |n| start + n);
-        return Some((How::Clearly, start..end));
+        return Some(start..end);
+    }
+    // before the value is measured: its end may be far away, and the next name near
+    if strict && mark == b':' && quote.is_none() {
+        return None;
     }
     let start = at + usize::from(quote.is_some());
     let is_auth = text[name.clone()].windows(4).any(|part| part.eq_ignore_ascii_case(b"auth"));
     let start = if is_auth { behind_scheme(text, start) } else { start };
+    // what begins with such a mark is a variable or a structure, not a value
+    if matches!(text.get(start), Some(b'$' | b'{' | b'[')) {
+        return None;
+    }
     let is_end = |byte: &u8| match quote {
         Some(quote) => *byte == quote || *byte == b'\\',
         None => {
@@ -155,10 +155,8 @@ fn assigned(text: &[u8], name: &Range<usize>) -> Option<(How, Range<usize>)> {
         }
     };
     let len = text[start..].iter().position(is_end).unwrap_or(text.len() - start);
-    // what begins with such a mark is a variable or a structure, not a value
-    let is_value = !matches!(text.get(start), Some(b'$' | b'{' | b'['));
-    let how = if mark == b':' && quote.is_none() { How::Colon } else { How::Clearly };
-    is_value.then_some((how, start..start + len))
+    let is_word = quote.is_none() && WORDS.contains(&&text[start..start + len]);
+    (!is_word).then_some(start..start + len)
 }
 
 /// A quote as attributes of a page have it.
@@ -186,6 +184,10 @@ const KEYS: [&[u8]; 2] = [b"key>", b"name>"];
 /// Between a name and its value: the end of one element and the beginning of others.
 const MOST_TAGS: usize = 4;
 const SHORTEST_VALUE: usize = 12;
+/// Values of JSON and of scripts that are no texts.
+const WORDS: [&[u8]; 4] = [b"null", b"true", b"false", b"undefined"];
+/// So far before a name its element begins, if it is the name of one: prefixes of name spaces are short.
+const LONGEST_PREFIX: usize = 128;
 /// Names of schemes are short.
 const LONGEST_SCHEME: usize = 24;
 

@@ -1,5 +1,7 @@
 //! Secrets in URLs: query parameters, passwords before the host, session ids in the path.
 
+use std::ops::Range;
+
 use super::pseudonym::is_text_pseudonym;
 use super::secrets::Secrets;
 use super::{forms, shapes};
@@ -55,31 +57,37 @@ fn queries(text: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
 
 /// Rewrites the authority of a request.
 pub(super) fn rewrite_authority(authority: &mut String, secrets: &mut Secrets<'_>) {
-    if let Some(new) = userinfo(authority.as_bytes(), 0, secrets) {
-        *authority = String::from_utf8_lossy(&new).into_owned();
+    if let Some((secret, pseudonym)) = userinfo(authority.as_bytes(), 0, secrets) {
+        authority.replace_range(secret, &pseudonym);
     }
 }
 
 /// Every `user:password@` behind `://`.
 fn userinfos(text: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
     let mut out: Option<Vec<u8>> = None;
-    let mut from = 0;
-    while let Some(start) = forms::find(&out.as_deref().unwrap_or(text)[from..], b"://").map(|n| from + n + 3)
-    {
-        out = userinfo(out.as_deref().unwrap_or(text), start, secrets).or(out);
+    let (mut done, mut from) = (0, 0);
+    while let Some(start) = forms::find(&text[from..], b"://").map(|n| from + n + 3) {
+        if let Some((secret, pseudonym)) = userinfo(text, start, secrets) {
+            let out = out.get_or_insert_default();
+            out.extend_from_slice(&text[done..secret.start]);
+            out.extend_from_slice(pseudonym.as_bytes());
+            done = secret.end;
+        }
         from = start;
     }
-    out
+    let mut out = out?;
+    out.extend_from_slice(&text[done..]);
+    Some(out)
 }
 
-/// `user:password@` at `start`: the password goes. Without a colon all of it goes.
-fn userinfo(text: &[u8], start: usize, secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
+/// `user:password@` at `start`: where the password stands, and what it becomes. Without a colon it is all of it.
+fn userinfo(text: &[u8], start: usize, secrets: &mut Secrets<'_>) -> Option<(Range<usize>, String)> {
     let is_end = |byte: &u8| is_url_end(*byte) || matches!(byte, b'/' | b'?' | b'#');
     let end = text[start..].iter().position(is_end).map_or(text.len(), |n| start + n);
     let at = start + text[start..end].iter().rposition(|byte| *byte == b'@')?;
     let user_end = text[start..at].iter().position(|byte| *byte == b':').map_or(start, |n| start + n + 1);
     let pseudonym = secrets.hide(&forms::percent_decode(&text[user_end..at]))?;
-    Some([&text[..user_end], pseudonym.as_bytes(), &text[at..]].concat())
+    Some((user_end..at, pseudonym))
 }
 
 /// `;jsessionid=…`, and segments that are secrets known from elsewhere.
