@@ -344,6 +344,7 @@ fn what_a_review_found_is_hidden_and_no_more() {
     // keys have known beginnings among subprotocols, too; a postcode beside a state is no login
     let key = exchange("/", &[("Sec-WebSocket-Protocol", "chat, AKIAIOSFODNN7EXAMPLE")], "");
     assert!(!said(key).contains("AKIAIOSFODNN7EXAMPLE"));
+    said(exchange("/", &[("Sec-WebSocket-Protocol", "chat,  ,")], ""));
     stays("/tax?code=94105&state=CA", "text/plain", "");
     check_gone(exchange(&format!("/cb?code={SECRET}&state=1"), &[], ""));
     // what only says that it is JSON is searched as any text is

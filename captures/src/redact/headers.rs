@@ -46,10 +46,11 @@ fn ends_with(name: &str, end: &str) -> bool {
 fn subprotocols(value: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
     let mut changed = false;
     let mut item = |item: &[u8]| {
+        let item = item.trim_ascii_end();
         let start = item.len() - item.trim_ascii_start().len();
         let dot = item.iter().rposition(|byte| *byte == b'.').map_or(start, |at| at + 1);
         let is_jwt = item[start..].starts_with(b"eyJ");
-        let (kept, token) = item.trim_ascii_end().split_at(if is_jwt { start } else { dot });
+        let (kept, token) = item.split_at(if is_jwt { start } else { dot });
         let is_token = is_jwt || is_random(token) || secrets.is_known(token);
         let new = is_token.then(|| secrets.hide(token)).flatten();
         changed |= new.is_some();
