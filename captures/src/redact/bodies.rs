@@ -22,12 +22,7 @@ pub(super) fn echo(body: &mut Body, headers: &mut Headers, echo: &Echo) -> bool 
 fn change(body: &mut Body, headers: &mut Headers, mut rewrite: impl FnMut(&[u8]) -> Option<Vec<u8>>) -> bool {
     if let Some(data) = streams::grpc_data(body, &header(headers, "content-type")) {
         let outcome = grpc::body(data, &header(headers, "grpc-encoding"), &mut rewrite);
-        match outcome {
-            Outcome::Clean => {}
-            Outcome::New(new) => replace(body, headers, new),
-            Outcome::Withheld => body.data = None,
-        }
-        return body.data.is_some();
+        return put(outcome, body, headers);
     }
     let Some(data) = body.data.as_ref().filter(|data| !data.is_empty()) else { return true };
     let kind = header(headers, "content-type").to_ascii_lowercase();
@@ -49,6 +44,11 @@ fn change(body: &mut Body, headers: &mut Headers, mut rewrite: impl FnMut(&[u8])
             None => Outcome::Withheld,
         },
     };
+    put(outcome, body, headers)
+}
+
+/// Puts what became of a body in its place; `false` when it was withheld.
+fn put(outcome: Outcome, body: &mut Body, headers: &mut Headers) -> bool {
     match outcome {
         Outcome::Clean => {}
         Outcome::New(new) => replace(body, headers, new),
