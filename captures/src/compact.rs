@@ -77,6 +77,7 @@ pub fn compact(
         block_bytes: MAX_BLOCK_BYTES,
         block_age_us: u64::MAX,
         level: options.level,
+        mix_small: MIXED_FROM <= options.level,
         ..Options::default()
     };
     let writer = Writer::create(output, header, blocks)?;
@@ -298,3 +299,6 @@ fn exchanges_of(path: &Path) -> Result<u64, Error> {
     }
     Ok(exchanges)
 }
+
+/// From this level on small blocks are coded by context mixing.
+const MIXED_FROM: i32 = 19;

@@ -10,9 +10,13 @@ pub const ENCODING_STREAMS: u16 = 2;
 pub const ENCODING_COLUMNS: u16 = 3;
 /// The encoding inside a block that is written: columns, whose texts have words in common with all blocks.
 pub const ENCODING_WORDS: u16 = 4;
+/// The same of small blocks that are not written while traffic is recorded: coded by context mixing.
+pub const ENCODING_MIXED: u16 = 5;
 
 /// A block before compression. Refused above, so a hostile length or a decompression bomb costs no more.
 pub const MAX_BLOCK_RAW: usize = 64 << 20;
+/// A block before it is coded by context mixing: that takes two microseconds for each byte, and when it is read again.
+pub const MAX_MIXED: usize = 128 << 10;
 /// A block's zstd frame: the worst case of zstd for [`MAX_BLOCK_RAW`] is 0.4 % larger than its input.
 pub const MAX_BLOCK_PAYLOAD: usize = MAX_BLOCK_RAW + (MAX_BLOCK_RAW >> 7);
 /// What a writer may be asked to collect in one block; leaves room for one exchange of the largest size.

@@ -194,7 +194,7 @@ impl Rewrite<'_> {
 
 /// A block without exchanges, for what its header says.
 fn empty_block() -> std::io::Result<(BlockHeader, Vec<u8>)> {
-    let Encoded { raw, encoding, .. } = Builder::default().finish();
+    let Encoded { raw, encoding, .. } = Builder::default().finish(false);
     let mut payload = Vec::new();
     Compressor::new(3)?.frame(&raw, &[], &mut payload)?;
     let header = BlockHeader {

@@ -52,6 +52,14 @@ impl<'a> Cursor<'a> {
         Ok(head)
     }
 
+    /// What stands before the next byte of this value, which is passed over.
+    pub(crate) fn take_until(&mut self, end: u8) -> Result<&'a [u8], Malformed> {
+        let n = self.rest.iter().position(|byte| *byte == end).ok_or(Malformed("cut short"))?;
+        let head = self.take(n)?;
+        self.take(1)?;
+        Ok(head)
+    }
+
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         let (head, tail) = self.rest.split_first_chunk().ok_or(Malformed("cut short"))?;
         self.rest = tail;

@@ -289,7 +289,7 @@ impl Writer {
 
     fn close_block(&mut self, now_us: u64) -> Result<(), Error> {
         self.opened_us = None;
-        let block = self.builder.finish();
+        let block = self.builder.finish(self.options.mix_small);
         let records = block.records;
         if let Err(err) = self.write_block(&block, now_us) {
             self.shed("io", records.into());

@@ -11,7 +11,7 @@ use captures::damage::DamageKind;
 use captures::repair::repair;
 use captures::verify::verify;
 use captures::{Reader, reader};
-use common::{assert_zstd_accepts, capture, numbers};
+use common::{assert_zstd_accepts, capture, handmade, numbers};
 
 const EXCHANGES: u64 = 12;
 const PER_BLOCK: u64 = 4;
@@ -30,7 +30,7 @@ fn every_flipped_byte_of_a_compacted_capture_costs_at_most_one_block_and_is_name
     let (path, output) = (dir.path().join("capture.zst"), dir.path().join("compacted.zst"));
     capture(&path, EXCHANGES, PER_BLOCK);
     // a block for each session, of which none has more than three exchanges
-    let options = CompactOptions { block_bytes: 1, ..CompactOptions::default() };
+    let options = CompactOptions { block_bytes: 1, level: 18, ..CompactOptions::default() };
     assert_eq!(compact(&path, &output, &options, 1).unwrap().after.blocks, 5);
     flip_every_byte(&output);
 }
@@ -41,19 +41,34 @@ fn every_flipped_byte_of_a_capture_of_one_block_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("capture.zst");
     capture(&path, PER_BLOCK, PER_BLOCK);
-    let whole = fs::read(&path).unwrap();
-    assert!(verify(&path).unwrap().is_clean());
-    for index in 0..whole.len() {
+    flip_bytes_of_one_block(&path, 1);
+}
+
+/// The same of a block that is coded by context mixing; reading it takes longer.
+#[test]
+fn flipped_bytes_of_a_small_imported_capture_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, output) = (dir.path().join("capture.zst"), dir.path().join("compacted.zst"));
+    capture(&path, PER_BLOCK, PER_BLOCK);
+    compact(&path, &output, &CompactOptions::default(), 1).unwrap();
+    assert_eq!(handmade::blocks(&fs::read(&output).unwrap())[0].encoding, 5);
+    flip_bytes_of_one_block(&output, 5);
+}
+
+fn flip_bytes_of_one_block(path: &Path, step: usize) {
+    let whole = fs::read(path).unwrap();
+    assert!(verify(path).unwrap().is_clean());
+    for index in (0..whole.len()).step_by(step) {
         let mut damaged = whole.clone();
         damaged[index] ^= 1 << (index % 8);
-        fs::write(&path, &damaged).unwrap();
-        let verification = verify(&path).unwrap();
+        fs::write(path, &damaged).unwrap();
+        let verification = verify(path).unwrap();
         assert!(!verification.is_clean(), "byte {index} changed and nothing is said");
-        let lost = u64::from(numbers(&path).is_empty());
+        let lost = u64::from(numbers(path).is_empty());
         assert_eq!(verification.damaged_blocks(), lost, "byte {index}: {:?}", verification.damage);
-        assert_eq!(numbers(&path).len() as u64, PER_BLOCK * (1 - lost), "byte {index}");
-        assert!(repair(&path, None).unwrap().changed);
-        assert!(verify(&path).unwrap().is_clean(), "byte {index}");
+        assert_eq!(numbers(path).len() as u64, PER_BLOCK * (1 - lost), "byte {index}");
+        assert!(repair(path, None).unwrap().changed);
+        assert!(verify(path).unwrap().is_clean(), "byte {index}");
     }
 }
 

@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use captures::canary::Canaries;
+use captures::compact::{CompactOptions, compact};
 use captures::error::Error;
 use captures::export::{gor, har, mitmproxy, ndjson};
 use captures::header::{FileHeader, Options};
@@ -145,7 +146,9 @@ fn run(name: &str, corpus: &[Vec<u8>], attempt: impl Fn(&[u8], &Path)) {
 fn expect_the_same(exchanges: &[Exchange], dir: &Path) {
     let path = dir.join("again.zst");
     let _ = fs::remove_file(&path);
-    let mut writer = Writer::create(&path, FileHeader::new("fuzz", 1), Options::for_import()).unwrap();
+    // context mixing takes its time, and has a fuzzer of its own
+    let options = Options { mix_small: false, ..Options::for_import() };
+    let mut writer = Writer::create(&path, FileHeader::new("fuzz", 1), options).unwrap();
     let mut written: Vec<&Exchange> = Vec::new();
     for exchange in exchanges {
         match writer.push(exchange, 0) {
@@ -302,8 +305,11 @@ fn captures() -> Vec<Vec<u8>> {
     let closed = fs::read(&path).unwrap();
     let old = include_bytes!("old/encodings-1-and-2.zst").to_vec();
     let version_1 = include_bytes!("old/version-1.zst").to_vec();
+    let mixed = dir.path().join("mixed.zst");
+    compact(&path, &mixed, &CompactOptions::default(), 1).unwrap();
+    let mixed = fs::read(mixed).unwrap();
     let by_hand = handmade::file(&[Block::of(3, handmade::Columns::one().raw(), 1)]);
-    vec![closed[..closed.len() - 300].to_vec(), closed, old, version_1, by_hand]
+    vec![closed[..closed.len() - 300].to_vec(), closed, mixed, old, version_1, by_hand]
 }
 
 /// Reads a file in every way there is. All of them find the same, and what is repaired is whole.
@@ -367,6 +373,11 @@ fn blocks_of_encoding_3() {
 #[test]
 fn blocks_of_encoding_4() {
     blocks(4);
+}
+
+#[test]
+fn blocks_of_encoding_5() {
+    blocks(5);
 }
 
 /// Pieces of the formats, and numbers as captures have them: 2^32 - 1, 2^60, 2^64 - 1, an endless one.

@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
 """Reads a capture and prints each exchange as a line of JSON, as `squall captures cat` does.
 
-Written from captures/FORMAT.md alone, to show that the page suffices. Blocks of encodings 3 and 4 only. Wants python3 with
+Written from captures/FORMAT.md alone, to show that the page suffices. Blocks of encodings 3 to 5 only. Wants python3 with
 zstandard (or the zstd program) and xxhash (for bodies whose hash follows from their data).
 """
 
 import base64
 import datetime
 import json
-import pathlib
-import re
 import struct
 import subprocess
 import sys
+
+import mixing
 
 try:
     import zstandard
@@ -75,6 +75,12 @@ class Column:
     def byte(self):
         return self.take(1)[0]
 
+    def line(self):
+        end = self.data.find(b"\n", self.at)
+        if end < 0:
+            raise Damaged("cut short")
+        return self.take(end + 1 - self.at)[:-1]
+
     def varint(self):
         value = shift = 0
         while True:
@@ -131,13 +137,13 @@ def blocks(data):
                 encoding, _, raw_len, length, exchanges = (told.varint() for _ in range(5))
                 crc = struct.unpack("<I", told.take(4))[0]
             payload = data[at : at + length]
-            if encoding not in (3, 4) or MAX_BLOCK < raw_len or crc32c(payload) != crc:
+            if encoding not in (3, 4, 5) or MAX_BLOCK < raw_len or crc32c(payload) != crc:
                 raise Damaged(f"the block at byte {at} cannot be read")
             at += length
             raw = decompress(payload, raw_len)
             if len(raw) != raw_len:
                 raise Damaged(f"the block at byte {at} is of another length than its header says")
-            yield exchanges, raw, encoding
+            yield exchanges, mixing.decode(raw) if encoding == 5 else raw, encoding
 
 
 def decompress(payload, length):
@@ -177,6 +183,7 @@ class Block:
         self.contexts = 0
         self.ids, self.session_ids, self.next_made_up = [], [], 0
         self.connection = 0
+        self.has_ends = encoding == 5
 
     def read_names(self, lengths, texts):
         self.names, slot = [], FIRST_NAME
@@ -245,6 +252,10 @@ class Block:
 
     def define(self, slot, context):
         how = self.definitions[slot].varint()
+        if self.has_ends:
+            if how == 0:
+                return self.text[slot].line(), self.next_context(slot)
+            how -= 1
         if how == 0:
             text = self.text[slot].take(self.definitions[slot].varint())
             return text, self.next_context(slot)
@@ -389,18 +400,11 @@ class Block:
         return {"kind": STREAMS[kind], "truncated": dropped, "messages": messages}
 
 
-def words():
-    """The words that every block knows."""
-    with open(pathlib.Path(__file__).parent.parent / "src/block/columns/words.txt", encoding="ascii") as file:
-        lines = file.read().splitlines()
-    return [re.sub(r"\\x(..)", lambda found: chr(int(found[1], 16)), line).encode("latin-1") for line in lines]
-
-
 def unfold(column, length):
     """Text of that length, which is written in words."""
     if MAX_BLOCK < length:
         raise Damaged("a text that is too long")
-    out, known = bytearray(), words()
+    out, known = bytearray(), mixing.words()
     while len(out) < length:
         byte = column.byte()
         if byte == 0:

@@ -94,7 +94,7 @@ fn blocks_of_an_encoding_of_tomorrow_cost_themselves() {
     let at = blocks[1] - 16;
     let len = u32::from_le_bytes(bytes[at + 4..at + 8].try_into().unwrap()) as usize + 8;
     assert_eq!(bytes[blocks[1]], 4);
-    bytes[blocks[1]] = 5;
+    bytes[blocks[1]] = 6;
     let crc = crc32c::crc32c(&bytes[at..at + len - 4]);
     bytes[at + len - 4..at + len].copy_from_slice(&crc.to_le_bytes());
     fs::write(&path, bytes).unwrap();

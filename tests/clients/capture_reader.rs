@@ -147,6 +147,18 @@ fn write(path: &Path) {
     writer.finish(0).unwrap();
 }
 
+/// A capture that is small enough for context mixing when it is compacted, with text that has lines of its own.
+fn write_few(path: &Path) {
+    let mut writer = Writer::create(path, FileHeader::new("test", 1), Options::default()).unwrap();
+    for n in 0..11 {
+        writer.push(&exchange(n), 0).unwrap();
+    }
+    let mut lines = exchange(11);
+    lines.request.body = Body::whole("of two\nlines\n");
+    writer.push(&lines, 0).unwrap();
+    writer.finish(0).unwrap();
+}
+
 /// Each line as JSON, without the time in words, which says what `start_us` says.
 fn lines(text: &str) -> Vec<Value> {
     let without_time = |line: &str| {
@@ -170,12 +182,16 @@ fn a_reader_written_from_the_page_finds_every_exchange() {
         compact.arg(path(name)).arg(path("capture.zst")).args(flags);
         tools::run(compact);
     }
-    let files: Vec<PathBuf> = ["capture.zst", "compacted.zst", "generated.zst"].map(path).into();
-    for file in &files {
+    write_few(&path("few.zst"));
+    let mut compact = squall(&["captures", "compact", "-o"]);
+    compact.arg(path("small.zst")).arg(path("few.zst"));
+    tools::run(compact);
+    let files: Vec<PathBuf> = ["capture.zst", "compacted.zst", "generated.zst", "small.zst"].map(path).into();
+    for (file, n) in files.iter().zip([402, 402, 402, 12]) {
         let mut cat = squall(&["captures", "cat"]);
         cat.arg(file);
         let expected = lines(&tools::run(cat));
-        assert_eq!(expected.len(), 402);
+        assert_eq!(expected.len(), n);
         let mut read = Command::new(&python);
         read.arg(&reader).arg(file);
         let found = lines(&tools::run(read));

@@ -90,7 +90,7 @@ mod tests {
         exchanges.iter().for_each(|exchange| generators.note(exchange));
         let mut builder = Builder::with_generators(generators);
         exchanges.iter().for_each(|exchange| builder.push(exchange).unwrap());
-        let block = builder.finish();
+        let block = builder.finish(false);
         decode(&block.raw, exchanges.len(), block.encoding).unwrap()
     }
 
@@ -131,7 +131,7 @@ mod tests {
         // the second block begins in the middle of the session, and has some identifiers of the first
         for block in [0..30, 20..40] {
             exchanges[block.clone()].iter().for_each(|exchange| builder.push(exchange).unwrap());
-            let encoded = builder.finish();
+            let encoded = builder.finish(false);
             for (at, after) in block.clone().zip(decode(&encoded.raw, block.len(), encoded.encoding).unwrap())
             {
                 let made_up = after.request.headers.get_str("id").unwrap().to_owned();

@@ -1,12 +1,14 @@
 //! The inside of a block: how exchanges become bytes, and bytes exchanges again.
 //!
-//! What is written today is encoding 4, in [`columns`]. Encoding 3, there too, and encodings 1 and 2, in [`rows`], are what
-//! earlier versions wrote; they are read as before. Nothing inside a block refers to anything outside of it.
+//! What is written today is encoding 4, in [`columns`], and of small blocks encoding 5, which is the same in another
+//! code, in [`mixing`]. Encoding 3, there too, and encodings 1 and 2, in [`rows`], are what earlier versions wrote; they are
+//! read as before. Nothing inside a block refers to anything outside of it.
 
 mod columns;
 mod cost;
 mod generators;
 mod in_body;
+mod mixing;
 mod rows;
 #[cfg(test)]
 mod samples;
@@ -18,7 +20,7 @@ pub(crate) use cost::of_exchange as size_of;
 pub(crate) use generators::Generators;
 
 use crate::Exchange;
-use crate::limits::{ENCODING_COLUMNS, ENCODING_STREAMS, ENCODING_VERSION, ENCODING_WORDS};
+use crate::limits::{ENCODING_COLUMNS, ENCODING_MIXED, ENCODING_STREAMS, ENCODING_VERSION, ENCODING_WORDS};
 use crate::wire::Malformed;
 
 /// A finished block before compression, and what its header says about it.
@@ -37,7 +39,10 @@ pub(crate) struct Encoded {
 
 /// Whether this version can read blocks of that encoding.
 pub(crate) fn is_known(encoding: u16) -> bool {
-    matches!(encoding, ENCODING_VERSION | ENCODING_STREAMS | ENCODING_COLUMNS | ENCODING_WORDS)
+    matches!(
+        encoding,
+        ENCODING_VERSION | ENCODING_STREAMS | ENCODING_COLUMNS | ENCODING_WORDS | ENCODING_MIXED
+    )
 }
 
 /// The exchanges of a block of that encoding, session by session.
@@ -47,6 +52,7 @@ pub(crate) fn is_known(encoding: u16) -> bool {
 pub(crate) fn decode(raw: &[u8], records: usize, encoding: u16) -> Result<Vec<Exchange>, Malformed> {
     match encoding {
         ENCODING_COLUMNS | ENCODING_WORDS => columns::decode(raw, records, encoding),
+        ENCODING_MIXED => columns::decode(&mixing::decode(raw)?, records, encoding),
         _ => rows::decode(raw, records, encoding),
     }
 }
@@ -59,6 +65,7 @@ pub(crate) fn decode(raw: &[u8], records: usize, encoding: u16) -> Result<Vec<Ex
 pub(crate) fn check(raw: &[u8], records: usize, encoding: u16) -> Result<Vec<(u64, u64, u32)>, Malformed> {
     match encoding {
         ENCODING_COLUMNS | ENCODING_WORDS => columns::check(raw, records, encoding),
+        ENCODING_MIXED => columns::check(&mixing::decode(raw)?, records, encoding),
         _ => rows::decode(raw, records, encoding).map(|exchanges| sessions_of(&exchanges)),
     }
 }

@@ -8,13 +8,22 @@ use crate::Body;
 use crate::exchange::Request;
 use crate::messages::{Message, MessageKind, Stream, StreamKind};
 
-/// The block that is written today.
+/// The block that is written today while traffic is recorded.
 fn encode(exchanges: &[Exchange]) -> Encoded {
+    built_of(exchanges).finish(false)
+}
+
+/// The block that is written otherwise, if it is small.
+fn encode_mixed(exchanges: &[Exchange]) -> Encoded {
+    built_of(exchanges).finish(true)
+}
+
+fn built_of(exchanges: &[Exchange]) -> Builder {
     let mut builder = Builder::default();
     for exchange in exchanges {
         builder.push(exchange).unwrap();
     }
-    builder.finish()
+    builder
 }
 
 /// The block that earlier versions wrote.
@@ -55,7 +64,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(raw in proptest::collection::vec(any::<u8>(), 0..200), n in 0usize..50, encoding in 1u16..5) {
+    fn no_bytes_make_it_panic(raw in proptest::collection::vec(any::<u8>(), 0..200), n in 0usize..50, encoding in 1u16..6) {
         let _ = decode(&raw, n, encoding);
     }
 
@@ -74,10 +83,35 @@ proptest! {
                 }
                 (decoded, checked) => prop_assert_eq!(decoded.err(), checked.err()),
             }
-            for encoding in 1..4 {
+            for encoding in 1..6 {
                 let _ = decode(&raw[..cut.index(raw.len())], exchanges.len(), encoding);
             }
         }
+    }
+}
+
+proptest! {
+    // each takes as long as many of the others
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn small_blocks_come_back_too(exchanges in proptest::collection::vec(exchange(), 0..12)) {
+        let Encoded { raw, encoding, sessions, .. } = encode_mixed(&exchanges);
+        prop_assert_eq!(encoding, ENCODING_MIXED);
+        prop_assert_eq!(check(&raw, exchanges.len(), encoding), Ok(sessions));
+        prop_assert_eq!(decode(&raw, exchanges.len(), encoding), Ok(sorted(exchanges)));
+    }
+
+    #[test]
+    fn damaged_small_blocks_never_panic(exchanges in proptest::collection::vec(exchange(), 1..3),
+        place in any::<prop::sample::Index>(), to in any::<u8>()) {
+        let Encoded { mut raw, encoding, .. } = encode_mixed(&exchanges);
+        let index = place.index(raw.len());
+        raw[index] = to;
+        let decoded = decode(&raw, exchanges.len(), encoding).map(|exchanges| exchanges.len());
+        let checked = check(&raw, exchanges.len(), encoding);
+        let n = |sessions: Vec<(u64, u64, u32)>| sessions.iter().map(|(_, _, n)| *n as usize).sum::<usize>();
+        prop_assert_eq!(decoded, checked.map(n));
     }
 }
 
@@ -110,10 +144,11 @@ fn almost_an_identifier_comes_back_byte_for_byte() {
                 exchanges.push(exchange);
             }
         }
-        let Encoded { raw, encoding, .. } = encode(&exchanges);
-        let read = decode(&raw, exchanges.len(), encoding).unwrap();
-        for (read, written) in read.iter().zip(&exchanges) {
-            assert_eq!(read, written, "a variant of {text}");
+        for Encoded { raw, encoding, .. } in [encode(&exchanges), encode_mixed(&exchanges)] {
+            let read = decode(&raw, exchanges.len(), encoding).unwrap();
+            for (read, written) in read.iter().zip(&exchanges) {
+                assert_eq!(read, written, "a variant of {text}");
+            }
         }
     }
 }
@@ -131,14 +166,14 @@ fn a_small_block_does_not_unfold_without_end() {
         builder.push(&exchange).unwrap();
         pushed += 1;
     }
-    let Encoded { raw, encoding, .. } = builder.finish();
+    let Encoded { raw, encoding, .. } = builder.finish(false);
     assert!(raw.len() < 10 << 20);
     assert_eq!(decode(&raw, pushed, encoding).unwrap().len(), pushed);
     let mut too_much = Builder::default();
     for _ in 0..pushed + 3 {
         too_much.push(&exchange).unwrap();
     }
-    assert!(decode(&too_much.finish().raw, pushed + 3, encoding).is_err());
+    assert!(decode(&too_much.finish(false).raw, pushed + 3, encoding).is_err());
 }
 
 #[test]

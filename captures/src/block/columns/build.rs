@@ -16,7 +16,7 @@ use super::templates::Templates;
 use super::*;
 use crate::block::generators::Generators;
 use crate::block::{Encoded, cost};
-use crate::limits::{MAX_BLOCK_PLAIN, MAX_EXCHANGE};
+use crate::limits::{MAX_BLOCK_PLAIN, MAX_EXCHANGE, MAX_MIXED};
 use crate::wire::{put_bytes, put_varint};
 use crate::{Body, Exchange, Headers};
 
@@ -203,9 +203,9 @@ impl Builder {
         block_bytes <= self.raw + self.streams.len() || MAX_BLOCK_PLAIN - MAX_EXCHANGE <= self.plain
     }
 
-    /// Lays the block out, and starts an empty one.
-    pub(crate) fn finish(&mut self) -> Encoded {
-        let encoded = LayOut::of(self);
+    /// Lays the block out, and starts an empty one. A small block is coded by context mixing if it may be.
+    pub(crate) fn finish(&mut self, may_be_mixed: bool) -> Encoded {
+        let encoded = LayOut::of(self, may_be_mixed && self.raw <= MAX_MIXED);
         self.texts.clear();
         self.values.clear();
         self.holes.clear();

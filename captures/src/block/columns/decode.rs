@@ -14,7 +14,7 @@ use super::streams;
 use super::values::{Known, Place, Texts};
 use super::*;
 use crate::block::cost::{Budget, EXCHANGE_OVERHEAD, FIELD_OVERHEAD};
-use crate::limits::{ENCODING_COLUMNS, MAX_BLOCK_PLAIN};
+use crate::limits::{ENCODING_COLUMNS, ENCODING_MIXED, MAX_BLOCK_PLAIN};
 use crate::messages::Stream;
 use crate::wire::{Cursor, Malformed, unzigzag};
 use crate::{Body, Exchange};
@@ -92,6 +92,7 @@ fn read(
         names,
         budget,
         seed,
+        has_ends: encoding == ENCODING_MIXED,
         session: 0,
         start_us,
         known: std::iter::repeat_with(Known::default).take(slots).collect(),
@@ -149,6 +150,8 @@ pub(super) struct Decoder<'a> {
     /// What the rest of the block may still unfold to.
     pub(super) budget: Budget,
     pub(super) seed: u64,
+    /// Whether texts end with newlines where they can.
+    pub(super) has_ends: bool,
     /// The session at hand.
     pub(super) session: u64,
     /// When the exchange at hand began.

@@ -10,7 +10,8 @@ use super::templates::Template;
 use super::*;
 use crate::block::Encoded;
 use crate::block::generators::Generators;
-use crate::limits::{ENCODING_WORDS, MAX_BLOCK_RAW};
+use crate::block::mixing;
+use crate::limits::{ENCODING_MIXED, ENCODING_WORDS, MAX_BLOCK_RAW, MAX_MIXED};
 use crate::wire::{put_varint, zigzag};
 
 /// A block on its way from exchanges to bytes.
@@ -25,8 +26,18 @@ pub(super) struct LayOut<'a> {
     numbers: Vec<Option<u64>>,
     /// Contexts that are known: 0 is that of the beginning of a session.
     contexts: u32,
-    /// Whether values are written as templates; otherwise all of them as text.
-    templates: bool,
+    manner: Manner,
+}
+
+/// How a block is laid out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// To be compressed by zstd.
+    Words,
+    /// The same without templates: all values are text.
+    Texts,
+    /// To be coded by context mixing, which needs no words in common, and tells ends from lengths with less.
+    Mixed,
 }
 
 /// How many there are in a slot so far.
@@ -43,17 +54,21 @@ struct Times {
 }
 
 impl LayOut<'_> {
-    /// The block of what was pushed.
-    pub(super) fn of(of: &mut Builder) -> Encoded {
+    /// The block of what was pushed; coded by context mixing if it has few enough bytes for that, and may be.
+    pub(super) fn of(of: &mut Builder, may_be_mixed: bool) -> Encoded {
         let groups = groups(of);
         let base_us = groups.first().map_or(0, |group| of.places[group.start].start_us);
         let times = Times { base_us, unit_us: unit(&of.places, base_us) };
-        let (mut raw, mut cuts) = LayOut::raw(of, &groups, &times, true);
-        if MAX_BLOCK_RAW < raw.len() {
-            // many tiny holes can take more than the text that they are cut out of
-            of.forget_numbers();
-            (raw, cuts) = LayOut::raw(of, &groups, &times, false);
-        }
+        let mixed = if may_be_mixed { LayOut::mixed(of, &groups, &times) } else { None };
+        let (raw, cuts, encoding) = mixed.unwrap_or_else(|| {
+            let (mut raw, mut cuts) = LayOut::raw(of, &groups, &times, Manner::Words);
+            if MAX_BLOCK_RAW < raw.len() {
+                // many tiny holes can take more than the text that they are cut out of
+                of.forget_numbers();
+                (raw, cuts) = LayOut::raw(of, &groups, &times, Manner::Texts);
+            }
+            (raw, cuts, ENCODING_WORDS)
+        });
         let session = |group: &Range<usize>| {
             let first = &of.places[group.start];
             (first.session, first.start_us, group.len() as u32)
@@ -62,18 +77,29 @@ impl LayOut<'_> {
             raw,
             cuts,
             records: of.records.len() as u32,
-            encoding: ENCODING_WORDS,
+            encoding,
             first_us: base_us,
             last_us: of.places.iter().map(|place| place.start_us).max().unwrap_or(0),
             sessions: groups.iter().map(session).collect(),
         }
     }
 
+    /// The block in encoding 5, unless it is too large or shrinks to too little.
+    fn mixed(of: &mut Builder, groups: &[Range<usize>], times: &Times) -> Option<(Vec<u8>, Vec<usize>, u16)> {
+        let (raw, _) = LayOut::raw(of, groups, times, Manner::Mixed);
+        let coded = if raw.len() <= MAX_MIXED { mixing::code(&raw) } else { None };
+        of.spare = raw;
+        if coded.is_none() {
+            of.forget_numbers();
+        }
+        Some((coded?, Vec::new(), ENCODING_MIXED))
+    }
+
     fn raw(
         of: &mut Builder,
         groups: &[Range<usize>],
         times: &Times,
-        templates: bool,
+        manner: Manner,
     ) -> (Vec<u8>, Vec<usize>) {
         let slots = of.shapes.slots();
         let mut columns = std::mem::take(&mut of.columns);
@@ -85,7 +111,7 @@ impl LayOut<'_> {
             latest: vec![0; slots],
             numbers: Vec::new(),
             contexts: 1,
-            templates,
+            manner,
             of,
         };
         lay_out.sessions(groups, times);
@@ -98,7 +124,7 @@ impl LayOut<'_> {
         put_varint(&mut raw, of.generators.as_ref().map_or(0, |generators| generators.seed));
         put_varint(&mut raw, groups.len() as u64);
         let names = of.shapes.put_names(&mut raw);
-        let cuts = columns.put(&names, &mut raw);
+        let cuts = columns.put(&names, manner != Manner::Mixed, &mut raw);
         of.columns = columns;
         (raw, cuts)
     }
@@ -205,11 +231,7 @@ impl LayOut<'_> {
         let own_context = match template {
             Some(template) => self.template(slot, template),
             None => {
-                let text = self.of.texts.get(value);
-                let columns = &mut self.columns.slots[slot];
-                put_varint(&mut columns.definitions, definition::LITERAL);
-                put_varint(&mut columns.definitions, text.len() as u64);
-                columns.text.extend_from_slice(text);
+                self.literal(slot, value);
                 self.next_context(slot)
             }
         };
@@ -225,11 +247,30 @@ impl LayOut<'_> {
         number
     }
 
+    fn literal(&mut self, slot: usize, value: u32) {
+        let (text, shift) = (self.of.texts.get(value), self.shift());
+        let columns = &mut self.columns.slots[slot];
+        if self.manner == Manner::Mixed && !text.contains(&END) {
+            put_varint(&mut columns.definitions, definition::ENDED);
+            columns.text.extend_from_slice(text);
+            columns.text.push(END);
+            return;
+        }
+        put_varint(&mut columns.definitions, definition::LITERAL + shift);
+        put_varint(&mut columns.definitions, text.len() as u64);
+        columns.text.extend_from_slice(text);
+    }
+
+    /// What is added to all definitions, so that there is room for one more.
+    fn shift(&self) -> u64 {
+        u64::from(self.manner == Manner::Mixed)
+    }
+
     /// The template of a value, unless the value is better written as text: nothing else has the template, and
     /// nothing in it is made up.
     fn worthwhile_template(&mut self, value: u32) -> Option<u32> {
         let Value { template, holes: first, .. } = self.of.values[value as usize];
-        let template = template.filter(|_| self.templates)?;
+        let template = template.filter(|_| self.manner != Manner::Texts)?;
         let Template { uses, holes, .. } = *self.of.templates.get(template);
         let holes = &self.of.holes[first as usize..][..holes as usize];
         let is_made_up = |generators: &Generators| {
@@ -243,13 +284,14 @@ impl LayOut<'_> {
 
     /// Names a template, which is defined if it was not met before; returns its context.
     fn template(&mut self, slot: usize, number: u32) -> u32 {
+        let shift = self.shift();
         let columns = &mut self.columns.slots[slot];
         if let Some(known) = self.of.templates.get(number).number {
-            put_varint(&mut columns.definitions, definition::TEMPLATE + u64::from(known));
+            put_varint(&mut columns.definitions, definition::TEMPLATE + shift + u64::from(known));
             return self.of.templates.get(number).context;
         }
         let (holes, text) = self.of.templates.parts(number);
-        put_varint(&mut columns.definitions, definition::NEW_TEMPLATE);
+        put_varint(&mut columns.definitions, definition::NEW_TEMPLATE + shift);
         columns.definitions.extend_from_slice(holes);
         columns.text.extend_from_slice(text);
         let context = self.next_context(slot);

@@ -165,9 +165,9 @@ impl Columns {
         }
     }
 
-    /// Appends the table of lengths, the texts (first `names`), and the other columns; returns where their content changes
-    /// its nature.
-    pub(super) fn put(&self, names: &[u8], out: &mut Vec<u8>) -> Vec<usize> {
+    /// Appends the table of lengths, the texts (first `names`; in words if they may be), and the other columns; returns
+    /// where their content changes its nature.
+    pub(super) fn put(&self, names: &[u8], words: bool, out: &mut Vec<u8>) -> Vec<usize> {
         let of_slots =
             |column: fn(&SlotColumns<Vec<u8>>) -> &Vec<u8>| self.slots.sets.iter().map(column).collect();
         let regular: Vec<&Vec<u8>> =
@@ -186,8 +186,10 @@ impl Columns {
         let texts: Vec<&[u8]> = std::iter::once(names).chain(texts.into_iter().map(Vec::as_slice)).collect();
         let texts = texts.concat();
         let mut cuts = vec![out.len()];
-        words::put(&texts, out);
-        if texts.len() < out.len() - cuts[0] {
+        if words {
+            words::put(&texts, out);
+        }
+        if !words || texts.len() < out.len() - cuts[0] {
             // bytes that are no text take more room as such
             out.truncate(cuts[0]);
             out.extend_from_slice(&texts);

@@ -1,4 +1,4 @@
-//! Encodings 3 and 4: a block as columns.
+//! Encodings 3 to 5: a block as columns.
 //!
 //! The exchanges stand session by session. Each part of an exchange (target, method, the value of one header field, …)
 //! has a *slot*; a slot lists its values in the order in which they are first met, and says for every exchange which of
@@ -31,7 +31,7 @@ mod shapes;
 mod streams;
 mod templates;
 mod values;
-mod words;
+pub(super) mod words;
 
 pub(crate) use build::Builder;
 pub(super) use decode::{check, decode};
@@ -78,7 +78,9 @@ mod code {
 
 /// How a new value is defined.
 mod definition {
-    /// Its text, which is no template.
+    /// In encoding 5, where all others are one more: its text, which is no template, up to a newline.
+    pub(super) const ENDED: u64 = 0;
+    /// The length of its text, which is no template.
     pub(super) const LITERAL: u64 = 0;
     /// A template not met before, then what goes into its holes.
     pub(super) const NEW_TEMPLATE: u64 = 1;
@@ -134,6 +136,8 @@ mod message {
     pub(super) const DATA_IN_BODY: u8 = 1 << 7;
 }
 
+/// Where texts have ends.
+const END: u8 = b'\n';
 /// Header fields with a slot of their own; the others share one. Bounds what a hostile block costs.
 const MAX_FIELD_SLOTS: usize = 4096;
 /// Entries of the table of predictions by context, over all slots.

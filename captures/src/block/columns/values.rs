@@ -137,7 +137,15 @@ impl<'a> Decoder<'a> {
     /// Reads the definition of a new value, and returns its number.
     fn define(&mut self, slot: usize, context: usize) -> Result<u32, Malformed> {
         let columns = &mut self.columns.slots[slot];
-        let (text, context) = match columns.definitions.varint()? {
+        let mut how = columns.definitions.varint()?;
+        if self.has_ends {
+            if how == definition::ENDED {
+                let text = columns.text.take_until(END)?;
+                return self.add(slot, text, None);
+            }
+            how -= 1;
+        }
+        let (text, context) = match how {
             definition::LITERAL => {
                 let length = columns.definitions.length()?;
                 let text = columns.text.take(length)?;

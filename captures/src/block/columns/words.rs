@@ -61,6 +61,11 @@ pub(super) fn take(cursor: &mut Cursor<'_>, length: usize) -> Result<Vec<u8>, Ma
     }
 }
 
+/// All of them.
+pub(in crate::block) fn all() -> &'static [Vec<u8>] {
+    &WORDS.all
+}
+
 fn is_itself(byte: u8) -> bool {
     (0x20..0x80).contains(&byte)
 }
