@@ -25,7 +25,7 @@ use crate::{Exchange, SessionId};
 /// How a capture is compacted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompactOptions {
-    /// zstd level, 1 to 22.
+    /// zstd level, 1 to 22. From 19 on small blocks are coded by context mixing ([`Options::mix_small`]).
     pub level: i32,
     /// A block closes behind the session with which it holds this many bytes before compression. At most
     /// [`MAX_BLOCK_BYTES`].
