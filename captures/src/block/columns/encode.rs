@@ -6,6 +6,7 @@ use super::build::{Builder, Place, Record, Value};
 use super::kinds::Kind;
 use super::layout::Columns;
 use super::predict::Predictions;
+use super::run::Run;
 use super::templates::Template;
 use super::*;
 use crate::block::Encoded;
@@ -27,6 +28,7 @@ pub(super) struct LayOut<'a> {
     /// Contexts that are known: 0 is that of the beginning of a session.
     contexts: u32,
     manner: Manner,
+    run: Run,
 }
 
 /// How a block is laid out.
@@ -112,9 +114,11 @@ impl LayOut<'_> {
             numbers: Vec::new(),
             contexts: 1,
             manner,
+            run: Run::new(slots),
             of,
         };
         lay_out.sessions(groups, times);
+        lay_out.run.end(&mut lay_out.columns.slots);
         let LayOut { of, columns, .. } = lay_out;
         let mut raw = std::mem::take(&mut of.spare);
         raw.clear();
@@ -179,11 +183,46 @@ impl LayOut<'_> {
         let (_, target) = self.of.parts[parts.start];
         self.value(slot::TARGET, target, before, place.start_us);
         let context = self.of.values[target as usize].context;
-        for at in parts.start + 1..parts.end {
-            let (slot, value) = self.of.parts[at];
-            self.value(slot as usize, value, context, place.start_us);
+        let parts = parts.start + 1..parts.end;
+        match self.run.differing(&self.of.parts[parts.clone()]) {
+            Some(differing) => {
+                self.differing_parts(parts.start, differing, (before, context), place.start_us)
+            }
+            None => self.all_parts(parts, context, place.start_us),
         }
         context
+    }
+
+    fn all_parts(&mut self, parts: Range<usize>, context: u32, start_us: u64) {
+        if self.columns.slots.are_apart() {
+            self.run.begin(&self.of.parts[parts.clone()], &mut self.columns.slots);
+        }
+        for at in parts {
+            let (slot, value) = self.of.parts[at];
+            self.value(slot as usize, value, context, start_us);
+        }
+    }
+
+    /// Writes the parts, of those from `first` on, that differ from those of the exchange before; all are known in its context
+    /// from here on.
+    fn differing_parts(
+        &mut self,
+        first: usize,
+        mut differing: u64,
+        (before, context): (u32, u32),
+        start_us: u64,
+    ) {
+        self.run.next();
+        while differing != 0 {
+            let at = differing.trailing_zeros() as usize;
+            differing &= differing - 1;
+            let (slot, value) = self.of.parts[first + at];
+            self.run.changes(at, value, &mut self.columns.slots[slot as usize].codes);
+            self.value(slot as usize, value, context, start_us);
+        }
+        if before != context {
+            self.predictions.learn_again(context as usize, self.run.slots());
+        }
     }
 
     /// Writes what an exchange has in numbers, and returns its connection, or that of the one before.

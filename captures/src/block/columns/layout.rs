@@ -37,6 +37,11 @@ pub(super) struct Slots<T> {
 }
 
 impl<T> Slots<T> {
+    /// Whether each slot has columns of its own.
+    pub(super) fn are_apart(&self) -> bool {
+        !self.shared
+    }
+
     fn set_of(&self, slot: usize) -> usize {
         match self.shared {
             true => usize::from(!has_text(slot)),

@@ -27,6 +27,7 @@ mod layout;
 mod packed;
 mod parsed;
 mod predict;
+mod run;
 mod shapes;
 mod streams;
 mod templates;

@@ -47,4 +47,16 @@ impl Predictions {
             self.contexts[place] = value + 1;
         }
     }
+
+    /// These slots have in another context the values that they had last.
+    pub(super) fn learn_again(&mut self, context: usize, slots: impl Iterator<Item = usize>) {
+        if context < self.most_contexts {
+            let start = context * self.slots;
+            if self.contexts.len() <= start {
+                self.contexts.resize(start + self.slots, 0);
+            }
+            let known = &mut self.contexts[start..start + self.slots];
+            slots.for_each(|slot| known[slot] = self.latest[slot]);
+        }
+    }
 }
