@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::slot;
-
-/// The last values of the sessions met so far, of the first header fields that have a slot of their own.
+/// The last values of the sessions met so far, of the first slots.
 #[derive(Default)]
 pub(super) struct Lasts {
     /// Where each session's row begins in `values`.
@@ -27,8 +25,10 @@ impl Lasts {
 
     /// The value that the session at hand had last.
     pub(super) fn get(&self, slot: usize) -> Option<u32> {
-        let at = slot.checked_sub(slot::FIXED).filter(|at| *at < SLOTS)?;
-        self.values[self.row + at].checked_sub(1)
+        if SLOTS <= slot {
+            return None;
+        }
+        self.values[self.row + slot].checked_sub(1)
     }
 
     /// One more than each value that the session at hand had last; 0 for none.
@@ -37,8 +37,8 @@ impl Lasts {
     }
 
     pub(super) fn put(&mut self, slot: usize, value: u32) {
-        if let Some(at) = slot.checked_sub(slot::FIXED).filter(|at| *at < SLOTS) {
-            self.values[self.row + at] = value + 1;
+        if slot < SLOTS {
+            self.values[self.row + slot] = value + 1;
         }
     }
 
@@ -48,5 +48,5 @@ impl Lasts {
     }
 }
 
-/// Slots that are looked after: two lines of a processor's cache for each session.
-const SLOTS: usize = 32;
+/// Slots that are looked after: three lines of a processor's cache for each session.
+const SLOTS: usize = 48;
