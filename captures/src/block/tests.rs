@@ -115,6 +115,28 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    /// Enough for columns of their own, of few kinds that follow each other in all ways.
+    #[test]
+    fn exchanges_that_differ_in_little_come_back(kinds in proptest::collection::vec(exchange(), 1..4),
+        picked in proptest::collection::vec((0usize..4, 0u64..5, 0u64..90, 0usize..3, 0usize..3), 48..140)) {
+        let pick = |(kind, session, start_us, target, field): &(usize, u64, u64, usize, usize)| {
+            let mut exchange = kinds[kind % kinds.len()].clone();
+            exchange.session.0 = *session;
+            exchange.start_us = 1_700_000_000_000_000 + start_us;
+            exchange.request.target = ["/", "/items/4711", "/items/4712"][*target].to_owned();
+            exchange.request.headers.push("x-field", ["a", "b", "0f8fad5bd9cb469f"][*field]);
+            exchange
+        };
+        let exchanges: Vec<Exchange> = picked.iter().map(pick).collect();
+        let Encoded { raw, encoding, sessions, .. } = encode(&exchanges);
+        prop_assert_eq!(check(&raw, exchanges.len(), encoding), Ok(sessions));
+        prop_assert_eq!(decode(&raw, exchanges.len(), encoding), Ok(sorted(exchanges)));
+    }
+}
+
 /// Text that looks like an identifier, a number or a date but for one byte is kept as it is.
 #[test]
 fn almost_an_identifier_comes_back_byte_for_byte() {

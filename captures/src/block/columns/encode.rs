@@ -186,7 +186,7 @@ impl LayOut<'_> {
         let parts = parts.start + 1..parts.end;
         match self.run.differing(&self.of.parts[parts.clone()]) {
             Some(differing) => {
-                self.differing_parts(parts.start, differing, (before, context), place.start_us)
+                self.differing_parts(parts.start, differing, (before, context), place.start_us);
             }
             None => self.all_parts(parts, context, place.start_us),
         }
