@@ -64,7 +64,9 @@ fn service() -> Vec<Exchange> {
             step((&format!("POST /carts/{cart}/items"), &auth, &sent, &[], &answer));
         }
         step(("POST /orders", &auth, "{}", &[("location", &order)], "{}"));
-        step((&format!("GET {order}"), &auth, "", &[], "{}"));
+        let tag = format!("\"{}\"", &token(6, n)[..16]);
+        step((&format!("GET {order}"), &auth, "", &[("etag", &tag)], "{}"));
+        step((&format!("PUT {order}"), &[auth[0], ("if-match", &tag)], r#"{"paid":1}"#, &[], "{}"));
     }
     all
 }
@@ -100,7 +102,7 @@ fn check(all: &[Exchange]) {
     let folder = tempfile::tempdir().unwrap();
     let (input, output) = made(folder.path(), all, 200);
     let (old, new) = (mined(&input), mined(&output));
-    assert!(old.len() == 9 && old.iter().any(|link| link.contains("json:$.id")), "{old:#?}");
+    assert!(old.len() == 12 && old.iter().any(|link| link.ends_with("header:if-match")), "{old:#?}");
     assert_eq!(new, old);
 }
 
