@@ -209,6 +209,9 @@ impl Writer {
 
     /// Counts what was let go before it came here; the next block's header says so.
     pub fn shed(&mut self, reason: &str, n: u64) {
+        if n == 0 {
+            return;
+        }
         let mut end = reason.len().min(MAX_SHED_REASON);
         while !reason.is_char_boundary(end) {
             end -= 1;
@@ -218,6 +221,13 @@ impl Writer {
             let reason = if fits { &reason[..end] } else { "other" };
             let count = counts.entry(reason.to_owned()).or_default();
             *count = count.saturating_add(n);
+        }
+    }
+
+    /// Counts here what another writer still had to say, which then says it no more: its file is gone, or takes nothing.
+    pub fn take_shed(&mut self, other: &mut Writer) {
+        for (reason, n) in std::mem::take(&mut other.shed) {
+            self.shed(&reason, n);
         }
     }
 

@@ -351,3 +351,16 @@ fn what_a_review_found_is_hidden_and_no_more() {
     check_body(JSON, "<p>key: ghp_0123456789abcdefABCDEF0123456789abcd for SECRET, password=SECRET");
     stays("/", "text/plain", r#"{user:"a",password:null}"#);
 }
+
+#[test]
+fn the_verifier_of_a_login_stays_as_its_challenge_does() {
+    // the challenge is a hash of the verifier: with a pseudonym in place of one of them no replay could log in
+    let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+    let said = said(exchange(
+        "/authorize?code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&state=1",
+        &[("Content-Type", "application/x-www-form-urlencoded")],
+        &format!("grant_type=authorization_code&code={SECRET}&code_verifier={verifier}"),
+    ));
+    assert!(said.contains("=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&"), "{said}");
+    assert!(said.ends_with(&format!("&code_verifier={verifier}")) && !said.contains(SECRET), "{said}");
+}

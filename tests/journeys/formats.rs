@@ -95,3 +95,25 @@ fn what_cannot_be_imported_says_what_it_is_and_what_to_do() {
     refused("status.json", "{\"requests\":{\"total\":5}}\n", &[], &["1 skipped", "nothing was imported"]);
     refused("a.log", "x", &["--format", "pcapp"], &["unknown format", "pcap"]);
 }
+
+#[test]
+fn a_dash_is_the_standard_output_of_an_export_and_no_place_for_a_capture() {
+    let folder = TempDir::new().unwrap();
+    let log =
+        write(&folder, "access.log", "10.0.0.1 - - [10/Oct/2026:13:55:36 +0000] \"GET /a HTTP/1.1\" 200 2\n");
+    let capture = folder.path().join("capture.zst");
+    import(&[&log], &capture, &[]);
+    let capture = capture.display().to_string();
+    let shown = run_squall(&["captures", "export", &capture, "--format", "ndjson", "-o", "-"]).expect(0);
+    assert_eq!(shown.out.lines().count(), 1, "{}", shown.err);
+    for command in ["compact", "slice"] {
+        let words = ["a capture is a file, not a stream"];
+        run_squall(&["captures", command, &capture, "-o", "-"]).expect_words(104, &words);
+    }
+    run_squall(&["captures", "export", &capture, "-o", &capture])
+        .expect_words(104, &["exists already; name another file"]);
+    // so small a capture cannot become smaller, which is not said as a number below nothing
+    let small = folder.path().join("small.zst").display().to_string();
+    let shown = run_squall(&["captures", "compact", &capture, "--level", "1", "-o", &small]).expect(0);
+    assert!(!shown.err.contains("(-"), "{}", shown.err);
+}

@@ -87,6 +87,27 @@ fn expect_hundredfold(flags: &[&str]) {
 }
 
 #[test]
+fn what_is_synthesized_of_a_recording_is_linked_as_the_recording_is() {
+    let (folder, door) = (TempDir::new().unwrap(), door());
+    let (capture, made) = (folder.path().join("capture.zst"), folder.path().join("made.zst"));
+    let proxy = Proxy::before(&door.url(), &["--record", &text(&capture), "--session-key", "header:x-user"]);
+    for user in 0..12 {
+        let user = format!("user-{user:02}");
+        let own = ("x-user", user.as_str());
+        let login = http::send(proxy.addr(), "POST /login", &[own], b"").json();
+        let bearer = format!("Bearer {}", login["token"].as_str().unwrap());
+        http::send(proxy.addr(), "GET /me", &[own, ("authorization", &bearer)], b"");
+    }
+    proxy.expect_delivered(24);
+    http::post(proxy.admin(), "/recording/stop", b"");
+    run_squall(&["captures", "synthesize", &text(&capture), "--sessions", "100", "-o", &text(&made)])
+        .expect(0);
+    let common = ["--target", &door.url(), "--speed", "max", "--no-rehearsal"];
+    let run = Replayed::of(&made, &common).expect_passed();
+    assert_eq!((run.n("/requests/status/200"), run.n("/links/0/used")), (200, 100));
+}
+
+#[test]
 fn what_cookies_carry_is_shown_too() {
     let found = shop_links(&[]);
     for link in [

@@ -8,6 +8,7 @@
 //! They lie in two fields that are added to the head of the answer: [`LEAVES`] for what the answer gave, [`SLOTS`] for what the
 //! request carried. `captures/FORMAT.md` has their form.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -240,6 +241,23 @@ fn entries(text: &str) -> impl Iterator<Item = Entry> {
         let print = Print { hash: u64::from_str_radix(digits, 16).ok()?, strong };
         Some(Entry { place, print, event })
     })
+}
+
+/// The list with other prints in place of those that `new` knows by their [`Given::id`]; `None` where it knows none.
+pub(crate) fn renewed(list: &str, new: &dyn Fn(u64) -> Option<u64>) -> Option<String> {
+    let renew = |word: &str| {
+        let (place, digits) = word.split_at_checked(word.len().checked_sub(2 * PRINT_BYTES)?)?;
+        let is_print = place.ends_with(['=', '~']) && digits.bytes().all(is_digit);
+        let hash = new(u64::from_str_radix(digits, 16).ok().filter(|_| is_print)?)?;
+        Some(format!(
+            "{place}{:0width$x}",
+            hash >> (u64::BITS as usize - 8 * PRINT_BYTES),
+            width = 2 * PRINT_BYTES
+        ))
+    };
+    let words: Vec<Cow<'_, str>> =
+        list.split(' ').map(|word| renew(word).map_or(word.into(), Cow::Owned)).collect();
+    words.iter().any(|word| matches!(word, Cow::Owned(_))).then(|| words.join(" "))
 }
 
 fn is_digit(byte: u8) -> bool {

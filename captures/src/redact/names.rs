@@ -106,7 +106,7 @@ const PARTS: [&str; 19] = [
     "samlresponse",
 ];
 
-const WHOLE: [&str; 36] = [
+const WHOLE: [&str; 35] = [
     "pwd",
     "pass",
     "passwrd",
@@ -142,7 +142,6 @@ const WHOLE: [&str; 36] = [
     "phpsessid",
     "assertion",
     "clientassertion",
-    "codeverifier",
 ];
 
 /// Tokens that only say where a list goes on.

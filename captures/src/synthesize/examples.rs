@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::given;
 use super::random::Random;
 use super::spaces::{Fate, OWN_EACH, Spaces};
 use super::values;
@@ -32,6 +33,8 @@ struct Sample {
 pub(super) struct Example {
     pub(super) exchange: Exchange,
     pub(super) own: Vec<Own>,
+    /// Prints of such values, each with its place in `own`.
+    pub(super) prints: Vec<(u64, usize)>,
 }
 
 /// A value that belongs to a session.
@@ -59,7 +62,7 @@ impl Examples {
 
     /// Takes an exchange into the sample of its route, or not.
     pub(super) fn note(&mut self, route: u32, exchange: Exchange, spaces: &Spaces) {
-        let own = self.own(&exchange, spaces);
+        let mut own = self.own(&exchange, spaces);
         let sample = self.by_route.entry(route).or_default();
         sample.seen += 1;
         let place = match sample.examples.len() < self.each {
@@ -70,7 +73,8 @@ impl Examples {
             return;
         }
         self.bytes += size_of(&exchange);
-        let example = Example { exchange, own };
+        let prints = given::given(&exchange, spaces, &mut own);
+        let example = Example { exchange, own, prints };
         match sample.examples.get_mut(place) {
             Some(old) => {
                 self.bytes -= size_of(&old.exchange);
@@ -109,17 +113,21 @@ impl Examples {
         let met = self.sessions.entry(exchange.session.0).or_default();
         values::visit(exchange, &mut |space, value| {
             let Some(Fate::Own { group, once }) = spaces.fates.get(space) else { return };
-            let number =
-                (!once).then(|| match met.iter().position(|(of, met)| of == group && **met == *value) {
-                    Some(place) => met[..place].iter().filter(|(of, _)| of == group).count() as u64,
-                    None => {
-                        let before = met.iter().filter(|(of, _)| of == group).count() as u64;
-                        if before < OWN_EACH {
-                            met.push((*group, value.into()));
+            let known = || spaces.owned.of(exchange.session.0, value).filter(|(of, _)| of == group);
+            let number = (!once).then(|| {
+                known().map(|(_, number)| number).unwrap_or_else(|| {
+                    match met.iter().position(|(of, met)| of == group && **met == *value) {
+                        Some(place) => met[..place].iter().filter(|(of, _)| of == group).count() as u64,
+                        None => {
+                            let before = met.iter().filter(|(of, _)| of == group).count() as u64;
+                            if before < OWN_EACH {
+                                met.push((*group, value.into()));
+                            }
+                            before.min(OWN_EACH - 1)
                         }
-                        before.min(OWN_EACH - 1)
                     }
-                });
+                })
+            });
             let found = Own { space: space.to_owned(), value: value.to_owned(), group: *group, number };
             if !own.contains(&found) {
                 own.push(found);

@@ -10,6 +10,7 @@ mod chain;
 mod examples;
 mod fresh;
 mod generate;
+mod given;
 mod judge;
 mod random;
 mod rewrite;

@@ -1,8 +1,10 @@
 //! A recorded exchange with other values: those of a new session in place of those of the old one.
 
 use bytes::Bytes;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::examples::{Example, Own};
+use super::given;
 use super::random::Random;
 use super::spaces::{Fate, Spaces};
 use super::values;
@@ -48,6 +50,16 @@ pub(super) fn rewritten(example: &Example, spaces: &Spaces, owner: Owner, random
         .filter(|swap| !swap.name.is_empty() || DISTINCT <= swap.old.len())
         .collect();
     exchange.request.target = target(example, spaces, &fresh, random);
+    if let Some(response) = &mut exchange.response {
+        given::renew(&mut response.headers, &|print| {
+            let own = example
+                .prints
+                .iter()
+                .find(|(known, _)| *known == print)
+                .map(|(_, place)| &example.own[*place]);
+            own.map(|own| xxh3_64_with_seed(fresh(own).as_bytes(), owner.seed))
+        });
+    }
     if swaps.is_empty() {
         return exchange;
     }

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde::Serialize;
 
 use super::fresh;
+use super::given::{Met, Owned};
 use super::random::{Random, mix};
 use super::zipf;
 use super::{Plan, Widen};
@@ -18,6 +19,7 @@ pub(super) struct Learner {
     by_name: HashMap<String, usize>,
     spaces: Vec<Values>,
     held: usize,
+    met: Met,
 }
 
 #[derive(Debug)]
@@ -32,6 +34,8 @@ struct Seen {
     uses: u64,
     session: u64,
     shared: bool,
+    /// How many values had been met before it.
+    order: u64,
 }
 
 /// A key space, as it was found and used.
@@ -66,6 +70,7 @@ pub(super) struct Spaces {
     pub(super) fates: HashMap<String, Fate>,
     groups: Vec<Group>,
     popular: Vec<Popular>,
+    pub(super) owned: Owned,
 }
 
 /// Key spaces with the same values: the id of a cart in a path, a cookie and a document.
@@ -96,6 +101,7 @@ impl Learner {
         }
         let session = exchange.session.0;
         super::values::visit(exchange, &mut |name, value| self.add(name, value, session));
+        self.met.note(exchange);
     }
 
     fn add(&mut self, name: &str, value: &str, session: u64) {
@@ -114,8 +120,9 @@ impl Learner {
             seen.uses += 1;
             seen.shared |= seen.session != session;
         } else if space.seen.len() < MAX_KEYS_EACH && self.held < MAX_KEYS {
+            let order = self.held as u64;
             self.held += 1;
-            space.seen.insert(value.into(), Seen { uses: 1, session, shared: false });
+            space.seen.insert(value.into(), Seen { uses: 1, session, shared: false, order });
         }
     }
 
@@ -128,6 +135,8 @@ impl Learner {
         let mut spaces = Spaces::default();
         let mut places: HashMap<usize, usize> = HashMap::new();
         let mut told = Vec::new();
+        let mut owned = Vec::new();
+        let given = self.met.values();
         for (place, space) in self.spaces.iter().enumerate() {
             let counts = space.by_popularity();
             let exponent = zipf::exponent(&counts.iter().map(|(_, uses)| *uses).collect::<Vec<_>>());
@@ -145,7 +154,14 @@ impl Learner {
                     spaces.groups.push(Group::of(self.spaces.iter().zip(&groups), groups[place]));
                     spaces.groups.len() - 1
                 });
-                let once = space.uses == space.seen.len() as u64 && space.has_many_a_session();
+                // what an answer gave is known again by its number
+                let once = space.uses == space.seen.len() as u64
+                    && space.has_many_a_session()
+                    && !space.seen.keys().any(|value| given.contains(&**value));
+                if !once {
+                    let values = space.seen.iter();
+                    owned.extend(values.map(|(value, it)| (it.session, it.order, value.clone(), group)));
+                }
                 spaces.fates.insert(space.name.clone(), Fate::Own { group, once });
             } else if widen.is_some() || space.name.starts_with('/') && 1 < counts.len() {
                 let popular = Popular::of(&counts, widen, (exponent.unwrap_or_default(), plan.seed))?;
@@ -155,6 +171,7 @@ impl Learner {
             }
             told.push(tell);
         }
+        spaces.owned = self.met.owned(owned);
         Ok((spaces, told))
     }
 

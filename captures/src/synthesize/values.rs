@@ -14,6 +14,10 @@ pub(super) fn visit(exchange: &Exchange, visit: &mut dyn FnMut(&str, &str)) {
         let name = name.to_ascii_lowercase();
         if name == "cookie" {
             pairs("cookie:", value, ';', visit);
+        } else if ["if-match", "if-none-match"].contains(&name.as_str()) {
+            if LONG <= value.len() && is_tag(value) {
+                visit(&format!("header:{name}"), value);
+            }
         } else if !is_about_the_client(&name) {
             let token = credentials(value);
             if LONG <= token.len() && is_identifier(token) {
@@ -84,6 +88,13 @@ fn credentials(value: &str) -> &str {
     value.split_once(' ').filter(|(scheme, _)| scheme.len() <= LONGEST_SCHEME).map_or(value, |(_, rest)| rest)
 }
 
+/// The tag that an answer gave a version of a document, with its quotes: one, not a list.
+fn is_tag(value: &str) -> bool {
+    let quoted = value.strip_prefix("W/").unwrap_or(value);
+    let tag = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    tag.is_some_and(is_identifier)
+}
+
 /// A number, a word with digits in it, or an address.
 fn is_identifier(value: &str) -> bool {
     let digits = value.bytes().filter(u8::is_ascii_digit).count();
@@ -135,6 +146,8 @@ mod tests {
             ("Cookie", "sid=abc123; theme=dark"),
             ("Authorization", "Bearer squall_0123456789abcdef0"),
             ("User-Agent", "Mozilla/5.0"),
+            ("If-Match", "W/\"5d41402a\""),
+            ("If-None-Match", "\"5d41402a\", \"7c4f29407893\""),
             ("Content-Type", "application/json"),
         ]
         .into_iter()
@@ -159,6 +172,7 @@ mod tests {
                 "?page 2",
                 "cookie:sid abc123",
                 "header:authorization squall_0123456789abcdef0",
+                "header:if-match W/\"5d41402a\"",
                 "json:id 71",
                 "json:product_id sku-0042",
                 "json:mail ada@example.test",

@@ -104,7 +104,9 @@ impl Files {
     pub(super) fn rotate(&mut self, writer: &mut Writer, now_us: u64) -> Result<Closed, Error> {
         let number = newest(&self.first).max(self.number) + 1;
         let path = numbered(&self.first, number);
-        let next = Writer::create(path, self.fresh_header(now_us), self.options.clone())?;
+        let mut next = Writer::create(path, self.fresh_header(now_us), self.options.clone())?;
+        // there is something left to say where the old file could not take it
+        next.take_shed(writer);
         (self.number, self.began_us) = (number, now_us);
         let old = std::mem::replace(writer, next);
         let path = old.path().to_owned();

@@ -117,10 +117,12 @@ impl Work {
         }
         if !self.adrift {
             self.adrift = true;
+            self.writer.shed("io", self.writer.open_exchanges());
             self.lose_open_block();
         }
         match self.files.begin_anew(wall_us()) {
-            Ok(writer) => {
+            Ok(mut writer) => {
+                writer.take_shed(&mut self.writer);
                 self.writer = writer;
                 self.adrift = false;
                 let path = self.files.path();
@@ -170,13 +172,13 @@ impl Work {
 
     fn write(&mut self, queued: Queued) {
         if self.adrift {
-            return queued.shed("io");
+            return self.shed(queued, "io");
         }
         if !self.pause.is_zero() {
             std::thread::sleep(self.pause);
         }
         let Some(mut exchange) = convert::exchange(&queued.item, &self.edges, self.kept) else {
-            return queued.shed("header");
+            return self.shed(queued, "header");
         };
         let prints = self.prints(&queued.item, &exchange);
         if let Some(redactor) = &mut self.redactor {
@@ -200,6 +202,12 @@ impl Work {
             queued.recorded();
         }
         self.settle(before, pushed);
+    }
+
+    /// Counts it as lost, in the capture too: in this file, or in the one that comes after it.
+    fn shed(&mut self, queued: Queued, why: &str) {
+        self.writer.shed(why, 1);
+        queued.shed(why);
     }
 
     /// Prints of the values of an exchange that links may be found in.
@@ -247,7 +255,7 @@ impl Work {
         }
     }
 
-    /// Tells the capture of exchanges that never came here; what is lost here the writer counts itself.
+    /// Tells the capture of exchanges that never came here.
     fn note_turned_away(&mut self) {
         let turned_away = self.state.turned_away.load(Ordering::Relaxed);
         if turned_away > self.turned_away_noted {

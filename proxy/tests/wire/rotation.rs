@@ -124,4 +124,5 @@ fn a_folder_that_vanishes_costs_no_traffic_and_recording_resumes_with_it() {
     assert!(0 < books.shed["io"]);
     let found = verify(&capture).expect("readable");
     assert!(found.is_clean() && found.closed && 7 <= found.exchanges, "{found:?}");
+    assert_eq!(found.shed, books.shed, "the file says what is missing before it");
 }

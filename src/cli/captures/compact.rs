@@ -14,7 +14,7 @@ pub(crate) struct CompactArgs {
     /// The capture.
     capture: PathBuf,
     /// The capture to make; an existing file is refused.
-    #[arg(short, long, value_name = "CAPTURE")]
+    #[arg(short, long, value_name = "CAPTURE", value_parser = super::new_capture)]
     output: PathBuf,
     /// Level of zstd: 3 is fast, 19 small; from 19 on blocks of at most 128 KiB are coded by context mixing, which is
     /// smaller still.
@@ -43,15 +43,17 @@ pub(super) fn run(args: &CompactArgs) -> anyhow::Result<ExitCode> {
         complain(format_args!("warning: {damage}"));
     }
     let after = &done.after;
+    let (bytes, before) = (after.bytes as f64, done.bytes_before.max(1) as f64);
     complain(format_args!(
-        "{}: {} in {}, {} bytes ({:.1} a request), before {} ({:.0} % less)",
+        "{}: {} in {}, {} bytes ({:.1} a request), before {} ({:.0} % {})",
         args.output.display(),
         count(after.exchanges, "request"),
         count(after.sessions, "session"),
         thousands(after.bytes),
-        after.bytes as f64 / after.exchanges.max(1) as f64,
+        bytes / after.exchanges.max(1) as f64,
         thousands(done.bytes_before),
-        100.0 - 100.0 * after.bytes as f64 / done.bytes_before.max(1) as f64,
+        (100.0 - 100.0 * bytes / before).abs(),
+        if before < bytes { "more" } else { "less" },
     ));
     Ok(ExitCode::SUCCESS)
 }

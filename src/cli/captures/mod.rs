@@ -10,6 +10,7 @@ mod show;
 mod synthesize;
 
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 pub(crate) use compact::CompactArgs;
@@ -90,6 +91,14 @@ fn is_closed_pipe(err: &anyhow::Error) -> bool {
 fn complain(line: impl Display) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Where a capture is to be made: what makes it goes back in it when it closes it.
+fn new_capture(path: &str) -> Result<PathBuf, String> {
+    match path {
+        "-" => Err("a capture is a file, not a stream: name one".to_owned()),
+        path => Ok(PathBuf::from(path)),
+    }
 }
 
 /// `1234567` as `1,234,567`.

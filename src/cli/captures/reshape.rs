@@ -16,7 +16,7 @@ pub(crate) struct SliceArgs {
     /// The capture.
     capture: PathBuf,
     /// The capture to make; an existing file is refused.
-    #[arg(short, long, value_name = "CAPTURE")]
+    #[arg(short, long, value_name = "CAPTURE", value_parser = super::new_capture)]
     output: PathBuf,
     /// Not before this, counted from the first request: 90s, 5m.
     #[arg(long, value_name = "TIME", value_parser = time)]
@@ -51,7 +51,7 @@ pub(crate) struct MergeArgs {
     #[arg(required = true, num_args = 2.., value_name = "CAPTURE")]
     captures: Vec<PathBuf>,
     /// The capture to make; an existing file is refused.
-    #[arg(short, long, value_name = "CAPTURE")]
+    #[arg(short, long, value_name = "CAPTURE", value_parser = super::new_capture)]
     output: PathBuf,
     /// Sessions of equal number in several captures are the same users: proxies of one service with one redaction key.
     #[arg(long)]
@@ -68,7 +68,7 @@ pub(crate) struct RekeyArgs {
     #[arg(long = "by", value_name = "KEY[,KEY...]", required = true, value_delimiter = ',')]
     keys: Vec<Key>,
     /// The capture to make; an existing file is refused.
-    #[arg(short, long, value_name = "CAPTURE")]
+    #[arg(short, long, value_name = "CAPTURE", value_parser = super::new_capture)]
     output: PathBuf,
 }
 

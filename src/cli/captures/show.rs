@@ -1,7 +1,7 @@
 //! `squall captures cat` and `export`.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -31,7 +31,7 @@ pub(crate) struct ExportArgs {
     /// har, gor (GoReplay), mitmproxy or ndjson.
     #[arg(long, value_enum, default_value = "har")]
     format: ExportFormat,
-    /// The file to write, compressed where its name ends in .gz; an existing one is refused. Without it: stdout.
+    /// The file to write, compressed where its name ends in .gz; an existing one is refused. Without it, or `-`: stdout.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -88,11 +88,15 @@ pub(super) fn cat(args: &CatArgs) -> anyhow::Result<ExitCode> {
 /// Writes a capture in another format.
 pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let reader = Reader::open(&args.capture)?;
-    let exported = match &args.output {
+    let output = args.output.as_ref().filter(|path| path.as_os_str() != "-");
+    let exported = match output {
         None => write(args.format, reader, &mut BufWriter::new(std::io::stdout().lock()))?,
         Some(path) => {
             let file = OpenOptions::new().write(true).create_new(true).open(path);
-            let file = file.with_context(|| format!("cannot create {}", path.display()))?;
+            let file = file.map_err(|error| match error.kind() {
+                ErrorKind::AlreadyExists => captures::error::Error::Exists(path.clone()).into(),
+                _ => anyhow::Error::new(error).context(format!("cannot create {}", path.display())),
+            })?;
             let written = write_file(args.format, reader, file, is_gzip(path));
             if written.is_err() {
                 // the file is ours and holds a part of what was wanted
@@ -104,7 +108,7 @@ pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     for damage in &exported.damage {
         complain(format_args!("warning: {damage}"));
     }
-    if let Some(path) = &args.output {
+    if let Some(path) = output {
         complain(format_args!("{}: {}", path.display(), count(exported.exchanges, "exchange")));
     }
     Ok(ExitCode::SUCCESS)
