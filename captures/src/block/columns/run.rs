@@ -66,7 +66,7 @@ impl Run {
         let (slot, before) = &mut self.parts[at];
         *before = value;
         let coded = &mut self.coded[*slot as usize];
-        owe(self.exchanges - 1 - *coded, codes);
+        pay(self.exchanges - 1 - *coded, codes);
         *coded = self.exchanges;
     }
 
@@ -79,13 +79,14 @@ impl Run {
     pub(super) fn end(&mut self, slots: &mut Slots<Vec<u8>>) {
         for (slot, _) in &self.parts {
             let slot = *slot as usize;
-            owe(self.exchanges - self.coded[slot], &mut slots[slot].codes);
+            pay(self.exchanges - self.coded[slot], &mut slots[slot].codes);
         }
         self.parts.clear();
     }
 }
 
-fn owe(n: u32, codes: &mut Vec<u8>) {
+/// Writes so many codes of parts that stay as they were.
+fn pay(n: u32, codes: &mut Vec<u8>) {
     codes.resize(codes.len() + n as usize, code::AS_BEFORE as u8);
 }
 
