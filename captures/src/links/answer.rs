@@ -224,20 +224,18 @@ pub(super) fn address_parts(text: &str, found: &mut dyn FnMut(AddressPart, &[u8]
     }
 }
 
-/// The value of that part of an address.
+/// The value of that part of an address; a new one need not look like an identifier.
 pub fn in_address(address: &str, part: &LeafKind) -> Option<Vec<u8>> {
-    let mut value = None;
-    address_parts(address, &mut |found, text| {
-        let is_it = match (found, part) {
-            (AddressPart::Path(found), LeafKind::AddressPath(wanted, _)) => found == *wanted,
-            (AddressPart::Query(found), LeafKind::AddressQuery(wanted, _)) => found == *wanted,
-            _ => false,
-        };
-        if is_it && value.is_none() {
-            value = Some(text.to_vec());
+    let (path, query) = path_and_query(address);
+    match part {
+        LeafKind::AddressPath(segment, _) => {
+            path.split('/').nth(*segment as usize).map(|segment| percent_decode(segment.as_bytes()))
         }
-    });
-    value
+        LeafKind::AddressQuery(name, _) => {
+            pairs(query.as_bytes()).find(|(found, _)| found == name).map(|(_, value)| value)
+        }
+        _ => None,
+    }
 }
 
 /// `name=value&…`, decoded.
@@ -416,6 +414,21 @@ mod tests {
             "redirect-query:state=a b",
         ];
         assert_eq!(leaves(&headers, b""), expected);
+    }
+
+    #[test]
+    fn a_part_of_an_address_is_taken_whatever_it_looks_like() {
+        let taken = |address: &str, part: &str| {
+            let leaf: Leaf = part.parse().unwrap();
+            in_address(address, &leaf.kind).map(|value| String::from_utf8(value).unwrap())
+        };
+        let check = |address: &str, part: &str, expect: Option<&str>| {
+            assert_eq!(taken(address, part).as_deref(), expect, "{part} of {address}");
+        };
+        check("https://files.test/put/some-words?sig=a%2Fb", "json-path:2 $.upload", Some("some-words"));
+        check("/put/some-words?sig=a%2Fb", "json-query:sig $.upload", Some("a/b"));
+        check("/put", "json-path:2 $.upload", None);
+        check("/put?sig", "json-query:sig $.upload", None);
     }
 
     #[test]
