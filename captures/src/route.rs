@@ -31,7 +31,19 @@ fn is_id(segment: &str) -> bool {
         || is_word
             && LONG_WORD <= bytes.len()
             && (mixed || bytes.len() / 3 <= digits)
-            && !segment.contains('-')
+            && (!segment.contains('-') || is_random(bytes))
+}
+
+/// Whether capitals, small letters and digits follow one another as they do by chance: in titles (`Release-Notes-2024`) they do not.
+fn is_random(bytes: &[u8]) -> bool {
+    let class = |byte: u8| match byte {
+        b'0'..=b'9' => 1,
+        b'a'..=b'z' => 2,
+        b'A'..=b'Z' => 3,
+        _ => 0,
+    };
+    let turns = bytes.windows(2).map(|pair| (class(pair[0]), class(pair[1])));
+    bytes.len() <= 3 * turns.filter(|(one, other)| one != other && *one != 0 && *other != 0).count()
 }
 
 /// Shorter ones may be words (`cafe1`, `2fa`).
@@ -51,6 +63,11 @@ mod tests {
         check("/c/deadbeef01/7/", "/c/{id}/{id}/");
         check("/t/AbCdEfGh12345678xyz", "/t/{id}");
         check("/t/squall_0123456789abcdef0", "/t/{id}");
+        check("/put/-lSyPwafZ9r2IGKcecpd-w/V1StGXR8_Z5jdHi6B-myT", "/put/{id}/{id}");
+        check(
+            "/blog/Release-Notes-2024-And-More/iPhone15Pro-And-iPad-2024",
+            "/blog/Release-Notes-2024-And-More/iPhone15Pro-And-iPad-2024",
+        );
         check("/v1/style2.css", "/v1/style2.css");
         check(
             "/presentations/logstash-monitorama-2013/images",

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::path::JsonPath;
 use super::place::{Leaf, LeafKind};
 use super::prints::{self, Print};
 use super::walk::{self, Counted};
@@ -138,6 +139,11 @@ fn in_json(plain: &[u8], wanted: &dyn Fn(&[u8]) -> bool, found: &mut Met<'_>) ->
         if wanted(value.as_bytes()) {
             found(Leaf::new(LeafKind::Json(path.clone())), value.as_bytes(), None);
         }
+        address_parts(value, &mut |part, value| {
+            if wanted(value) {
+                found(Leaf::new(part.at(path.clone())), value, None);
+            }
+        });
     })
 }
 
@@ -168,17 +174,67 @@ pub fn in_header(name: &str, value: &[u8], found: &mut dyn FnMut(LeafKind, &[u8]
     }
 }
 
-/// Path segments that are identifiers, and the query.
+/// Path segments, and the query.
 fn in_location(value: &[u8], found: &mut dyn FnMut(LeafKind, &[u8])) {
     let text = String::from_utf8_lossy(value);
-    let text = text.split('#').next().unwrap_or_default();
-    let path = text.split_once("://").map_or(text, |(_, rest)| rest.find('/').map_or("", |at| &rest[at..]));
-    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let (path, query) = path_and_query(&text);
     for (number, segment) in path.split('/').enumerate().skip(1) {
         found(LeafKind::RedirectPath(number as u32), &percent_decode(segment.as_bytes()));
     }
     for (name, value) in pairs(query.as_bytes()) {
         found(LeafKind::RedirectQuery(name), &value);
+    }
+}
+
+fn path_and_query(address: &str) -> (&str, &str) {
+    let text = address.split('#').next().unwrap_or_default();
+    let path = text.split_once("://").map_or(text, |(_, rest)| rest.find('/').map_or("", |at| &rest[at..]));
+    path.split_once('?').unwrap_or((path, ""))
+}
+
+/// A part of an address.
+pub(super) enum AddressPart {
+    /// A segment of its path, from 1.
+    Path(u32),
+    /// A parameter of its query.
+    Query(String),
+}
+
+impl AddressPart {
+    fn at(self, path: JsonPath) -> LeafKind {
+        match self {
+            AddressPart::Path(segment) => LeafKind::AddressPath(segment, path),
+            AddressPart::Query(name) => LeafKind::AddressQuery(name, path),
+        }
+    }
+}
+
+/// What a text of a JSON body says if it is an address: path segments that are identifiers, and the query.
+pub(super) fn address_parts(text: &str, found: &mut dyn FnMut(AddressPart, &[u8])) {
+    let is_address = ["/", "?", "http://", "https://"].iter().any(|start| text.starts_with(start));
+    if !is_address || LONGEST_ADDRESS < text.len() || text.contains(char::is_whitespace) {
+        return;
+    }
+    let (path, query) = path_and_query(text);
+    for (number, segment) in path.split('/').enumerate().filter(|(_, segment)| is_id(segment)) {
+        found(AddressPart::Path(number as u32), &percent_decode(segment.as_bytes()));
+    }
+    for (name, value) in pairs(query.as_bytes()) {
+        found(AddressPart::Query(name), &value);
+    }
+}
+
+/// The value of that part of an address; a new one need not look like an identifier.
+pub fn in_address(address: &str, part: &LeafKind) -> Option<Vec<u8>> {
+    let (path, query) = path_and_query(address);
+    match part {
+        LeafKind::AddressPath(segment, _) => {
+            path.split('/').nth(*segment as usize).map(|segment| percent_decode(segment.as_bytes()))
+        }
+        LeafKind::AddressQuery(name, _) => {
+            pairs(query.as_bytes()).find(|(found, _)| found == name).map(|(_, value)| value)
+        }
+        _ => None,
     }
 }
 
@@ -293,6 +349,8 @@ pub(super) fn is_id(segment: &str) -> bool {
     route::template(segment) == "{id}"
 }
 
+/// Longer texts are documents.
+const LONGEST_ADDRESS: usize = 4096;
 /// How much later than the client a recorder may note the end of an answer.
 const SLACK_US: u64 = 1_000;
 /// Fields that say how to read the answer, or who answered.
@@ -356,6 +414,21 @@ mod tests {
             "redirect-query:state=a b",
         ];
         assert_eq!(leaves(&headers, b""), expected);
+    }
+
+    #[test]
+    fn a_part_of_an_address_is_taken_whatever_it_looks_like() {
+        let taken = |address: &str, part: &str| {
+            let leaf: Leaf = part.parse().unwrap();
+            in_address(address, &leaf.kind).map(|value| String::from_utf8(value).unwrap())
+        };
+        let check = |address: &str, part: &str, expect: Option<&str>| {
+            assert_eq!(taken(address, part).as_deref(), expect, "{part} of {address}");
+        };
+        check("https://files.test/put/some-words?sig=a%2Fb", "json-path:2 $.upload", Some("some-words"));
+        check("/put/some-words?sig=a%2Fb", "json-query:sig $.upload", Some("a/b"));
+        check("/put", "json-path:2 $.upload", None);
+        check("/put?sig", "json-query:sig $.upload", None);
     }
 
     #[test]

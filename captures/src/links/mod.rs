@@ -33,7 +33,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-pub use answer::{BodyKind, Given, events, given, in_header, in_page, uncoded};
+pub use answer::{BodyKind, Given, events, given, in_address, in_header, in_page, uncoded};
 pub use path::{JsonPath, Part};
 pub use place::{Leaf, LeafKind, Slot, nearest};
 pub(crate) use prints::renewed;

@@ -37,6 +37,10 @@ pub enum LeafKind {
     Data(String),
     /// A scalar in the JSON of a server-sent event.
     Event(JsonPath),
+    /// A segment of the path, from 1, of an address in a JSON body: `_links.next.href`, an address to upload to.
+    AddressPath(u32, JsonPath),
+    /// A parameter of the query of such an address.
+    AddressQuery(String, JsonPath),
 }
 
 /// Where in a request a value goes.
@@ -68,14 +72,19 @@ impl Leaf {
         Leaf::new(match &self.kind {
             LeafKind::Json(path) => LeafKind::Json(path.general()),
             LeafKind::Event(path) => LeafKind::Event(path.general()),
+            LeafKind::AddressPath(segment, path) => LeafKind::AddressPath(*segment, path.general()),
+            LeafKind::AddressQuery(name, path) => LeafKind::AddressQuery(name.clone(), path.general()),
             kind => kind.clone(),
         })
     }
 
     /// Whether it stands in the body of the answer.
     pub fn is_in_body(&self) -> bool {
-        use LeafKind::{Data, Event, Field, Json, Meta};
-        matches!(self.kind, Json(_) | Field(_) | Meta(_) | Data(_) | Event(_))
+        use LeafKind::{AddressPath, AddressQuery, Data, Event, Field, Json, Meta};
+        matches!(
+            self.kind,
+            Json(_) | Field(_) | Meta(_) | Data(_) | Event(_) | AddressPath(..) | AddressQuery(..)
+        )
     }
 }
 
@@ -102,6 +111,8 @@ impl fmt::Display for Leaf {
             LeafKind::Meta(name) => write!(f, "html-meta:{name}"),
             LeafKind::Data(name) => write!(f, "html-data:{name}"),
             LeafKind::Event(path) => write!(f, "event:{path}"),
+            LeafKind::AddressPath(segment, path) => write!(f, "json-path:{segment} {path}"),
+            LeafKind::AddressQuery(name, path) => write!(f, "json-query:{name} {path}"),
         }?;
         if self.nth == 0 { Ok(()) } else { write!(f, "#{}", self.nth) }
     }
@@ -137,6 +148,7 @@ impl FromStr for Leaf {
             "html-field" => LeafKind::Field(name.to_owned()),
             "html-meta" => LeafKind::Meta(name.to_owned()),
             "html-data" => LeafKind::Data(name.to_ascii_lowercase()),
+            "json-path" | "json-query" => in_address(kind, name)?,
             _ => LeafKind::Event(name.parse()?),
         };
         Ok(Leaf { kind, nth })
@@ -191,6 +203,18 @@ fn split<'t>(text: &'t str, kinds: &[&str]) -> Result<(&'t str, &'t str), String
     }
 }
 
+/// `2 $.next.href`, `cursor $.next.href`.
+fn in_address(kind: &str, name: &str) -> Result<LeafKind, String> {
+    let (part, path) = name.split_once(" $").ok_or_else(|| {
+        format!("`{kind}:{name}` names no part of an address: write json-path:2 $.next or json-query:cursor $.next")
+    })?;
+    let path = format!("${path}").parse()?;
+    Ok(match kind {
+        "json-path" => LeafKind::AddressPath(segment(part)?, path),
+        _ => LeafKind::AddressQuery(part.to_owned(), path),
+    })
+}
+
 fn segment(name: &str) -> Result<u32, String> {
     let number = name.parse().ok().filter(|number| *number != 0);
     number.ok_or_else(|| format!("`{name}` is no segment of a path: they are counted from 1"))
@@ -220,7 +244,7 @@ fn distance(from: &str, to: &str) -> usize {
     row[to.len()]
 }
 
-const LEAF_KINDS: [&str; 9] = [
+const LEAF_KINDS: [&str; 11] = [
     "json",
     "header",
     "set-cookie",
@@ -230,6 +254,8 @@ const LEAF_KINDS: [&str; 9] = [
     "html-meta",
     "html-data",
     "event",
+    "json-path",
+    "json-query",
 ];
 const SLOT_KINDS: [&str; 6] = ["path", "query", "header", "cookie", "json", "form"];
 
@@ -251,6 +277,8 @@ mod tests {
             "html-meta:csrf-token",
             "html-data:order-id",
             "event:$.id#4",
+            "json-path:2 $._links.next.href",
+            "json-query:page[cursor] $.next[\"a b\"]",
         ] {
             assert_eq!(text.parse::<Leaf>().map(|leaf| leaf.to_string()).as_deref(), Ok(text));
         }
@@ -279,6 +307,8 @@ mod tests {
         check("json:", "lacks a name");
         check("json:token", "no path in JSON");
         check("redirect-path:0", "counted from 1");
+        check("json-path:$.next", "names no part of an address");
+        check("json-path:0 $.next", "counted from 1");
         assert!("body:$.x".parse::<Slot>().unwrap_err().contains("known are path:, query:"));
     }
 }

@@ -16,7 +16,7 @@ use std::fmt::Write;
 use siphasher::sip::SipHasher24;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::answer::{self, BodyKind, Given, Times};
+use super::answer::{self, AddressPart, BodyKind, Given, Times};
 use super::path::{JsonPath, Part};
 use super::place::{Leaf, LeafKind, Slot};
 use super::request::{self, Carried};
@@ -113,9 +113,25 @@ impl Printer {
         let before = leaves.mark();
         let mut trail = WrittenTrail::new("json:$", is_clean);
         let is_json = walk::along(plain, &mut trail, &mut |trail, value| {
-            if trail.is_clean() && is_wanted(value.as_bytes()) {
+            if !trail.is_clean() {
+                return;
+            }
+            if is_wanted(value.as_bytes()) {
                 leaves.push_written(trail.text(), self.print(value.as_bytes()), None);
             }
+            answer::address_parts(value, &mut |part, value| {
+                let path = trail.text().trim_start_matches("json:");
+                let place = match part {
+                    AddressPart::Path(segment) => format!("json-path:{segment}%20{path}"),
+                    AddressPart::Query(name) if is_clean(&name) => {
+                        format!("json-query:{}%20{path}", written::encoded(&name))
+                    }
+                    AddressPart::Query(_) => return,
+                };
+                if is_wanted(value) {
+                    leaves.push_written(&place, self.print(value), None);
+                }
+            });
         });
         if !is_json {
             leaves.undo(before);
@@ -315,9 +331,13 @@ fn is_wanted(value: &[u8]) -> bool {
 
 /// Whether `is_clean` holds for every name in a place.
 fn has_clean_names(kind: &LeafKind, is_clean: &dyn Fn(&str) -> bool) -> bool {
-    use LeafKind::{Data, Event, Field, Header, Json, Meta, RedirectPath, RedirectQuery, SetCookie};
+    use LeafKind::{
+        AddressPath, AddressQuery, Data, Event, Field, Header, Json, Meta, RedirectPath, RedirectQuery,
+        SetCookie,
+    };
     match kind {
-        Json(path) | Event(path) => keys(path, is_clean),
+        Json(path) | Event(path) | AddressPath(_, path) => keys(path, is_clean),
+        AddressQuery(name, path) => is_clean(name) && keys(path, is_clean),
         Header(name) | SetCookie(name) | RedirectQuery(name) | Field(name) | Meta(name) | Data(name) => {
             is_clean(name)
         }

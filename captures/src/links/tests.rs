@@ -281,3 +281,30 @@ fn a_token_that_is_renewed_has_two_sources() {
 }
 
 const START_US: u64 = 1_700_000_000_000_000;
+
+#[test]
+fn addresses_in_json_give_their_parts() {
+    let mut scene = Scene::default();
+    for _ in 0..6 {
+        let n = scene.session();
+        let (first, second, key) = (long("", n), long("", n + 100), long("K", n));
+        let next = |id: &str| {
+            format!(r#"{{"_links":{{"self":{{"href":"/items"}},"next":{{"href":"/items/{id}"}}}}}}"#)
+        };
+        scene.step("GET /items", (&[], ""), (&[], &next(&first)));
+        scene.step(&format!("GET /items/{first}"), (&[], ""), (&[], &next(&second)));
+        scene.step(&format!("GET /items/{second}"), (&[], ""), (&[], "{}"));
+        let signed = format!(r#"{{"upload":"https://files.test/put/{n}?sig={key}&expires=1900000000"}}"#);
+        scene.step("POST /uploads", (&[], "{}"), (&[], &signed));
+        scene.step(&format!("PUT /put/{n}?sig={key}&expires=1900000000"), (&[], "{}"), (&[], "{}"));
+    }
+    assert_eq!(
+        shown(&scene.links()),
+        [
+            "GET /items json-path:2 $._links.next.href -> GET /items/{id} path:2",
+            "GET /items/{id} json-path:2 $._links.next.href -> GET /items/{id} path:2",
+            "POST /uploads json-path:2 $.upload -> PUT /put/{id} path:2",
+            "POST /uploads json-query:sig $.upload -> PUT /put/{id} query:sig",
+        ]
+    );
+}

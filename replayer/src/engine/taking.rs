@@ -1,7 +1,7 @@
 //! Taking values from answers for the later requests of the same clone. Only answers of steps with links are looked
 //! at; a body is collected only where a link wants something of it, up to a bound, and while it is in flight.
 
-use captures::links::{BodyKind, Leaf, LeafKind, events, in_header, in_page, uncoded};
+use captures::links::{BodyKind, Leaf, LeafKind, events, in_address, in_header, in_page, uncoded};
 
 use crate::engine::records::{Engine, Op};
 use crate::limits;
@@ -70,6 +70,13 @@ impl Taker {
         for (number, leaf) in wanted(step) {
             let value = match (&leaf.kind, kind) {
                 (LeafKind::Json(path), BodyKind::Json) => scalar(&body, &path.words()),
+                (
+                    kind @ (LeafKind::AddressPath(_, path) | LeafKind::AddressQuery(_, path)),
+                    BodyKind::Json,
+                ) => {
+                    let address = scalar(&body, &path.words()).and_then(|text| String::from_utf8(text).ok());
+                    address.and_then(|address| in_address(&address, kind))
+                }
                 (LeafKind::Field(_) | LeafKind::Meta(_) | LeafKind::Data(_), BodyKind::Html) => {
                     in_page(&body, &leaf)
                 }

@@ -177,7 +177,11 @@ impl Links {
 
 /// Whether a leaf as a user writes it is that one.
 fn is_meant(written: &Leaf, leaf: &Leaf) -> bool {
-    let is_list = |kind: &LeafKind| matches!(kind, LeafKind::Json(path) if path.0.contains(&captures::links::Part::Any));
+    use LeafKind::{AddressPath, AddressQuery, Json};
+    let is_list = |kind: &LeafKind| {
+        matches!(kind, Json(path) | AddressPath(_, path) | AddressQuery(_, path)
+            if path.0.contains(&captures::links::Part::Any))
+    };
     written == leaf || is_list(&written.kind) && written.general() == leaf.general()
 }
 

@@ -204,7 +204,8 @@ impl<'a> Session<'a> {
 /// Any element that a user writes is the first where nobody knows better.
 fn first_of(leaf: &Leaf) -> Leaf {
     let mut leaf = leaf.clone();
-    if let LeafKind::Json(path) | LeafKind::Event(path) = &mut leaf.kind {
+    use LeafKind::{AddressPath, AddressQuery, Event, Json};
+    if let Json(path) | Event(path) | AddressPath(_, path) | AddressQuery(_, path) = &mut leaf.kind {
         path.0.iter_mut().filter(|part| **part == Part::Any).for_each(|part| *part = Part::Index(0));
     }
     leaf
