@@ -32,6 +32,8 @@ pub(super) struct Work {
     state: Arc<State>,
     edges: Vec<EdgeName>,
     kept: Kept,
+    /// What the next exchange is written over.
+    spare: Option<Box<Exchange>>,
     /// Zero outside of tests.
     pause: Duration,
     /// Exchanges in the writer's open block, which a failed write takes with it: by scope and edge.
@@ -58,6 +60,7 @@ impl Work {
             state,
             edges,
             kept,
+            spare: None,
             pause,
             open: Vec::new(),
             turned_away_noted: 0,
@@ -176,9 +179,10 @@ impl Work {
         if !self.pause.is_zero() {
             std::thread::sleep(self.pause);
         }
-        let Some(mut exchange) = convert::exchange(&queued.item, &self.edges, self.kept) else {
+        let mut exchange = self.spare.take().unwrap_or_default();
+        if convert::fill(&mut exchange, &queued.item, &self.edges, self.kept).is_none() {
             return queued.shed("header");
-        };
+        }
         let prints = self.prints(&queued.item, &exchange);
         if let Some(redactor) = &mut self.redactor {
             redactor.exchange(&mut exchange);
@@ -200,6 +204,8 @@ impl Work {
             self.state.bodies.note(&queued.item, &exchange, self.kept);
             queued.recorded();
         }
+        convert::empty(&mut exchange);
+        self.spare = Some(exchange);
         self.settle(before, pushed);
     }
 
