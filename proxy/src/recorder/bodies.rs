@@ -75,8 +75,9 @@ impl Bodies {
     }
 
     /// The prints of an exchange were taken.
-    pub(super) fn note_prints(&self, item: &Item, noted: &Noted) {
-        let has_body = item.answer_body.len() != 0 && is_looked_into(&item.answer.headers);
+    pub(super) fn note_prints(&self, item: &Item, exchange: &Exchange, noted: &Noted) {
+        let of_its_kind = exchange.response.as_ref().is_some_and(|answer| is_looked_into(&answer.headers));
+        let has_body = item.answer_body.len() != 0 && of_its_kind;
         if has_body && !noted.looked_into {
             self.leaves_unread.fetch_add(1, Ordering::Relaxed);
         }

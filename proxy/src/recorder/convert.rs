@@ -27,7 +27,7 @@ pub(super) fn fill(exchange: &mut Exchange, item: &Item, edges: &[EdgeName], kep
     // 8 KB, of which a few hundred bytes are used
     let mut fields = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut []);
-    parsed.parse_with_uninit_headers(&item.head, &mut fields).ok()?;
+    parsed.parse_with_uninit_headers(item.heads.request(), &mut fields).ok()?;
     let request = &mut exchange.request;
     request.headers.clear();
     request.authority.clear();
@@ -60,7 +60,7 @@ pub(super) fn fill(exchange: &mut Exchange, item: &Item, edges: &[EdgeName], kep
     exchange.duration_us = Some(micros(item.duration));
     exchange.faults.clear();
     exchange.faults.extend(item.faults.iter().map(ToString::to_string));
-    exchange.notes = notes_of(item, kept);
+    exchange.notes = notes_of(item, exchange.response.as_ref(), kept);
     exchange.stream = item.stream.as_ref().map(|log| log.stream().clone());
     Some(())
 }
@@ -100,11 +100,12 @@ fn fill_answer(place: &mut Option<Response>, item: &Item, keep: Keep) {
     }
     let response = place.get_or_insert_default();
     response.status = answer.status;
-    response.headers.clone_from(&answer.headers);
+    response.headers.clear();
+    item.heads.answer().for_each(|(name, value)| response.headers.push(name, value));
     response.body = body_of(&item.answer_body, keep);
 }
 
-fn notes_of(item: &Item, kept: Kept) -> Notes {
+fn notes_of(item: &Item, response: Option<&Response>, kept: Kept) -> Notes {
     let mut notes = Notes::NONE;
     let mut note = |on: bool, flag: Notes| {
         if on {
@@ -121,7 +122,8 @@ fn notes_of(item: &Item, kept: Kept) -> Notes {
     note(wants_answers && !is_there(&item.answer_body, kept.response), Notes::RESPONSE_TRUNCATED);
     note(matches!(item.ending, Ending::ClientGone | Ending::ClientGoneAfter), Notes::CLIENT_GONE);
     note(matches!(item.ending, Ending::UpstreamUnreachable | Ending::UpstreamFailed), Notes::UPSTREAM_FAILED);
-    note(answer.headers.get("content-type").is_some_and(is_event_stream), Notes::STREAM);
+    let kind = response.and_then(|response| response.headers.get("content-type"));
+    note(kind.is_some_and(is_event_stream), Notes::STREAM);
     if let Some(stream) = item.stream.as_ref().map(|log| log.stream()) {
         let is_call = stream.count(true) <= 1 && stream.count(false) <= 1;
         note(stream.kind == StreamKind::WebSocket, Notes::WEBSOCKET);

@@ -74,7 +74,7 @@ impl Work {
             let now_us = wall_us();
             // Looked for, not waited for: waking a waiting thread would cost each exchange a system call.
             match items.try_recv() {
-                Ok(Message::Item(queued)) => self.write(*queued, now_us),
+                Ok(Message::Item(queued)) => self.write(queued, now_us),
                 Ok(Message::Rotate) => self.rotate(),
                 Ok(Message::Stop(done)) => break Some(done),
                 Err(TryRecvError::Empty) => std::thread::sleep(PAUSE),
@@ -213,9 +213,9 @@ impl Work {
     fn prints(&self, item: &Item, exchange: &Exchange) -> Option<Noted> {
         let is_organic = !item.replayed && !item.answer.own && item.faults.is_empty();
         let printer = self.printer.as_ref().filter(|_| is_organic)?;
-        let body = (item.answer_body.kept() != 0).then(|| item.answer_body.bytes());
+        let body = (item.answer_body.kept() != 0).then(|| item.answer_body.piece());
         let noted = printer.note(exchange, body.as_deref(), self.redactor.as_ref());
-        self.state.bodies.note_prints(item, &noted);
+        self.state.bodies.note_prints(item, exchange, &noted);
         Some(noted)
     }
 
