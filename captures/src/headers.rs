@@ -29,6 +29,13 @@ impl Headers {
         }
     }
 
+    /// Drops all fields, and keeps the room that they took.
+    pub fn clear(&mut self) {
+        self.names.clear();
+        self.values.clear();
+        self.ends.clear();
+    }
+
     /// Adds a field at the end.
     pub fn push(&mut self, name: &str, value: impl AsRef<[u8]>) {
         self.names.push_str(name);

@@ -21,7 +21,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use crate::conn::{BodyFraming, Conn, ConnCtl, last_chunk};
 use crate::downstream;
 use crate::exchange::{
-    Arrival, BELOW, ERROR, Exchange, FAULT, Open, SQUALL_HEADERS, bears_ours, stream_kind,
+    Arrival, BELOW, ERROR, Exchange, FAULT, Heads, Open, SQUALL_HEADERS, bears_ours, stream_kind,
 };
 use crate::faults::copies::Copies;
 use crate::faults::waiting::Woken;
@@ -70,7 +70,7 @@ impl ProxyHttp for Service {
             open.keeps_alive = session.as_http1().is_some_and(HttpSession::will_keepalive);
         }
         if let Some(open) = ctx.get().filter(|open| open.is_recorded(&self.shared)) {
-            open.keep_head(head(session));
+            open.keep_heads(heads(session));
         }
         // boxed, and only where there is something to do: pingora makes room for all of this for each request
         let next = match ctx.peek().is_some_and(|open| open.plan.is_open()) {
@@ -460,9 +460,9 @@ fn ctl(session: &Session) -> Option<Arc<ConnCtl>> {
 }
 
 /// The request header as HTTP/1 text: the bytes as they came, or, on HTTP/2, an equivalent with `:authority` as host.
-fn head(session: &Session) -> Bytes {
+fn heads(session: &Session) -> Heads {
     if let Some(http1) = session.as_http1() {
-        return Bytes::copy_from_slice(&http1.get_headers_raw_bytes());
+        return Heads::of_request(&http1.get_headers_raw_bytes());
     }
     let request = session.req_header();
     let mut text = Vec::with_capacity(512);
@@ -481,7 +481,7 @@ fn head(session: &Session) -> Bytes {
         }
     }
     text.extend_from_slice(b"\r\n\r\n");
-    Bytes::from(text)
+    Heads::of_text(text)
 }
 
 /// A request goes out once, and once again where its pooled connection died under it.

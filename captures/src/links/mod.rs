@@ -37,7 +37,7 @@ pub use answer::{BodyKind, Given, events, given, in_address, in_header, in_page,
 pub use path::{JsonPath, Part};
 pub use place::{Leaf, LeafKind, Slot, nearest};
 pub(crate) use prints::renewed;
-pub use prints::{LEAVES, Noted, Print, Printer, SLOTS, is_looked_into};
+pub use prints::{LEAVES, Noted, Print, Printer, SLOTS, is_kind_looked_into, is_looked_into};
 pub use request::{Carried, carried, scheme, sent};
 pub use typed::{Typed, typed_password};
 

@@ -175,8 +175,13 @@ impl Noted {
 
 /// Whether answers with such a head are looked into beyond it.
 pub fn is_looked_into(headers: &Headers) -> bool {
-    let kind = headers.get_str("content-type").unwrap_or_default().to_ascii_lowercase();
-    kind.is_empty() || ["json", "html", "event-stream"].iter().any(|known| kind.contains(known))
+    is_kind_looked_into(headers.get_str("content-type").unwrap_or_default())
+}
+
+/// The same by what the answer says that its type is; empty where it does not say.
+pub fn is_kind_looked_into(kind: &str) -> bool {
+    let says = |word: &&[u8]| kind.as_bytes().windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
+    kind.is_empty() || [&b"json"[..], b"html", b"event-stream"].iter().any(says)
 }
 
 /// A list of prints as it is written.

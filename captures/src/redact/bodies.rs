@@ -10,6 +10,9 @@ use crate::{Body, Headers};
 
 /// Replaces the secrets of a body; `false` when it could not be looked into and was withheld.
 pub(super) fn rewrite(body: &mut Body, headers: &mut Headers, secrets: &mut Secrets<'_>) -> bool {
+    if body.data.is_none() {
+        return true;
+    }
     let content_type = header(headers, "content-type");
     change(body, headers, |plain| rewrite_plain(plain, &content_type, secrets))
 }

@@ -57,6 +57,9 @@ fn queries(text: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
 
 /// Rewrites the authority of a request.
 pub(super) fn rewrite_authority(authority: &mut String, secrets: &mut Secrets<'_>) {
+    if !authority.contains('@') {
+        return;
+    }
     if let Some((secret, pseudonym)) = userinfo(authority.as_bytes(), 0, secrets) {
         authority.replace_range(secret, &pseudonym);
     }

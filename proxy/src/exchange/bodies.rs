@@ -1,10 +1,10 @@
 //! What is kept of bodies while they pass: a copy up to a limit, and a digest of all of it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use captures::Headers;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::budget::{Budget, Held};
@@ -103,19 +103,28 @@ impl BodyCopy {
             return None;
         }
         Some(match self.is_whole() {
-            true => xxh3_64(&self.bytes()),
+            true => xxh3_64(&self.piece()),
             false => self.hash.digest(),
         })
     }
 
-    /// What was kept, as one piece.
+    /// What was kept, as one piece that may be held for longer.
     pub(crate) fn bytes(&self) -> Bytes {
         match (self.chunks.as_slice(), self.small.is_empty()) {
             ([one], true) => one.clone(),
+            _ => Bytes::from(self.piece().into_owned()),
+        }
+    }
+
+    /// What was kept, as one piece: copied only where it lies in several.
+    pub(crate) fn piece(&self) -> Cow<'_, [u8]> {
+        match (self.chunks.as_slice(), self.small.is_empty()) {
+            ([], _) => Cow::Borrowed(&self.small),
+            ([one], true) => Cow::Borrowed(one),
             _ => {
-                let mut all = BytesMut::with_capacity(self.kept);
+                let mut all = Vec::with_capacity(self.kept);
                 self.pieces().for_each(|piece| all.extend_from_slice(piece));
-                all.freeze()
+                Cow::Owned(all)
             }
         }
     }
@@ -189,13 +198,11 @@ impl BodyHash {
 const SMALL: usize = 4096;
 
 /// What is known of an answer beside its body.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Answer {
     /// 0: no answer header was seen.
     pub(crate) status: u16,
     pub(crate) ttfb: Option<Duration>,
-    /// Those that are recorded.
-    pub(crate) headers: Headers,
     /// The proxy made it itself.
     pub(crate) own: bool,
     /// It was 101: what follows is not HTTP.
@@ -228,9 +235,8 @@ impl AnswerDigest {
         self.known.lossy = true;
     }
 
-    /// It is recorded: with these headers, and this of its body.
-    pub(crate) fn keep(&mut self, headers: Headers, body: BodyCopy) {
-        self.known.headers = headers;
+    /// It is recorded, with this of its body.
+    pub(crate) fn keep(&mut self, body: BodyCopy) {
         self.body = body;
     }
 
@@ -312,7 +318,7 @@ mod tests {
         {
             let mut answer = AnswerDigest { sized, ..AnswerDigest::default() };
             let keep = Keep { limit: 100, whole_only: true, hash: true };
-            answer.keep(Headers::default(), BodyCopy::new(keep, None));
+            answer.keep(BodyCopy::new(keep, None));
             pieces.iter().for_each(|len| answer.body(&Bytes::from(vec![b'a'; *len])));
             assert_eq!(answer.take().1.is_whole(), whole, "{sized:?} {pieces:?}");
         }

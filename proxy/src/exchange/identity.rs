@@ -84,7 +84,7 @@ impl Identity {
             }
             None => {
                 let (who, place) = sessions.of_request(asked);
-                (Cow::Owned(who.choice.to_string()), (who, place))
+                (Cow::Owned(itoa::Buffer::new().format(who.choice).to_owned()), (who, place))
             }
         };
         let op_number = ours(OP).filter(|op| op.len() == 16).and_then(|op| u64::from_str_radix(op, 16).ok());

@@ -9,8 +9,10 @@ mod bodies;
 mod budget;
 mod caps;
 mod counting;
+mod heads;
 mod holding;
 mod identity;
+mod kept;
 mod plan;
 mod recent;
 mod sessions;
@@ -22,11 +24,11 @@ mod upstream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use fault_rules::Facts;
 use fault_rules::decide::Why;
-use fault_rules::{Action, Facts};
 use http::HeaderMap;
-use pingora_http::{RequestHeader, ResponseHeader};
+use http::header::{AsHeaderName, CONTENT_TYPE, HOST};
+use pingora_http::RequestHeader;
 use smallvec::SmallVec;
 
 use crate::books::Scope;
@@ -35,7 +37,7 @@ use crate::config::Stumble;
 use crate::conn::ConnCtl;
 use crate::faults::shape::Shapes;
 use crate::faults::stale::{self, Keeping};
-use crate::recorder::{BodyPolicy, Keep, Recorder};
+use crate::recorder::Recorder;
 use crate::rules::{Live, Mark};
 use crate::runs::Run;
 use crate::shared::Shared;
@@ -43,6 +45,7 @@ use crate::time::wall_us;
 
 pub(crate) use bodies::{Answer, AnswerDigest, BodyCopy};
 pub(crate) use budget::{Budget, MAX_HELD};
+pub(crate) use heads::Heads;
 pub(crate) use identity::{
     ATTEMPT, BELOW, ERROR, FAULT, Identity, OP, SQUALL_HEADERS, bears_ours, is_squall_header,
 };
@@ -118,7 +121,8 @@ pub(crate) struct Open {
     pub(crate) share_open: bool,
     /// Holds a place among the exchanges under a fault.
     active: Option<ActiveGuard>,
-    head: Option<Bytes>,
+    /// What is copied for the recording.
+    heads: Option<Heads>,
     /// Its span, where spans go anywhere.
     trace: Option<Box<Trace>>,
 }
@@ -195,7 +199,7 @@ impl Exchange {
             keeping: None,
             share_open: false,
             active: None,
-            head: None,
+            heads: None,
             trace: shared.traces.get().map(|traces| Box::new(Trace::begin(request, traces))),
             ctl,
         });
@@ -298,77 +302,6 @@ impl Open {
         shared.recorder.is_some() && (shared.config.record_replays || !replayed)
     }
 
-    /// The request header as it came, for the capture.
-    pub(crate) fn keep_head(&mut self, head: Bytes) {
-        self.head = Some(head);
-    }
-
-    /// The upstream's answer has begun, and is to be recorded: what will be wanted of it?
-    pub(crate) fn keep_answer(&mut self, answer: &ResponseHeader, shared: &Shared) {
-        let Some(recorder) = &shared.recorder else { return };
-        let (policy, limit) = (shared.config.record_bodies.response, shared.config.body_limit);
-        let headers = policy.headers(answer);
-        let mut keep = policy.keep_answer(&headers, limit);
-        if self.answer.is_upgraded() {
-            // what follows is no body, neither of the request nor of the answer: it must not end up in the capture as one
-            self.request_body.end();
-            keep = BodyPolicy::None.keep(limit);
-        }
-        self.answer.keep(headers, BodyCopy::new(keep, Some(recorder.answers())));
-        match &mut self.stream {
-            Some(stream) => stream.answered(answer.status, &answer.headers),
-            None => {
-                // what a client says over a WebSocket is as its requests are
-                let limit = shared.config.record_bodies.request.keep(limit).limit;
-                self.stream = StreamLog::of_answer(answer.status, &answer.headers, limit, recorder.budget());
-            }
-        }
-    }
-
-    /// A piece of what the client sends.
-    pub(crate) fn note_request_body(&mut self, chunk: &Bytes) {
-        if !self.answer.is_upgraded() {
-            self.request_body.push(chunk);
-        }
-        if let Some(stream) = &mut self.stream {
-            stream.request(chunk, self.started.elapsed());
-        }
-    }
-
-    /// A piece of what the upstream sends.
-    pub(crate) fn note_answer_body(&mut self, chunk: &Bytes) {
-        self.answer.body(chunk);
-        if let Some(keeping) = &mut self.keeping {
-            keeping.push(chunk);
-        }
-        if let Some(stream) = &mut self.stream {
-            stream.answer(chunk, self.started.elapsed());
-        }
-    }
-
-    /// The request is about to be sent, for the first time or again from its start.
-    pub(crate) fn restart(&mut self) {
-        self.request_body.restart();
-        if let Some(stream) = &mut self.stream {
-            stream.restart();
-        }
-    }
-
-    /// What will be asked for of the request's body, by the recording or by a rule that copies the request?
-    fn keep(&self, shared: &Shared) -> Keep {
-        let copies =
-            |part: &Part| matches!(part.action(&self.live), Some(Action::Storm(_) | Action::Duplicate(_)));
-        let limit = shared.config.body_limit;
-        let recorded = match self.is_recorded(shared) {
-            true => shared.config.record_bodies.request.keep(limit),
-            false => Keep::default(),
-        };
-        match self.plan.parts.iter().any(copies) {
-            true => Keep { limit: recorded.limit.max(limit), whole_only: false, ..recorded },
-            false => recorded,
-        }
-    }
-
     /// Will the request be copied?
     pub(crate) fn is_copied(&self) -> bool {
         !self.storms.is_empty() || !self.duplicates.is_empty()
@@ -425,16 +358,16 @@ impl Identity {
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {
-    text(headers, "content-type").is_some_and(|kind| kind.starts_with("application/grpc"))
+    text(headers, CONTENT_TYPE).is_some_and(|kind| kind.starts_with("application/grpc"))
 }
 
 /// Host and port as the client named them.
 pub(crate) fn authority(request: &RequestHeader) -> &str {
     let of_uri = request.uri.authority().map(http::uri::Authority::as_str);
-    of_uri.or_else(|| text(&request.headers, http::header::HOST.as_str())).unwrap_or_default()
+    of_uri.or_else(|| text(&request.headers, HOST)).unwrap_or_default()
 }
 
-pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(crate) fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 

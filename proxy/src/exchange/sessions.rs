@@ -119,7 +119,11 @@ impl Sessions {
     }
 
     fn by_connection(&self, connection: u64) -> Who {
-        let number = |bytes: [u8; 8]| hash(&[b"connection", &bytes]);
+        let number = |bytes: [u8; 8]| {
+            let mut named = *b"connection--number";
+            named[10..].copy_from_slice(&bytes);
+            xxh3_64(&named)
+        };
         let id = SessionId(number(connection.to_le_bytes()));
         Who { id, choice: number(self.in_this_run(connection)) }
     }

@@ -366,7 +366,7 @@ impl Open {
         if !self.is_recorded(shared) {
             return Recorded::Not("replayed");
         }
-        let Some(head) = self.head.take() else { return Recorded::Not("no_header") };
+        let Some(heads) = self.heads.take() else { return Recorded::Not("no_header") };
         let touched = self.plan.touched(&self.live).into_iter().map(|rule| self.live.ids[rule].clone());
         let collateral = self.ctl.ended_by().filter(|_| ending == Ending::Collateral);
         let faults = touched.chain(collateral.map(|ended| ended.rule.clone())).collect();
@@ -374,14 +374,14 @@ impl Open {
             self.answer.end();
         }
         let (answer, answer_body) = self.answer.take();
-        recorder.offer(Item {
+        recorder.offer(Box::new(Item {
             session: identity.who.id,
             replayed: identity.op_number.is_some(),
             ctl: self.ctl.clone(),
             edge: self.edge,
             start_us: self.started_wall_us,
             duration: self.elapsed(),
-            head,
+            heads,
             http2: self.http2,
             request_body: std::mem::take(&mut self.request_body),
             answer,
@@ -390,7 +390,7 @@ impl Open {
             ending,
             faults,
             scopes: self.scopes.clone(),
-        })
+        }))
     }
 }
 

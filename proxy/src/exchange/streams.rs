@@ -40,7 +40,7 @@ enum Scanner {
 impl StreamLog {
     /// The log of a request that is gRPC; of others only the answer says that they are a stream.
     pub(crate) fn of_request(request: &HeaderMap, budget: &Arc<Budget>) -> Option<Box<StreamLog>> {
-        let is_grpc = text(request, header::CONTENT_TYPE.as_str()).is_some_and(is_grpc);
+        let is_grpc = text(request, header::CONTENT_TYPE).is_some_and(is_grpc);
         is_grpc.then(|| {
             // the bytes of its messages are those of the request body
             Box::new(StreamLog {
@@ -158,11 +158,11 @@ impl Noted {
 /// What kind of stream an answer begins, if one whose messages can be told apart.
 pub(crate) fn kind(status: StatusCode, answer: &HeaderMap) -> Option<StreamKind> {
     if status == StatusCode::SWITCHING_PROTOCOLS {
-        let protocol = text(answer, header::UPGRADE.as_str())?;
+        let protocol = text(answer, header::UPGRADE)?;
         return protocol.eq_ignore_ascii_case("websocket").then_some(StreamKind::WebSocket);
     }
-    let coding = text(answer, header::CONTENT_ENCODING.as_str()).unwrap_or("identity");
-    let kind = text(answer, header::CONTENT_TYPE.as_str())?;
+    let coding = text(answer, header::CONTENT_ENCODING).unwrap_or("identity");
+    let kind = text(answer, header::CONTENT_TYPE)?;
     match kind {
         _ if !coding.eq_ignore_ascii_case("identity") => None,
         _ if is_event_stream(kind.as_bytes()) => Some(StreamKind::Sse),

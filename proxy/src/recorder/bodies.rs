@@ -59,7 +59,12 @@ impl Kept {
 impl Bodies {
     /// An exchange is recorded.
     pub(super) fn note(&self, item: &Item, exchange: &Exchange, kept: Kept) {
-        let bump = |counter: &AtomicU64, on: bool| counter.fetch_add(u64::from(on), Ordering::Relaxed);
+        // most exchanges are none of these
+        let bump = |counter: &AtomicU64, on: bool| {
+            if on {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+        };
         // a policy that keeps no bytes loses none
         let is_over = |copy: &BodyCopy, keep: Keep| 0 < keep.limit && (keep.limit as u64) < copy.len();
         bump(&self.request_over, is_over(&item.request_body, kept.request));
@@ -70,10 +75,15 @@ impl Bodies {
     }
 
     /// The prints of an exchange were taken.
-    pub(super) fn note_prints(&self, item: &Item, noted: &Noted) {
-        let has_body = item.answer_body.len() != 0 && is_looked_into(&item.answer.headers);
-        self.leaves_unread.fetch_add(u64::from(has_body && !noted.looked_into), Ordering::Relaxed);
-        self.leaves_over.fetch_add(noted.left_out, Ordering::Relaxed);
+    pub(super) fn note_prints(&self, item: &Item, exchange: &Exchange, noted: &Noted) {
+        let of_its_kind = exchange.response.as_ref().is_some_and(|answer| is_looked_into(&answer.headers));
+        let has_body = item.answer_body.len() != 0 && of_its_kind;
+        if has_body && !noted.looked_into {
+            self.leaves_unread.fetch_add(1, Ordering::Relaxed);
+        }
+        if noted.left_out != 0 {
+            self.leaves_over.fetch_add(noted.left_out, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn status(&self) -> BodiesStatus {

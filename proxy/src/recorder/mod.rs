@@ -21,7 +21,6 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bytes::Bytes;
 use captures::header::{FileHeader, Options};
 use captures::links::Printer;
 use captures::{Redactor, SessionId};
@@ -31,7 +30,7 @@ use smallvec::SmallVec;
 use crate::Error;
 use crate::books::Scope;
 use crate::conn::ConnCtl;
-use crate::exchange::{Answer, BodyCopy, Budget, Ending, MAX_HELD, Recorded, StreamLog};
+use crate::exchange::{Answer, BodyCopy, Budget, Ending, Heads, MAX_HELD, Recorded, StreamLog};
 use crate::sync::lock;
 
 /// An exchange on its way to the capture.
@@ -42,8 +41,7 @@ pub(crate) struct Item {
     pub(crate) edge: usize,
     pub(crate) start_us: u64,
     pub(crate) duration: Duration,
-    /// The request header as HTTP/1 text.
-    pub(crate) head: Bytes,
+    pub(crate) heads: Heads,
     pub(crate) http2: bool,
     pub(crate) request_body: BodyCopy,
     pub(crate) answer: Answer,
@@ -84,7 +82,7 @@ struct State {
 }
 
 enum Message {
-    Item(Box<Queued>),
+    Item(Queued),
     Rotate,
     Stop(SyncSender<()>),
 }
@@ -182,7 +180,7 @@ impl Recorder {
     }
 
     /// Offers an exchange; never waits.
-    pub(crate) fn offer(&self, mut item: Item) -> Recorded {
+    pub(crate) fn offer(&self, mut item: Box<Item>) -> Recorded {
         if self.state.stopped.load(Ordering::Acquire) {
             return Recorded::Not("stopped");
         }
@@ -199,7 +197,7 @@ impl Recorder {
         if self.state.shedding.sheds(session, bytes * 256 / MAX_QUEUED_BYTES) {
             return self.shed(session, "session");
         }
-        match self.queue.try_send(Message::Item(Box::new(Queued::new(item, &self.state)))) {
+        match self.queue.try_send(Message::Item(Queued::new(item, &self.state))) {
             Ok(()) => Recorded::Sent,
             Err(TrySendError::Full(message)) => {
                 message.take_back();
@@ -275,7 +273,7 @@ impl Item {
     fn weight(&self) -> usize {
         let messages = self.stream.as_ref().map_or(0, |stream| stream.held());
         let bodies = self.request_body.kept() + self.answer_body.kept();
-        self.head.len() + self.answer.headers.byte_len() + bodies + messages + ITEM_BYTES
+        self.heads.len() + bodies + messages + ITEM_BYTES
     }
 }
 

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
-use captures::Headers;
 use captures::limits::MAX_PRINT_BODY;
-use captures::links::{LEAVES, SLOTS, is_looked_into};
+use captures::links::{LEAVES, SLOTS, is_kind_looked_into};
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use pingora_http::ResponseHeader;
 
 use crate::cli::bytes;
-use crate::exchange::is_squall_header;
+use crate::exchange::{Heads, is_squall_header};
 
 /// What is kept of the bodies of one direction. Where a size is left open it is [`crate::Config::body_limit`], of
 /// leaves [`MAX_PRINT_BODY`].
@@ -67,24 +68,22 @@ impl BodyPolicy {
     }
 
     /// What a copy of the body of an answer with these header fields keeps until it is recorded.
-    pub(crate) fn keep_answer(self, headers: &Headers, body_limit: usize) -> Keep {
-        match self {
-            BodyPolicy::Leaves(cap) if is_looked_into(headers) => {
-                let says = |name: &str, word: &str| {
-                    headers.get_str(name).unwrap_or_default().to_ascii_lowercase().contains(word)
-                };
-                // of pages and events the beginning will do, if it can be read by itself
-                let is_text = says("content-type", "html") || says("content-type", "event-stream");
-                let whole_only = !is_text || headers.contains("content-encoding");
-                Keep { limit: cap.unwrap_or(MAX_PRINT_BODY), whole_only, hash: true }
-            }
-            _ => self.keep(body_limit),
+    pub(crate) fn keep_answer(self, headers: &HeaderMap, body_limit: usize) -> Keep {
+        let BodyPolicy::Leaves(cap) = self else { return self.keep(body_limit) };
+        let kind = headers.get(CONTENT_TYPE).and_then(|kind| std::str::from_utf8(kind.as_bytes()).ok());
+        let kind = kind.unwrap_or_default();
+        if !is_kind_looked_into(kind) {
+            return self.keep(body_limit);
         }
+        // of pages and events the beginning will do, if it can be read by itself
+        let is_text = has(kind, "html") || has(kind, "event-stream");
+        let whole_only = !is_text || headers.contains_key(CONTENT_ENCODING);
+        Keep { limit: cap.unwrap_or(MAX_PRINT_BODY), whole_only, hash: true }
     }
 
-    /// The header fields of an answer that are recorded, as they were written.
-    pub(crate) fn headers(self, answer: &ResponseHeader) -> Headers {
-        let mut kept = Headers::new();
+    /// Copies the header fields of an answer that are recorded, as they were written.
+    pub(crate) fn copy_fields(self, answer: &ResponseHeader, kept: &mut Heads) {
+        kept.forget_answer();
         // what only we write must not come from elsewhere
         let is_ours = |name: &str| {
             is_squall_header(name) || [LEAVES, SLOTS].iter().any(|ours| name.eq_ignore_ascii_case(ours))
@@ -102,16 +101,23 @@ impl BodyPolicy {
                 kept.push(name.as_str(), value.as_bytes());
             }
         }
-        kept
     }
 }
 
 /// Whether a replay, or a link from an answer to later requests, may need a field of that name, whatever its case.
 fn is_kept(name: &str) -> bool {
     let is = |known: &&str| name.eq_ignore_ascii_case(known);
-    let has =
-        |part: &&str| name.as_bytes().windows(part.len()).any(|at| at.eq_ignore_ascii_case(part.as_bytes()));
+    // nearly all answers have these, and looking for parts of names costs most
+    if COMMON.iter().any(is) {
+        return false;
+    }
+    let has = |part: &&str| has(name, part);
     KEPT.iter().any(is) || KEPT_PARTS.iter().any(has) || ends_in_id(name) && !TRACES.iter().any(has)
+}
+
+/// Whether `part` stands in a text, whatever the case of both.
+fn has(text: &str, part: &str) -> bool {
+    text.as_bytes().windows(part.len()).any(|at| at.eq_ignore_ascii_case(part.as_bytes()))
 }
 
 fn ends_in_id(name: &str) -> bool {
@@ -195,6 +201,18 @@ pub(crate) fn body_limit(text: &str) -> Result<usize, String> {
 /// Bodies wait in memory until they are written.
 const MAX_BODY_LIMIT: usize = 16_000_000;
 
+/// What the answer says of itself alone.
+const COMMON: [&str; 9] = [
+    "date",
+    "server",
+    "content-length",
+    "connection",
+    "keep-alive",
+    "transfer-encoding",
+    "cache-control",
+    "vary",
+    "accept-ranges",
+];
 /// What says how to read the answer, where to go next, what to send back.
 const KEPT: [&str; 12] = [
     "content-type",
@@ -259,5 +277,25 @@ mod tests {
         {
             assert!(!is_kept(name), "{name}");
         }
+        let says_more = |name: &&str| KEPT.contains(name) || KEPT_PARTS.iter().any(|part| has(name, part));
+        assert!(
+            !COMMON.iter().any(|name| says_more(name) || ends_in_id(name)),
+            "what is passed over at once"
+        );
+    }
+
+    #[test]
+    fn answers_are_kept_by_what_they_say_that_they_are() {
+        let check = |fields: &[(http::HeaderName, &str)], limit: usize, whole_only: bool| {
+            let value = |text: &&str| text.parse().expect("a value");
+            let headers = fields.iter().map(|(name, text)| (name.clone(), value(text))).collect();
+            let kept = BodyPolicy::Leaves(Some(9)).keep_answer(&headers, 1_000);
+            assert_eq!(kept, Keep { limit, whole_only, hash: true }, "{fields:?}");
+        };
+        check(&[], 9, true);
+        check(&[(CONTENT_TYPE, "Application/Problem+JSON")], 9, true);
+        check(&[(CONTENT_TYPE, "text/HTML; charset=utf-8")], 9, false);
+        check(&[(CONTENT_TYPE, "text/html"), (CONTENT_ENCODING, "gzip")], 9, true);
+        check(&[(CONTENT_TYPE, "image/png")], 0, false);
     }
 }

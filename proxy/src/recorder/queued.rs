@@ -9,13 +9,13 @@ use crate::books::bump;
 /// Holds its scopes' books open until the writer has said what became of it. Dropped unsaid, it was queued behind the
 /// end of the recording.
 pub(super) struct Queued {
-    pub(super) item: Item,
+    pub(super) item: Box<Item>,
     state: Arc<State>,
     booked: bool,
 }
 
 impl Queued {
-    pub(super) fn new(item: Item, state: &Arc<State>) -> Queued {
+    pub(super) fn new(item: Box<Item>, state: &Arc<State>) -> Queued {
         state.queued_bytes.fetch_add(item.weight(), Ordering::AcqRel);
         item.scopes.iter().for_each(|scope| scope.pend());
         Queued { item, state: state.clone(), booked: false }

@@ -15,13 +15,13 @@ use super::queued::Queued;
 use super::{Item, Kept, Message, State};
 use crate::books::{Scope, bump};
 use crate::sync::lock;
-use crate::time::wall_us;
+use crate::time::{micros, wall_us};
 
 pub(super) struct Work {
     files: Files,
     writer: Writer,
-    /// When the file's name was last looked at.
-    looked: Instant,
+    /// When the file's name was last looked at, by the wall clock.
+    looked_us: u64,
     /// When the next file was last wanted and could not be begun.
     refused: Option<Instant>,
     /// The file is gone, and no other could be begun yet: nothing is written.
@@ -32,6 +32,8 @@ pub(super) struct Work {
     state: Arc<State>,
     edges: Vec<EdgeName>,
     kept: Kept,
+    /// What the next exchange is written over.
+    spare: Option<Box<Exchange>>,
     /// Zero outside of tests.
     pause: Duration,
     /// Exchanges in the writer's open block, which a failed write takes with it: by scope and edge.
@@ -47,21 +49,20 @@ impl Work {
         (edges, kept): (Vec<EdgeName>, Kept),
         pause: Duration,
     ) -> Work {
-        let (looked, adrift) = (Instant::now(), false);
-        let open = Vec::new();
         Work {
             files,
             writer,
-            looked,
+            looked_us: wall_us(),
             refused: None,
-            adrift,
+            adrift: false,
             redactor,
             printer,
             state,
             edges,
             kept,
+            spare: None,
             pause,
-            open,
+            open: Vec::new(),
             turned_away_noted: 0,
         }
     }
@@ -69,18 +70,20 @@ impl Work {
     /// Writes until told to stop, then closes the capture.
     pub(super) fn run(mut self, items: &Receiver<Message>) {
         let stopped = loop {
+            // once for all that is done with a message: a clock that is read for each step is felt
+            let now_us = wall_us();
             // Looked for, not waited for: waking a waiting thread would cost each exchange a system call.
             match items.try_recv() {
-                Ok(Message::Item(queued)) => self.write(*queued),
+                Ok(Message::Item(queued)) => self.write(queued, now_us),
                 Ok(Message::Rotate) => self.rotate(),
                 Ok(Message::Stop(done)) => break Some(done),
                 Err(TryRecvError::Empty) => std::thread::sleep(PAUSE),
                 Err(TryRecvError::Disconnected) => break None,
             }
             self.note_turned_away();
-            self.look_after_the_file();
+            self.look_after_the_file(now_us);
             if !self.adrift {
-                self.step(|writer| writer.tick(wall_us()));
+                self.step(|writer| writer.tick(now_us));
             }
         };
         self.note_turned_away();
@@ -103,15 +106,16 @@ impl Work {
     }
 
     /// Once a second: is the file still where it should be, and has it come to its end?
-    fn look_after_the_file(&mut self) {
+    fn look_after_the_file(&mut self, now_us: u64) {
         let is_refused = self.refused.is_some_and(|at| at.elapsed() < GLANCE);
-        if !self.adrift && !is_refused && self.files.is_due(&self.writer, wall_us()) {
+        if !self.adrift && !is_refused && self.files.is_due(&self.writer, now_us) {
             return self.rotate();
         }
-        if self.looked.elapsed() < GLANCE {
+        // a clock that was set back does not keep it from being looked at
+        if now_us.abs_diff(self.looked_us) < micros(GLANCE) {
             return;
         }
-        self.looked = Instant::now();
+        self.looked_us = now_us;
         if !self.adrift && self.writer.is_in_place() {
             return;
         }
@@ -170,16 +174,17 @@ impl Work {
         }
     }
 
-    fn write(&mut self, queued: Queued) {
+    fn write(&mut self, queued: Queued, now_us: u64) {
         if self.adrift {
             return self.shed(queued, "io");
         }
         if !self.pause.is_zero() {
             std::thread::sleep(self.pause);
         }
-        let Some(mut exchange) = convert::exchange(&queued.item, &self.edges, self.kept) else {
+        let mut exchange = self.spare.take().unwrap_or_default();
+        if convert::fill(&mut exchange, &queued.item, &self.edges, self.kept).is_none() {
             return self.shed(queued, "header");
-        };
+        }
         let prints = self.prints(&queued.item, &exchange);
         if let Some(redactor) = &mut self.redactor {
             redactor.exchange(&mut exchange);
@@ -193,7 +198,7 @@ impl Work {
         let (scopes, edge) = (queued.item.scopes.clone(), queued.item.edge);
         // booked first: a block that fails takes it back, with all that are in it
         let before = self.writer.exchanges();
-        let pushed = self.writer.push(&exchange, wall_us());
+        let pushed = self.writer.push(&exchange, now_us);
         if matches!(pushed, Err(Error::TooLarge { .. })) {
             queued.shed("too_large");
         } else {
@@ -201,6 +206,8 @@ impl Work {
             self.state.bodies.note(&queued.item, &exchange, self.kept);
             queued.recorded();
         }
+        convert::empty(&mut exchange);
+        self.spare = Some(exchange);
         self.settle(before, pushed);
     }
 
@@ -214,9 +221,9 @@ impl Work {
     fn prints(&self, item: &Item, exchange: &Exchange) -> Option<Noted> {
         let is_organic = !item.replayed && !item.answer.own && item.faults.is_empty();
         let printer = self.printer.as_ref().filter(|_| is_organic)?;
-        let body = (item.answer_body.kept() != 0).then(|| item.answer_body.bytes());
+        let body = (item.answer_body.kept() != 0).then(|| item.answer_body.piece());
         let noted = printer.note(exchange, body.as_deref(), self.redactor.as_ref());
-        self.state.bodies.note_prints(item, &noted);
+        self.state.bodies.note_prints(item, exchange, &noted);
         Some(noted)
     }
 
