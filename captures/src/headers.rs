@@ -126,6 +126,11 @@ impl Headers {
         &self.values
     }
 
+    /// Where each field ends in [`Headers::names`] and in [`Headers::values`].
+    pub(crate) fn ends(&self) -> &[(usize, usize)] {
+        &self.ends
+    }
+
     /// Where each name ends in [`Headers::names`].
     pub(crate) fn name_ends(&self) -> impl ExactSizeIterator<Item = usize> {
         self.ends.iter().map(|(end, _)| *end)

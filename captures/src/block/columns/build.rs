@@ -140,6 +140,7 @@ impl Builder {
     /// # Errors
     /// Its size, when that is above [`MAX_EXCHANGE`]; nothing was added then.
     pub(crate) fn push(&mut self, exchange: &Exchange) -> Result<(), usize> {
+        ahead::call_up(exchange);
         let plain = cost::of_exchange(exchange);
         if MAX_EXCHANGE < plain {
             return Err(plain);
@@ -147,7 +148,6 @@ impl Builder {
         self.plain += plain;
         self.lasts.begin(exchange.session.0);
         self.call_up_lasts();
-        ahead::call_up(exchange);
         let place = self.next_place(exchange);
         self.push_request(exchange);
         if let Some(response) = &exchange.response {
@@ -168,10 +168,9 @@ impl Builder {
         Ok(())
     }
 
-    /// Reads something of the values that the session had last, with which those of the exchange will be compared.
+    /// Calls the values that the session had last, with which those of the exchange will be compared.
     fn call_up_lasts(&self) {
-        let read = |value: &u32| self.texts.call_up_value(value.saturating_sub(1));
-        std::hint::black_box(self.lasts.all().iter().fold(0, |all, value| all ^ read(value)));
+        self.lasts.all().iter().filter(|value| **value != 0).for_each(|value| self.texts.call_up(value - 1));
     }
 
     /// Where the exchange will stand that is pushed next.

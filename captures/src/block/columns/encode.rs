@@ -164,17 +164,16 @@ impl LayOut<'_> {
         (self.of.records, self.of.places) = (records, places);
     }
 
-    /// Reads some of what an exchange is made of that will be written soon: it stands far apart in memory, and comes
-    /// while others are written.
+    /// Calls some of what an exchange is made of that will be written soon: it stands far apart in memory, and comes while
+    /// others are written.
     fn call_up(&self, place: &Place, records: &[Record]) {
         let Builder { parts, values, holes, texts, ids, .. } = &*self.of;
-        let part = |n: u32| parts.get((place.parts + n) as usize).map_or(0, |(_, value)| *value);
-        let value = |n: u32| values.get((place.values + n) as usize).map_or(0, |value| value.holes);
-        let hole = |n: u32| holes.get((place.holes + n) as usize).map_or(0, |hole| hole.start);
-        let record = records.get(place.record as usize).map_or(0, |record| record.parts_end);
-        let read = part(0) ^ part(8) ^ part(16) ^ value(0) ^ value(2) ^ hole(0) ^ hole(2) ^ hole(4) ^ record;
-        let ids = ids.call_up(place.ids, place.id_bytes);
-        std::hint::black_box(read ^ ids ^ texts.call_up(place.values, place.texts_end - 1));
+        ahead::some(records, place.record as usize, 1);
+        ahead::some(parts, place.parts as usize, 24);
+        ahead::some(values, place.values as usize, 4);
+        ahead::some(holes, place.holes as usize, 6);
+        ids.call_up(place.ids, place.id_bytes);
+        texts.call_up_from((place.values, 1), (place.texts_end.saturating_sub(1), 1));
     }
 
     /// Writes the parts of an exchange; `before` is the context that the exchange before it left.
@@ -406,7 +405,7 @@ fn unit(places: &[Place], base_us: u64) -> u64 {
     [1_000_000, 1_000].into_iter().find(divides).unwrap_or(1)
 }
 
-/// How many exchanges ahead memory is read.
+/// How many exchanges ahead memory is called.
 const AHEAD: usize = 4;
 /// Of fewer exchanges slots share their columns.
 const FEW: usize = 48;

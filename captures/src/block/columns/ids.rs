@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::holes::Hole;
 use super::interner::Interner;
 use super::layout::Random;
-use super::{id, packed};
+use super::{ahead, id, packed};
 use crate::block::generators::Generators;
 use crate::wire::{put_varint, zigzag};
 
@@ -120,10 +120,10 @@ impl Ids {
         self.texts.byte_len()
     }
 
-    /// Reads something of the identifiers from the one with this number on, whose bytes begin there.
-    pub(super) fn call_up(&self, number: u32, bytes: u32) -> u32 {
-        let entry = |n: u32| self.entries.get((number + n) as usize).map_or(0, |entry| entry.session);
-        entry(0) ^ entry(3) ^ self.texts.call_up(number, bytes) ^ self.texts.call_up(number + 3, bytes + 64)
+    /// Calls some identifiers from the one with this number on, whose bytes begin there.
+    pub(super) fn call_up(&self, number: u32, bytes: u32) {
+        ahead::some(&self.entries, number as usize, IDS_AHEAD);
+        self.texts.call_up_from((number, IDS_AHEAD), (bytes, IDS_AHEAD * 16));
     }
 
     /// Undoes what a layout has noted.
@@ -147,6 +147,9 @@ fn put_length(hole: &Hole, holes: &mut Vec<u8>) {
         put_varint(holes, length as u64);
     }
 }
+
+/// How many identifiers of an exchange are called: most have no more.
+const IDS_AHEAD: usize = 5;
 
 /// What an identifier has beside its bytes: its kind and the length of its text.
 pub(super) fn family(hole: &Hole) -> usize {

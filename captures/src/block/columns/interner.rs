@@ -2,6 +2,8 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::ahead;
+
 /// Values of all slots, each with its bytes. One buffer holds them all, so a new value costs no allocation of its own.
 #[derive(Default)]
 pub(super) struct Interner {
@@ -76,16 +78,16 @@ impl Interner {
         self.bytes.len() as u32
     }
 
-    /// Reads where a value ends, and a byte of the values.
-    pub(super) fn call_up(&self, number: u32, at: u32) -> u32 {
-        let byte = self.bytes.get(at as usize).map_or(0, |byte| u32::from(*byte));
-        self.ends.get(number as usize).map_or(0, |end| *end) ^ byte
+    /// Calls the last bytes of a value.
+    pub(super) fn call_up(&self, number: u32) {
+        let end = self.ends.get(number as usize).map_or(0, |end| *end);
+        ahead::some(&self.bytes, end.saturating_sub(1) as usize, 1);
     }
 
-    /// Reads the last byte of a value, if it is there.
-    pub(super) fn call_up_value(&self, number: u32) -> u32 {
-        let end = self.ends.get(number as usize).map_or(0, |end| *end);
-        self.call_up(number, end.wrapping_sub(1))
+    /// Calls `bytes` bytes of values from one place on, and where so many values from one number on end.
+    pub(super) fn call_up_from(&self, (number, values): (u32, usize), (place, bytes): (u32, usize)) {
+        ahead::some(&self.ends, number as usize, values);
+        ahead::some(&self.bytes, place as usize, bytes);
     }
 
     /// Whether `number` is that value of that slot.
