@@ -105,7 +105,8 @@ impl Figure {
         let (first, last) = self.ends();
         let growth = last - first;
         let minutes = self.points.last().map_or(0.0, |last| last.0 - self.points[0].0);
-        self.floor / 2.0 <= line.low * minutes
+        SHORTEST <= minutes
+            && self.floor / 2.0 <= line.low * minutes
             && TAU <= line.tau
             && self.floor <= growth
             && GROWTH * first.max(f64::MIN_POSITIVE) <= growth
@@ -305,6 +306,8 @@ const COVERED: f64 = 2.0 / 3.0;
 const FEWEST_OF_PART: usize = 6;
 /// Values in a step without which it says nothing.
 const FEWEST: usize = 10;
+/// Minutes, a second: in less the start of the run, and the queue of it, are all there is to see.
+const SHORTEST: f64 = 1.0 / 60.0;
 /// Rank correlation with time that a drift has.
 const TAU: f64 = 0.5;
 /// Growth over the run, as a part of what there was at first.

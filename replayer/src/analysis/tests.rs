@@ -267,6 +267,16 @@ fn a_slow_shard() {
 }
 
 #[test]
+fn a_fraction_of_a_second_has_no_drift() {
+    let made = run(|made, _| {
+        made.0.took_us += made.0.at_ms * 20;
+        made.0.at_ms /= 200;
+    });
+    let analysis = analysed(&made, &[]);
+    assert!(analysis.slopes.iter().all(|slope| !slope.significant), "{:#?}", analysis.slopes);
+}
+
+#[test]
 fn a_leak() {
     let made = run(|made, _| {
         faults(made);
