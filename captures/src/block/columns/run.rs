@@ -49,7 +49,6 @@ impl Run {
             self.is_distinct &= seen != self.lists;
             self.coded[*slot as usize] = 1;
         }
-        self.parts.clear();
         if self.is_distinct {
             self.parts.extend_from_slice(parts);
         }

@@ -33,12 +33,9 @@ pub(super) fn code(raw: &[u8]) -> Option<Vec<u8>> {
     let before = coded.len();
     let mut encoder = Encoder::new(&mut coded);
     let mut model = PRIMED.clone();
-    for byte in raw {
-        for shift in (0..8).rev() {
-            let bit = byte >> shift & 1;
-            encoder.put(bit, model.foretell());
-            model.learn(bit);
-        }
+    for bit in bits(raw) {
+        encoder.put(bit, model.foretell());
+        model.learn(bit);
     }
     encoder.finish();
     (raw.len() <= most_from(coded.len() - before)).then_some(coded)
@@ -72,6 +69,11 @@ pub(super) fn decode(coded: &[u8]) -> Result<Vec<u8>, Malformed> {
     }
 }
 
+/// The bits of each byte, the highest first.
+fn bits(bytes: &[u8]) -> impl Iterator<Item = u8> {
+    bytes.iter().flat_map(|byte| (0..8).rev().map(move |shift| byte >> shift & 1))
+}
+
 /// How many bytes so many coded ones may stand for: decoding takes time for each byte that comes out.
 fn most_from(coded: usize) -> usize {
     64 * coded + 1024
@@ -81,11 +83,9 @@ fn most_from(coded: usize) -> usize {
 static PRIMED: LazyLock<Model> = LazyLock::new(|| {
     let mut model = Model::new();
     for word in words::all().iter().rev() {
-        for byte in word.iter().chain(b"\n") {
-            for shift in (0..8).rev() {
-                model.foretell();
-                model.learn(byte >> shift & 1);
-            }
+        for bit in bits(word).chain(bits(b"\n")) {
+            model.foretell();
+            model.learn(bit);
         }
     }
     model
