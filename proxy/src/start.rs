@@ -252,7 +252,7 @@ impl Running {
             edge.shed.iter().for_each(|(why, count)| *shed.entry(why.clone()).or_default() += count);
         }
         let rules = self.shared.totals.rule_books(&self.shared.rules, &self.shared.totals);
-        let lifted = self.shared.rules.standing.lifted();
+        let standing = self.shared.rules.standing.seen();
         FinalBooks {
             recorded: edges.iter().map(|edge| edge.recorded).sum(),
             shed,
@@ -264,9 +264,9 @@ impl Running {
             hooks: self.shared.rules.hooks.books(),
             ledger_lost: self.shared.ledger.lost(),
             unfinished,
-            breach: lifted.as_ref().is_some_and(|lifted| lifted.breach),
-            lifted: lifted.map(|lifted| lifted.reason),
-            was_armed: self.shared.rules.standing.was_armed(),
+            breach: standing.is_breach(),
+            was_armed: standing.was_armed(),
+            lifted: standing.lifted.map(|lifted| lifted.reason),
         }
     }
 

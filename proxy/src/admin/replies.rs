@@ -73,7 +73,7 @@ pub(super) fn books(shared: &Shared, run: Option<&str>) -> Answer {
     let books = |scope: &Scope| {
         let Snapshot { in_flight, edges } = scope.snapshot();
         let rules = scope.rule_books(&shared.rules, &shared.totals);
-        let lifted = shared.rules.standing.lifted();
+        let standing = shared.rules.standing.seen();
         // a replay may be a part of a larger one, whose times are put together later
         let detail = if scope.run.is_some() { Detail::Buckets } else { Detail::Figures };
         Books {
@@ -85,8 +85,8 @@ pub(super) fn books(shared: &Shared, run: Option<&str>) -> Answer {
             hooks: shared.rules.hooks.books(),
             missed: missed(&rules),
             rules,
-            breach: lifted.as_ref().is_some_and(|lifted| lifted.breach),
-            lifted: lifted.map(|lifted| lifted.reason),
+            breach: standing.is_breach(),
+            lifted: standing.lifted.map(|lifted| lifted.reason),
             ledger_lost: shared.ledger.lost(),
             uptime_us: micros(shared.started.elapsed()),
         }

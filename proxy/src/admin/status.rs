@@ -24,21 +24,21 @@ fn status(shared: &Shared) -> Value {
     let rules = &shared.rules;
     let live = rules.live();
     let reload = rules.reload_state();
-    let lifted = rules.standing.lifted();
+    let standing = rules.standing.seen();
     let books = shared.totals.rule_books(rules, &shared.totals);
     value!({
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
         "uptime_us": micros(shared.started.elapsed()),
         "draining": shared.is_draining(),
-        "armed": rules.standing.is_armed(),
-        "lifted": lifted.as_ref().map(|lifted| &lifted.reason),
-        "breach": lifted.as_ref().is_some_and(|lifted| lifted.breach),
+        "armed": standing.armed,
+        "lifted": standing.reason(),
+        "breach": standing.is_breach(),
         "generation": live.generation,
         "seed": format!("{:#x}", live.seed),
         "run_now_us": micros(rules.run_now()),
         "in_flight": shared.totals.in_flight(),
-        "sessions": sessions(shared),
+        "sessions": sessions(standing.armed && !live.ids.is_empty(), shared),
         "faults_active": rules.gauges.active(),
         "fault_panics": rules.gauges.panics(),
         "rules": {
@@ -46,14 +46,14 @@ fn status(shared: &Shared) -> Value {
             "loaded_at_us": reload.loaded_at.map(since_epoch),
             "count": live.ids.len(),
             "ids": live.ids.iter().map(|id| &**id).collect::<Vec<_>>(),
-            "list": live.set.rules().iter().map(|one| rule(one, shared, &books)).collect::<Vec<_>>(),
+            "list": live.set.rules().iter().map(|one| rule(one, standing.armed, shared, &books)).collect::<Vec<_>>(),
             "refused": reload.refused,
             "error": error(&reload.errors, reload.unreadable.as_ref()),
         },
         "guards": rules.guard_books(Duration::ZERO).iter().map(guard).collect::<Vec<_>>(),
         "hooks": hooks(&live, shared),
         "safety": {
-            "max_run_left_us": rules.standing.is_armed().then(|| micros(rules.run_left(&live))),
+            "max_run_left_us": standing.armed.then(|| micros(rules.run_left(&live))),
             "heartbeat_us": live.set.safety.heartbeat.map(micros),
         },
         "recording": shared.recorder.as_ref().map(crate::recorder::Recorder::status),
@@ -69,10 +69,8 @@ fn status(shared: &Shared) -> Value {
 
 /// About how many different sessions sent requests of late. Requests are named for a recording, for rules and where a replay
 /// names them: where nobody asks, nobody is counted.
-fn sessions(shared: &Shared) -> Value {
-    let rules = &shared.rules;
+fn sessions(ruled: bool, shared: &Shared) -> Value {
     let (count, span) = shared.recent.count(shared.started.elapsed());
-    let ruled = rules.standing.is_armed() && !rules.live().ids.is_empty();
     value!({ "count": count, "span_us": micros(span), "named": ruled || shared.recorder.is_some() })
 }
 
@@ -120,12 +118,12 @@ fn limits(shared: &Shared) -> Value {
 }
 
 /// A rule: what it says, whether it acts now, what it did.
-fn rule(rule: &Rule, shared: &Shared, books: &[RuleBooks]) -> Value {
+fn rule(rule: &Rule, armed: bool, shared: &Shared, books: &[RuleBooks]) -> Value {
     let (rules, now) = (&shared.rules, shared.rules.run_now());
     let books = books.iter().find(|books| books.id == rule.id);
     let turn = rule.window.next_turn(now);
     let is_open = rule.window.is_open(now);
-    let state = match (rules.standing.is_armed(), rules.standing.is_rule_lifted(&rule.id), is_open) {
+    let state = match (armed, rules.standing.is_rule_lifted(&rule.id), is_open) {
         (false, ..) => "not_armed",
         (true, true, _) => "lifted",
         (true, false, true) => "acting",

@@ -128,11 +128,11 @@ fn a_start_that_fails_takes_all_with_it() {
     let hooks = fixture.start();
     fixture.rules.arm();
     let until = Instant::now() + Duration::from_secs(60);
-    while fixture.rules.standing.lifted().is_none() {
+    while fixture.rules.standing.seen().lifted.is_none() {
         assert!(Instant::now() < until);
         std::thread::sleep(Duration::from_millis(5));
     }
-    let lifted = fixture.rules.standing.lifted().expect("lifted");
+    let lifted = fixture.rules.standing.seen().lifted.expect("lifted");
     assert_eq!((lifted.reason.as_str(), lifted.breach), ("hook bad: its start failed: exit 3", true));
     assert!(!fixture.has("a") && !fixture.has("half") && !fixture.has("late"));
     assert_eq!(
@@ -176,5 +176,5 @@ fn a_panic_undoes_what_is_on() {
     });
     assert!(thread.join().is_err());
     assert!(!Path::exists(&fixture.folder.path().join("a")));
-    assert!(fixture.rules.standing.lifted().expect("lifted").reason.contains("panicked"));
+    assert!(fixture.rules.standing.seen().lifted.expect("lifted").reason.contains("panicked"));
 }

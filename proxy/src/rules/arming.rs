@@ -37,18 +37,37 @@ pub(crate) struct Lifted {
     pub(crate) breach: bool,
 }
 
+/// Armed, or lifted, or neither yet; never both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) armed: bool,
+    pub(crate) lifted: Option<Lifted>,
+}
+
+impl Seen {
+    /// Now or before.
+    pub(crate) fn was_armed(&self) -> bool {
+        self.armed || self.lifted.is_some()
+    }
+
+    pub(crate) fn is_breach(&self) -> bool {
+        self.lifted.as_ref().is_some_and(|lifted| lifted.breach)
+    }
+
+    pub(crate) fn reason(&self) -> Option<&str> {
+        self.lifted.as_ref().map(|lifted| lifted.reason.as_str())
+    }
+}
+
 impl Standing {
     pub(crate) fn is_armed(&self) -> bool {
         self.armed.load(Ordering::Acquire)
     }
 
-    /// Now or before.
-    pub(crate) fn was_armed(&self) -> bool {
-        self.is_armed() || self.lifted().is_some()
-    }
-
-    pub(crate) fn lifted(&self) -> Option<Lifted> {
-        lock(&self.state).lifted.clone()
+    /// What holds at this moment. Whoever tells of more than one part of it asks once: two questions have two moments.
+    pub(crate) fn seen(&self) -> Seen {
+        let state = lock(&self.state);
+        Seen { armed: self.is_armed(), lifted: state.lifted.clone() }
     }
 
     pub(crate) fn is_rule_lifted(&self, id: &str) -> bool {
@@ -56,7 +75,20 @@ impl Standing {
     }
 
     pub(super) fn arm(&self, now: Duration) {
+        self.arm_in(&mut lock(&self.state), now);
+    }
+
+    /// Arms what was never armed, and what was lifted for this reason; false: they are armed, or lifted for another.
+    pub(super) fn arm_unless_lifted(&self, but_for: &str, now: Duration) -> bool {
         let mut state = lock(&self.state);
+        let may = state.lifted.as_ref().map_or(!self.is_armed(), |lifted| lifted.reason == but_for);
+        if may {
+            self.arm_in(&mut state, now);
+        }
+        may
+    }
+
+    fn arm_in(&self, state: &mut State, now: Duration) {
         *state = State { armed_at: now, last_beat: now, ..State::default() };
         self.some_lifted.store(false, Ordering::Release);
         self.armed.store(true, Ordering::Release);
@@ -99,5 +131,56 @@ impl Standing {
         let silent = now.saturating_sub(state.last_beat);
         let missed = safety.heartbeat.filter(|limit| silent > *limit);
         missed.map(|limit| format!("no heartbeat for {limit:?} (POST /heartbeat to the admin API renews)"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_sees_rules_that_are_neither_armed_nor_lifted() {
+        let standing = Standing::default();
+        standing.arm(Duration::ZERO);
+        let turns = 20_000;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..turns {
+                    standing.lift("by hand", false);
+                    standing.arm(Duration::ZERO);
+                }
+            });
+            for _ in 0..turns {
+                let seen = standing.seen();
+                assert_ne!(seen.armed, seen.lifted.is_some(), "{seen:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn only_what_its_own_word_lifted_is_armed_by_the_file() {
+        let standing = Standing::default();
+        assert!(standing.arm_unless_lifted("the file", Duration::ZERO));
+        assert!(!standing.arm_unless_lifted("the file", Duration::ZERO), "they are armed");
+        standing.lift("a cap", true);
+        assert!(!standing.arm_unless_lifted("the file", Duration::ZERO), "a cap lifted them");
+        standing.arm(Duration::ZERO);
+        standing.lift("the file", false);
+        assert!(standing.arm_unless_lifted("the file", Duration::ZERO));
+        assert_eq!(standing.seen(), Seen { armed: true, lifted: None });
+    }
+
+    #[test]
+    fn a_cap_that_lifts_while_the_file_is_followed_has_the_last_word() {
+        let turns = 5_000;
+        for turn in 0..turns {
+            let standing = Standing::default();
+            standing.arm(Duration::ZERO);
+            std::thread::scope(|scope| {
+                scope.spawn(|| standing.lift("a cap", true));
+                scope.spawn(|| standing.arm_unless_lifted("the file", Duration::ZERO));
+            });
+            assert_eq!(standing.seen().reason(), Some("a cap"), "turn {turn}");
+        }
     }
 }

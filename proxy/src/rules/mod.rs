@@ -213,17 +213,14 @@ impl Rules {
 
     /// The word `armed` of the rule file has changed. What an operator, a cap or a guard lifted stays lifted.
     fn follow_file(&self, armed: Option<bool>) {
-        match (armed, self.standing.lifted()) {
-            (Some(false), _) => self.lift(BY_FILE, false),
-            (Some(true), None) if !self.standing.is_armed() => self.arm_by_file(),
-            (Some(true), Some(lifted)) if lifted.reason == BY_FILE => self.arm_by_file(),
+        match armed {
+            Some(false) => self.lift(BY_FILE, false),
+            Some(true) if self.standing.arm_unless_lifted(BY_FILE, self.now()) => {
+                self.restart_windows();
+                tracing::warn!("rules armed: the rule file says armed = true");
+            }
             _ => self.wake_sleepers(),
         }
-    }
-
-    fn arm_by_file(&self) {
-        self.arm();
-        tracing::warn!("rules armed: the rule file says armed = true");
     }
 
     /// Arms the rules at the start, where the rule file or the place of the listeners says so.
