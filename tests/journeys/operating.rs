@@ -73,6 +73,33 @@ fn the_kill_switch_lifts_everything_at_once() {
 }
 
 #[test]
+fn rules_that_are_not_armed_say_why() {
+    let (server, rounds) = (Server::plain(), 100);
+    let many: String =
+        (0..200).map(|n| format!("[[rule]]\nid = \"bad{n}\"\non = \"/{n}\"\nrespond = 500\n")).collect();
+    let folder = TempDir::new().unwrap();
+    let rules = folder.path().join("faults.toml");
+    std::fs::write(&rules, format!("version = 1\n{many}")).unwrap();
+    let proxy = Proxy::before(&server.url(), &["--rules", &text(&rules)]);
+    let admin = proxy.admin();
+    std::thread::scope(|scope| {
+        let turning = scope.spawn(move || {
+            for _ in 0..rounds {
+                assert_eq!(http::post(admin, "/lift", b"").status, 200);
+                assert_eq!(http::post(admin, "/arm", b"").status, 200);
+            }
+        });
+        while !turning.is_finished() {
+            let status = proxy.ask("/status");
+            assert_ne!(status["armed"] == true, status["lifted"].is_string(), "{}", status["lifted"]);
+            let states = status["rules"]["list"].as_array().unwrap().iter().map(|rule| &rule["state"]);
+            let not_armed = states.filter(|state| *state == "not_armed").count();
+            assert_eq!(not_armed, if status["armed"] == true { 0 } else { 200 });
+        }
+    });
+}
+
+#[test]
 fn armed_beyond_loopback_wants_its_address() {
     let (server, folder) = (Server::plain(), TempDir::new().unwrap());
     let rules = folder.path().join("faults.toml");
