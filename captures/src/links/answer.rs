@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::path::JsonPath;
-use super::place::{Leaf, LeafKind};
+use super::place::{Leaf, LeafKind, Within};
 use super::prints::{self, Print};
 use super::walk::{self, Counted};
 use super::{html, value};
@@ -113,8 +112,8 @@ pub(super) fn in_body(
             let mut counted = Counted::default();
             html::values(&String::from_utf8_lossy(&plain[..end]), &mut |kind, value| {
                 let leaf = counted.number(kind);
-                if wanted(value.as_bytes()) {
-                    found(leaf, value.as_bytes(), None);
+                if wanted(value) {
+                    found(leaf, value, None);
                 }
             });
         }
@@ -122,10 +121,16 @@ pub(super) fn in_body(
             let mut counted = Counted::default();
             for (number, event) in events(plain).into_iter().enumerate() {
                 walk::scalars(&event, &mut |path, value| {
-                    let leaf = counted.number(LeafKind::Event(path.clone()));
-                    if wanted(value.as_bytes()) {
-                        found(leaf, value.as_bytes(), Some(number));
-                    }
+                    let mut take = |kind, value: &[u8]| {
+                        let leaf = counted.number(kind);
+                        if wanted(value) {
+                            found(leaf, value, Some(number));
+                        }
+                    };
+                    take(LeafKind::Event(path.clone()), value.as_bytes());
+                    address_parts(value, &mut |part, value| {
+                        take(part.within(Within::Event(path.clone())), value);
+                    });
                 });
             }
         }
@@ -141,7 +146,7 @@ fn in_json(plain: &[u8], wanted: &dyn Fn(&[u8]) -> bool, found: &mut Met<'_>) ->
         }
         address_parts(value, &mut |part, value| {
             if wanted(value) {
-                found(Leaf::new(part.at(path.clone())), value, None);
+                found(Leaf::new(part.within(Within::Json(path.clone()))), value, None);
             }
         });
     })
@@ -186,9 +191,10 @@ fn in_location(value: &[u8], found: &mut dyn FnMut(LeafKind, &[u8])) {
     }
 }
 
-fn path_and_query(address: &str) -> (&str, &str) {
+pub(super) fn path_and_query(address: &str) -> (&str, &str) {
     let text = address.split('#').next().unwrap_or_default();
-    let path = text.split_once("://").map_or(text, |(_, rest)| rest.find('/').map_or("", |at| &rest[at..]));
+    let host = text.strip_prefix("//").or_else(|| text.split_once("://").map(|(_, rest)| rest));
+    let path = host.map_or(text, |rest| rest.find(['/', '?']).map_or("", |at| &rest[at..]));
     path.split_once('?').unwrap_or((path, ""))
 }
 
@@ -201,15 +207,15 @@ pub(super) enum AddressPart {
 }
 
 impl AddressPart {
-    fn at(self, path: JsonPath) -> LeafKind {
+    pub(super) fn within(self, within: Within) -> LeafKind {
         match self {
-            AddressPart::Path(segment) => LeafKind::AddressPath(segment, path),
-            AddressPart::Query(name) => LeafKind::AddressQuery(name, path),
+            AddressPart::Path(segment) => LeafKind::AddressPath(segment, within),
+            AddressPart::Query(name) => LeafKind::AddressQuery(name, within),
         }
     }
 }
 
-/// What a text of a JSON body says if it is an address: path segments that are identifiers, and the query.
+/// What a text says if it is an address: path segments that are identifiers, and the query.
 pub(super) fn address_parts(text: &str, found: &mut dyn FnMut(AddressPart, &[u8])) {
     let is_address = ["/", "?", "http://", "https://"].iter().any(|start| text.starts_with(start));
     if !is_address || LONGEST_ADDRESS < text.len() || text.contains(char::is_whitespace) {
@@ -308,7 +314,7 @@ pub fn in_page(page: &[u8], leaf: &Leaf) -> Option<Vec<u8>> {
             return;
         }
         match left {
-            0 => value = Some(found.as_bytes().to_vec()),
+            0 => value = Some(found.to_vec()),
             _ => left -= 1,
         }
     });

@@ -1,14 +1,14 @@
 //! The leaves that explain each slot best, and why others do not.
 //!
 //! For each slot the leaf that explains most of its values is looked at first; of equal ones the cookie that was set
-//! under the same name, then the one that is named alike, then the nearest. If it is believed, what it explains is taken away, and the search goes on with the rest:
+//! under the same name, then the link of a page that was followed, then the one that is named alike, then the nearest. If it is believed, what it explains is taken away, and the search goes on with the rest:
 //! a token may come from the login in some sessions and from the refresh in others.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::digest::{Digest, Digests};
 use super::matches::{Match, Matches, Occurrences};
-use super::{Link, LinkSet, NearMiss, Sink, Source};
+use super::{LeafKind, Link, LinkSet, NearMiss, Sink, Slot, Source, Within};
 use crate::limits::MAX_NEAR_MISSES;
 
 /// The links of what was taken in.
@@ -120,7 +120,14 @@ impl Chooser<'_> {
             let (from, to) = (&self.sources[*source as usize], &self.sinks[sink as usize]);
             let alike = affinity(from, to);
             let near = std::cmp::Reverse(evidence.lag());
-            (evidence.met.count, super::is_cookie(from, to), alike, near, std::cmp::Reverse(from.to_string()))
+            (
+                evidence.met.count,
+                super::is_cookie(from, to),
+                likeness(from, to),
+                alike,
+                near,
+                std::cmp::Reverse(from.to_string()),
+            )
         };
         by_source.into_iter().max_by_key(order)
     }
@@ -229,6 +236,20 @@ fn verdict(evidence: &Evidence, consistency: f64) -> Result<String, String> {
         return Err(format!("by chance: only {share} % of the requests that could send the value did"));
     }
     Ok(format!("short values, each new, in {} % of the requests that could", percent(consistency)))
+}
+
+/// How a place in an answer goes with one in a request, whatever they are named: what stands in an address goes to an
+/// address, and best to the one that it is.
+fn likeness(from: &Source, to: &Sink) -> u8 {
+    let is_address = matches!(to.slot, Slot::Path(_) | Slot::Query(_));
+    match &from.leaf.kind {
+        LeafKind::AddressPath(_, Within::Page(route)) | LeafKind::AddressQuery(_, Within::Page(route))
+            if is_address && *route == to.at.route =>
+        {
+            2
+        }
+        kind => u8::from(is_address || !kind.is_in_address()),
+    }
 }
 
 /// Words that both sides use: `/orders/{id}` takes what `POST /orders` gives rather than another number.

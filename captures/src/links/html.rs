@@ -1,12 +1,18 @@
-//! Values in HTML that scripts and forms send back: form fields, `meta` elements, `data-` attributes. No parser of
-//! documents: tags are looked at one by one, which is all that it takes.
+//! Values in HTML that scripts and forms send back: form fields, `meta` elements, `data-` attributes, and what the addresses
+//! of links and forms hold. No parser of documents: tags are looked at one by one, which is all that it takes.
 
 use std::borrow::Cow;
 
-use super::place::LeafKind;
+use super::answer::{address_parts, path_and_query};
+use super::place::{LeafKind, Within};
+use crate::route;
 
-/// Names each value in the order in which they stand in the page.
-pub(super) fn values(page: &str, found: &mut dyn FnMut(LeafKind, &str)) {
+/// Told of each value and its place.
+type Found<'a> = dyn FnMut(LeafKind, &[u8]) + 'a;
+
+/// Names each value in the order in which they stand in the page, those in addresses last: a page may be full of links.
+pub(super) fn values(page: &str, found: &mut Found<'_>) {
+    let mut addresses = Vec::new();
     let mut rest = page;
     while let Some(at) = rest.find('<') {
         rest = &rest[at + 1..];
@@ -21,11 +27,37 @@ pub(super) fn values(page: &str, found: &mut dyn FnMut(LeafKind, &str)) {
         }
         let mut tag = Tag::default();
         rest = tag.read(attributes, found);
+        addresses.extend(tag.address(name).filter(|_| addresses.len() < MAX_ADDRESSES));
         tag.tell(name, found);
         if ["script", "style"].iter().any(|raw| name.eq_ignore_ascii_case(raw)) {
             rest = rest.find("</").map_or("", |end| &rest[end..]);
         }
     }
+    addresses.iter().for_each(|address| in_address(&decoded(address), found));
+}
+
+/// What an address of a page holds. One that is relative is taken for one from the root: no page says where it lies.
+fn in_address(address: &str, found: &mut Found<'_>) {
+    let address = address.trim();
+    let is_whole = ["/", "?", "http://", "https://"].iter().any(|start| address.starts_with(start));
+    let name = address.split(['/', '?', '#']).next().unwrap_or_default();
+    if !is_whole && (name.is_empty() || name.contains(':')) {
+        return; // a place in the page, or of another scheme
+    }
+    let mut whole = Cow::Borrowed(address);
+    if !is_whole {
+        let below = address.split('/').find(|step| !matches!(*step, "." | ".."));
+        let at = below.map_or(address.len(), |step| step.as_ptr() as usize - address.as_ptr() as usize);
+        whole = format!("/{}", &address[at..]).into();
+    }
+    let mut route = None;
+    address_parts(&whole, &mut |part, value| {
+        let route = route.get_or_insert_with(|| match path_and_query(&whole).0 {
+            "" => "/".to_owned(),
+            path => route::template(path).into_owned(),
+        });
+        found(part.within(Within::Page(route.clone())), value);
+    });
 }
 
 /// The attributes of a tag that matter.
@@ -35,11 +67,13 @@ struct Tag<'t> {
     property: Option<&'t str>,
     value: Option<&'t str>,
     content: Option<&'t str>,
+    href: Option<&'t str>,
+    action: Option<&'t str>,
 }
 
 impl<'t> Tag<'t> {
     /// Reads up to the end of the tag and returns what follows.
-    fn read(&mut self, text: &'t str, found: &mut dyn FnMut(LeafKind, &str)) -> &'t str {
+    fn read(&mut self, text: &'t str, found: &mut Found<'_>) -> &'t str {
         let mut rest = text;
         loop {
             rest = rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '/');
@@ -59,30 +93,40 @@ impl<'t> Tag<'t> {
         }
     }
 
-    fn note(&mut self, name: &str, value: &'t str, found: &mut dyn FnMut(LeafKind, &str)) {
+    fn note(&mut self, name: &str, value: &'t str, found: &mut Found<'_>) {
         let lower = name.to_ascii_lowercase();
         match lower.as_str() {
             "name" => self.name = Some(value),
             "property" => self.property = Some(value),
             "value" => self.value = Some(value),
             "content" => self.content = Some(value),
+            "href" => self.href = Some(value),
+            "action" | "formaction" | "hx-get" | "hx-post" | "hx-put" | "hx-patch" | "hx-delete" => {
+                self.action = Some(value);
+            }
             _ => {
                 if let Some(data) = lower.strip_prefix("data-").filter(|data| !data.is_empty()) {
-                    found(LeafKind::Data(data.to_owned()), &decoded(value));
+                    found(LeafKind::Data(data.to_owned()), decoded(value).as_bytes());
                 }
             }
         }
     }
 
-    fn tell(self, tag: &str, found: &mut dyn FnMut(LeafKind, &str)) {
+    /// Where a click or the form goes. What the page loads by itself, styles say, is no matter of a session.
+    fn address(&self, tag: &str) -> Option<&'t str> {
+        let is_link = ["a", "area"].iter().any(|known| tag.eq_ignore_ascii_case(known));
+        self.action.or(self.href.filter(|_| is_link))
+    }
+
+    fn tell(self, tag: &str, found: &mut Found<'_>) {
         let is = |known: &str| tag.eq_ignore_ascii_case(known);
-        let Tag { name, property, value, content } = self;
+        let Tag { name, property, value, content, .. } = self;
         match (name.or(property), value, content) {
             (Some(name), Some(value), _) if is("input") || is("button") || is("option") => {
-                found(LeafKind::Field(decoded(name).into_owned()), &decoded(value));
+                found(LeafKind::Field(decoded(name).into_owned()), decoded(value).as_bytes());
             }
             (Some(name), _, Some(content)) if is("meta") => {
-                found(LeafKind::Meta(decoded(name).into_owned()), &decoded(content));
+                found(LeafKind::Meta(decoded(name).into_owned()), decoded(content).as_bytes());
             }
             _ => {}
         }
@@ -141,6 +185,8 @@ fn character(name: &str) -> Option<char> {
     }
 }
 
+/// Addresses of a page that are looked at.
+const MAX_ADDRESSES: usize = 512;
 /// `&#x10FFFF;` without the ampersand and the semicolon.
 const LONGEST_REFERENCE: usize = 9;
 
@@ -153,7 +199,9 @@ mod tests {
 
     fn all(page: &str) -> Vec<String> {
         let mut all = Vec::new();
-        values(page, &mut |kind, value| all.push(format!("{}={value}", Leaf::new(kind))));
+        values(page, &mut |kind, value| {
+            all.push(format!("{}={}", Leaf::new(kind), String::from_utf8_lossy(value)))
+        });
         all
     }
 
@@ -178,10 +226,46 @@ mod tests {
     }
 
     #[test]
+    fn addresses_of_links_and_forms_are_looked_into() {
+        let page = r##"<link href="/style/0123456789abcdef.css"><a href="/orders/77?tab=a&amp;sig=b%2Fc#top">x</a>
+            <form method=post action="/orders/78/pay"><button formaction=../carts/79>y</button><input name=csrf value=t>
+            </form><a href="https://shop.test/r/80">z</a><a href="//cdn.test/r/81"><a href="?page=2"><a href="./82/edit">
+            <a href="#x/83"><a href="mailto:a/84"><a href="javascript:go(85)"><a href="/plain/words"><a href=86>
+            <b hx-delete="/items/87">"##;
+        assert_eq!(
+            all(page),
+            [
+                "html-field:csrf=t",
+                "html-path:2 /orders/{id}=77",
+                "html-query:tab /orders/{id}=a",
+                "html-query:sig /orders/{id}=b/c",
+                "html-path:2 /orders/{id}/pay=78",
+                "html-path:2 /carts/{id}=79",
+                "html-path:2 /r/{id}=80",
+                "html-path:2 /r/{id}=81",
+                "html-query:page /=2",
+                "html-path:1 /{id}/edit=82",
+                "html-path:1 /{id}=86",
+                "html-path:2 /items/{id}=87",
+            ]
+        );
+    }
+
+    #[test]
     fn broken_pages_are_no_trouble() {
-        for page in
-            ["<", "<input", "<input name", "<input name=", "<input name=\"x", "<!--", "<script", "<a b=c"]
-        {
+        for page in [
+            "<",
+            "<input",
+            "<input name",
+            "<input name=",
+            "<input name=\"x",
+            "<!--",
+            "<script",
+            "<a b=c",
+            "<a href=",
+            "<a href=..",
+            "<a href=../",
+        ] {
             all(page);
         }
         assert_eq!(all("<input name=a value=b"), ["html-field:a=b"]);
@@ -192,6 +276,7 @@ mod tests {
         fn any_text_is_looked_through(page: String) {
             all(&page);
             all(&format!("<input {page}"));
+            all(&format!("<a href=\"{page}\">"));
         }
     }
 }

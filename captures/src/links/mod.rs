@@ -16,6 +16,7 @@ mod choose;
 mod digest;
 pub(crate) mod html;
 mod matches;
+mod names;
 mod path;
 mod place;
 mod prints;
@@ -35,7 +36,7 @@ use serde::{Serialize, Serializer};
 
 pub use answer::{BodyKind, Given, events, given, in_address, in_header, in_page, uncoded};
 pub use path::{JsonPath, Part};
-pub use place::{Leaf, LeafKind, Slot, nearest};
+pub use place::{Leaf, LeafKind, Slot, Within, nearest};
 pub(crate) use prints::renewed;
 pub use prints::{LEAVES, Noted, Print, Printer, SLOTS, is_kind_looked_into, is_looked_into};
 pub use request::{Carried, carried, scheme, sent};

@@ -37,10 +37,53 @@ pub enum LeafKind {
     Data(String),
     /// A scalar in the JSON of a server-sent event.
     Event(JsonPath),
-    /// A segment of the path, from 1, of an address in a JSON body: `_links.next.href`, an address to upload to.
-    AddressPath(u32, JsonPath),
+    /// A segment of the path, from 1, of an address: `_links.next.href`, an address to upload to, where a form goes.
+    AddressPath(u32, Within),
     /// A parameter of the query of such an address.
-    AddressQuery(String, JsonPath),
+    AddressQuery(String, Within),
+}
+
+/// Where an address stands.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Within {
+    /// It is a scalar in a JSON body.
+    Json(JsonPath),
+    /// It is a scalar in the JSON of a server-sent event.
+    Event(JsonPath),
+    /// It is an attribute of an HTML page, and of this route: what identifies is `{id}` there, as in
+    /// [`crate::route::template`].
+    Page(String),
+}
+
+impl LeafKind {
+    /// The way to the scalar that the value is, or stands in.
+    pub fn path(&self) -> Option<&JsonPath> {
+        use LeafKind::{AddressPath, AddressQuery, Event, Json};
+        match self {
+            Json(path)
+            | Event(path)
+            | AddressPath(_, Within::Json(path) | Within::Event(path))
+            | AddressQuery(_, Within::Json(path) | Within::Event(path)) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// As [`LeafKind::path`], to be changed.
+    pub fn path_mut(&mut self) -> Option<&mut JsonPath> {
+        use LeafKind::{AddressPath, AddressQuery, Event, Json};
+        match self {
+            Json(path)
+            | Event(path)
+            | AddressPath(_, Within::Json(path) | Within::Event(path))
+            | AddressQuery(_, Within::Json(path) | Within::Event(path)) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a part of an address that the answer's body holds.
+    pub fn is_in_address(&self) -> bool {
+        matches!(self, LeafKind::AddressPath(..) | LeafKind::AddressQuery(..))
+    }
 }
 
 /// Where in a request a value goes.
@@ -69,22 +112,17 @@ impl Leaf {
     /// The same whatever its number, and whatever the numbers of elements in its path.
     #[must_use]
     pub fn general(&self) -> Leaf {
-        Leaf::new(match &self.kind {
-            LeafKind::Json(path) => LeafKind::Json(path.general()),
-            LeafKind::Event(path) => LeafKind::Event(path.general()),
-            LeafKind::AddressPath(segment, path) => LeafKind::AddressPath(*segment, path.general()),
-            LeafKind::AddressQuery(name, path) => LeafKind::AddressQuery(name.clone(), path.general()),
-            kind => kind.clone(),
-        })
+        let mut kind = self.kind.clone();
+        if let Some(path) = kind.path_mut() {
+            *path = path.general();
+        }
+        Leaf::new(kind)
     }
 
     /// Whether it stands in the body of the answer.
     pub fn is_in_body(&self) -> bool {
-        use LeafKind::{AddressPath, AddressQuery, Data, Event, Field, Json, Meta};
-        matches!(
-            self.kind,
-            Json(_) | Field(_) | Meta(_) | Data(_) | Event(_) | AddressPath(..) | AddressQuery(..)
-        )
+        use LeafKind::{Data, Event, Field, Json, Meta};
+        self.kind.is_in_address() || matches!(self.kind, Json(_) | Field(_) | Meta(_) | Data(_) | Event(_))
     }
 }
 
@@ -111,10 +149,29 @@ impl fmt::Display for Leaf {
             LeafKind::Meta(name) => write!(f, "html-meta:{name}"),
             LeafKind::Data(name) => write!(f, "html-data:{name}"),
             LeafKind::Event(path) => write!(f, "event:{path}"),
-            LeafKind::AddressPath(segment, path) => write!(f, "json-path:{segment} {path}"),
-            LeafKind::AddressQuery(name, path) => write!(f, "json-query:{name} {path}"),
+            LeafKind::AddressPath(segment, within) => write!(f, "{}-path:{segment} {within}", within.word()),
+            LeafKind::AddressQuery(name, within) => write!(f, "{}-query:{name} {within}", within.word()),
         }?;
         if self.nth == 0 { Ok(()) } else { write!(f, "#{}", self.nth) }
+    }
+}
+
+impl Within {
+    fn word(&self) -> &'static str {
+        match self {
+            Within::Json(_) => "json",
+            Within::Event(_) => "event",
+            Within::Page(_) => "html",
+        }
+    }
+}
+
+impl fmt::Display for Within {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Within::Json(path) | Within::Event(path) => path.fmt(f),
+            Within::Page(route) => f.write_str(route),
+        }
     }
 }
 
@@ -148,7 +205,7 @@ impl FromStr for Leaf {
             "html-field" => LeafKind::Field(name.to_owned()),
             "html-meta" => LeafKind::Meta(name.to_owned()),
             "html-data" => LeafKind::Data(name.to_ascii_lowercase()),
-            "json-path" | "json-query" => in_address(kind, name)?,
+            kind if kind.ends_with("-path") || kind.ends_with("-query") => in_address(kind, name)?,
             _ => LeafKind::Event(name.parse()?),
         };
         Ok(Leaf { kind, nth })
@@ -203,15 +260,26 @@ fn split<'t>(text: &'t str, kinds: &[&str]) -> Result<(&'t str, &'t str), String
     }
 }
 
-/// `2 $.next.href`, `cursor $.next.href`.
+/// `2 $.next.href`, `cursor $.next.href`; in a page `2 /orders/{id}/pay`.
 fn in_address(kind: &str, name: &str) -> Result<LeafKind, String> {
-    let (part, path) = name.split_once(" $").ok_or_else(|| {
-        format!("`{kind}:{name}` names no part of an address: write json-path:2 $.next or json-query:cursor $.next")
+    let is_page = kind.starts_with("html");
+    let parts = if is_page { name.rsplit_once(" /") } else { name.split_once(" $") };
+    let (part, rest) = parts.ok_or_else(|| {
+        let [path, query] =
+            if is_page { ["2 /orders/{id}", "token /reset"] } else { ["2 $.next", "cursor $.next"] };
+        let (word, _) = kind.rsplit_once('-').unwrap_or((kind, ""));
+        format!(
+            "`{kind}:{name}` names no part of an address: write {word}-path:{path} or {word}-query:{query}"
+        )
     })?;
-    let path = format!("${path}").parse()?;
-    Ok(match kind {
-        "json-path" => LeafKind::AddressPath(segment(part)?, path),
-        _ => LeafKind::AddressQuery(part.to_owned(), path),
+    let within = match kind {
+        _ if is_page => Within::Page(format!("/{rest}")),
+        "event-path" | "event-query" => Within::Event(format!("${rest}").parse()?),
+        _ => Within::Json(format!("${rest}").parse()?),
+    };
+    Ok(match kind.ends_with("-path") {
+        true => LeafKind::AddressPath(segment(part)?, within),
+        false => LeafKind::AddressQuery(part.to_owned(), within),
     })
 }
 
@@ -244,7 +312,7 @@ fn distance(from: &str, to: &str) -> usize {
     row[to.len()]
 }
 
-const LEAF_KINDS: [&str; 11] = [
+const LEAF_KINDS: [&str; 15] = [
     "json",
     "header",
     "set-cookie",
@@ -256,6 +324,10 @@ const LEAF_KINDS: [&str; 11] = [
     "event",
     "json-path",
     "json-query",
+    "html-path",
+    "html-query",
+    "event-path",
+    "event-query",
 ];
 const SLOT_KINDS: [&str; 6] = ["path", "query", "header", "cookie", "json", "form"];
 
@@ -279,6 +351,10 @@ mod tests {
             "event:$.id#4",
             "json-path:2 $._links.next.href",
             "json-query:page[cursor] $.next[\"a b\"]",
+            "html-path:2 /orders/{id}/pay#3",
+            "html-query:a b /",
+            "event-path:2 $.status#1",
+            "event-query:id $.status",
         ] {
             assert_eq!(text.parse::<Leaf>().map(|leaf| leaf.to_string()).as_deref(), Ok(text));
         }
@@ -309,6 +385,8 @@ mod tests {
         check("redirect-path:0", "counted from 1");
         check("json-path:$.next", "names no part of an address");
         check("json-path:0 $.next", "counted from 1");
+        check("html-path:2 orders", "html-path:2 /orders/{id}");
+        check("event-query:a", "event-query:cursor $.next");
         assert!("body:$.x".parse::<Slot>().unwrap_err().contains("known are path:, query:"));
     }
 }

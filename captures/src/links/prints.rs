@@ -17,8 +17,8 @@ use siphasher::sip::SipHasher24;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::answer::{self, AddressPart, BodyKind, Given, Times};
-use super::path::{JsonPath, Part};
-use super::place::{Leaf, LeafKind, Slot};
+use super::names::{has_clean_names, is_clean_slot, is_name};
+use super::place::Leaf;
 use super::request::{self, Carried};
 use super::value::{self, Makeup};
 use super::walk;
@@ -334,44 +334,6 @@ fn is_wanted(value: &[u8]) -> bool {
     spaces == 0 && (digits != 0 || LONG_WORD <= value.len())
 }
 
-/// Whether `is_clean` holds for every name in a place.
-fn has_clean_names(kind: &LeafKind, is_clean: &dyn Fn(&str) -> bool) -> bool {
-    use LeafKind::{
-        AddressPath, AddressQuery, Data, Event, Field, Header, Json, Meta, RedirectPath, RedirectQuery,
-        SetCookie,
-    };
-    match kind {
-        Json(path) | Event(path) | AddressPath(_, path) => keys(path, is_clean),
-        AddressQuery(name, path) => is_clean(name) && keys(path, is_clean),
-        Header(name) | SetCookie(name) | RedirectQuery(name) | Field(name) | Meta(name) | Data(name) => {
-            is_clean(name)
-        }
-        RedirectPath(_) => true,
-    }
-}
-
-/// As [`has_clean_names`].
-fn is_clean_slot(slot: &Slot, is_clean: &dyn Fn(&str) -> bool) -> bool {
-    match slot {
-        Slot::Json(path) => keys(path, is_clean),
-        Slot::Query(name) | Slot::Header(name, _) | Slot::Cookie(name) | Slot::Form(name) => is_clean(name),
-        Slot::Path(_) => true,
-    }
-}
-
-fn keys(path: &JsonPath, is_clean: &dyn Fn(&str) -> bool) -> bool {
-    path.0.iter().all(|part| match part {
-        Part::Key(key) => is_clean(key),
-        Part::Index(_) | Part::Any => true,
-    })
-}
-
-/// Whether it names a field: a document may have identifiers or addresses where others have names.
-fn is_name(name: &str) -> bool {
-    let digits = name.bytes().filter(u8::is_ascii_digit).count();
-    name.len() <= LONGEST_NAME && digits <= MOST_DIGITS && !name.contains('@')
-}
-
 /// The first word of [`LEAVES`] where the body was looked into.
 const ALL: &str = "all";
 /// So many bytes of the hash: one of the values of a whole recording meets another's print with a chance of a few percent,
@@ -381,9 +343,6 @@ const PRINT_BYTES: usize = 6;
 const LONG_WORD: usize = 8;
 /// Names that are remembered as clean.
 const MAX_CLEAN: usize = 4096;
-const LONGEST_NAME: usize = 64;
-/// Digits of a name.
-const MOST_DIGITS: usize = 4;
 /// Words of a field that are read: prints, and a mark before each.
 const MAX_WORDS: usize = 2 * MAX_PRINTS + 2;
 

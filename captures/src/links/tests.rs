@@ -308,3 +308,33 @@ fn addresses_in_json_give_their_parts() {
         ]
     );
 }
+
+#[test]
+fn addresses_in_pages_and_events_give_their_parts() {
+    let mut scene = Scene::default();
+    for _ in 0..6 {
+        let n = scene.session();
+        let (order, seal, job) = (long("", n), long("S", n), long("", n + 100));
+        let page = format!(
+            r#"<a href="/orders/1{order}?tab=all">other</a><a href="/orders/{order}?tab=all&amp;seal={seal}">this</a>
+            <form action="/orders/{order}/pay" method=post><input name=order value="{order}"><input name=n value={n}></form>"#
+        );
+        scene.step("GET /orders", (&[], ""), (&[], &page));
+        scene.step(&format!("GET /orders/{order}?tab=all&seal={seal}"), (&[], ""), (&[], "<p>"));
+        scene.step(&format!("POST /orders/{order}/pay"), (&[], &format!("order={order}&n={n}")), (&[], "{}"));
+        let event = format!("data: {{\"status\":\"https://shop.test/jobs/{job}\"}}\n\n");
+        scene.step("POST /jobs", (&[], "{}"), (&[], &event));
+        scene.step(&format!("GET /jobs/{job}"), (&[], ""), (&[], "{}"));
+    }
+    assert_eq!(
+        shown(&scene.links()),
+        [
+            "GET /orders html-field:n -> POST /orders/{id}/pay form:n",
+            "GET /orders html-field:order -> POST /orders/{id}/pay form:order",
+            "GET /orders html-path:2 /orders/{id} -> GET /orders/{id} path:2",
+            "GET /orders html-path:2 /orders/{id}/pay -> POST /orders/{id}/pay path:2",
+            "GET /orders html-query:seal /orders/{id} -> GET /orders/{id} query:seal",
+            "POST /jobs event-path:2 $.status -> GET /jobs/{id} path:2",
+        ]
+    );
+}

@@ -1,7 +1,9 @@
 //! Taking values from answers for the later requests of the same clone. Only answers of steps with links are looked
 //! at; a body is collected only where a link wants something of it, up to a bound, and while it is in flight.
 
-use captures::links::{BodyKind, Leaf, LeafKind, events, in_address, in_header, in_page, uncoded};
+use captures::links::{
+    BodyKind, JsonPath, Leaf, LeafKind, Within, events, in_address, in_header, in_page, uncoded,
+};
 
 use crate::engine::records::{Engine, Op};
 use crate::limits;
@@ -53,8 +55,7 @@ impl Taker {
 
     fn take_event(&mut self, event: &[u8], step: Step<'_>, hand: &mut Hand<'_>) {
         for (place, (number, leaf)) in wanted(step).enumerate() {
-            let LeafKind::Event(path) = &leaf.kind else { continue };
-            let Some(value) = scalar(event, &path.words()) else { continue };
+            let Some(value) = in_event(event, &leaf.kind) else { continue };
             self.seen.resize(self.seen.len().max(place + 1), 0);
             if self.seen[place] == leaf.nth {
                 hand.set(number, &value);
@@ -71,15 +72,11 @@ impl Taker {
             let value = match (&leaf.kind, kind) {
                 (LeafKind::Json(path), BodyKind::Json) => scalar(&body, &path.words()),
                 (
-                    kind @ (LeafKind::AddressPath(_, path) | LeafKind::AddressQuery(_, path)),
+                    LeafKind::AddressPath(_, Within::Json(path))
+                    | LeafKind::AddressQuery(_, Within::Json(path)),
                     BodyKind::Json,
-                ) => {
-                    let address = scalar(&body, &path.words()).and_then(|text| String::from_utf8(text).ok());
-                    address.and_then(|address| in_address(&address, kind))
-                }
-                (LeafKind::Field(_) | LeafKind::Meta(_) | LeafKind::Data(_), BodyKind::Html) => {
-                    in_page(&body, &leaf)
-                }
+                ) => part_of(&body, path, &leaf.kind),
+                (_, BodyKind::Html) if leaf.is_in_body() => in_page(&body, &leaf),
                 _ => None,
             };
             if let Some(value) = value {
@@ -124,6 +121,23 @@ fn scalar(text: &[u8], path: &[String]) -> Option<Vec<u8>> {
         true => serde_json::from_slice::<String>(&text[range]).ok().map(String::into_bytes),
         false => Some(text[range].to_vec()),
     }
+}
+
+/// The value of that place in an event.
+fn in_event(event: &[u8], kind: &LeafKind) -> Option<Vec<u8>> {
+    match kind {
+        LeafKind::Event(path) => scalar(event, &path.words()),
+        LeafKind::AddressPath(_, Within::Event(path)) | LeafKind::AddressQuery(_, Within::Event(path)) => {
+            part_of(event, path, kind)
+        }
+        _ => None,
+    }
+}
+
+/// A part of the address that a scalar of a JSON text is.
+fn part_of(text: &[u8], path: &JsonPath, part: &LeafKind) -> Option<Vec<u8>> {
+    let address = String::from_utf8(scalar(text, &path.words())?).ok()?;
+    in_address(&address, part)
 }
 
 /// Where the last event ends that is complete: behind its blank line.

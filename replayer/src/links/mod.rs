@@ -16,7 +16,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use captures::links::{Endpoint, Leaf, LeafKind, LinkSet, Sink, Slot, Source, mine};
+use captures::links::{Endpoint, Leaf, LinkSet, Sink, Slot, Source, mine};
 
 use crate::error::Error;
 use crate::limits;
@@ -177,12 +177,8 @@ impl Links {
 
 /// Whether a leaf as a user writes it is that one.
 fn is_meant(written: &Leaf, leaf: &Leaf) -> bool {
-    use LeafKind::{AddressPath, AddressQuery, Json};
-    let is_list = |kind: &LeafKind| {
-        matches!(kind, Json(path) | AddressPath(_, path) | AddressQuery(_, path)
-            if path.0.contains(&captures::links::Part::Any))
-    };
-    written == leaf || is_list(&written.kind) && written.general() == leaf.general()
+    let is_list = written.kind.path().is_some_and(|path| path.0.contains(&captures::links::Part::Any));
+    written == leaf || is_list && written.general() == leaf.general()
 }
 
 /// Whether a slot as a user writes it is that one: a header without a word before its value is any.

@@ -20,6 +20,19 @@ impl Desk {
         ticket
     }
 
+    fn number(&self) -> String {
+        let number = fresh("");
+        self.tickets.lock().unwrap().insert(number.clone());
+        number
+    }
+
+    /// What nobody knows who has not seen the page of the ticket.
+    fn seal(&self, ticket: &str) -> String {
+        let sum =
+            ticket.bytes().fold(7_u64, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        format!("{sum:016x}")
+    }
+
     fn redeem(&self, ticket: &str) -> Reply {
         Reply::status(if self.tickets.lock().unwrap().remove(ticket) { 200 } else { 410 })
     }
@@ -38,10 +51,19 @@ impl Service for Desk {
             }
             ("GET", path) if path == ["page"] => {
                 let ticket = self.ticket().replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
-                Reply::page(format!("<div data-ticket='{ticket}'></div>"))
+                let (other, chosen) = (self.number(), self.number());
+                let form = |ticket: &str| {
+                    let seal = self.seal(ticket);
+                    format!("<form method=post action='tickets/{ticket}?a=1&amp;seal={seal}'></form>")
+                };
+                Reply::page(format!("<div data-ticket='{ticket}'></div>{}{}", form(&other), form(&chosen)))
             }
             ("GET", path) if path == ["json"] => {
                 Reply::json(200, &json!([[], [1, { "a b": { "ticket": self.ticket() } }]]))
+            }
+            ("POST", path) if path.len() == 2 && path[0] == "tickets" => {
+                let is_sealed = ask.query["seal"] == self.seal(path[1]);
+                if is_sealed { self.redeem(path[1]) } else { Reply::status(403) }
             }
             ("POST", path) if path == ["form"] => self.redeem(&ask.form()["ticket"]),
             ("POST", path) if path == ["json"] => {
@@ -63,6 +85,8 @@ fn visit(user: &mut User, _: u64) {
         .replace("&lt;", "<")
         .replace("&quot;", "\"")
         .replace("&amp;", "&");
+    let form = between(&page[page.rfind("action=").unwrap()..], "'", "'").replace("&amp;", "&");
+    user.send(&format!("POST /{form}"), &[], "");
     user.send("POST /form", &[], &format!("a=1&ticket={}", encode(&ticket)));
     let listed = json(&user.send("GET /json", &[], ""));
     let ticket = &listed[1][1]["a b"]["ticket"];
@@ -76,6 +100,8 @@ fn events_attributes_and_nested_values_are_carried() {
         "GET /events event:$.ticket -> GET /query query:ticket",
         "GET /json json:$[*][*][\"a b\"].ticket -> POST /json json:$.deep[*].ticket",
         "GET /page html-data:ticket -> POST /form form:ticket",
+        "GET /page html-path:2 /tickets/{id} -> POST /tickets/{id} path:2",
+        "GET /page html-query:seal /tickets/{id} -> POST /tickets/{id} query:seal",
     ]);
     recording.expect_hundredfold();
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use captures::Exchange;
-use captures::links::{Carried, Endpoint, Leaf, LeafKind, Part, Slot, given};
+use captures::links::{Carried, Endpoint, Leaf, Part, Slot, given};
 
 use crate::drift::Recorded;
 use crate::limits;
@@ -204,8 +204,7 @@ impl<'a> Session<'a> {
 /// Any element that a user writes is the first where nobody knows better.
 fn first_of(leaf: &Leaf) -> Leaf {
     let mut leaf = leaf.clone();
-    use LeafKind::{AddressPath, AddressQuery, Event, Json};
-    if let Json(path) | Event(path) | AddressPath(_, path) | AddressQuery(_, path) = &mut leaf.kind {
+    if let Some(path) = leaf.kind.path_mut() {
         path.0.iter_mut().filter(|part| **part == Part::Any).for_each(|part| *part = Part::Index(0));
     }
     leaf
