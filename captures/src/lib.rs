@@ -23,6 +23,7 @@ mod layout;
 pub mod limits;
 pub mod links;
 pub mod messages;
+pub mod multipart;
 pub mod notes;
 pub mod opset;
 pub mod reader;

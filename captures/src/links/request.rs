@@ -4,10 +4,10 @@ use super::answer::{BodyKind, is_id, pairs, plain};
 use super::place::Slot;
 use super::prints::{self, Print};
 use super::{value, walk};
-use crate::Exchange;
 use crate::exchange::Request;
 use crate::limits::{MAX_LINK_BODY, MAX_LINK_VALUES};
 use crate::redact::percent_decode;
+use crate::{Exchange, multipart};
 
 /// A value that a request carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +71,11 @@ fn in_body(request: &Request, take: &mut dyn FnMut(Slot, &[u8])) {
     let kind = request.headers.get_str("content-type").unwrap_or_default().to_ascii_lowercase();
     if kind.contains("form-urlencoded") {
         pairs(&body).for_each(|(name, value)| take(Slot::Form(name), &value));
+    } else if kind.contains("multipart/form-data") {
+        let kind = request.headers.get_str("content-type").unwrap_or_default();
+        for (name, range) in multipart::fields(kind, &body) {
+            take(Slot::Form(name), &body[range]);
+        }
     } else if BodyKind::of(&request.headers, &body) == BodyKind::Json {
         walk::scalars(&body, &mut |path, value| take(Slot::Json(path.clone()), value.as_bytes()));
     }

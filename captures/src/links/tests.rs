@@ -338,3 +338,21 @@ fn addresses_in_pages_and_events_give_their_parts() {
         ]
     );
 }
+
+#[test]
+fn fields_of_multipart_forms_carry_values() {
+    let mut scene = Scene::default();
+    for _ in 0..3 {
+        let n = scene.session();
+        let token = long("T", n);
+        scene.step("GET /avatar", (&[], ""), (&[], &format!("<input type=hidden name=csrf value={token}>")));
+        let part = |head: &str, content: &str| {
+            format!("--B\r\ncontent-disposition: form-data; {head}\r\n\r\n{content}\r\n")
+        };
+        let form =
+            [part("name=\"csrf\"", &token), part("name=\"file\"; filename=\"a.txt\"", "file")].concat();
+        let kind = [("content-type", "multipart/form-data; boundary=B")];
+        scene.step("POST /avatar", (&kind, &format!("{form}--B--\r\n")), (&[], "{}"));
+    }
+    assert_eq!(shown(&scene.links()), ["GET /avatar html-field:csrf -> POST /avatar form:csrf"]);
+}

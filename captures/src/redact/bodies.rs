@@ -6,7 +6,7 @@ use super::echo::Echo;
 use super::grpc::Outcome;
 use super::secrets::Secrets;
 use super::{forms, grpc, html, json, kinds, shapes, streams, text, urls};
-use crate::{Body, Headers};
+use crate::{Body, Headers, multipart};
 
 /// Replaces the secrets of a body; `false` when it could not be looked into and was withheld.
 pub(super) fn rewrite(body: &mut Body, headers: &mut Headers, secrets: &mut Secrets<'_>) -> bool {
@@ -105,7 +105,7 @@ fn replace(body: &mut Body, headers: &mut Headers, new: Vec<u8>) {
 
 pub(super) fn rewrite_plain(plain: &[u8], content_type: &str, secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
     let kind = content_type.to_ascii_lowercase();
-    if let Some(boundary) = kind.starts_with("multipart/").then(|| boundary(content_type)).flatten() {
+    if let Some(boundary) = multipart::boundary(content_type) {
         return forms::rewrite_multipart(plain, boundary, secrets);
     }
     if kind.contains("json") {
@@ -147,13 +147,6 @@ fn rewrite_events(plain: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
     };
     let lines: Vec<Vec<u8>> = plain.split(|byte| *byte == b'\n').map(&mut line).collect();
     changed.then(|| lines.join(&b'\n'))
-}
-
-/// The first `content-type` keeps its case in the boundary, which matters.
-fn boundary(content_type: &str) -> Option<&[u8]> {
-    let at = content_type.to_ascii_lowercase().find("boundary=")?;
-    let value = &content_type.as_bytes()[at..];
-    forms::parameter(value, &value[..9]).filter(|boundary| !boundary.is_empty())
 }
 
 fn is_form(plain: &[u8]) -> bool {

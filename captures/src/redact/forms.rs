@@ -2,6 +2,7 @@
 
 use super::secrets::Secrets;
 use super::{bodies, json, shapes, text, urls};
+use crate::multipart;
 
 /// Rewrites form fields or query parameters; `None` when nothing is to be hidden.
 pub(super) fn rewrite(text: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
@@ -88,50 +89,27 @@ fn inner(plain: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
 
 /// Rewrites the fields of a multipart form, and files that are text.
 pub(super) fn rewrite_multipart(body: &[u8], boundary: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
-    let delimiter = [b"--", boundary].concat();
     let mut out = Vec::with_capacity(body.len());
-    let mut changed = false;
-    let mut rest = body;
-    while let Some(at) = find(rest, &delimiter) {
-        let (before, part) = rest.split_at(at + delimiter.len());
-        out.extend_from_slice(before);
-        let end = find(part, &delimiter).unwrap_or(part.len());
-        match multipart_field(&part[..end], secrets) {
-            Some(new) => {
-                changed = true;
-                out.extend_from_slice(&new);
-            }
-            None => out.extend_from_slice(&part[..end]),
+    let mut from = 0;
+    for part in multipart::parts(body, boundary) {
+        let (head, content) = (&body[part.head.clone()], &body[part.content.clone()]);
+        let new = part_content(&head.to_ascii_lowercase(), head, content, secrets);
+        let new_head = shapes::rewrite(head, secrets);
+        if new.is_some() || new_head.is_some() {
+            out.extend_from_slice(&body[from..part.head.start]);
+            out.extend_from_slice(new_head.as_deref().unwrap_or(head));
+            out.extend_from_slice(new.as_deref().unwrap_or(content));
+            from = part.content.end;
         }
-        rest = &part[end..];
     }
-    out.extend_from_slice(rest);
-    changed.then_some(out)
-}
-
-/// One part, from behind its delimiter to the next one.
-fn multipart_field(part: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
-    let (gap, blank) = match (find(part, b"\r\n\r\n"), find(part, b"\n\n")) {
-        (Some(at), _) => (at, 4),
-        (None, Some(at)) => (at, 2),
-        (None, None) => return None,
-    };
-    let (head, content) = part.split_at(gap + blank);
-    let lower = head.to_ascii_lowercase();
-    let end = content.len() - trailing_newline(content);
-    let (content, newline) = content.split_at(end);
-    let new = part_content(&lower, head, content, secrets);
-    let new_head = shapes::rewrite(head, secrets);
-    if new.is_none() && new_head.is_none() {
-        return None;
-    }
-    Some([new_head.as_deref().unwrap_or(head), new.as_deref().unwrap_or(content), newline].concat())
+    out.extend_from_slice(&body[from..]);
+    (from != 0).then_some(out)
 }
 
 /// What a part holds, by what its head (here also in lower case) says of it.
 fn part_content(lower: &[u8], head: &[u8], content: &[u8], secrets: &mut Secrets<'_>) -> Option<Vec<u8>> {
     let is_body = find(lower, b"filename").is_some() || find(lower, KIND).is_some();
-    match field_name(lower) {
+    match multipart::name(lower, lower) {
         Some(name) if secrets.is_secret_field(name) => secrets.hide(content).map(String::into_bytes),
         name => match (secrets.hide_if_known(content), name) {
             (Some(pseudonym), _) => Some(pseudonym.into_bytes()),
@@ -148,27 +126,6 @@ fn part_content(lower: &[u8], head: &[u8], content: &[u8], secrets: &mut Secrets
                 secrets.nested(|secrets| bodies::rewrite_plain(content, &kind, secrets))
             }
         },
-    }
-}
-
-/// The name of a part; `filename=` is none.
-fn field_name(head: &[u8]) -> Option<&[u8]> {
-    let mut from = 0;
-    while let Some(at) = find(&head[from..], b"name=").map(|n| from + n) {
-        if !at.checked_sub(1).is_some_and(|before| head[before].is_ascii_alphanumeric()) {
-            return parameter(&head[at..], b"name=");
-        }
-        from = at + 1;
-    }
-    None
-}
-
-/// The value of a header parameter, without quotes.
-pub(super) fn parameter<'a>(head: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let rest = head[find(head, name)? + name.len()..].trim_ascii_start();
-    match rest.strip_prefix(b"\"") {
-        Some(quoted) => quoted.split(|byte| *byte == b'"').next(),
-        None => rest.split(|byte| matches!(byte, b';' | b'\r' | b'\n' | b' ')).next(),
     }
 }
 
@@ -215,7 +172,7 @@ pub(crate) fn percent_encode(text: &[u8]) -> Vec<u8> {
 }
 
 /// Where `needle` first stands.
-pub(super) fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
+pub(crate) fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
     let first = *needle.first()?;
     let mut from = 0;
     while let Some(at) = text[from..].iter().position(|byte| *byte == first).map(|n| from + n) {
@@ -225,14 +182,6 @@ pub(super) fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
         from = at + 1;
     }
     None
-}
-
-fn trailing_newline(content: &[u8]) -> usize {
-    match content {
-        [.., b'\r', b'\n'] => 2,
-        [.., b'\n'] => 1,
-        _ => 0,
-    }
 }
 
 /// The header of a part that says what it is.

@@ -32,7 +32,7 @@ mod urls;
 
 use crate::{Exchange, Headers};
 pub(crate) use bodies::{decode_all, decode_to};
-pub(crate) use forms::{form_decode, percent_decode, percent_encode};
+pub(crate) use forms::{find, form_decode, percent_decode, percent_encode};
 pub use policy::{Policy, PolicyError};
 use pseudonym::Key;
 pub(crate) use pseudonym::{is_text_pseudonym, resealed};

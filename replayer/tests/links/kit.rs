@@ -192,7 +192,9 @@ impl User {
         if !body.is_empty() {
             let kind =
                 if body.starts_with('{') { "application/json" } else { "application/x-www-form-urlencoded" };
-            sent.push("content-type", kind);
+            if !sent.contains("content-type") {
+                sent.push("content-type", kind);
+            }
             sent.push("content-length", body.len().to_string());
         }
         let request = Request {

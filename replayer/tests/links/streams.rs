@@ -56,7 +56,8 @@ impl Service for Desk {
                     let seal = self.seal(ticket);
                     format!("<form method=post action='tickets/{ticket}?a=1&amp;seal={seal}'></form>")
                 };
-                Reply::page(format!("<div data-ticket='{ticket}'></div>{}{}", form(&other), form(&chosen)))
+                let (forms, spare) = ([form(&other), form(&chosen)].concat(), self.number());
+                Reply::page(format!("<div data-ticket='{ticket}' data-spare={spare}></div>{forms}"))
             }
             ("GET", path) if path == ["json"] => {
                 Reply::json(200, &json!([[], [1, { "a b": { "ticket": self.ticket() } }]]))
@@ -64,6 +65,10 @@ impl Service for Desk {
             ("POST", path) if path.len() == 2 && path[0] == "tickets" => {
                 let is_sealed = ask.query["seal"] == self.seal(path[1]);
                 if is_sealed { self.redeem(path[1]) } else { Reply::status(403) }
+            }
+            ("POST", path) if path == ["upload"] => {
+                let form = std::str::from_utf8(&ask.body).unwrap();
+                self.redeem(between(form, "name=\"ticket\"\r\n\r\n", "\r\n"))
             }
             ("POST", path) if path == ["form"] => self.redeem(&ask.form()["ticket"]),
             ("POST", path) if path == ["json"] => {
@@ -85,6 +90,12 @@ fn visit(user: &mut User, _: u64) {
         .replace("&lt;", "<")
         .replace("&quot;", "\"")
         .replace("&amp;", "&");
+    let spare = between(&page, "data-spare=", ">");
+    let upload = format!(
+        "--B\r\nContent-Disposition: form-data; name=\"ticket\"\r\n\r\n{spare}\r\n--B\r\n\
+        Content-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nsome text\r\n--B--\r\n"
+    );
+    user.send("POST /upload", &[("content-type", "multipart/form-data; boundary=B")], &upload);
     let form = between(&page[page.rfind("action=").unwrap()..], "'", "'").replace("&amp;", "&");
     user.send(&format!("POST /{form}"), &[], "");
     user.send("POST /form", &[], &format!("a=1&ticket={}", encode(&ticket)));
@@ -99,6 +110,7 @@ fn events_attributes_and_nested_values_are_carried() {
     recording.expect_links(&[
         "GET /events event:$.ticket -> GET /query query:ticket",
         "GET /json json:$[*][*][\"a b\"].ticket -> POST /json json:$.deep[*].ticket",
+        "GET /page html-data:spare -> POST /upload form:ticket",
         "GET /page html-data:ticket -> POST /form form:ticket",
         "GET /page html-path:2 /tickets/{id} -> POST /tickets/{id} path:2",
         "GET /page html-query:seal /tickets/{id} -> POST /tickets/{id} query:seal",

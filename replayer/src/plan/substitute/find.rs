@@ -2,7 +2,11 @@
 
 use std::ops::Range;
 
+use captures::exchange::Request;
+use captures::multipart;
 use serde::de::IgnoredAny;
+
+use crate::plan::substitute::pieces::Escape;
 
 /// The values of `name` in `a=1&b=2`; names are compared decoded.
 pub(crate) fn form_values(text: &[u8], name: &str) -> Vec<Range<usize>> {
@@ -17,6 +21,26 @@ pub(crate) fn form_values(text: &[u8], name: &str) -> Vec<Range<usize>> {
         start += pair.len() + 1;
     }
     found
+}
+
+/// Whether a body of that type is a form; the type is in lower case.
+pub(crate) fn is_form(kind: &str) -> bool {
+    kind.contains("form-urlencoded") || is_multipart(kind)
+}
+
+/// The values of `name` in the form that the body of a request is, and how others are written there.
+pub(crate) fn in_form(request: &Request, name: &str) -> (Vec<Range<usize>>, Escape) {
+    let data = request.body.data.as_deref().unwrap_or_default();
+    let kind = request.headers.get_str("content-type").unwrap_or_default();
+    if !is_multipart(&kind.to_ascii_lowercase()) {
+        return (form_values(data, name), Escape::Form);
+    }
+    let same = multipart::fields(kind, data).into_iter().filter(|(known, _)| known == name);
+    (same.map(|(_, range)| range).collect(), Escape::Part)
+}
+
+fn is_multipart(kind: &str) -> bool {
+    kind.contains("multipart/form-data")
 }
 
 /// A scalar in a JSON text, and whether it is a string. `None` also where an object or a list is.

@@ -55,8 +55,12 @@ impl<'a> Holes<'a> {
         for (own, template) in self.all() {
             match &own.slot {
                 Slot::Form(name) => {
-                    let ranges = values_of(data, name, &own.recorded, 0).into_iter();
-                    spots.extend(ranges.map(|range| Spot { range, escape: Escape::Form, template }));
+                    let (mut ranges, escape) = find::in_form(&exchange.request, name);
+                    ranges.retain(|range| match escape {
+                        Escape::Part => data[range.clone()] == own.recorded[..],
+                        _ => find::decoded(&data[range.clone()]) == own.recorded,
+                    });
+                    spots.extend(ranges.into_iter().map(|range| Spot { range, escape, template }));
                 }
                 Slot::Json(path) => {
                     spots.extend(find::json_value(data, &path.words()).map(|(range, string)| {

@@ -171,7 +171,7 @@ impl Rules {
         let request = &exchange.request;
         let data = request.body.data.as_deref().unwrap_or_default();
         let kind = request.headers.get_str("content-type").unwrap_or_default().to_ascii_lowercase();
-        let form = kind.contains("form-urlencoded");
+        let form = find::is_form(&kind);
         let json = kind.contains("json") || (kind.is_empty() && matches!(data.first(), Some(b'{' | b'[')));
         let concerned = |place: &Place| match place {
             Place::Form(_) => form,
@@ -189,8 +189,8 @@ impl Rules {
         for (place, template) in self.rules.iter().filter(|(place, _)| concerned(place)) {
             match place {
                 Place::Form(name) => {
-                    let ranges = find::form_values(data, name).into_iter();
-                    spots.extend(ranges.map(|range| Spot { range, escape: Escape::Form, template }));
+                    let (ranges, escape) = find::in_form(request, name);
+                    spots.extend(ranges.into_iter().map(|range| Spot { range, escape, template }));
                 }
                 Place::Json(path) => spots.extend(find::json_value(data, path).map(|(range, string)| {
                     let escape = if string { Escape::JsonString } else { Escape::JsonScalar };

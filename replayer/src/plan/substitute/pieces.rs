@@ -19,6 +19,8 @@ pub(crate) enum Escape {
     JsonString = 3,
     /// In JSON where a number or a word was recorded: bare where it is one too, else a string.
     JsonScalar = 4,
+    /// In a part of a multipart form: as it is.
+    Part = 5,
 }
 
 /// One operation.
@@ -195,8 +197,8 @@ const CLOSE: u8 = 4;
 const LENGTH: u8 = 5;
 /// And the escape.
 const SLOT: u8 = 16;
-const ESCAPES: [Escape; 5] =
-    [Escape::Field, Escape::Query, Escape::Form, Escape::JsonString, Escape::JsonScalar];
+const ESCAPES: [Escape; 6] =
+    [Escape::Field, Escape::Query, Escape::Form, Escape::JsonString, Escape::JsonScalar, Escape::Part];
 
 #[cfg(test)]
 mod tests {

@@ -154,6 +154,7 @@ fn push_escaped(out: &mut Vec<u8>, escape: Escape, value: &[u8]) {
                 }
             }
         }
+        Escape::Part => out.extend_from_slice(value),
         Escape::JsonScalar if is_scalar(value) => out.extend_from_slice(value),
         Escape::JsonString | Escape::JsonScalar => {
             let text = String::from_utf8_lossy(value);

@@ -98,6 +98,15 @@ fn bodies_change_and_their_length_follows() {
     let form = "application/x-www-form-urlencoded";
     check(form, "user=bob&pw=1", &["form:user={name}"], "user=ann+lee&pw=1");
     check(form, "user=bob&pw=1", &["form:pw={odd}", "form:user="], "user=&pw=a%22b%0D%0AX%3A+1");
+    let part = |user: &str, file: &str| {
+        format!(
+            "--b\r\nContent-Disposition: form-data; name=\"user\"\r\n\r\n{user}\r\n--b\r\n\
+            Content-Disposition: form-data; name=\"file\"; filename=\"x\"\r\n\r\n{file}\r\n--b--\r\n"
+        )
+    };
+    let parts = "multipart/form-data; boundary=b";
+    let bob = part("bob", "1");
+    check(parts, &bob, &["form:user={odd}", "form:file=2"], &part("a\"b\r\nX: 1", "1"));
     let json = "application/json; charset=utf-8";
     let body = r#"{"user": {"name":"bob", "age": 7, "on":true}, "list":[1,"2"]}"#;
     let all = ["json:user.name={odd}", "json:user.age={age}", "json:user.on={name}", "json:list.1={clone}"];
