@@ -200,7 +200,7 @@ mod tests {
     fn all(page: &str) -> Vec<String> {
         let mut all = Vec::new();
         values(page, &mut |kind, value| {
-            all.push(format!("{}={}", Leaf::new(kind), String::from_utf8_lossy(value)))
+            all.push(format!("{}={}", Leaf::new(kind), String::from_utf8_lossy(value)));
         });
         all
     }
