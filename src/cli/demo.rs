@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::cli::INTERRUPTED;
 use crate::demo::{self, Interrupt, Options};
 
 /// See all of Squall in under a minute: a sample shop, the proxy recording a crowd of shoppers, and that capture
@@ -81,9 +82,6 @@ fn listen(interrupt: Interrupt) -> std::io::Result<()> {
     };
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(hear)).map(drop)
 }
-
-/// Exit code of what the user ended.
-const INTERRUPTED: i32 = 105;
 
 pub(crate) const EXAMPLES: &str = "Examples:
   squall demo

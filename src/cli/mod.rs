@@ -8,3 +8,6 @@ pub(crate) mod merge;
 pub(crate) mod report;
 pub(crate) mod rules;
 pub(crate) mod shop;
+
+/// Exit code of what the user ended.
+pub(crate) const INTERRUPTED: i32 = 105;

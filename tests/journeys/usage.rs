@@ -7,7 +7,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::kit::{Finished, Replayed, Server, capture, eventually, run_squall, text};
-use crate::support::{Proxy, Shop, http, replay};
+use crate::support::{Process, Proxy, Shop, http, replay, squall};
 
 #[test]
 fn every_command_helps() {
@@ -188,6 +188,28 @@ fn ctrl_c_ends_a_replay_in_good_order() {
         (sent, sent),
         "nothing was sent after its end"
     );
+}
+
+#[test]
+fn a_capture_that_is_being_made_goes_when_its_maker_is_called_off() {
+    let folder = TempDir::new().unwrap();
+    let [pipe, output] = ["lines", "out.zst"].map(|name| folder.path().join(name));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for signal in ["INT", "TERM"] {
+        let args = ["captures", "import", &text(&pipe), "--format", "ndjson", "-o", &text(&output)];
+        let import = Process::start("squall", squall(&args));
+        // it waits for lines as long as this end is open
+        let _lines = std::fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+        eventually("it has begun", || output.exists().then_some(()));
+        import.signal(signal);
+        let said = format!("interrupted; {} is removed", output.display());
+        Finished::after(import).expect_words(105, &[&said]);
+        assert!(!output.exists());
+    }
+    std::fs::write(&output, "of somebody else").unwrap();
+    let args = ["captures", "import", "nowhere.har", "-o", &text(&output)];
+    Finished::of(squall(&args)).expect(104);
+    assert_eq!(std::fs::read_to_string(&output).unwrap(), "of somebody else");
 }
 
 #[test]

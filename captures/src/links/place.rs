@@ -57,18 +57,6 @@ pub enum Within {
 
 impl LeafKind {
     /// The way to the scalar that the value is, or stands in.
-    pub fn path(&self) -> Option<&JsonPath> {
-        use LeafKind::{AddressPath, AddressQuery, Event, Json};
-        match self {
-            Json(path)
-            | Event(path)
-            | AddressPath(_, Within::Json(path) | Within::Event(path))
-            | AddressQuery(_, Within::Json(path) | Within::Event(path)) => Some(path),
-            _ => None,
-        }
-    }
-
-    /// As [`LeafKind::path`], to be changed.
     pub fn path_mut(&mut self) -> Option<&mut JsonPath> {
         use LeafKind::{AddressPath, AddressQuery, Event, Json};
         match self {

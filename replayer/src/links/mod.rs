@@ -177,7 +177,8 @@ impl Links {
 
 /// Whether a leaf as a user writes it is that one.
 fn is_meant(written: &Leaf, leaf: &Leaf) -> bool {
-    let is_list = written.kind.path().is_some_and(|path| path.0.contains(&captures::links::Part::Any));
+    let mut kind = written.kind.clone();
+    let is_list = kind.path_mut().is_some_and(|path| path.0.contains(&captures::links::Part::Any));
     written == leaf || is_list && written.general() == leaf.general()
 }
 

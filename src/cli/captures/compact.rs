@@ -15,7 +15,7 @@ pub(crate) struct CompactArgs {
     capture: PathBuf,
     /// The capture to make; an existing file is refused.
     #[arg(short, long, value_name = "CAPTURE", value_parser = super::new_capture)]
-    output: PathBuf,
+    pub(super) output: PathBuf,
     /// Level of zstd: 3 is fast, 19 small; from 19 on blocks of at most 128 KiB are coded by context mixing, which is
     /// smaller still.
     #[arg(long, value_name = "N", default_value_t = CompactOptions::default().level,

@@ -23,7 +23,7 @@ pub(crate) struct ImportArgs {
     files: Vec<PathBuf>,
     /// The capture to make; an existing file is refused.
     #[arg(short, long, value_name = "CAPTURE", value_parser = super::new_capture)]
-    output: PathBuf,
+    pub(super) output: PathBuf,
     /// What the files are: auto, access-log, har, ndjson, mitmproxy, gor or pcap. Auto looks at the content.
     #[arg(long, default_value = "auto", value_parser = parse_format)]
     format: FormatArg,

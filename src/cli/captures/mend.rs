@@ -31,7 +31,7 @@ pub(crate) struct RepairArgs {
     capture: PathBuf,
     /// Write the repaired capture here and leave the first one alone; an existing file is refused.
     #[arg(short, long, value_name = "CAPTURE")]
-    output: Option<PathBuf>,
+    pub(super) output: Option<PathBuf>,
 }
 
 /// Checks all of a capture; exit 1 if anything is to be said against it.

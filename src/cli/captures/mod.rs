@@ -8,9 +8,10 @@ mod mend;
 mod reshape;
 mod show;
 mod synthesize;
+mod unfinished;
 
 use std::fmt::Display;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 pub(crate) use compact::CompactArgs;
@@ -20,6 +21,7 @@ pub(crate) use mend::{RepairArgs, VerifyArgs};
 pub(crate) use reshape::{MergeArgs, RekeyArgs, SliceArgs};
 pub(crate) use show::{CatArgs, ExportArgs};
 pub(crate) use synthesize::SynthesizeArgs;
+use unfinished::Unfinished;
 
 /// Import, inspect, check, repair, reshape, synthesize and export captures.
 #[derive(Debug, clap::Subcommand)]
@@ -59,8 +61,26 @@ pub(crate) enum CapturesCommand {
     Synthesize(SynthesizeArgs),
 }
 
+impl CapturesCommand {
+    /// The file that it makes.
+    fn output(&self) -> Option<&Path> {
+        match self {
+            CapturesCommand::Import(args) => Some(&args.output),
+            CapturesCommand::Compact(args) => Some(&args.output),
+            CapturesCommand::Slice(args) => Some(&args.output),
+            CapturesCommand::Merge(args) => Some(&args.output),
+            CapturesCommand::Rekey(args) => Some(&args.output),
+            CapturesCommand::Synthesize(args) => Some(&args.output),
+            CapturesCommand::Export(args) => args.file(),
+            CapturesCommand::Repair(args) => args.output.as_deref(),
+            CapturesCommand::Inspect(_) | CapturesCommand::Cat(_) | CapturesCommand::Verify(_) => None,
+        }
+    }
+}
+
 /// Runs the command. An error is for the caller to print, with exit code 104.
 pub(crate) fn run(command: CapturesCommand) -> anyhow::Result<ExitCode> {
+    let _unfinished = command.output().map(Unfinished::at).transpose()?;
     let result = match command {
         CapturesCommand::Import(args) => import::run(&args),
         CapturesCommand::Inspect(args) => inspect::run(&args),

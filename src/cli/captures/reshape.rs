@@ -17,7 +17,7 @@ pub(crate) struct SliceArgs {
     capture: PathBuf,
     /// The capture to make; an existing file is refused.
     #[arg(short, long, value_name = "CAPTURE", value_parser = super::new_capture)]
-    output: PathBuf,
+    pub(super) output: PathBuf,
     /// Not before this, counted from the first request: 90s, 5m.
     #[arg(long, value_name = "TIME", value_parser = time)]
     from: Option<Duration>,
@@ -52,7 +52,7 @@ pub(crate) struct MergeArgs {
     captures: Vec<PathBuf>,
     /// The capture to make; an existing file is refused.
     #[arg(short, long, value_name = "CAPTURE", value_parser = super::new_capture)]
-    output: PathBuf,
+    pub(super) output: PathBuf,
     /// Sessions of equal number in several captures are the same users: proxies of one service with one redaction key.
     #[arg(long)]
     same_sessions: bool,
@@ -69,7 +69,7 @@ pub(crate) struct RekeyArgs {
     keys: Vec<Key>,
     /// The capture to make; an existing file is refused.
     #[arg(short, long, value_name = "CAPTURE", value_parser = super::new_capture)]
-    output: PathBuf,
+    pub(super) output: PathBuf,
 }
 
 /// Writes a part.

@@ -58,6 +58,13 @@ pub(super) const EXPORT_EXAMPLES: &str = "Examples:
   squall captures export capture.zst --format mitmproxy -o capture.mitm
 What the other formats have no field for stands in fields of our own: importing an export again gives equal exchanges.";
 
+impl ExportArgs {
+    /// The file that is made; `None`: it goes to the standard output.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.output.as_deref().filter(|path| path.as_os_str() != "-")
+    }
+}
+
 /// Prints exchanges, one a line.
 pub(super) fn cat(args: &CatArgs) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(std::io::stdout().lock());
@@ -88,13 +95,13 @@ pub(super) fn cat(args: &CatArgs) -> anyhow::Result<ExitCode> {
 /// Writes a capture in another format.
 pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let reader = Reader::open(&args.capture)?;
-    let output = args.output.as_ref().filter(|path| path.as_os_str() != "-");
+    let output = args.file();
     let exported = match output {
         None => write(args.format, reader, &mut BufWriter::new(std::io::stdout().lock()))?,
         Some(path) => {
             let file = OpenOptions::new().write(true).create_new(true).open(path);
             let file = file.map_err(|error| match error.kind() {
-                ErrorKind::AlreadyExists => captures::error::Error::Exists(path.clone()).into(),
+                ErrorKind::AlreadyExists => captures::error::Error::Exists(path.to_owned()).into(),
                 _ => anyhow::Error::new(error).context(format!("cannot create {}", path.display())),
             })?;
             let written = write_file(args.format, reader, file, is_gzip(path));

@@ -23,7 +23,7 @@ pub(crate) struct SynthesizeArgs {
     seed: u64,
     /// The capture to make; an existing file is refused.
     #[arg(short, long, value_name = "CAPTURE", value_parser = super::new_capture)]
-    output: PathBuf,
+    pub(super) output: PathBuf,
     /// Make a key space of paths or queries larger: '/products/{id}=10x', '?q=3x'; may be repeated. The popularity of the
     /// values keeps its skew; those that were not recorded are made up and come after the recorded ones.
     #[arg(long, value_name = "SPACE=FACTORx")]
