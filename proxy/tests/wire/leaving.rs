@@ -325,7 +325,11 @@ fn either_side_leaves_a_call_in_clear_and_under_tls() {
                         assert!(matches!(at.as_str(), "client_gone_after" | "cut"), "{about}: {at}");
                         eventually("the server is told", || gone.load(Ordering::SeqCst) == 1);
                     }
-                    (false, Does::Lose) => assert_eq!(at, "cut", "{about}"),
+                    (false, Does::Lose) => {
+                        // the end of a call drops what is queued of it, its header too: then nothing is there to be lost
+                        let is_lost = proxy.books()["rules"][0]["applied"] == 1;
+                        assert_eq!(at, if is_lost { "cut" } else { "upstream_failed" }, "{about}");
+                    }
                     (false, _) => assert_eq!(at, "upstream_failed", "{about}"),
                 }
             }
