@@ -1,7 +1,8 @@
 //! Statistics that the analysis rests on. Pure.
 //!
 //! - Ratio of risks over strata: Mantel and Haenszel 1959; its variance: Greenland and Robins, Biometrics 41 (1985).
-//! - Ratio of two plain risks: Katz, Baptista, Azen and Pike, Biometrics 34 (1978), on the logarithm.
+//! - Ratio of two plain risks: Katz, Baptista, Azen and Pike, Biometrics 34 (1978), on the logarithm; from below, where no
+//!   control was hit: the score test, Koopman, Biometrics 40 (1984).
 //! - Slope: Theil 1950, with the interval of Sen, JASA 63 (1968); its sign is Kendall's test.
 
 use crate::figures;
@@ -118,7 +119,39 @@ pub(crate) fn plain_ratio(table: &Table) -> Ratio {
         return Ratio { ratio: 1.0, low: 0.0, high: f64::MAX };
     }
     let variance = (1.0 / a - 1.0 / n + 1.0 / c - 1.0 / m).max(0.0);
-    around(a / n / (c / m), variance.sqrt())
+    let mut ratio = around(a / n / (c / m), variance.sqrt());
+    if table.control_hits == 0 && 0 < table.exposed_hits {
+        // half a hit is worth little on the logarithm: 23 of 23 against 0 of 17 would be no difference
+        ratio.low = ratio.low.max(score_low(table, ratio.ratio));
+    }
+    ratio
+}
+
+/// The least ratio of risks, at most `high`, that the score test does not refuse.
+fn score_low(table: &Table, high: f64) -> f64 {
+    let (mut refused, mut kept) = (high * 1e-6, high);
+    for _ in 0..60 {
+        let middle = (refused * kept).sqrt();
+        match Z99 * Z99 < score(table, middle) {
+            true => refused = middle,
+            false => kept = middle,
+        }
+    }
+    kept
+}
+
+/// Pearson's chi-square of both groups against the likeliest risks of which one is `ratio` times the other.
+fn score(table: &Table, ratio: f64) -> f64 {
+    let (x, m) = (table.exposed_hits as f64, table.exposed as f64);
+    let (y, n) = (table.control_hits as f64, table.control as f64);
+    let linear = ratio * (m + y) + x + n;
+    let root = (linear * linear - 4.0 * ratio * (m + n) * (x + y)).max(0.0).sqrt();
+    let exposed = (linear - root) / (2.0 * (m + n));
+    let part = |hits: f64, units: f64, risk: f64| {
+        let variance = units * risk * (1.0 - risk);
+        if variance <= 1e-12 { 0.0 } else { (hits - units * risk).powi(2) / variance }
+    };
+    part(x, m, exposed) + part(y, n, exposed / ratio)
 }
 
 /// The ratio of risks of two groups of moments, whose hits come in clusters: what counts is how the risk differs from
@@ -312,6 +345,21 @@ mod tests {
 
     fn close(a: f64, b: f64) {
         assert!((a - b).abs() <= 1e-3 * b.abs().max(1e-9), "{a} is not {b}");
+    }
+
+    #[test]
+    fn where_no_control_was_hit_the_score_test_says_how_small_a_ratio_may_be() {
+        let low = |exposed_hits, exposed, control| {
+            plain_ratio(&Table { exposed_hits, exposed, control_hits: 0, control }).low
+        };
+        // all were hit: by hand, control / (ratio - 1) is the chi-square of the controls, 6.635 its bound
+        close(low(23, 23, 17), 1.0 + 17.0 / (Z99 * Z99));
+        assert!(low(3, 23, 17) < 1.0, "three more may be chance");
+        assert!(low(12, 23, 17) > 1.0 && low(12, 23, 17) < low(23, 23, 17));
+        for (hits, units, others) in [(5, 90, 80), (9, 90, 80), (12, 23, 17)] {
+            let table = Table { exposed_hits: hits, exposed: units, control_hits: 0, control: others };
+            close(score(&table, plain_ratio(&table).low.max(1e-6)), Z99 * Z99);
+        }
     }
 
     #[test]
