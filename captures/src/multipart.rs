@@ -12,6 +12,11 @@ pub(crate) struct Part {
     pub(crate) content: Range<usize>,
 }
 
+/// Whether a body of that type is a form in parts.
+pub fn is_form(content_type: &str) -> bool {
+    content_type.to_ascii_lowercase().contains("multipart/form-data")
+}
+
 /// What separates the parts, of a `content-type` in the case in which it was sent; `None`: it is not multipart.
 pub(crate) fn boundary(content_type: &str) -> Option<&[u8]> {
     let lower = content_type.trim_start().to_ascii_lowercase();

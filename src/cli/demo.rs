@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::INTERRUPTED;
+use crate::cli::{INTERRUPTED, stop};
 use crate::demo::{self, Interrupt, Options};
 
 /// See all of Squall in under a minute: a sample shop, the proxy recording a crowd of shoppers, and that capture
@@ -67,20 +66,14 @@ pub(crate) fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 
 /// Hears Ctrl-C and SIGTERM on a thread of its own, for as long as the process lives. The third time it ends at once.
 fn listen(interrupt: Interrupt) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let (mut ctrl_c, mut terminate) = {
-        let _inside = runtime.enter();
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
-    };
-    let hear = async move {
+    stop::on_thread(|mut stop| async move {
         for _ in 0..2 {
-            tokio::select! { _ = ctrl_c.recv() => {}, _ = terminate.recv() => {} }
+            stop.asked().await;
             interrupt.ask();
         }
-        tokio::select! { _ = ctrl_c.recv() => {}, _ = terminate.recv() => {} }
+        stop.asked().await;
         std::process::exit(INTERRUPTED);
-    };
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(hear)).map(drop)
+    })
 }
 
 pub(crate) const EXAMPLES: &str = "Examples:

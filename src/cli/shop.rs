@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
 
+use crate::cli::stop::Stop;
 use crate::shop;
 
 /// Run the sample shop that the demo uses: accounts, sessions, carts, orders and an event stream.
@@ -67,25 +67,6 @@ pub(crate) fn run(args: &ShopArgs) -> anyhow::Result<ExitCode> {
     let counts = serde_json::to_string_pretty(&running.stop())?;
     let _ = writeln!(std::io::stdout(), "{counts}");
     Ok(ExitCode::SUCCESS)
-}
-
-/// The two ways to ask a process to end.
-struct Stop {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Stop {
-    fn listen() -> std::io::Result<Stop> {
-        Ok(Stop { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }
 
 pub(crate) const EXAMPLES: &str = "Examples:

@@ -104,37 +104,34 @@ pub(super) fn in_body(
     wanted: &dyn Fn(&[u8]) -> bool,
     found: &mut Met<'_>,
 ) -> bool {
+    if kind == BodyKind::Json {
+        return in_json(plain, wanted, found);
+    }
+    let mut counted = Counted::default();
+    let mut take = |kind, value: &[u8], event| {
+        let leaf = counted.number(kind);
+        if wanted(value) {
+            found(leaf, value, event);
+        }
+    };
     match kind {
-        BodyKind::Json => return in_json(plain, wanted, found),
         BodyKind::Html => {
             // a page that was cut ends in a tag that was cut
             let end = plain.iter().rposition(|byte| *byte == b'>').map_or(0, |at| at + 1);
-            let mut counted = Counted::default();
-            html::values(&String::from_utf8_lossy(&plain[..end]), &mut |kind, value| {
-                let leaf = counted.number(kind);
-                if wanted(value) {
-                    found(leaf, value, None);
-                }
-            });
+            let page = String::from_utf8_lossy(&plain[..end]);
+            html::values(&page, &mut |kind, value| take(kind, value, None));
         }
         BodyKind::Events => {
-            let mut counted = Counted::default();
             for (number, event) in events(plain).into_iter().enumerate() {
                 walk::scalars(&event, &mut |path, value| {
-                    let mut take = |kind, value: &[u8]| {
-                        let leaf = counted.number(kind);
-                        if wanted(value) {
-                            found(leaf, value, Some(number));
-                        }
-                    };
-                    take(LeafKind::Event(path.clone()), value.as_bytes());
+                    take(LeafKind::Event(path.clone()), value.as_bytes(), Some(number));
                     address_parts(value, &mut |part, value| {
-                        take(part.within(Within::Event(path.clone())), value);
+                        take(part.within(Within::Event(path.clone())), value, Some(number));
                     });
                 });
             }
         }
-        BodyKind::Other => {}
+        BodyKind::Json | BodyKind::Other => {}
     }
     true
 }
@@ -217,8 +214,7 @@ impl AddressPart {
 
 /// What a text says if it is an address: path segments that are identifiers, and the query.
 pub(super) fn address_parts(text: &str, found: &mut dyn FnMut(AddressPart, &[u8])) {
-    let is_address = ["/", "?", "http://", "https://"].iter().any(|start| text.starts_with(start));
-    if !is_address || LONGEST_ADDRESS < text.len() || text.contains(char::is_whitespace) {
+    if !is_whole(text) || LONGEST_ADDRESS < text.len() || text.contains(char::is_whitespace) {
         return;
     }
     let (path, query) = path_and_query(text);
@@ -228,6 +224,11 @@ pub(super) fn address_parts(text: &str, found: &mut dyn FnMut(AddressPart, &[u8]
     for (name, value) in pairs(query.as_bytes()) {
         found(AddressPart::Query(name), &value);
     }
+}
+
+/// Whether a text begins as an address does that says where it is.
+pub(super) fn is_whole(text: &str) -> bool {
+    ["/", "?", "http://", "https://"].iter().any(|start| text.starts_with(start))
 }
 
 /// The value of that part of an address; a new one need not look like an identifier.

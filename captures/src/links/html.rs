@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::answer::{address_parts, path_and_query};
+use super::answer::{address_parts, is_whole, path_and_query};
 use super::place::{LeafKind, Within};
 use crate::route;
 
@@ -39,16 +39,18 @@ pub(super) fn values(page: &str, found: &mut Found<'_>) {
 /// What an address of a page holds. One that is relative is taken for one from the root: no page says where it lies.
 fn in_address(address: &str, found: &mut Found<'_>) {
     let address = address.trim();
-    let is_whole = ["/", "?", "http://", "https://"].iter().any(|start| address.starts_with(start));
+    let is_whole = is_whole(address);
     let name = address.split(['/', '?', '#']).next().unwrap_or_default();
     if !is_whole && (name.is_empty() || name.contains(':')) {
         return; // a place in the page, or of another scheme
     }
     let mut whole = Cow::Borrowed(address);
     if !is_whole {
-        let below = address.split('/').find(|step| !matches!(*step, "." | ".."));
-        let at = below.map_or(address.len(), |step| step.as_ptr() as usize - address.as_ptr() as usize);
-        whole = format!("/{}", &address[at..]).into();
+        let mut below = address;
+        while let Some(rest) = below.strip_prefix("./").or_else(|| below.strip_prefix("../")) {
+            below = rest;
+        }
+        whole = format!("/{below}").into();
     }
     let mut route = None;
     address_parts(&whole, &mut |part, value| {

@@ -68,11 +68,10 @@ pub fn carried(request: &Request) -> Vec<Carried> {
 fn in_body(request: &Request, take: &mut dyn FnMut(Slot, &[u8])) {
     let Some(data) = request.body.data.as_ref().filter(|_| request.body.is_whole()) else { return };
     let Some(body) = plain(&request.headers, data, MAX_LINK_BODY) else { return };
-    let kind = request.headers.get_str("content-type").unwrap_or_default().to_ascii_lowercase();
-    if kind.contains("form-urlencoded") {
+    let kind = request.headers.get_str("content-type").unwrap_or_default();
+    if kind.to_ascii_lowercase().contains("form-urlencoded") {
         pairs(&body).for_each(|(name, value)| take(Slot::Form(name), &value));
-    } else if kind.contains("multipart/form-data") {
-        let kind = request.headers.get_str("content-type").unwrap_or_default();
+    } else if multipart::is_form(kind) {
         for (name, range) in multipart::fields(kind, &body) {
             take(Slot::Form(name), &body[range]);
         }

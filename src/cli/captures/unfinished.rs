@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::complain;
 use crate::cli::INTERRUPTED;
+use crate::cli::stop::{self, Stop};
 
 /// A file that is being made; dropped, it is finished and stays.
 pub(super) struct Unfinished(Arc<AtomicBool>);
@@ -21,15 +21,10 @@ impl Unfinished {
         if path.symlink_metadata().is_ok() {
             return Ok(None);
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-        let (mut interrupt, mut terminate) = {
-            let _inside = runtime.enter();
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
-        };
         let finished = Arc::new(AtomicBool::new(false));
         let (is_finished, path) = (Arc::clone(&finished), path.to_owned());
-        let hear = async move {
-            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        let hear = |mut stop: Stop| async move {
+            stop.asked().await;
             let line = if std::io::stderr().is_terminal() { "\n" } else { "" };
             match is_finished.load(Ordering::Acquire) {
                 false if fs::remove_file(&path).is_ok() => {
@@ -39,8 +34,7 @@ impl Unfinished {
             }
             std::process::exit(INTERRUPTED);
         };
-        let thread = std::thread::Builder::new().name("signals".to_owned());
-        thread.spawn(move || runtime.block_on(hear)).context("cannot listen for signals")?;
+        stop::on_thread(hear).context("cannot listen for signals")?;
         Ok(Some(Unfinished(finished)))
     }
 }

@@ -25,22 +25,18 @@ pub(crate) fn form_values(text: &[u8], name: &str) -> Vec<Range<usize>> {
 
 /// Whether a body of that type is a form; the type is in lower case.
 pub(crate) fn is_form(kind: &str) -> bool {
-    kind.contains("form-urlencoded") || is_multipart(kind)
+    kind.contains("form-urlencoded") || multipart::is_form(kind)
 }
 
 /// The values of `name` in the form that the body of a request is, and how others are written there.
 pub(crate) fn in_form(request: &Request, name: &str) -> (Vec<Range<usize>>, Escape) {
     let data = request.body.data.as_deref().unwrap_or_default();
     let kind = request.headers.get_str("content-type").unwrap_or_default();
-    if !is_multipart(&kind.to_ascii_lowercase()) {
+    if !multipart::is_form(kind) {
         return (form_values(data, name), Escape::Form);
     }
     let same = multipart::fields(kind, data).into_iter().filter(|(known, _)| known == name);
     (same.map(|(_, range)| range).collect(), Escape::Part)
-}
-
-fn is_multipart(kind: &str) -> bool {
-    kind.contains("multipart/form-data")
 }
 
 /// A scalar in a JSON text, and whether it is a string. `None` also where an object or a list is.
